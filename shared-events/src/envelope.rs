@@ -1,0 +1,207 @@
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::{
+    CancelReason, Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, MessageId, Money, OrderDetails,
+    OrderId, SagaId, Service, Sku, Timestamp,
+};
+
+/// An event on its way: a CloudEvent 1.0 in structured JSON mode, one a message.
+///
+/// Source of the format: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>, with the
+/// extension attributes `correlationid` (the saga), `causationid` and `traceparent` (W3C Trace Context).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The id of this message.
+    pub id: MessageId,
+    /// When the event happened.
+    pub time: Timestamp,
+    /// The id of the message or the request that caused it.
+    pub causation_id: Uuid,
+    /// The trace that it belongs to, if there is one.
+    pub traceparent: Option<String>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Why a message cannot be read as an event. None of these goes away by trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not JSON, or JSON that is no CloudEvent.
+    #[error("not a CloudEvent in JSON: {0}")]
+    NotACloudEvent(String),
+    /// A type outside the flow table.
+    #[error("unknown event type {0:?}")]
+    UnknownType(String),
+    /// An event of the flow table in a version that this program does not know.
+    #[error("unknown version of the event {0:?}")]
+    UnknownVersion(String),
+    /// The right type with content that cannot be.
+    #[error("impossible content of {event}: {cause}")]
+    ImpossibleContent {
+        /// The event that it says it is.
+        event: EventType,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+const TYPE_PREFIX: &str = "order-system.";
+const VERSION: &str = "v1";
+
+#[derive(Serialize)]
+struct CloudEventOut<'a, D> {
+    specversion: &'static str,
+    id: MessageId,
+    source: String,
+    r#type: String,
+    subject: String,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    correlationid: SagaId,
+    causationid: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: D,
+}
+
+#[derive(Deserialize)]
+struct CloudEventIn<'a> {
+    specversion: String,
+    id: MessageId,
+    source: String,
+    r#type: String,
+    time: Timestamp,
+    correlationid: SagaId,
+    causationid: Uuid,
+    #[serde(default)]
+    traceparent: Option<String>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// The `data` of an event: the order's facts, and beside them what the event adds.
+#[derive(Serialize)]
+struct DataOut<'a> {
+    order_id: OrderId,
+    lines: &'a Lines,
+    total: Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReasonOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_sku: Option<&'a Sku>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ReasonOut {
+    Failure(FailureReason),
+    Cancel(CancelReason),
+}
+
+#[derive(Deserialize)]
+struct Reason<R> {
+    reason: R,
+}
+
+#[derive(Deserialize)]
+struct RejectedItem {
+    reason: FailureReason,
+    item_sku: Sku,
+}
+
+impl Envelope {
+    /// The message's body.
+    ///
+    /// # Panics
+    /// Never in practice: the only thing that has no JSON form is a time outside the years 0 to 9999.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let flow = self.event.body.event_type().flow();
+        let order = &self.event.order;
+        let (reason, item_sku) = match &self.event.body {
+            EventBody::StockReservationFailed { reason, item_sku } => {
+                (Some(ReasonOut::Failure(*reason)), Some(item_sku))
+            }
+            EventBody::PaymentFailed { reason } | EventBody::OrderFailed { reason } => {
+                (Some(ReasonOut::Failure(*reason)), None)
+            }
+            EventBody::OrderCancelRequested { reason } => (Some(ReasonOut::Cancel(*reason)), None),
+            _ => (None, None),
+        };
+        serde_json::to_string(&CloudEventOut {
+            specversion: "1.0",
+            id: self.id,
+            source: format!("/{}", flow.publisher),
+            r#type: format!("{TYPE_PREFIX}{}.{VERSION}", flow.routing_key),
+            subject: order.order_id.to_string(),
+            time: self.time,
+            datacontenttype: "application/json",
+            correlationid: self.event.saga_id,
+            causationid: self.causation_id,
+            traceparent: self.traceparent.as_deref(),
+            data: DataOut { order_id: order.order_id, lines: &order.lines, total: order.total, reason, item_sku },
+        })
+        .expect("an event has string keys and a time of this age")
+    }
+
+    /// Reads a message's body. Fields that it does not know are ignored.
+    ///
+    /// # Errors
+    /// Where the body is not a CloudEvent, or not one of ours, or says what cannot be. It never panics.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let wire: CloudEventIn<'_> =
+            serde_json::from_slice(body).map_err(|error| DecodeError::NotACloudEvent(error.to_string()))?;
+        if wire.specversion != "1.0" {
+            return Err(DecodeError::NotACloudEvent(format!("specversion {:?} is not 1.0", wire.specversion)));
+        }
+        let flow = flow_of(&wire.r#type)?;
+        let event = flow.event;
+        let impossible = |cause: String| DecodeError::ImpossibleContent { event, cause };
+        if wire.source.strip_prefix('/') != Some(flow.publisher.name()) {
+            return Err(impossible(format!("its source is {:?}, not /{}", wire.source, flow.publisher)));
+        }
+        let order: OrderDetails = data(wire.data).map_err(impossible)?;
+        let body = body_of(event, wire.data).map_err(impossible)?;
+        Ok(Self {
+            id: wire.id,
+            time: wire.time,
+            causation_id: wire.causationid,
+            traceparent: wire.traceparent,
+            event: Event { saga_id: wire.correlationid, order, body },
+        })
+    }
+}
+
+fn flow_of(cloud_event_type: &str) -> Result<&'static Flow, DecodeError> {
+    let unknown = || DecodeError::UnknownType(cloud_event_type.to_owned());
+    let name = cloud_event_type.strip_prefix(TYPE_PREFIX).ok_or_else(unknown)?;
+    let (routing_key, version) = name.rsplit_once('.').ok_or_else(unknown)?;
+    let flow = FLOWS.iter().find(|flow| flow.routing_key == routing_key).ok_or_else(unknown)?;
+    if version == VERSION { Ok(flow) } else { Err(DecodeError::UnknownVersion(cloud_event_type.to_owned())) }
+}
+
+fn data<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
+    serde_json::from_str(raw.get()).map_err(|error| error.to_string())
+}
+
+fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
+    Ok(match event {
+        EventType::OrderCreated => EventBody::OrderCreated,
+        EventType::StockReserved => EventBody::StockReserved,
+        EventType::StockReservationFailed => {
+            let RejectedItem { reason, item_sku } = data(raw)?;
+            EventBody::StockReservationFailed { reason, item_sku }
+        }
+        EventType::PaymentAuthorized => EventBody::PaymentAuthorized,
+        EventType::PaymentFailed => EventBody::PaymentFailed { reason: data::<Reason<_>>(raw)?.reason },
+        EventType::StockReleased => EventBody::StockReleased,
+        EventType::OrderConfirmed => EventBody::OrderConfirmed,
+        EventType::OrderFailed => EventBody::OrderFailed { reason: data::<Reason<_>>(raw)?.reason },
+        EventType::OrderCancelled => EventBody::OrderCancelled,
+        EventType::OrderCancelRequested => EventBody::OrderCancelRequested { reason: data::<Reason<_>>(raw)?.reason },
+        EventType::PaymentVoided => EventBody::PaymentVoided,
+        EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
+    })
+}

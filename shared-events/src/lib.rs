@@ -1,0 +1,22 @@
+//! The contracts between the services, and nothing else: the events that they say to each other, the envelope that
+//! carries an event, the ids, money, and the flow table (who publishes what, and who listens).
+//!
+//! Guarantees: a value of these types is valid, because each is parsed on its way in ([`Sku`], [`Quantity`], [`Money`],
+//! [`Lines`]); decoding an [`Envelope`] never panics; the JSON of an event version never changes (golden files).
+//! It does no I/O, reads no clock and makes no random ids.
+
+mod envelope;
+mod event;
+mod flow;
+mod ids;
+mod lines;
+mod money;
+mod time_stamp;
+
+pub use envelope::{DecodeError, Envelope};
+pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails};
+pub use flow::{FLOWS, Flow, Service};
+pub use ids::{MessageId, OrderId, SagaId, Sku, SkuError};
+pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
+pub use money::{AmountError, Currency, Money, UnknownCurrency};
+pub use time_stamp::Timestamp;

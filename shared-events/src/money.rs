@@ -1,0 +1,257 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A currency by its ISO 4217 code, one that has a number of decimals (so not gold, and not "no currency").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency(iso_currency::Currency);
+
+impl Currency {
+    /// The three capital letters, such as `USD`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+
+    /// How many decimals an amount may have: 2 for `USD`, 0 for `JPY`, 3 for `KWD`.
+    #[must_use]
+    pub fn decimals(self) -> u32 {
+        self.0.exponent().map_or(0, u32::from)
+    }
+}
+
+/// A text that is not the code of a currency with decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an ISO 4217 currency code such as USD")]
+pub struct UnknownCurrency;
+
+impl FromStr for Currency {
+    type Err = UnknownCurrency;
+    fn from_str(code: &str) -> Result<Self, UnknownCurrency> {
+        iso_currency::Currency::from_code(code)
+            .filter(|currency| currency.exponent().is_some() && currency.code() == code)
+            .map(Self)
+            .ok_or(UnknownCurrency)
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = UnknownCurrency;
+    fn try_from(code: String) -> Result<Self, UnknownCurrency> {
+        code.parse()
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.code().to_owned()
+    }
+}
+
+/// A positive amount of money, in whole minor units (cents) of its currency. Never a float, in no layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "MoneyOnTheWire", into = "MoneyOnTheWire")]
+pub struct Money {
+    minor_units: i64,
+    currency: Currency,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MoneyOnTheWire {
+    minor_units: i64,
+    currency: Currency,
+}
+
+impl Money {
+    /// The largest amount, in minor units. It is below 2^53, so a client that reads numbers as doubles reads it right.
+    pub const MAX_MINOR_UNITS: i64 = 1_000_000_000_000_000;
+
+    /// # Errors
+    /// Where the amount is not positive, or over [`Money::MAX_MINOR_UNITS`].
+    pub fn from_minor_units(minor_units: i64, currency: Currency) -> Result<Self, AmountError> {
+        match minor_units {
+            ..=0 => Err(AmountError::NotPositive),
+            1..=Self::MAX_MINOR_UNITS => Ok(Self { minor_units, currency }),
+            _ => Err(AmountError::TooLarge),
+        }
+    }
+
+    /// Reads the text of a JSON number (`200`, `200.50`, `2e2`) exactly, as an amount in major units.
+    ///
+    /// # Errors
+    /// Where the text is no such number, or the amount is not positive, too large, or has more decimals than its currency.
+    pub fn parse(number: &str, currency: Currency) -> Result<Self, AmountError> {
+        let (mantissa, exponent) = match number.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| exponent_error(exponent))?),
+            None => (number, 0),
+        };
+        let (negative, mantissa) = match mantissa.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, mantissa),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+            return Err(AmountError::NotANumber);
+        }
+        let digits = format!("{whole}{fraction}");
+        let significant = digits.trim_end_matches('0');
+        if significant.trim_start_matches('0').is_empty() || negative {
+            return Err(AmountError::NotPositive);
+        }
+        // How many zeros stand behind the significant digits, once the point is moved by the exponent and the currency.
+        let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+        let zeros = length(whole) - length(significant) + i64::from(exponent) + i64::from(currency.decimals());
+        let zeros = match u32::try_from(zeros) {
+            Err(_) if zeros < 0 => return Err(AmountError::TooManyDecimals),
+            Err(_) => return Err(AmountError::TooLarge),
+            Ok(zeros) => zeros,
+        };
+        let value = significant.parse::<i64>().map_err(|_| AmountError::TooLarge)?;
+        let scale = 10_i64.checked_pow(zeros).ok_or(AmountError::TooLarge)?;
+        Self::from_minor_units(value.checked_mul(scale).ok_or(AmountError::TooLarge)?, currency)
+    }
+
+    /// The amount in minor units, always positive.
+    #[must_use]
+    pub fn minor_units(self) -> i64 {
+        self.minor_units
+    }
+
+    /// Its currency.
+    #[must_use]
+    pub fn currency(self) -> Currency {
+        self.currency
+    }
+
+    /// The amount in major units as the text of a JSON number: `200`, `200.50`.
+    #[must_use]
+    pub fn amount(self) -> String {
+        let scale = 10_i64.pow(self.currency.decimals());
+        let (whole, rest) = (self.minor_units / scale, self.minor_units % scale);
+        let width = self.currency.decimals() as usize;
+        if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:0width$}") }
+    }
+}
+
+/// An exponent that does not fit an `i32` is far too large, or leaves far too many decimals.
+fn exponent_error(exponent: &str) -> AmountError {
+    match exponent.strip_prefix('-') {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => AmountError::TooManyDecimals,
+        _ if exponent.trim_start_matches('+').bytes().all(|byte| byte.is_ascii_digit()) => AmountError::TooLarge,
+        _ => AmountError::NotANumber,
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.amount(), self.currency.code())
+    }
+}
+
+/// Why an amount cannot be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// Not a decimal number.
+    #[error("must be a number")]
+    NotANumber,
+    /// Zero or negative.
+    #[error("must be greater than 0")]
+    NotPositive,
+    /// Over [`Money::MAX_MINOR_UNITS`].
+    #[error("is too large")]
+    TooLarge,
+    /// `1.001` dollars.
+    #[error("has more decimals than its currency")]
+    TooManyDecimals,
+}
+
+impl TryFrom<MoneyOnTheWire> for Money {
+    type Error = AmountError;
+    fn try_from(wire: MoneyOnTheWire) -> Result<Self, AmountError> {
+        Self::from_minor_units(wire.minor_units, wire.currency)
+    }
+}
+
+impl From<Money> for MoneyOnTheWire {
+    fn from(money: Money) -> Self {
+        Self { minor_units: money.minor_units, currency: money.currency }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(number: &str, currency: &str) -> Result<i64, AmountError> {
+        Money::parse(number, currency.parse().unwrap()).map(Money::minor_units)
+    }
+
+    #[test]
+    fn amounts_are_read_exactly() {
+        for (number, currency, minor_units) in [
+            ("200", "USD", 20_000),
+            ("200.5", "USD", 20_050),
+            ("200.50", "USD", 20_050),
+            ("200.5000", "USD", 20_050),
+            ("0.01", "USD", 1),
+            ("2e2", "USD", 20_000),
+            ("2.5E+1", "USD", 2_500),
+            ("25000e-3", "USD", 2_500),
+            ("0.1e1", "JPY", 1),
+            ("7", "JPY", 7),
+            ("0.001", "KWD", 1),
+            ("10000000000000", "USD", Money::MAX_MINOR_UNITS),
+        ] {
+            assert_eq!(parse(number, currency), Ok(minor_units), "{number} {currency}");
+        }
+    }
+
+    #[test]
+    fn impossible_amounts_are_named() {
+        use AmountError::*;
+        for (number, currency, error) in [
+            ("0", "USD", NotPositive),
+            ("0.00", "USD", NotPositive),
+            ("-1", "USD", NotPositive),
+            ("1e400", "USD", TooLarge),
+            ("1e99999999999999999999", "USD", TooLarge),
+            ("1e-99999999999999999999", "USD", TooManyDecimals),
+            ("10000000000000.01", "USD", TooLarge),
+            ("1.001", "USD", TooManyDecimals),
+            ("1.5", "JPY", TooManyDecimals),
+            ("1e-400", "USD", TooManyDecimals),
+            ("NaN", "USD", NotANumber),
+            ("\"200\"", "USD", NotANumber),
+            ("", "USD", NotANumber),
+            ("1e", "USD", TooLarge),
+            ("1.2.3", "USD", NotANumber),
+        ] {
+            assert_eq!(parse(number, currency), Err(error), "{number} {currency}");
+        }
+        assert_eq!(parse(&"9".repeat(5_000), "USD"), Err(TooLarge));
+    }
+
+    #[test]
+    fn only_currencies_with_decimals_count() {
+        for code in ["usd", "US", "XXX", "XAU", "ZZZ", "", "USDX"] {
+            assert_eq!(code.parse::<Currency>(), Err(UnknownCurrency), "{code}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_amount_survives_its_text(minor_units in 1..=Money::MAX_MINOR_UNITS, code in prop::sample::select(vec!["USD", "JPY", "KWD"])) {
+            let money = Money::from_minor_units(minor_units, code.parse().unwrap()).unwrap();
+            prop_assert_eq!(Money::parse(&money.amount(), money.currency()), Ok(money));
+        }
+
+        #[test]
+        fn no_text_panics(number in "[-+0-9.eE]{0,40}") {
+            let _ = parse(&number, "USD");
+        }
+    }
+}
