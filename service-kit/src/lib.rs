@@ -1,11 +1,19 @@
-//! The runtime that the three services share. It names no event: what an input means is the services' business.
+//! The runtime that the three services share: the engine and its mailbox, inbox, outbox and relay, the brokers, dead
+//! letters, the database's two doors, HTTP scaffolding, settings, logs and shutdown.
+//!
+//! It guarantees that a business change, the message that caused it and the events that it causes are durable together or
+//! not at all, and that an event is published at least once and handled once. It names no event: what an input means is
+//! the services' business ([`engine::Participant`]).
 
 pub mod broker;
+pub mod clock;
+pub mod consumer;
 pub mod database;
-pub mod dead_letters;
 pub mod engine;
 pub mod http;
 pub mod relay;
 pub mod retry;
+pub mod service;
+pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

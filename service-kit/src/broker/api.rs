@@ -1,0 +1,141 @@
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use shared_events::{MessageId, Service};
+use tokio::sync::mpsc;
+
+/// One service's connection to the broker.
+///
+/// What every implementation promises, and the conformance suite holds it to:
+/// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
+/// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits when the queues are full;
+/// - *confirmed*: [`Outcome::Confirmed`] comes only once every bound queue answers for the message, so that the publisher
+///   may forget it.
+#[async_trait]
+pub trait Broker: Send + Sync + fmt::Debug {
+    /// Opens a publisher. Its outcomes come in on the receiver; both end together when the connection does.
+    async fn publisher(&self) -> Result<Publication, BrokerError>;
+
+    /// Consumes this service's queue, until the connection ends.
+    async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError>;
+
+    /// Whether a message is confirmed only once its consumers have committed it, so that an orderly end has to keep
+    /// consuming until the outboxes are empty.
+    fn confirms_after_commit(&self) -> bool;
+}
+
+/// An open publisher, and where its outcomes come in.
+pub type Publication = (Box<dyn Publisher>, mpsc::UnboundedReceiver<Outcome>);
+
+/// Deliveries, in the queue's order; it ends when the connection is lost.
+pub type Subscription = mpsc::Receiver<Delivery>;
+
+/// Hands messages to the broker.
+#[async_trait]
+pub trait Publisher: Send {
+    /// Returns when the messages are handed over; each one's [`Outcome`] follows. It waits while the broker is full.
+    async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError>;
+}
+
+/// A message on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its id, which a redelivery keeps.
+    pub message_id: MessageId,
+    /// The service that publishes it, which names the exchange.
+    pub publisher: Service,
+    /// Its routing key.
+    pub routing_key: &'static str,
+    /// Whether some queue must take it.
+    pub mandatory: bool,
+    /// The saga that it belongs to.
+    pub correlation_id: uuid::Uuid,
+    /// The envelope, encoded.
+    pub body: Arc<str>,
+}
+
+/// What became of a published message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which message.
+    pub message_id: MessageId,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What the broker says of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every bound queue has it for good.
+    Confirmed,
+    /// It is mandatory and no queue is bound to its routing key.
+    Unroutable,
+    /// The broker did not take it.
+    Refused,
+}
+
+/// A message on its way in. Dropped without an acknowledgement, it is delivered again.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The message's body.
+    pub body: Arc<[u8]>,
+    /// The id that the broker knows it by, where it has one: also for a body that cannot be read.
+    pub message_id: Option<String>,
+    /// How often it was delivered before, as far as the broker knows.
+    pub redeliveries: u32,
+    /// The right to acknowledge it.
+    pub receipt: Receipt,
+}
+
+/// The right to acknowledge one delivery, once. Dropping it gives the delivery back.
+#[derive(Debug)]
+pub struct Receipt {
+    tag: u64,
+    settle: Option<mpsc::UnboundedSender<Settlement>>,
+}
+
+/// How a delivery was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    /// Which delivery.
+    pub tag: u64,
+    /// Handled and durable; otherwise given back.
+    pub acknowledged: bool,
+}
+
+impl Receipt {
+    /// A receipt for the delivery `tag`, settled through `settle`.
+    #[must_use]
+    pub fn new(tag: u64, settle: mpsc::UnboundedSender<Settlement>) -> Self {
+        Self { tag, settle: Some(settle) }
+    }
+
+    /// The delivery's effects are durable: the broker may forget it. (Where the connection is gone, the broker delivers it
+    /// again and the inbox drops it.)
+    pub fn acknowledge(mut self) {
+        self.settle(true);
+    }
+
+    fn settle(&mut self, acknowledged: bool) {
+        if let Some(settle) = self.settle.take() {
+            let _ = settle.send(Settlement { tag: self.tag, acknowledged });
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.settle(false);
+    }
+}
+
+/// Why the broker cannot be used at the moment.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BrokerError {
+    /// It cannot be reached, or the connection was lost.
+    #[error("the broker cannot be reached: {0}")]
+    Unreachable(String),
+    /// Somebody else consumes where only one may.
+    #[error("the queue of {0} already has a consumer")]
+    Taken(Service),
+}

@@ -1,0 +1,7 @@
+//! The broker, behind one trait: what the engine and the relay know of it, and no more.
+
+mod api;
+mod in_process;
+
+pub use api::{Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, Receipt, Subscription, Verdict};
+pub use in_process::InProcessBroker;

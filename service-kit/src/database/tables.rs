@@ -1,0 +1,124 @@
+//! The tables that every service's database has for its messages: inbox, outbox and dead letters.
+
+use sea_orm_migration::prelude::*;
+
+use super::migrate::run_sql;
+
+/// The messages that were handled, so that none is handled twice.
+pub mod inbox {
+    use sea_orm::entity::prelude::*;
+
+    /// One handled message.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "inbox")]
+    pub struct Model {
+        /// The message's id.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub message_id: Uuid,
+        /// When it was handled, in microseconds since 1970.
+        pub received_at: i64,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    #[allow(missing_docs, reason = "no table refers to another")]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The events that are committed and not yet confirmed by the broker.
+pub mod outbox {
+    use sea_orm::entity::prelude::*;
+
+    /// One event to be published.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "outbox")]
+    pub struct Model {
+        /// The message's id; ids grow with time.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub message_id: Uuid,
+        /// The routing key, which names the event.
+        pub routing_key: String,
+        /// The saga that it belongs to.
+        pub saga_id: Uuid,
+        /// The envelope, encoded.
+        pub body: String,
+        /// When it was committed, in microseconds since 1970.
+        pub created_at: i64,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    #[allow(missing_docs, reason = "no table refers to another")]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The messages that cannot be handled, parked for an operator.
+pub mod dead_letter {
+    use sea_orm::entity::prelude::*;
+
+    /// One parked message.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "dead_letters")]
+    pub struct Model {
+        /// The message's id, or one made from its body where it has none that can be read.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub message_id: Uuid,
+        /// Why it cannot be handled, in words.
+        pub reason: String,
+        /// How often it was tried.
+        pub attempts: i64,
+        /// The name of the event, where it can be read.
+        pub event: Option<String>,
+        /// The order that it belongs to, where it can be read.
+        pub order_id: Option<i64>,
+        /// The message as it came.
+        pub body: Vec<u8>,
+        /// When it was parked, in microseconds since 1970.
+        pub parked_at: i64,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    #[allow(missing_docs, reason = "no table refers to another")]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The migration that makes these tables; each service's migrator begins with it.
+#[derive(Debug)]
+pub struct MessageTables;
+
+impl MigrationName for MessageTables {
+    fn name(&self) -> &str {
+        "m0001_message_tables"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for MessageTables {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run_sql(
+            manager,
+            "CREATE TABLE inbox (
+                 message_id UUID NOT NULL PRIMARY KEY,
+                 received_at BIGINT NOT NULL
+             ) /* clustered */;
+             CREATE TABLE outbox (
+                 message_id UUID NOT NULL PRIMARY KEY,
+                 routing_key TEXT NOT NULL,
+                 saga_id UUID NOT NULL,
+                 body TEXT NOT NULL,
+                 created_at BIGINT NOT NULL
+             );
+             CREATE TABLE dead_letters (
+                 message_id UUID NOT NULL PRIMARY KEY,
+                 reason TEXT NOT NULL,
+                 attempts BIGINT NOT NULL,
+                 event TEXT,
+                 order_id BIGINT,
+                 body BYTEA NOT NULL,
+                 parked_at BIGINT NOT NULL
+             );",
+        )
+        .await
+    }
+}

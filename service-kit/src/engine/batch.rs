@@ -1,0 +1,142 @@
+use std::sync::Arc;
+
+use shared_events::MessageId;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use uuid::Uuid;
+
+use super::{Input, Participant, Payload, Refusal};
+use crate::{broker::Receipt, clock, database::tables::dead_letter};
+
+/// What lies in the mailbox.
+#[derive(Debug)]
+pub(super) enum Item<P: Participant> {
+    Input(Pending<P>),
+    /// A delivery that is no event of ours: to be parked.
+    Unreadable { raw: Raw, receipt: Receipt, reason: String },
+    /// Messages that the outbox may forget.
+    Confirmed { messages: Vec<MessageId>, forgotten: oneshot::Sender<()> },
+}
+
+/// An input, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Pending<P: Participant> {
+    pub(super) input: Input<P>,
+    pub(super) origin: Origin<P>,
+}
+
+#[derive(Debug)]
+pub(super) enum Origin<P: Participant> {
+    Caller { reply: oneshot::Sender<Result<P::Reply, Refusal>>, _place: OwnedSemaphorePermit },
+    Queue { raw: Raw, receipt: Receipt },
+    Itself,
+}
+
+/// A delivery as it came, for parking.
+#[derive(Debug)]
+pub(super) struct Raw {
+    pub(super) body: Arc<[u8]>,
+    pub(super) message_id: Option<String>,
+    pub(super) redeliveries: u32,
+}
+
+/// A delivery that is parked with the batch, and its receipt.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) row: dead_letter::Model,
+    pub(super) receipt: Receipt,
+}
+
+/// What is committed in one transaction.
+#[derive(Debug)]
+pub(super) struct Batch<P: Participant> {
+    pub(super) inputs: Vec<Pending<P>>,
+    pub(super) parked: Vec<Parked>,
+    pub(super) confirmed: Vec<MessageId>,
+    pub(super) forgotten: Vec<oneshot::Sender<()>>,
+}
+
+impl<P: Participant> Batch<P> {
+    pub(super) fn empty() -> Self {
+        Self { inputs: Vec::new(), parked: Vec::new(), confirmed: Vec::new(), forgotten: Vec::new() }
+    }
+
+    pub(super) fn of(items: impl IntoIterator<Item = Item<P>>) -> Self {
+        let mut batch = Self::empty();
+        for item in items {
+            match item {
+                Item::Input(pending) => batch.inputs.push(pending),
+                Item::Unreadable { raw, receipt, reason } => {
+                    batch.parked.push(park::<P>(&raw, None, receipt, reason));
+                }
+                Item::Confirmed { mut messages, forgotten } => {
+                    batch.confirmed.append(&mut messages);
+                    batch.forgotten.push(forgotten);
+                }
+            }
+        }
+        batch
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.inputs.is_empty() && self.parked.is_empty() && self.confirmed.is_empty()
+    }
+
+    /// Takes the input `index` out: an event is parked with the rest of the batch, a caller is told of an internal error.
+    pub(super) fn give_up(&mut self, index: usize, reason: String) {
+        let Pending { input, origin } = self.inputs.remove(index);
+        match origin {
+            Origin::Queue { raw, receipt } => self.parked.push(park(&raw, Some(&input), receipt, reason)),
+            Origin::Caller { reply, .. } => {
+                tracing::error!(command = ?input.payload, reason, "a command failed");
+                let _ = reply.send(Err(Refusal::Internal));
+            }
+            Origin::Itself => tracing::error!(command = ?input.payload, reason, "a step by the clock failed"),
+        }
+    }
+
+    /// Tells all callers that the database is away, and keeps the rest, which can wait.
+    pub(super) fn refuse_callers(&mut self, why: &str) {
+        let (callers, others) = std::mem::take(&mut self.inputs)
+            .into_iter()
+            .partition(|pending| matches!(pending.origin, Origin::Caller { .. }));
+        self.inputs = others;
+        let callers: Vec<Pending<P>> = callers;
+        for pending in callers {
+            if let Origin::Caller { reply, .. } = pending.origin {
+                let _ = reply.send(Err(Refusal::Unavailable(why.to_owned())));
+            }
+        }
+    }
+
+    /// The batch in pieces of one input each; what is not an input goes with the first.
+    pub(super) fn one_at_a_time(mut self) -> Vec<Self> {
+        let inputs = std::mem::take(&mut self.inputs);
+        let singles = inputs.into_iter().map(|pending| Self { inputs: vec![pending], ..Self::empty() });
+        std::iter::once(self).filter(|batch| !batch.is_empty()).collect::<Vec<_>>().into_iter().chain(singles).collect()
+    }
+}
+
+fn park<P: Participant>(raw: &Raw, input: Option<&Input<P>>, receipt: Receipt, reason: String) -> Parked {
+    let envelope = input.and_then(|input| match &input.payload {
+        Payload::Event(envelope) => Some(envelope),
+        Payload::Command(_) => None,
+    });
+    let known_id = envelope.map(|envelope| envelope.id.0);
+    let broker_id = || raw.message_id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
+    let row = dead_letter::Model {
+        // A redelivery of the same body must come to lie on the same row.
+        message_id: known_id.or_else(broker_id).unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
+        // PostgreSQL's text holds no NUL.
+        reason: reason.replace('\0', "\u{fffd}"),
+        attempts: i64::from(raw.redeliveries) + 1,
+        event: envelope.map(|envelope| envelope.event.body.event_type().to_string()),
+        order_id: envelope.map(|envelope| envelope.event.order.order_id.0),
+        body: raw.body.to_vec(),
+        parked_at: clock::now().unix_micros(),
+    };
+    tracing::warn!(
+        message.id = %row.message_id, event = row.event, order.id = row.order_id, reason = row.reason,
+        "a message cannot be handled and is parked"
+    );
+    Parked { row, receipt }
+}

@@ -1,0 +1,122 @@
+use std::sync::Arc;
+
+use shared_events::{Envelope, MessageId};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use uuid::Uuid;
+
+use super::{
+    Input, Participant, Payload,
+    batch::{Item, Origin, Pending, Raw},
+};
+use crate::{broker::Delivery, clock};
+
+/// The one door into the engine; cheap to clone.
+#[derive(Debug)]
+pub struct Mailbox<P: Participant> {
+    items: mpsc::UnboundedSender<Item<P>>,
+    /// A place for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
+    places: Arc<Semaphore>,
+}
+
+impl<P: Participant> Clone for Mailbox<P> {
+    fn clone(&self) -> Self {
+        Self { items: self.items.clone(), places: Arc::clone(&self.places) }
+    }
+}
+
+/// What brought an input about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The message or the request.
+    pub id: Uuid,
+    /// The trace that it belongs to (W3C Trace Context), if there is one.
+    pub traceparent: Option<String>,
+}
+
+impl Cause {
+    /// A cause of its own: a request without a trace, or the clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { id: Uuid::now_v7(), traceparent: None }
+    }
+}
+
+impl Default for Cause {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a command was not carried out. Nothing of it is durable, unless its commit was under way when the database went away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is more to do than can be done. Nothing was written.
+    #[error("overloaded")]
+    Overloaded,
+    /// Something that the command needs is away.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The command failed for a reason that the log tells.
+    #[error("internal error")]
+    Internal,
+}
+
+impl<P: Participant> Mailbox<P> {
+    pub(super) fn new(capacity: usize) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
+        let (items, receiver) = mpsc::unbounded_channel();
+        (Self { items, places: Arc::new(Semaphore::new(capacity)) }, receiver)
+    }
+
+    /// Has a command carried out, and returns once it is durable.
+    ///
+    /// # Errors
+    /// Where it was not carried out.
+    pub async fn ask(&self, command: P::Command, cause: Cause) -> Result<P::Reply, Refusal> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        let origin = Origin::Caller { reply, _place: place };
+        let stopping = || Refusal::Unavailable("the service is stopping".to_owned());
+        self.put(Payload::Command(command), cause, origin).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Puts in a command of the service's own; nobody waits for it.
+    pub fn tell(&self, command: P::Command) {
+        // An engine that has ended has no use for it.
+        let _ = self.put(Payload::Command(command), Cause::new(), Origin::Itself);
+    }
+
+    /// Puts in what the broker delivered.
+    pub(crate) fn deliver(&self, delivery: Delivery) {
+        let Delivery { body, message_id, redeliveries, receipt } = delivery;
+        let raw = Raw { body, message_id, redeliveries };
+        let item = match Envelope::decode(&raw.body) {
+            Ok(envelope) => {
+                let cause = Cause { id: envelope.id.0, traceparent: envelope.traceparent.clone() };
+                let input =
+                    Input { at: clock::now(), cause, payload: Payload::Event(Box::new(envelope)), answer: None };
+                Item::Input(Pending { input, origin: Origin::Queue { raw, receipt } })
+            }
+            Err(error) => Item::Unreadable { raw, receipt, reason: error.to_string() },
+        };
+        // An engine that has ended drops the receipt, and so gives the delivery back.
+        let _ = self.items.send(item);
+    }
+
+    /// Puts an input back whose answer has come.
+    pub(super) fn answered(&self, pending: Pending<P>) {
+        let _ = self.items.send(Item::Input(pending));
+    }
+
+    /// Has the outbox forget confirmed messages. The receiver resolves when it has.
+    pub(crate) fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()> {
+        let (forgotten, done) = oneshot::channel();
+        let _ = self.items.send(Item::Confirmed { messages, forgotten });
+        done
+    }
+
+    fn put(&self, payload: Payload<P::Command>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
+        let input = Input { at: clock::now(), cause, payload, answer: None };
+        self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
+    }
+}

@@ -1,0 +1,133 @@
+use std::{fmt, future::Future};
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use shared_events::{Envelope, Event, Service, Timestamp};
+
+use super::Cause;
+
+/// One service's part in the saga: what the engine runs.
+///
+/// For each batch: [`load`](Self::load) the rows that the inputs touch, [`decide`](Self::decide) input by input in memory,
+/// [`save`](Self::save) what changed, and after the commit [`committed`](Self::committed).
+pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
+    /// What callers and the clock ask for.
+    type Command: Send + Sync + fmt::Debug + 'static;
+    /// What a caller gets back.
+    type Reply: Send + fmt::Debug + 'static;
+    /// What the world outside says, where an input needs it.
+    type Answer: Send + Sync + fmt::Debug + 'static;
+    /// The rows of one batch, and what is being made of them.
+    type State: Send;
+
+    /// Which service this is.
+    fn service(&self) -> Service;
+
+    /// Whether the world outside must be asked before this input can be decided.
+    fn needs_answer(&self, _payload: &Payload<Self::Command>) -> bool {
+        false
+    }
+
+    /// Asks the world outside, before any transaction. Asking twice must be as good as asking once.
+    fn ask(
+        &self,
+        _payload: &Payload<Self::Command>,
+    ) -> impl Future<Output = Result<Self::Answer, AskError>> + Send {
+        async { Err(AskError("there is nobody to ask".to_owned())) }
+    }
+
+    /// The command of a tick of the clock, if this service has anything to do by the clock.
+    fn on_tick(&self) -> Option<Self::Command> {
+        None
+    }
+
+    /// Reads the rows that `inputs` touch, one query a table, locked in the order of their keys.
+    fn load(
+        &self,
+        transaction: &DatabaseTransaction,
+        inputs: &[&Input<Self>],
+    ) -> impl Future<Output = Result<Self::State, DbErr>> + Send;
+
+    /// Decides one input, and changes `state` in memory. Pure: no I/O, no clock, no chance. The state that it sees holds
+    /// what the inputs before it in the batch changed. Where it refuses an input it leaves the state as it was.
+    ///
+    /// # Errors
+    /// Where the input cannot be, so that trying again is no use; an event is parked then.
+    fn decide(
+        &self,
+        state: &mut Self::State,
+        input: &Input<Self>,
+    ) -> Result<Decision<Self::Reply, Self::Command>, Unacceptable>;
+
+    /// Writes the changed rows, one statement a table.
+    fn save(
+        &self,
+        transaction: &DatabaseTransaction,
+        state: &mut Self::State,
+    ) -> impl Future<Output = Result<(), DbErr>> + Send;
+
+    /// Told after the commit, before the replies: the place to wake those who wait.
+    fn committed(&self, _state: Self::State) {}
+}
+
+/// What the engine decides about.
+#[derive(Debug)]
+pub struct Input<P: Participant> {
+    /// When it is decided.
+    pub at: Timestamp,
+    /// What brought it about.
+    pub cause: Cause,
+    /// What it says.
+    pub payload: Payload<P::Command>,
+    /// What the world outside said, where it was asked.
+    pub answer: Option<P::Answer>,
+}
+
+/// What an input says.
+#[derive(Debug)]
+pub enum Payload<C> {
+    /// A caller, the clock or the service itself wants something.
+    Command(C),
+    /// Something happened elsewhere.
+    Event(Box<Envelope>),
+}
+
+/// What came of one input.
+#[derive(Debug)]
+pub struct Decision<R, C> {
+    /// What the caller is told, where there is a caller.
+    pub reply: Option<R>,
+    /// What the world is told.
+    pub events: Vec<Event>,
+    /// What this service tells itself, after the commit. It may be lost in a crash: something by the clock must find it again.
+    pub follow_ups: Vec<C>,
+}
+
+impl<R, C> Decision<R, C> {
+    /// Nothing to say.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::publish(Vec::new())
+    }
+
+    /// These events.
+    #[must_use]
+    pub fn publish(events: Vec<Event>) -> Self {
+        Self { reply: None, events, follow_ups: Vec::new() }
+    }
+
+    /// This reply, and no events.
+    #[must_use]
+    pub fn reply(reply: R) -> Self {
+        Self { reply: Some(reply), ..Self::silent() }
+    }
+}
+
+/// An input that cannot be: why, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unacceptable(pub String);
+
+/// The world outside does not answer for the moment: why, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AskError(pub String);

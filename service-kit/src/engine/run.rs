@@ -1,0 +1,190 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    Mailbox, Participant,
+    asking::Asking,
+    batch::{Batch, Item, Origin},
+    transaction::{Committed, Failure, commit},
+};
+use crate::{
+    clock,
+    database::{Database, Fault, trim_inbox},
+    http::Readiness,
+    relay::Outbox,
+    retry::Pauses,
+    shutdown::Stages,
+};
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// The most inputs in one transaction.
+    pub max_batch: usize,
+    /// The most commands that may wait; the next one is refused.
+    pub max_waiting: usize,
+    /// The time between two ticks of the clock.
+    pub tick: Duration,
+    /// How long a handled message is remembered. An older duplicate still changes nothing: the domain has seen its fact.
+    pub inbox_retention: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            max_batch: 512,
+            max_waiting: 4_096,
+            tick: Duration::from_secs(1),
+            inbox_retention: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// The only writer of a service's database: it takes what lies in the mailbox, commits it, and tells those who wait.
+pub struct Engine<P: Participant> {
+    participant: Arc<P>,
+    database: Database,
+    outbox: Arc<Outbox>,
+    readiness: Readiness,
+    settings: EngineSettings,
+    mailbox: Mailbox<P>,
+    items: mpsc::UnboundedReceiver<Item<P>>,
+    stop: Stages,
+    asking: Asking<P>,
+}
+
+/// How often a batch is tried again at once when another transaction was in its way.
+const MAX_CONFLICTS: u32 = 10;
+
+impl<P: Participant> Engine<P> {
+    /// An engine, and the mailbox that leads to it.
+    #[must_use]
+    pub fn new(
+        participant: P,
+        database: Database,
+        outbox: Arc<Outbox>,
+        readiness: Readiness,
+        settings: EngineSettings,
+        stop: Stages,
+    ) -> (Self, Mailbox<P>) {
+        let (mailbox, items) = Mailbox::new(settings.max_waiting);
+        let participant = Arc::new(participant);
+        let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
+        let engine =
+            Self { participant, database, outbox, readiness, settings, mailbox: mailbox.clone(), items, stop, asking };
+        (engine, mailbox)
+    }
+
+    /// Works until `stop.work`, then handles what still lies in the mailbox, and ends.
+    pub async fn run(mut self) {
+        self.readiness.set("database", Ok(()));
+        let mut ticks = interval(self.settings.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut items = Vec::with_capacity(self.settings.max_batch);
+        loop {
+            tokio::select! {
+                _ = self.items.recv_many(&mut items, self.settings.max_batch) => self.step(&mut items).await,
+                _ = ticks.tick(), if !self.stop.intake.is_cancelled() => self.tick().await,
+                () = self.stop.work.cancelled() => break,
+            }
+        }
+        while !self.items.is_empty() {
+            self.items.recv_many(&mut items, self.settings.max_batch).await;
+            self.step(&mut items).await;
+        }
+        // Whoever still asks is told that the service is stopping.
+        self.items.close();
+        self.asking.end().await;
+    }
+
+    /// Handles these items, and returns when they are durable and everybody is told.
+    async fn step(&mut self, items: &mut Vec<Item<P>>) {
+        let mut batch = Batch::of(items.drain(..));
+        batch.inputs = self.asking.ready(batch.inputs).await;
+        if !batch.is_empty() {
+            self.handle(batch).await;
+        }
+    }
+
+    async fn tick(&self) {
+        if let Some(command) = self.participant.on_tick() {
+            self.mailbox.tell(command);
+        }
+        let forget_before = clock::now().before(self.settings.inbox_retention);
+        if let Err(error) = trim_inbox(&self.database, forget_before).await {
+            tracing::debug!(%error, "the inbox was not trimmed this time");
+        }
+    }
+
+    async fn handle(&self, mut batch: Batch<P>) {
+        let mut pauses = Pauses::growing(Duration::from_millis(50), Duration::from_secs(5));
+        let mut conflicts = 0;
+        while !batch.is_empty() {
+            let error = match commit(&*self.participant, &self.database, &batch).await {
+                Ok(committed) => {
+                    self.readiness.set("database", Ok(()));
+                    return self.tell(batch, committed);
+                }
+                Err(Failure::Unacceptable { index, reason }) => {
+                    batch.give_up(index, reason);
+                    continue;
+                }
+                Err(Failure::Database(error)) => error,
+            };
+            match Fault::of(&error) {
+                Fault::Conflict if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    tracing::debug!(%error, conflicts, "another transaction was in the way; trying again");
+                }
+                Fault::Conflict | Fault::Permanent if batch.inputs.len() > 1 => {
+                    tracing::warn!(%error, inputs = batch.inputs.len(), "a batch failed; its inputs are tried one at a time");
+                    for single in batch.one_at_a_time() {
+                        Box::pin(self.handle(single)).await;
+                    }
+                    return;
+                }
+                Fault::Conflict | Fault::Permanent if batch.inputs.len() == 1 => batch.give_up(0, error.to_string()),
+                _ => {
+                    self.readiness.set("database", Err(error.to_string()));
+                    batch.refuse_callers("the database is away");
+                    let pause = tokio::time::sleep(pauses.next_pause());
+                    if self.stop.work.run_until_cancelled(pause).await.is_none() {
+                        // What is dropped here was not committed: the broker delivers it again, the relay publishes it again.
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, batch: Batch<P>, committed: Committed<P>) {
+        self.outbox.committed(committed.outgoing, batch.confirmed.len());
+        for forgotten in batch.forgotten {
+            let _ = forgotten.send(());
+        }
+        if let Some(state) = committed.state {
+            self.participant.committed(state);
+        }
+        for command in committed.follow_ups {
+            self.mailbox.tell(command);
+        }
+        for parked in batch.parked {
+            parked.receipt.acknowledge();
+        }
+        for (pending, answer) in batch.inputs.into_iter().zip(committed.replies) {
+            match pending.origin {
+                Origin::Caller { reply, .. } => {
+                    let answer = answer.ok_or(crate::engine::Refusal::Internal);
+                    // A caller that went away has its order all the same.
+                    let _ = reply.send(answer);
+                }
+                Origin::Queue { receipt, .. } => receipt.acknowledge(),
+                Origin::Itself => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use shared_events::{Envelope, Event, MessageId};
+use uuid::Uuid;
+
+use super::{Decision, Input, Participant, Payload, Unacceptable, batch::Batch};
+use crate::{
+    broker::Outgoing,
+    database::{
+        Database, delete_by, insert, insert_new,
+        tables::{dead_letter, inbox, outbox},
+    },
+};
+
+/// What a committed batch leaves to be done.
+pub(super) struct Committed<P: Participant> {
+    /// For each input what its caller is told. `None`: a duplicate, or nobody waits.
+    pub(super) replies: Vec<Option<P::Reply>>,
+    pub(super) outgoing: Vec<Outgoing>,
+    pub(super) follow_ups: Vec<P::Command>,
+    pub(super) state: Option<P::State>,
+}
+
+/// Why a batch was not committed. Nothing of it is in the database.
+pub(super) enum Failure {
+    /// The input of this index cannot be.
+    Unacceptable { index: usize, reason: String },
+    /// The database failed.
+    Database(DbErr),
+}
+
+impl From<DbErr> for Failure {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Handles a whole batch in one transaction.
+pub(super) async fn commit<P: Participant>(
+    participant: &P,
+    database: &Database,
+    batch: &Batch<P>,
+) -> Result<Committed<P>, Failure> {
+    let transaction = database.begin().await?;
+    let fresh = first_times(&transaction, batch).await?;
+    let inputs: Vec<&Input<P>> = fresh.iter().map(|&index| &batch.inputs[index].input).collect();
+
+    let mut replies: Vec<Option<P::Reply>> = batch.inputs.iter().map(|_| None).collect();
+    let mut outgoing = Vec::new();
+    let mut follow_ups = Vec::new();
+    let mut state = None;
+    if !inputs.is_empty() {
+        let mut rows = participant.load(&transaction, &inputs).await?;
+        for (&index, input) in fresh.iter().zip(&inputs) {
+            let decision = decide(participant, &mut rows, input)
+                .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, reason })?;
+            replies[index] = decision.reply;
+            outgoing.extend(decision.events.into_iter().map(|event| envelop(input, event)));
+            follow_ups.extend(decision.follow_ups);
+        }
+        participant.save(&transaction, &mut rows).await?;
+        state = Some(rows);
+    }
+
+    let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = outgoing.into_iter().unzip();
+    insert::<outbox::Entity, _>(&transaction, &rows).await?;
+    let parked: Vec<dead_letter::Model> = batch.parked.iter().map(|parked| parked.row.clone()).collect();
+    insert_new::<dead_letter::Entity, _, Uuid>(&transaction, &parked).await?;
+    let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
+    delete_by::<outbox::Entity, _>(&transaction, outbox::Column::MessageId, confirmed).await?;
+    transaction.commit().await?;
+    Ok(Committed { replies, outgoing, follow_ups, state })
+}
+
+/// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
+/// messages that were not there before, each once.
+async fn first_times<P: Participant>(transaction: &DatabaseTransaction, batch: &Batch<P>) -> Result<Vec<usize>, DbErr> {
+    let message = |payload: &Payload<P::Command>| match payload {
+        Payload::Event(envelope) => Some(envelope.id),
+        Payload::Command(_) => None,
+    };
+    let rows: Vec<inbox::Model> = batch
+        .inputs
+        .iter()
+        .filter_map(|pending| Some((message(&pending.input.payload)?, pending.input.at)))
+        .map(|(id, at)| inbox::Model { message_id: id.0, received_at: at.unix_micros() })
+        .collect();
+    let new: Vec<Uuid> = insert_new::<inbox::Entity, _, _>(transaction, &rows).await?;
+    let mut new: HashSet<MessageId> = new.into_iter().map(MessageId).collect();
+    let is_first = |payload: &Payload<P::Command>, new: &mut HashSet<MessageId>| match message(payload) {
+        Some(id) => new.remove(&id),
+        None => true,
+    };
+    let inputs = batch.inputs.iter().enumerate();
+    Ok(inputs.filter(|(_, pending)| is_first(&pending.input.payload, &mut new)).map(|(index, _)| index).collect())
+}
+
+/// A decision that panics is a bug, and must not take the engine and everybody else's inputs with it.
+fn decide<P: Participant>(
+    participant: &P,
+    state: &mut P::State,
+    input: &Input<P>,
+) -> Result<Decision<P::Reply, P::Command>, Unacceptable> {
+    // The state is thrown away with the batch after a panic, so no one sees it half changed.
+    catch_unwind(AssertUnwindSafe(|| participant.decide(state, input)))
+        .unwrap_or_else(|_| Err(Unacceptable("the decision panicked; the log has the place".to_owned())))
+}
+
+fn envelop<P: Participant>(input: &Input<P>, event: Event) -> (Outgoing, outbox::Model) {
+    let flow = event.body.event_type().flow();
+    let saga_id = event.saga_id.0;
+    let envelope = Envelope {
+        id: MessageId(Uuid::now_v7()),
+        time: input.at,
+        causation_id: input.cause.id,
+        traceparent: input.cause.traceparent.clone(),
+        event,
+    };
+    let body = envelope.encode();
+    let row = outbox::Model {
+        message_id: envelope.id.0,
+        routing_key: flow.routing_key.to_owned(),
+        saga_id,
+        body: body.clone(),
+        created_at: input.at.unix_micros(),
+    };
+    let outgoing = Outgoing {
+        message_id: envelope.id,
+        publisher: flow.publisher,
+        routing_key: flow.routing_key,
+        mandatory: !flow.consumers.is_empty(),
+        correlation_id: saga_id,
+        body: Arc::from(body),
+    };
+    (outgoing, row)
+}

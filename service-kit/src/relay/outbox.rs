@@ -1,0 +1,117 @@
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use sea_orm::{DbErr, EntityTrait, PaginatorTrait, QueryOrder, QuerySelect};
+use shared_events::{FLOWS, MessageId};
+use tokio::sync::{Notify, mpsc};
+
+use crate::{
+    broker::Outgoing,
+    database::{Database, tables::outbox},
+};
+
+/// What the engine tells the relay about the outbox table: how deep it is, and what was just committed, so that the relay
+/// need not read it back. The table alone counts: whatever is lost here is found there.
+#[derive(Debug)]
+pub struct Outbox {
+    depth: AtomicU64,
+    emptied: Notify,
+    fresh: mpsc::Sender<Vec<Outgoing>>,
+    receiver: Mutex<Option<mpsc::Receiver<Vec<Outgoing>>>>,
+    overflowed: AtomicBool,
+    overflow: Notify,
+}
+
+/// How many commits may wait for the relay before it has to read them from the table.
+const HAND_OFFS: usize = 64;
+
+impl Outbox {
+    /// The outbox of this database, as deep as it is.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn open(database: &Database) -> Result<Arc<Self>, DbErr> {
+        let depth = outbox::Entity::find().count(database.reader()).await?;
+        let (fresh, receiver) = mpsc::channel(HAND_OFFS);
+        Ok(Arc::new(Self {
+            depth: AtomicU64::new(depth),
+            emptied: Notify::new(),
+            fresh,
+            receiver: Mutex::new(Some(receiver)),
+            overflowed: AtomicBool::new(false),
+            overflow: Notify::new(),
+        }))
+    }
+
+    /// How many events are committed and not yet confirmed by the broker.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.depth.load(Ordering::Acquire)
+    }
+
+    /// Resolves when nothing is left to be published.
+    pub async fn empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.depth() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// These events were committed, and so many confirmed ones deleted.
+    pub(crate) fn committed(&self, outgoing: Vec<Outgoing>, deleted: usize) {
+        let (added, deleted) = (outgoing.len() as u64, deleted as u64);
+        if added > 0 {
+            self.depth.fetch_add(added, Ordering::AcqRel);
+            if self.fresh.try_send(outgoing).is_err() {
+                self.overflowed.store(true, Ordering::Release);
+                self.overflow.notify_one();
+            }
+        }
+        if deleted > 0 && self.depth.fetch_sub(deleted, Ordering::AcqRel) == deleted {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// The relay's end of the hand-off. There is one relay.
+    pub(super) fn take_receiver(&self) -> Option<mpsc::Receiver<Vec<Outgoing>>> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether something was committed, since the last call, that was not handed off.
+    pub(super) fn take_overflow(&self) -> bool {
+        self.overflowed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Resolves when something was committed that was not handed off.
+    pub(super) async fn overflow(&self) {
+        self.overflow.notified().await;
+    }
+}
+
+/// The oldest events of the outbox, at most `limit`.
+pub(super) async fn oldest(database: &Database, limit: u64) -> Result<Vec<Outgoing>, DbErr> {
+    let rows =
+        outbox::Entity::find().order_by_asc(outbox::Column::MessageId).limit(limit).all(database.reader()).await?;
+    Ok(rows.into_iter().filter_map(outgoing).collect())
+}
+
+fn outgoing(row: outbox::Model) -> Option<Outgoing> {
+    let flow = FLOWS.iter().find(|flow| flow.routing_key == row.routing_key);
+    if flow.is_none() {
+        tracing::error!(message.id = %row.message_id, routing_key = row.routing_key, "the outbox holds an event that the flow table does not know");
+    }
+    let flow = flow?;
+    Some(Outgoing {
+        message_id: MessageId(row.message_id),
+        publisher: flow.publisher,
+        routing_key: flow.routing_key,
+        mandatory: !flow.consumers.is_empty(),
+        correlation_id: row.saga_id,
+        body: Arc::from(row.body),
+    })
+}

@@ -1,0 +1,190 @@
+use std::{sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use sea_orm::DbErr;
+use shared_events::MessageId;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+
+use super::{
+    in_flight::InFlight,
+    outbox::{Outbox, oldest},
+};
+use crate::{
+    broker::{Broker, BrokerError, Outcome, Outgoing, Publication, Publisher},
+    database::Database,
+    engine::{Mailbox, Participant},
+    http::Readiness,
+    retry::Pauses,
+    shutdown::Stages,
+};
+
+/// Publishes what lies in the outbox, and has the engine delete what the broker confirmed.
+pub struct Relay<P: Participant> {
+    database: Database,
+    broker: Arc<dyn Broker>,
+    outbox: Arc<Outbox>,
+    fresh: mpsc::Receiver<Vec<Outgoing>>,
+    mailbox: Mailbox<P>,
+    readiness: Readiness,
+    stop: Stages,
+}
+
+/// The most events that wait for the broker's word.
+const WINDOW: usize = 4_096;
+/// Confirmed events are deleted in bulk: when there are so many, or after so long.
+const DELETE_AT: usize = 512;
+const DELETE_AFTER: Duration = Duration::from_millis(10);
+/// The poll behind the wake-ups, for what nobody handed off: rows of a process that crashed, or of another replica.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Why a connection was given up.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("the broker closed the connection")]
+    Closed,
+    #[error("the outbox cannot be read")]
+    Outbox(#[from] DbErr),
+}
+
+impl<P: Participant> Relay<P> {
+    /// The relay of `outbox`; there is one.
+    ///
+    /// # Panics
+    /// Where the outbox has a relay already.
+    #[must_use]
+    pub fn new(
+        database: Database,
+        broker: Arc<dyn Broker>,
+        outbox: Arc<Outbox>,
+        mailbox: Mailbox<P>,
+        readiness: Readiness,
+        stop: Stages,
+    ) -> Self {
+        let fresh = outbox.take_receiver().expect("an outbox has one relay");
+        Self { database, broker, outbox, fresh, mailbox, readiness, stop }
+    }
+
+    /// Works until `stop.work`, through every loss of the broker.
+    pub async fn run(mut self) {
+        let mut pauses = Pauses::growing(Duration::from_millis(100), Duration::from_secs(10));
+        loop {
+            let work = self.stop.work.clone();
+            let broken = match work.run_until_cancelled(self.broker.publisher()).await {
+                Some(Ok(publication)) => {
+                    pauses.reset();
+                    self.readiness.set("broker", Ok(()));
+                    match self.session(publication).await {
+                        Ok(()) => return,
+                        Err(broken) => broken,
+                    }
+                }
+                Some(Err(error)) => error.into(),
+                None => return,
+            };
+            self.readiness.set("broker", Err(broken.to_string()));
+            let pause = pauses.next_pause();
+            tracing::warn!(error = %broken, pause_ms = pause.as_millis(), outbox = self.outbox.depth(), "cannot publish; connecting again after a pause");
+            if work.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Publishes over one connection until it breaks, or until `stop.work`.
+    async fn session(&mut self, (mut publisher, mut outcomes): Publication) -> Result<(), Broken> {
+        let work = self.stop.work.clone();
+        let mut in_flight = InFlight::new();
+        let mut deletions: FuturesUnordered<BoxFuture<'static, Vec<MessageId>>> = FuturesUnordered::new();
+        let mut delete_at: Option<Instant> = None;
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut news: Vec<Outcome> = Vec::new();
+        // Whether the table may hold events that are neither in flight nor handed off.
+        let mut behind = true;
+        loop {
+            if in_flight.unconfirmed() < WINDOW {
+                if self.outbox.take_overflow() {
+                    behind = true;
+                }
+                if behind {
+                    let page = self.next_page(&mut in_flight, &mut behind).await?;
+                    publish(&mut *publisher, page, &work).await?;
+                }
+            }
+            tokio::select! {
+                fresh = self.fresh.recv(), if !behind && in_flight.unconfirmed() < WINDOW => {
+                    let Some(mut fresh) = fresh else { return Ok(()) };
+                    while let Ok(mut more) = self.fresh.try_recv() {
+                        fresh.append(&mut more);
+                        if fresh.len() >= WINDOW { break }
+                    }
+                    let fresh = in_flight.enter(fresh);
+                    publish(&mut *publisher, fresh, &work).await?;
+                }
+                count = outcomes.recv_many(&mut news, WINDOW) => {
+                    if count == 0 {
+                        return Err(Broken::Closed);
+                    }
+                    for outcome in news.drain(..) {
+                        in_flight.learn(&outcome);
+                    }
+                    self.readiness.set("broker", in_flight.trouble());
+                    delete_at.get_or_insert_with(|| Instant::now() + DELETE_AFTER);
+                }
+                Some(deleted) = deletions.next() => in_flight.deleted(&deleted),
+                () = sleep_until(delete_at.unwrap_or_else(Instant::now)), if delete_at.is_some() => {
+                    delete_at = None;
+                    self.delete(&mut in_flight, &deletions);
+                }
+                () = sleep_until(in_flight.rest_until().unwrap_or_else(Instant::now)), if in_flight.rest_until().is_some() => {
+                    in_flight.end_rest();
+                    behind = true;
+                }
+                () = self.outbox.overflow() => behind = true,
+                _ = poll.tick() => behind = true,
+                () = work.cancelled() => return Ok(()),
+            }
+            if in_flight.confirmed() >= DELETE_AT {
+                delete_at = None;
+                self.delete(&mut in_flight, &deletions);
+            }
+        }
+    }
+
+    fn delete(&self, in_flight: &mut InFlight, deletions: &FuturesUnordered<BoxFuture<'static, Vec<MessageId>>>) {
+        let messages = in_flight.take_confirmed();
+        if messages.is_empty() {
+            return;
+        }
+        let deleted = self.mailbox.confirmed(messages.clone());
+        // Where the engine drops the wish, the rows stay and are published again.
+        deletions.push(deleted.map(|_| messages).boxed());
+    }
+
+    /// The oldest events of the table that are not in flight. What was handed off up to now is in the table too, so the
+    /// hand-offs are emptied first; what comes in later is handed off after this page.
+    async fn next_page(&mut self, in_flight: &mut InFlight, behind: &mut bool) -> Result<Vec<Outgoing>, DbErr> {
+        while self.fresh.try_recv().is_ok() {}
+        let limit = WINDOW + in_flight.len();
+        let page = oldest(&self.database, limit as u64).await?;
+        *behind = page.len() >= limit;
+        Ok(in_flight.enter(page))
+    }
+}
+
+/// Publishes, unless the relay is to stop: then what is not published stays in the outbox.
+async fn publish(
+    publisher: &mut dyn Publisher,
+    messages: Vec<Outgoing>,
+    work: &tokio_util::sync::CancellationToken,
+) -> Result<(), BrokerError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    work.run_until_cancelled(publisher.publish(messages)).await.unwrap_or(Ok(()))
+}

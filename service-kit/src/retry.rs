@@ -1,0 +1,53 @@
+//! Growing pauses between tries. The only place that knows the crate `backoff` (see `docs/adr/0002`).
+
+use std::time::Duration;
+
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff as _};
+
+/// Pauses that grow from `first` to `longest`, each randomised by half, for ever.
+#[derive(Debug)]
+pub struct Pauses {
+    policy: ExponentialBackoff,
+    longest: Duration,
+}
+
+impl Pauses {
+    /// A fresh run of pauses.
+    #[must_use]
+    pub fn growing(first: Duration, longest: Duration) -> Self {
+        let policy = ExponentialBackoffBuilder::new()
+            .with_initial_interval(first)
+            .with_max_interval(longest)
+            .with_multiplier(2.0)
+            // The crate's default gives up after 15 minutes.
+            .with_max_elapsed_time(None)
+            .build();
+        Self { policy, longest }
+    }
+
+    /// The next pause.
+    pub fn next_pause(&mut self) -> Duration {
+        self.policy.next_backoff().unwrap_or(self.longest)
+    }
+
+    /// Begins again with the first pause, after a success.
+    pub fn reset(&mut self) {
+        self.policy.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_never_end() {
+        let mut pauses = Pauses::growing(Duration::from_millis(10), Duration::from_secs(1));
+        let first = pauses.next_pause();
+        assert!(first <= Duration::from_millis(15), "{first:?}");
+        let late = (0..1_000).map(|_| pauses.next_pause()).next_back().unwrap();
+        assert!(late >= Duration::from_millis(500) && late <= Duration::from_millis(1_500), "{late:?}");
+        pauses.reset();
+        assert!(pauses.next_pause() <= Duration::from_millis(15));
+    }
+}

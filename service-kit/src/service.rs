@@ -1,0 +1,162 @@
+//! A service, put together and running: engine, relay, consumer and HTTP server, and their orderly end.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    broker::Broker,
+    consumer::consume,
+    database::Database,
+    engine::{Engine, Mailbox, Participant},
+    http::{Readiness, serve},
+    relay::{Outbox, Relay},
+    settings::WorkSettings,
+    shutdown::Stages,
+};
+
+/// What a service is built from.
+#[derive(Debug, Clone)]
+pub struct Foundation {
+    /// Its own database, its tables up to date.
+    pub database: Database,
+    /// Its connection to the broker.
+    pub broker: Arc<dyn Broker>,
+    /// How it works.
+    pub work: WorkSettings,
+}
+
+/// What a service's routes need.
+#[derive(Debug)]
+pub struct Doors<P: Participant> {
+    /// For commands.
+    pub mailbox: Mailbox<P>,
+    /// For reading.
+    pub database: Database,
+    /// How much is unpublished.
+    pub outbox: Arc<Outbox>,
+    /// What the service depends on, and whether it is there.
+    pub readiness: Readiness,
+    /// Cancelled when the service begins to stop: whoever waits for something may stop waiting.
+    pub stopping: tokio_util::sync::CancellationToken,
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct RunningService {
+    name: &'static str,
+    stop: Stages,
+    http: TaskTracker,
+    work: TaskTracker,
+    outbox: Arc<Outbox>,
+    database: Database,
+}
+
+impl RunningService {
+    /// Starts the service: it answers on `listener` with what `routes` makes, from the moment that this returns.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn start<P: Participant>(
+        participant: P,
+        foundation: Foundation,
+        listener: TcpListener,
+        routes: impl FnOnce(Doors<P>) -> axum::Router,
+    ) -> anyhow::Result<Self> {
+        let Foundation { database, broker, work: settings } = foundation;
+        let name = participant.service().name();
+        let stop = Stages::default();
+        let readiness = Readiness::new();
+        let outbox = Outbox::open(&database).await.context("cannot read the outbox")?;
+        let (engine, mailbox) = Engine::new(
+            participant,
+            database.clone(),
+            Arc::clone(&outbox),
+            readiness.clone(),
+            settings.engine(),
+            stop.clone(),
+        );
+        let relay = Relay::new(
+            database.clone(),
+            Arc::clone(&broker),
+            Arc::clone(&outbox),
+            mailbox.clone(),
+            readiness.clone(),
+            stop.clone(),
+        );
+        // Where the broker confirms after the commit, the outboxes empty only while everybody goes on consuming.
+        let consume_until = if broker.confirms_after_commit() { stop.work.clone() } else { stop.intake.clone() };
+        let consumer = consume(broker, mailbox.clone(), settings.prefetch, readiness.clone(), consume_until);
+        let router = routes(Doors {
+            mailbox,
+            database: database.clone(),
+            outbox: Arc::clone(&outbox),
+            readiness,
+            stopping: stop.intake.clone(),
+        });
+        let (http, work) = (TaskTracker::new(), TaskTracker::new());
+        work.spawn(engine.run());
+        work.spawn(relay.run());
+        work.spawn(consumer);
+        let intake = stop.intake.clone();
+        http.spawn(async move {
+            if let Err(error) = serve(listener, router, intake).await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok(Self { name, stop, http, work, outbox, database })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How much is committed and not yet confirmed by the broker.
+    #[must_use]
+    pub fn unpublished(&self) -> u64 {
+        self.outbox.depth()
+    }
+}
+
+/// Stops `services` in good order: no new requests; then everything that was taken is finished and published; then close.
+/// Each of the first two stages may take `patience`; what is not finished by then is durable, and is caught up at the
+/// next start.
+pub async fn stop(services: Vec<RunningService>, patience: Duration) {
+    for service in &services {
+        service.stop.intake.cancel();
+        service.http.close();
+    }
+    let requests = async {
+        for service in &services {
+            service.http.wait().await;
+        }
+    };
+    if tokio::time::timeout(patience, requests).await.is_err() {
+        tracing::warn!("some requests were still open after {patience:?}");
+    }
+    if tokio::time::timeout(patience, published(&services)).await.is_err() {
+        for service in services.iter().filter(|service| service.unpublished() > 0) {
+            tracing::warn!(service = service.name, events = service.unpublished(), "not everything is published; the rest follows at the next start");
+        }
+    }
+    for service in services {
+        service.stop.work.cancel();
+        service.work.close();
+        service.work.wait().await;
+        service.database.close().await;
+    }
+}
+
+/// Resolves when no service has anything left to publish. Publishing to one may give another something to publish, so
+/// all must be empty at once.
+async fn published(services: &[RunningService]) {
+    while services.iter().any(|service| service.unpublished() > 0) {
+        for service in services {
+            service.outbox.empty().await;
+        }
+    }
+}

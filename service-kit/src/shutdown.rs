@@ -1,0 +1,35 @@
+//! How a process ends: in stages, under a deadline, at once on the second signal.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The stages of an orderly end. Each token is cancelled once, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Stages {
+    /// Take nothing new from outside: no connection, no request, no tick.
+    pub intake: CancellationToken,
+    /// Everything that was taken is finished and told: the engine, the relay and the consumers may end.
+    pub work: CancellationToken,
+}
+
+/// Resolves at the first SIGTERM or SIGINT (Ctrl-C). From then on, a second one ends the process at once.
+///
+/// # Errors
+/// Where the signal handlers cannot be installed.
+pub async fn signalled() -> std::io::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "Ctrl-C",
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("second signal: ending at once; what was answered is durable, the rest is caught up at the next start");
+        std::process::exit(130);
+    });
+    Ok(name)
+}

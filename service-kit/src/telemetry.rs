@@ -1,0 +1,37 @@
+//! Logs: readable lines on a terminal, one JSON object a line otherwise. `RUST_LOG` says which.
+
+use std::io::{IsTerminal, stderr};
+
+use clap::ValueEnum;
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Readable on a terminal, JSON otherwise.
+    Auto,
+    /// Lines for people.
+    Pretty,
+    /// Lines for machines, one JSON object each.
+    Json,
+}
+
+/// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info,service_kit=debug`.
+///
+/// # Errors
+/// Where `filter` is not in that syntax, or logging is already set up.
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)?;
+    let json = match format {
+        LogFormat::Auto => !stderr().is_terminal(),
+        LogFormat::Pretty => false,
+        LogFormat::Json => true,
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    if json {
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(stderr)).try_init()?;
+    } else {
+        registry.with(fmt::layer().compact().with_target(false).with_writer(stderr)).try_init()?;
+    }
+    Ok(())
+}
