@@ -68,7 +68,7 @@ impl RunningService {
         let Foundation { database, broker, work: settings } = foundation;
         let name = participant.service().name();
         let stop = Stages::default();
-        let readiness = Readiness::new();
+        let readiness = Readiness::new(["database", "broker", "queue"]);
         let outbox = Outbox::open(&database).await.context("cannot read the outbox")?;
         let (engine, mailbox) = Engine::new(
             participant,

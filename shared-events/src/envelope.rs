@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     CancelReason, Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, MessageId, Money, OrderDetails,
-    OrderId, SagaId, Service, Sku, Timestamp,
+    OrderId, SagaId, Sku, Timestamp,
 };
 
 /// An event on its way: a CloudEvent 1.0 in structured JSON mode, one a message.

@@ -25,6 +25,18 @@ where
     run::<E, C>(connection, rows, "").await.map(drop)
 }
 
+/// Inserts those of `rows` that are not there yet.
+///
+/// # Errors
+/// What the database says.
+pub async fn insert_missing<E, C>(connection: &C, rows: &[E::Model]) -> Result<(), DbErr>
+where
+    E: EntityTrait,
+    C: ConnectionTrait,
+{
+    run::<E, C>(connection, rows, " ON CONFLICT DO NOTHING").await.map(drop)
+}
+
 /// Inserts those of `rows` that are not there yet, and returns the first columns of their keys, in no order.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ mod inbox;
 mod migrate;
 pub mod tables;
 
-pub use bulk::{delete_by, find_by, find_locked, insert, insert_new, upsert};
+pub use bulk::{delete_by, find_by, find_locked, insert, insert_missing, insert_new, upsert};
 pub use connect::{Database, DatabaseError};
 pub use fault::Fault;
 pub use inbox::trim_inbox;

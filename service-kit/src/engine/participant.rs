@@ -58,6 +58,10 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
         input: &Input<Self>,
     ) -> Result<Decision<Self::Reply, Self::Command>, Unacceptable>;
 
+    /// Told of each event that a decision publishes, with the id and the time that it goes out with, before the rows are
+    /// saved.
+    fn published(&self, _state: &mut Self::State, _envelope: &Envelope) {}
+
     /// Writes the changed rows, one statement a table.
     fn save(
         &self,

@@ -12,7 +12,7 @@ use super::{Decision, Input, Participant, Payload, Unacceptable, batch::Batch};
 use crate::{
     broker::Outgoing,
     database::{
-        Database, delete_by, insert, insert_new,
+        Database, delete_by, insert, insert_missing, insert_new,
         tables::{dead_letter, inbox, outbox},
     },
 };
@@ -60,17 +60,21 @@ pub(super) async fn commit<P: Participant>(
             let decision = decide(participant, &mut rows, input)
                 .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, reason })?;
             replies[index] = decision.reply;
-            outgoing.extend(decision.events.into_iter().map(|event| envelop(input, event)));
+            for event in decision.events {
+                let envelope = envelop(input, event);
+                participant.published(&mut rows, &envelope);
+                outgoing.push(envelope);
+            }
             follow_ups.extend(decision.follow_ups);
         }
         participant.save(&transaction, &mut rows).await?;
         state = Some(rows);
     }
 
-    let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = outgoing.into_iter().unzip();
+    let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = outgoing.iter().map(encode).unzip();
     insert::<outbox::Entity, _>(&transaction, &rows).await?;
     let parked: Vec<dead_letter::Model> = batch.parked.iter().map(|parked| parked.row.clone()).collect();
-    insert_new::<dead_letter::Entity, _, Uuid>(&transaction, &parked).await?;
+    insert_missing::<dead_letter::Entity, _>(&transaction, &parked).await?;
     let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
     delete_by::<outbox::Entity, _>(&transaction, outbox::Column::MessageId, confirmed).await?;
     transaction.commit().await?;
@@ -111,23 +115,27 @@ fn decide<P: Participant>(
         .unwrap_or_else(|_| Err(Unacceptable("the decision panicked; the log has the place".to_owned())))
 }
 
-fn envelop<P: Participant>(input: &Input<P>, event: Event) -> (Outgoing, outbox::Model) {
-    let flow = event.body.event_type().flow();
-    let saga_id = event.saga_id.0;
-    let envelope = Envelope {
+fn envelop<P: Participant>(input: &Input<P>, event: Event) -> Envelope {
+    Envelope {
         id: MessageId(Uuid::now_v7()),
         time: input.at,
         causation_id: input.cause.id,
         traceparent: input.cause.traceparent.clone(),
         event,
-    };
+    }
+}
+
+/// The message for the relay, and its row; the body is encoded once.
+fn encode(envelope: &Envelope) -> (Outgoing, outbox::Model) {
+    let flow = envelope.event.body.event_type().flow();
+    let saga_id = envelope.event.saga_id.0;
     let body = envelope.encode();
     let row = outbox::Model {
         message_id: envelope.id.0,
         routing_key: flow.routing_key.to_owned(),
         saga_id,
         body: body.clone(),
-        created_at: input.at.unix_micros(),
+        created_at: envelope.time.unix_micros(),
     };
     let outgoing = Outgoing {
         message_id: envelope.id,

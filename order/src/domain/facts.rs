@@ -1,0 +1,311 @@
+use std::fmt;
+
+use shared_events::{CancelReason, EventBody, FailureReason};
+
+/// What is known of an order's stock. It only moves forward: learning a fact keeps the greater of the two, so the order
+/// of arrival does not matter. `Rejected` stands last because the "nothing left" of a cancelled order may overtake it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Stock {
+    /// Nothing is known yet.
+    #[default]
+    Unknown,
+    /// Every line is held.
+    Reserved,
+    /// Nothing is held any more.
+    Released,
+    /// Nothing was ever held, for this reason.
+    Rejected(FailureReason),
+}
+
+/// What is known of an order's payment; as [`Stock`], it only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Payment {
+    /// Nothing is known yet.
+    #[default]
+    Unknown,
+    /// The amount is authorized.
+    Authorized,
+    /// Nothing is authorized any more.
+    Voided,
+    /// Nothing was ever authorized, for this reason.
+    Declined(FailureReason),
+}
+
+/// Whether the order is to be undone. The first wish counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Cancel {
+    /// Nobody asked.
+    #[default]
+    No,
+    /// Somebody did.
+    Requested(CancelReason),
+}
+
+/// Everything that is known of an order. Its status is a function of this and of nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Facts {
+    /// Of its stock.
+    pub stock: Stock,
+    /// Of its payment.
+    pub payment: Payment,
+    /// Of the wish to undo it.
+    pub cancel: Cancel,
+}
+
+/// One thing learnt from another service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// Of the stock.
+    Stock(Stock),
+    /// Of the payment.
+    Payment(Payment),
+}
+
+impl Fact {
+    /// The fact that an event tells; `None` where it tells none.
+    #[must_use]
+    pub fn of(event: &EventBody) -> Option<Self> {
+        match event {
+            EventBody::StockReserved => Some(Self::Stock(Stock::Reserved)),
+            EventBody::StockReservationFailed { reason, .. } => Some(Self::Stock(Stock::Rejected(*reason))),
+            EventBody::StockReleased => Some(Self::Stock(Stock::Released)),
+            EventBody::PaymentAuthorized => Some(Self::Payment(Payment::Authorized)),
+            EventBody::PaymentFailed { reason } => Some(Self::Payment(Payment::Declined(*reason))),
+            EventBody::PaymentVoided => Some(Self::Payment(Payment::Voided)),
+            EventBody::OrderCreated
+            | EventBody::OrderConfirmed
+            | EventBody::OrderFailed { .. }
+            | EventBody::OrderCancelled
+            | EventBody::OrderCancelRequested { .. }
+            | EventBody::StockHoldOverdue => None,
+        }
+    }
+}
+
+/// Where an order stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// Not decided yet.
+    Pending,
+    /// Being undone.
+    Compensating,
+    /// The end: paid, and the stock is the customer's.
+    Confirmed,
+    /// The end: nothing is held and nothing is paid.
+    Failed,
+    /// The end, as the customer wished: nothing is held and nothing is paid.
+    Cancelled,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Compensating, Self::Confirmed, Self::Failed, Self::Cancelled];
+
+    /// As REST and the database say it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Compensating => "COMPENSATING",
+            Self::Confirmed => "CONFIRMED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// Whether this is an end: no later fact revives or undoes it.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where an order's payment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PaymentStatus {
+    /// Not decided yet.
+    Pending,
+    /// Authorized.
+    Succeeded,
+    /// Declined.
+    Failed,
+    /// Authorized once, and given back.
+    Voided,
+    /// Never asked for.
+    NotAttempted,
+}
+
+impl PaymentStatus {
+    /// As REST says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::Voided => "VOIDED",
+            Self::NotAttempted => "NOT_ATTEMPTED",
+        }
+    }
+}
+
+impl Facts {
+    /// The facts with one more. Learning it again, or learning two in the other order, ends in the same place.
+    #[must_use]
+    pub fn learn(mut self, fact: Fact) -> Self {
+        match fact {
+            Fact::Stock(stock) => self.stock = self.stock.max(stock),
+            Fact::Payment(payment) => self.payment = self.payment.max(payment),
+        }
+        self
+    }
+
+    /// Where an order of which these facts are known stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let stock_is_gone = matches!(self.stock, Stock::Released | Stock::Rejected(_));
+        let payment_is_gone = matches!(self.payment, Payment::Voided | Payment::Declined(_));
+        match (self.cancel, self.stock, self.payment) {
+            (Cancel::Requested(CancelReason::Customer), _, _) if stock_is_gone && payment_is_gone => Status::Cancelled,
+            (Cancel::Requested(CancelReason::Deadline), _, _) if stock_is_gone && payment_is_gone => Status::Failed,
+            (Cancel::Requested(_), _, _) => Status::Compensating,
+            (Cancel::No, Stock::Rejected(_), _) => Status::Failed,
+            (Cancel::No, Stock::Released, Payment::Declined(_)) => Status::Failed,
+            (Cancel::No, _, Payment::Declined(_)) => Status::Compensating,
+            (Cancel::No, Stock::Reserved, Payment::Authorized) => Status::Confirmed,
+            // Also what only a loss can bring about, such as a release that nobody asked for: the deadline ends it.
+            (Cancel::No, _, _) => Status::Pending,
+        }
+    }
+
+    /// Where the payment of such an order stands.
+    #[must_use]
+    pub fn payment_status(&self) -> PaymentStatus {
+        match (self.payment, self.stock) {
+            (Payment::Authorized, _) => PaymentStatus::Succeeded,
+            (Payment::Declined(_), _) => PaymentStatus::Failed,
+            // Payment is asked for only once the stock is reserved.
+            (_, Stock::Rejected(_)) => PaymentStatus::NotAttempted,
+            (Payment::Voided, _) => PaymentStatus::Voided,
+            (Payment::Unknown, _) => PaymentStatus::Pending,
+        }
+    }
+
+    /// Why such an order failed, where it has.
+    #[must_use]
+    pub fn failure_reason(&self) -> Option<FailureReason> {
+        if self.status() != Status::Failed {
+            return None;
+        }
+        Some(match (self.stock, self.payment) {
+            (Stock::Rejected(reason), _) | (_, Payment::Declined(reason)) => reason,
+            _ => FailureReason::DeadlineExceeded,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STOCKS: [Stock; 5] = [
+        Stock::Unknown,
+        Stock::Reserved,
+        Stock::Released,
+        Stock::Rejected(FailureReason::InsufficientStock),
+        Stock::Rejected(FailureReason::UnknownItem),
+    ];
+    const PAYMENTS: [Payment; 4] =
+        [Payment::Unknown, Payment::Authorized, Payment::Voided, Payment::Declined(FailureReason::PaymentDeclined)];
+    const CANCELS: [Cancel; 3] =
+        [Cancel::No, Cancel::Requested(CancelReason::Customer), Cancel::Requested(CancelReason::Deadline)];
+
+    fn every_combination() -> impl Iterator<Item = Facts> {
+        STOCKS.into_iter().flat_map(|stock| {
+            PAYMENTS
+                .into_iter()
+                .flat_map(move |payment| CANCELS.into_iter().map(move |cancel| Facts { stock, payment, cancel }))
+        })
+    }
+
+    /// The table of `docs/saga.md`, a second time and in other words: from the top, the first row that fits counts.
+    fn table(facts: Facts) -> Status {
+        let live_stock = facts.stock < Stock::Released;
+        let live_payment = facts.payment < Payment::Voided;
+        let declined = matches!(facts.payment, Payment::Declined(_));
+        if facts.cancel != Cancel::No {
+            return match facts.cancel {
+                _ if live_stock || live_payment => Status::Compensating,
+                Cancel::Requested(CancelReason::Customer) => Status::Cancelled,
+                _ => Status::Failed,
+            };
+        }
+        if matches!(facts.stock, Stock::Rejected(_)) {
+            Status::Failed
+        } else if facts.stock == Stock::Reserved && facts.payment == Payment::Authorized {
+            Status::Confirmed
+        } else if declined && live_stock {
+            Status::Compensating
+        } else if declined {
+            Status::Failed
+        } else {
+            Status::Pending
+        }
+    }
+
+    #[test]
+    fn the_status_follows_the_table_for_every_combination_of_facts() {
+        assert_eq!(every_combination().count(), 60);
+        for facts in every_combination() {
+            assert_eq!(facts.status(), table(facts), "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_arrival_and_duplicates_do_not_matter() {
+        let all: Vec<Fact> =
+            STOCKS.into_iter().map(Fact::Stock).chain(PAYMENTS.into_iter().map(Fact::Payment)).collect();
+        for facts in every_combination() {
+            for &one in &all {
+                assert_eq!(facts.learn(one).learn(one), facts.learn(one));
+                assert!(facts.learn(one) >= facts, "facts only move forward");
+                for &other in &all {
+                    assert_eq!(facts.learn(one).learn(other), facts.learn(other).learn(one));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_behind_a_failed_or_cancelled_order() {
+        for facts in every_combination().filter(|facts| matches!(facts.status(), Status::Failed | Status::Cancelled)) {
+            assert_ne!(facts.stock, Stock::Reserved, "{facts:?}");
+            // Stock first, then payment: where the stock was rejected, a payment can only be known by a forged event.
+            if !matches!(facts.stock, Stock::Rejected(_)) {
+                assert_ne!(facts.payment, Payment::Authorized, "{facts:?}");
+            }
+            assert_eq!(facts.failure_reason().is_some(), facts.status() == Status::Failed, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn the_payment_status_says_what_the_table_says() {
+        let of = |stock, payment, cancel| Facts { stock, payment, cancel }.payment_status();
+        let rejected = Stock::Rejected(FailureReason::InsufficientStock);
+        let declined = Payment::Declined(FailureReason::PaymentDeclined);
+        let cancelled = Cancel::Requested(CancelReason::Customer);
+        assert_eq!(of(Stock::Unknown, Payment::Unknown, Cancel::No), PaymentStatus::Pending);
+        assert_eq!(of(rejected, Payment::Unknown, Cancel::No), PaymentStatus::NotAttempted);
+        assert_eq!(of(Stock::Reserved, Payment::Authorized, Cancel::No), PaymentStatus::Succeeded);
+        assert_eq!(of(Stock::Reserved, declined, Cancel::No), PaymentStatus::Failed);
+        assert_eq!(of(Stock::Released, declined, Cancel::No), PaymentStatus::Failed);
+        assert_eq!(of(Stock::Released, Payment::Voided, cancelled), PaymentStatus::Voided);
+        assert_eq!(of(rejected, Payment::Voided, cancelled), PaymentStatus::NotAttempted);
+    }
+}

@@ -1,0 +1,9 @@
+//! What an order is and how it comes to its end: pure, without a database, a network or a clock.
+
+mod facts;
+mod idempotency;
+mod order;
+
+pub use facts::{Cancel, Fact, Facts, Payment, PaymentStatus, Status, Stock};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
+pub use order::{AlreadyConfirmed, NewOrder, Order, Pauses};

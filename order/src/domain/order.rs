@@ -1,0 +1,307 @@
+use std::time::Duration;
+
+use shared_events::{
+    CancelReason, Event, EventBody, FailureReason, Lines, Money, OrderDetails, OrderId, SagaId, Timestamp,
+};
+
+use super::{Cancel, Fact, Facts, IdempotencyKey, Status};
+
+/// An order: what was asked for, which never changes, and what became known since.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Order {
+    /// Its public number, its lines and its total.
+    pub details: OrderDetails,
+    /// Its saga.
+    pub saga_id: SagaId,
+    /// The client's name for the request that placed it.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// When a fact of it last changed.
+    pub changed_at: Timestamp,
+    /// What is known of it.
+    pub facts: Facts,
+    /// When the clock is to look at it: at its deadline, later to repeat an unanswered cancellation. `None` once it ended.
+    pub wake_at: Option<Timestamp>,
+    /// How often its cancellation was repeated.
+    pub repeats: u32,
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Made with the order.
+    pub saga_id: SagaId,
+    /// What is ordered.
+    pub lines: Lines,
+    /// What is to be paid.
+    pub total: Money,
+    /// The client's name for the request.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// How patient an order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pauses {
+    /// How long after it was placed an order is given up.
+    pub deadline: Duration,
+    /// How long the first answer to a cancellation is waited for; each next wait is twice as long.
+    pub first_repeat: Duration,
+    /// The longest such wait.
+    pub longest_repeat: Duration,
+}
+
+/// A confirmed order is not cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlreadyConfirmed;
+
+impl Order {
+    /// Places an order, and says so.
+    #[must_use]
+    pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, pauses: &Pauses) -> (Self, Event) {
+        let NewOrder { saga_id, lines, total, idempotency_key } = new;
+        let order = Self {
+            details: OrderDetails { order_id, lines, total },
+            saga_id,
+            idempotency_key,
+            placed_at: now,
+            changed_at: now,
+            facts: Facts::default(),
+            wake_at: Some(now.after(pauses.deadline)),
+            repeats: 0,
+        };
+        let created = order.event(EventBody::OrderCreated);
+        (order, created)
+    }
+
+    /// Whether a request asks for just this order.
+    #[must_use]
+    pub fn is_what_was_asked(&self, new: &NewOrder) -> bool {
+        self.details.lines == new.lines && self.details.total == new.total
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.facts.status()
+    }
+
+    /// Learns a fact. An order that has ended learns nothing more.
+    pub fn learn(&mut self, fact: Fact, now: Timestamp) -> Vec<Event> {
+        self.change(self.facts.learn(fact), now)
+    }
+
+    /// The customer wishes it undone. Where that is under way, or done, or the order has failed anyway, nothing changes.
+    ///
+    /// # Errors
+    /// Where the order is confirmed.
+    pub fn cancel(&mut self, now: Timestamp, pauses: &Pauses) -> Result<Vec<Event>, AlreadyConfirmed> {
+        match self.status() {
+            Status::Confirmed => Err(AlreadyConfirmed),
+            Status::Pending => Ok(self.give_up(CancelReason::Customer, now, pauses)),
+            Status::Compensating | Status::Failed | Status::Cancelled => Ok(Vec::new()),
+        }
+    }
+
+    /// The clock looks at it: past its deadline it is given up, and an unanswered cancellation is repeated.
+    pub fn wake(&mut self, now: Timestamp, pauses: &Pauses) -> Vec<Event> {
+        match (self.wake_at, self.facts.cancel) {
+            (Some(at), _) if at > now => Vec::new(),
+            (None, _) => Vec::new(),
+            (Some(_), Cancel::No) => self.give_up(CancelReason::Deadline, now, pauses),
+            (Some(_), Cancel::Requested(reason)) => {
+                self.repeats = self.repeats.saturating_add(1);
+                self.wait_for_answers(now, pauses);
+                vec![self.event(EventBody::OrderCancelRequested { reason })]
+            }
+        }
+    }
+
+    /// What an order that holds stock for too long is told: the last word once more, where there is one.
+    #[must_use]
+    pub fn last_word(&self) -> Option<Event> {
+        let body = match (self.status(), self.facts.cancel) {
+            (Status::Confirmed, _) => EventBody::OrderConfirmed,
+            (_, Cancel::Requested(reason)) => EventBody::OrderCancelRequested { reason },
+            // It failed because of its payment, and somebody still holds its stock: the word was lost.
+            (Status::Failed, Cancel::No) => EventBody::OrderCancelRequested { reason: CancelReason::Deadline },
+            // Not decided: the deadline will have the word.
+            (Status::Pending | Status::Compensating | Status::Cancelled, Cancel::No) => return None,
+        };
+        Some(self.event(body))
+    }
+
+    /// What a stranger's order is told, one that this database does not know: it is to be undone.
+    #[must_use]
+    pub fn word_to_a_stranger(saga_id: SagaId, order: OrderDetails) -> Event {
+        Event { saga_id, order, body: EventBody::OrderCancelRequested { reason: CancelReason::Deadline } }
+    }
+
+    fn give_up(&mut self, reason: CancelReason, now: Timestamp, pauses: &Pauses) -> Vec<Event> {
+        let mut events = self.change(Facts { cancel: Cancel::Requested(reason), ..self.facts }, now);
+        if !self.status().is_terminal() {
+            self.wait_for_answers(now, pauses);
+            events.push(self.event(EventBody::OrderCancelRequested { reason }));
+        }
+        events
+    }
+
+    fn wait_for_answers(&mut self, now: Timestamp, pauses: &Pauses) {
+        let pause = pauses.first_repeat.saturating_mul(2_u32.saturating_pow(self.repeats));
+        self.wake_at = Some(now.after(pause.min(pauses.longest_repeat)));
+    }
+
+    /// Moves to `facts`, and tells the world where that is the end.
+    fn change(&mut self, facts: Facts, now: Timestamp) -> Vec<Event> {
+        if self.status().is_terminal() || facts == self.facts {
+            return Vec::new();
+        }
+        self.facts = facts;
+        self.changed_at = now;
+        let end = match self.status() {
+            Status::Confirmed => EventBody::OrderConfirmed,
+            Status::Cancelled => EventBody::OrderCancelled,
+            Status::Failed => EventBody::OrderFailed {
+                reason: facts.failure_reason().unwrap_or(FailureReason::DeadlineExceeded),
+            },
+            Status::Pending | Status::Compensating => return Vec::new(),
+        };
+        self.wake_at = None;
+        vec![self.event(end)]
+    }
+
+    fn event(&self, body: EventBody) -> Event {
+        Event { saga_id: self.saga_id, order: self.details.clone(), body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_events::{Line, Quantity, Sku};
+    use uuid::Uuid;
+
+    use super::{
+        super::{Payment, PaymentStatus, Stock},
+        *,
+    };
+
+    const PAUSES: Pauses = Pauses {
+        deadline: Duration::from_secs(60),
+        first_repeat: Duration::from_secs(5),
+        longest_repeat: Duration::from_secs(15),
+    };
+    const DECLINED: Fact = Fact::Payment(Payment::Declined(FailureReason::PaymentDeclined));
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::default().after(Duration::from_secs(second))
+    }
+
+    fn order() -> Order {
+        let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(2).unwrap() };
+        let new = NewOrder {
+            saga_id: SagaId(Uuid::from_u128(7)),
+            lines: Lines::new([line]).unwrap(),
+            total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
+            idempotency_key: None,
+        };
+        Order::place(new, OrderId(1), at(0), &PAUSES).0
+    }
+
+    fn said(events: Vec<Event>) -> Vec<EventBody> {
+        events.into_iter().map(|event| event.body).collect()
+    }
+
+    #[test]
+    fn both_facts_confirm_in_either_order_and_once() {
+        let facts = [Fact::Stock(Stock::Reserved), Fact::Payment(Payment::Authorized)];
+        for [first, second] in [facts, [facts[1], facts[0]]] {
+            let mut order = order();
+            assert_eq!(said(order.learn(first, at(1))), []);
+            assert_eq!(said(order.learn(first, at(2))), []);
+            assert_eq!(said(order.learn(second, at(3))), [EventBody::OrderConfirmed]);
+            assert_eq!(said(order.learn(second, at(4))), []);
+            assert_eq!((order.status(), order.wake_at, order.changed_at), (Status::Confirmed, None, at(3)));
+        }
+    }
+
+    #[test]
+    fn no_late_fact_moves_an_order_that_has_ended() {
+        let mut confirmed = order();
+        confirmed.learn(Fact::Stock(Stock::Reserved), at(1));
+        confirmed.learn(Fact::Payment(Payment::Authorized), at(1));
+        let mut failed = order();
+        failed.learn(Fact::Stock(Stock::Rejected(FailureReason::UnknownItem)), at(1));
+        for mut ended in [confirmed, failed] {
+            let before = ended.clone();
+            for fact in [DECLINED, Fact::Stock(Stock::Released), Fact::Payment(Payment::Authorized)] {
+                assert_eq!(ended.learn(fact, at(9)), []);
+            }
+            assert_eq!(ended.wake(at(1_000), &PAUSES), []);
+            assert_eq!(ended, before);
+        }
+    }
+
+    #[test]
+    fn a_declined_payment_fails_the_order_only_once_its_stock_is_back() {
+        let mut order = order();
+        order.learn(Fact::Stock(Stock::Reserved), at(1));
+        assert_eq!(order.learn(DECLINED, at(2)), []);
+        assert_eq!(order.status(), Status::Compensating);
+        let failed = EventBody::OrderFailed { reason: FailureReason::PaymentDeclined };
+        assert_eq!(said(order.learn(Fact::Stock(Stock::Released), at(3))), [failed]);
+        assert_eq!(order.facts.payment_status(), PaymentStatus::Failed);
+    }
+
+    #[test]
+    fn a_cancel_and_a_payment_that_cross_end_with_the_payment_voided() {
+        let mut order = order();
+        order.learn(Fact::Stock(Stock::Reserved), at(1));
+        let wish = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
+        assert_eq!(order.cancel(at(2), &PAUSES).map(said), Ok(vec![wish]));
+        assert_eq!(order.learn(Fact::Payment(Payment::Authorized), at(3)), []);
+        assert_eq!(order.status(), Status::Compensating);
+        assert_eq!(order.cancel(at(3), &PAUSES).map(said), Ok(vec![]), "a second wish changes nothing");
+        order.learn(Fact::Stock(Stock::Released), at(4));
+        assert_eq!(said(order.learn(Fact::Payment(Payment::Voided), at(5))), [EventBody::OrderCancelled]);
+        assert_eq!(order.facts.payment_status(), PaymentStatus::Voided);
+    }
+
+    #[test]
+    fn a_confirmed_order_is_not_cancelled() {
+        let mut order = order();
+        order.learn(Fact::Stock(Stock::Reserved), at(1));
+        order.learn(Fact::Payment(Payment::Authorized), at(1));
+        assert_eq!(order.cancel(at(2), &PAUSES), Err(AlreadyConfirmed));
+    }
+
+    #[test]
+    fn past_its_deadline_an_order_is_given_up_and_the_wish_repeated_with_growing_pauses() {
+        let mut order = order();
+        let wish = EventBody::OrderCancelRequested { reason: CancelReason::Deadline };
+        assert_eq!(order.wake(at(59), &PAUSES), []);
+        assert_eq!(said(order.wake(at(60), &PAUSES)), [wish.clone()]);
+        let mut repeats = Vec::new();
+        for second in 61..120 {
+            if !order.wake(at(second), &PAUSES).is_empty() {
+                repeats.push(second);
+            }
+        }
+        assert_eq!(repeats, [65, 75, 90, 105]);
+        order.learn(Fact::Payment(Payment::Voided), at(130));
+        let failed = EventBody::OrderFailed { reason: FailureReason::DeadlineExceeded };
+        assert_eq!(said(order.learn(Fact::Stock(Stock::Released), at(131))), [failed]);
+    }
+
+    #[test]
+    fn a_hold_that_is_overdue_hears_the_last_word_again() {
+        let mut order = order();
+        assert_eq!(order.last_word(), None);
+        order.learn(Fact::Stock(Stock::Reserved), at(1));
+        let mut cancelled = order.clone();
+        cancelled.cancel(at(2), &PAUSES).unwrap();
+        let wish = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
+        assert_eq!(cancelled.last_word().map(|event| event.body), Some(wish));
+        order.learn(Fact::Payment(Payment::Authorized), at(2));
+        assert_eq!(order.last_word().map(|event| event.body), Some(EventBody::OrderConfirmed));
+    }
+}

@@ -1,0 +1,295 @@
+//! The order service's part in the saga: which input touches which rows, and what becomes of them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use service_kit::{
+    database::{insert_missing, upsert},
+    engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
+};
+use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
+
+use crate::{
+    domain::{AlreadyConfirmed, Fact, Facts, IdempotencyKey, NewOrder, Order, Pauses},
+    store::{self, order_events, orders},
+    watch::Watchers,
+};
+
+/// What callers and the clock ask of the order service.
+#[derive(Debug)]
+pub enum Command {
+    /// A client wants an order.
+    Place(NewOrder),
+    /// A client wants an order undone.
+    Cancel(OrderId),
+    /// The clock: look at what is due.
+    WakeDue,
+}
+
+/// What a client gets back.
+#[derive(Debug)]
+pub enum Reply {
+    /// Its order was placed.
+    Placed(Box<Order>),
+    /// Its order was placed before, by a request with the same key; this is how it stands.
+    PlacedBefore(Box<Order>),
+    /// Its key names a request that asked for something else.
+    KeyOfAnotherRequest,
+    /// Its order is being undone, or was.
+    CancelAccepted(Box<Order>),
+    /// Its order is confirmed and stays so.
+    Confirmed,
+    /// There is no such order.
+    Unknown,
+}
+
+/// How many due orders one look of the clock takes.
+const DUE_AT_ONCE: u64 = 500;
+
+/// The order service, as the engine runs it.
+#[derive(Debug)]
+pub struct Orders {
+    pauses: Pauses,
+    watchers: Arc<Watchers>,
+}
+
+/// The orders of one batch.
+#[derive(Debug)]
+pub struct State {
+    orders: WorkingSet<OrderId, Order>,
+    by_saga: HashMap<SagaId, OrderId>,
+    by_key: HashMap<IdempotencyKey, OrderId>,
+    due: Vec<OrderId>,
+    new_ids: std::vec::IntoIter<OrderId>,
+    timeline: Vec<order_events::Model>,
+    /// Every change, in its order, where somebody watches.
+    changes: Option<Vec<Order>>,
+}
+
+impl Orders {
+    /// Orders with these pauses, whose changes are told to `watchers`.
+    #[must_use]
+    pub fn new(pauses: Pauses, watchers: Arc<Watchers>) -> Self {
+        Self { pauses, watchers }
+    }
+
+    fn command(
+        &self,
+        state: &mut State,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<Decision<Reply, Command>, Unacceptable> {
+        match command {
+            Command::Place(new) => self.place(state, new, now),
+            Command::Cancel(id) => Ok(self.cancel(state, *id, now)),
+            Command::WakeDue => {
+                let mut events = Vec::new();
+                for id in std::mem::take(&mut state.due) {
+                    state.change(id, |order| events.append(&mut order.wake(now, &self.pauses)));
+                }
+                Ok(Decision::publish(events))
+            }
+        }
+    }
+
+    fn place(
+        &self,
+        state: &mut State,
+        new: &NewOrder,
+        now: Timestamp,
+    ) -> Result<Decision<Reply, Command>, Unacceptable> {
+        let same_key = new.idempotency_key.as_ref().and_then(|key| state.by_key.get(key));
+        if let Some(order) = same_key.and_then(|id| state.orders.get(id)) {
+            let same = order.is_what_was_asked(new);
+            let reply = if same { Reply::PlacedBefore(order.clone().into()) } else { Reply::KeyOfAnotherRequest };
+            return Ok(Decision::reply(reply));
+        }
+        let id = state.new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
+        let (order, created) = Order::place(new.clone(), id, now, &self.pauses);
+        state.put(order.clone());
+        Ok(Decision { reply: Some(Reply::Placed(order.into())), ..Decision::publish(vec![created]) })
+    }
+
+    fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Reply, Command> {
+        match state.change(id, |order| order.cancel(now, &self.pauses).map(|events| (events, order.clone()))) {
+            None => Decision::reply(Reply::Unknown),
+            Some(Err(AlreadyConfirmed)) => Decision::reply(Reply::Confirmed),
+            Some(Ok((events, order))) => {
+                Decision { reply: Some(Reply::CancelAccepted(order.into())), ..Decision::publish(events) }
+            }
+        }
+    }
+
+    fn event(&self, state: &mut State, envelope: &Envelope, now: Timestamp) -> Decision<Reply, Command> {
+        let event = &envelope.event;
+        let Some(&id) = state.by_saga.get(&event.saga_id) else {
+            return Decision::publish(Self::of_a_stranger(envelope));
+        };
+        let before = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
+        let events = match Fact::of(&event.body) {
+            Some(fact) => state.change(id, |order| order.learn(fact, now)).unwrap_or_default(),
+            None => state.orders.get(&id).and_then(Order::last_word).into_iter().collect(),
+        };
+        let after = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
+        state.timeline.push(timeline_row(id, envelope, now, what_changed(before, after)));
+        Decision::publish(events)
+    }
+
+    /// An order that this database does not know: it was lost, or restored from before the order. Whoever holds something
+    /// for it is told to let go.
+    fn of_a_stranger(envelope: &Envelope) -> Vec<shared_events::Event> {
+        let event = &envelope.event;
+        tracing::warn!(order.id = %event.order.order_id, saga.id = %event.saga_id, event = %event.body.event_type(), "an event of an order that is not known here");
+        match event.body {
+            EventBody::StockReserved | EventBody::PaymentAuthorized | EventBody::StockHoldOverdue => {
+                vec![Order::word_to_a_stranger(event.saga_id, event.order.clone())]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Participant for Orders {
+    type Command = Command;
+    type Reply = Reply;
+    type Answer = ();
+    type State = State;
+
+    fn service(&self) -> Service {
+        Service::Order
+    }
+
+    fn on_tick(&self) -> Option<Command> {
+        Some(Command::WakeDue)
+    }
+
+    async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
+        let (mut sagas, mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut placed, mut look_at) = (0, None);
+        for input in inputs {
+            match &input.payload {
+                Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
+                Payload::Command(Command::Cancel(id)) => drop(ids.insert(*id)),
+                Payload::Command(Command::WakeDue) => look_at = Some(input.at),
+                Payload::Command(Command::Place(new)) => {
+                    placed += 1;
+                    keys.extend(&new.idempotency_key);
+                }
+            }
+        }
+        let mut loaded = store::by_order_ids(transaction, ids.into_iter().collect()).await?;
+        loaded.append(&mut store::by_sagas(transaction, sagas.into_iter().collect()).await?);
+        loaded.append(&mut store::by_idempotency_keys(transaction, keys.into_iter().collect()).await?);
+        let mut due = Vec::new();
+        if let Some(now) = look_at {
+            let orders = store::due(transaction, now, DUE_AT_ONCE).await?;
+            due = orders.iter().map(|order| order.details.order_id).collect();
+            loaded.extend(orders);
+        }
+        let new_ids = store::next_order_ids(transaction, placed).await?;
+        let mut state = State {
+            orders: WorkingSet::loaded([]),
+            by_saga: HashMap::new(),
+            by_key: HashMap::new(),
+            due,
+            new_ids: new_ids.into_iter(),
+            timeline: Vec::new(),
+            changes: self.watchers.somebody_watches().then(Vec::new),
+        };
+        for order in &loaded {
+            state.remember(order);
+        }
+        state.orders = WorkingSet::loaded(loaded.into_iter().map(|order| (order.details.order_id, order)));
+        Ok(state)
+    }
+
+    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decision<Reply, Command>, Unacceptable> {
+        match &input.payload {
+            Payload::Command(command) => self.command(state, command, input.at),
+            Payload::Event(envelope) => Ok(self.event(state, envelope, input.at)),
+        }
+    }
+
+    fn published(&self, state: &mut State, envelope: &Envelope) {
+        let id = envelope.event.order.order_id;
+        if let Some(order) = state.orders.get(&id).filter(|order| order.saga_id == envelope.event.saga_id) {
+            let status = format!("status is {}", order.status());
+            state.timeline.push(timeline_row(id, envelope, envelope.time, status));
+        }
+    }
+
+    async fn save(&self, transaction: &DatabaseTransaction, state: &mut State) -> Result<(), DbErr> {
+        let changed: Vec<orders::Model> = state.orders.changed().map(|(_, order)| store::to_row(order)).collect();
+        upsert::<orders::Entity, _>(transaction, &changed).await?;
+        // A duplicate that the inbox has forgotten is in the timeline already.
+        insert_missing::<order_events::Entity, _>(transaction, &std::mem::take(&mut state.timeline)).await
+    }
+
+    fn committed(&self, state: State) {
+        for order in state.orders.into_changed().filter(|order| order.status().is_terminal()) {
+            tracing::info!(
+                order.id = %order.details.order_id, saga.id = %order.saga_id, status = %order.status(),
+                duration_ms = order.changed_at.since(order.placed_at).as_millis(), "the order has ended"
+            );
+            self.watchers.ended(order);
+        }
+        self.watchers.changed(state.changes.unwrap_or_default());
+    }
+}
+
+impl State {
+    fn remember(&mut self, order: &Order) {
+        self.by_saga.insert(order.saga_id, order.details.order_id);
+        if let Some(key) = &order.idempotency_key {
+            self.by_key.insert(key.clone(), order.details.order_id);
+        }
+    }
+
+    fn put(&mut self, order: Order) {
+        self.remember(&order);
+        self.changes.iter_mut().for_each(|changes| changes.push(order.clone()));
+        self.orders.put(order.details.order_id, order);
+    }
+
+    /// Does `step` to the order, and has it saved where that changed it.
+    fn change<T>(&mut self, id: OrderId, step: impl FnOnce(&mut Order) -> T) -> Option<T> {
+        let before = self.orders.get(&id)?;
+        let mut order = before.clone();
+        let outcome = step(&mut order);
+        if order != *before {
+            self.put(order);
+        }
+        Some(outcome)
+    }
+}
+
+fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, changed: String) -> order_events::Model {
+    let event = envelope.event.body.event_type();
+    order_events::Model {
+        order_id: id.0,
+        message_id: envelope.id.0,
+        event: event.to_string(),
+        source: event.flow().publisher.name().to_owned(),
+        happened_at: envelope.time.unix_micros(),
+        recorded_at: now.unix_micros(),
+        changed,
+    }
+}
+
+/// What learning did, in words; nothing where it did nothing.
+fn what_changed(before: Facts, after: Facts) -> String {
+    let mut changes = Vec::new();
+    if before.stock != after.stock {
+        changes.push(format!("stock is {}", format!("{:?}", after.stock).to_lowercase()));
+    }
+    if before.payment != after.payment {
+        changes.push(format!("payment is {}", format!("{:?}", after.payment).to_lowercase()));
+    }
+    if before.status() != after.status() {
+        changes.push(format!("status is {}", after.status()));
+    }
+    changes.join(", ")
+}

@@ -1,0 +1,160 @@
+use std::fmt::Display;
+
+use sea_orm::DbErr;
+use serde::{Serialize, de::DeserializeOwned};
+use shared_events::{Money, OrderDetails, OrderId, SagaId, Timestamp};
+
+use super::tables::orders;
+use crate::domain::{Cancel, Facts, IdempotencyKey, Order, Payment, Stock};
+
+/// The row of an order.
+pub(crate) fn to_row(order: &Order) -> orders::Model {
+    let Order { details, saga_id, idempotency_key, placed_at, changed_at, facts, wake_at, repeats } = order;
+    let (stock, stock_reason) = match facts.stock {
+        Stock::Unknown => ("UNKNOWN", None),
+        Stock::Reserved => ("RESERVED", None),
+        Stock::Released => ("RELEASED", None),
+        Stock::Rejected(reason) => ("REJECTED", Some(name(&reason))),
+    };
+    let (payment, payment_reason) = match facts.payment {
+        Payment::Unknown => ("UNKNOWN", None),
+        Payment::Authorized => ("AUTHORIZED", None),
+        Payment::Voided => ("VOIDED", None),
+        Payment::Declined(reason) => ("DECLINED", Some(name(&reason))),
+    };
+    orders::Model {
+        order_id: details.order_id.0,
+        saga_id: saga_id.0,
+        lines: serde_json::to_string(&details.lines).expect("lines are plain JSON"),
+        minor_units: details.total.minor_units(),
+        currency: details.total.currency().code().to_owned(),
+        idempotency_key: idempotency_key.as_ref().map(|key| key.as_str().to_owned()),
+        placed_at: placed_at.unix_micros(),
+        changed_at: changed_at.unix_micros(),
+        stock: stock.to_owned(),
+        stock_reason,
+        payment: payment.to_owned(),
+        payment_reason,
+        cancel: match facts.cancel {
+            Cancel::No => None,
+            Cancel::Requested(reason) => Some(name(&reason)),
+        },
+        status: facts.status().as_str().to_owned(),
+        wake_at: wake_at.map(Timestamp::unix_micros),
+        repeats: i64::from(*repeats),
+    }
+}
+
+/// The order of a row.
+///
+/// # Errors
+/// Where the row holds what this program never writes.
+pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
+    let order_id = row.order_id;
+    let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("order {order_id}: {what}: {why}"));
+    let lines = serde_json::from_str(&row.lines).map_err(|error| wrong("lines", &error))?;
+    let currency = row.currency.parse().map_err(|error| wrong("currency", &error))?;
+    let total = Money::from_minor_units(row.minor_units, currency).map_err(|error| wrong("amount", &error))?;
+    let stock = match (row.stock.as_str(), row.stock_reason) {
+        ("UNKNOWN", _) => Stock::Unknown,
+        ("RESERVED", _) => Stock::Reserved,
+        ("RELEASED", _) => Stock::Released,
+        ("REJECTED", Some(reason)) => Stock::Rejected(named(&reason).map_err(|error| wrong("stock", &error))?),
+        (other, _) => return Err(wrong("stock", &other)),
+    };
+    let payment = match (row.payment.as_str(), row.payment_reason) {
+        ("UNKNOWN", _) => Payment::Unknown,
+        ("AUTHORIZED", _) => Payment::Authorized,
+        ("VOIDED", _) => Payment::Voided,
+        ("DECLINED", Some(reason)) => Payment::Declined(named(&reason).map_err(|error| wrong("payment", &error))?),
+        (other, _) => return Err(wrong("payment", &other)),
+    };
+    let cancel = match row.cancel {
+        None => Cancel::No,
+        Some(reason) => Cancel::Requested(named(&reason).map_err(|error| wrong("cancel", &error))?),
+    };
+    let idempotency_key = row.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose();
+    Ok(Order {
+        details: OrderDetails { order_id: OrderId(order_id), lines, total },
+        saga_id: SagaId(row.saga_id),
+        idempotency_key: idempotency_key.map_err(|error| wrong("idempotency key", &error))?,
+        placed_at: Timestamp::from_unix_micros(row.placed_at),
+        changed_at: Timestamp::from_unix_micros(row.changed_at),
+        facts: Facts { stock, payment, cancel },
+        wake_at: row.wake_at.map(Timestamp::from_unix_micros),
+        repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
+    })
+}
+
+/// The name that a reason has on the wire.
+fn name(reason: &impl Serialize) -> String {
+    match serde_json::to_value(reason) {
+        Ok(serde_json::Value::String(name)) => name,
+        other => unreachable!("a reason is written as a name, not as {other:?}"),
+    }
+}
+
+fn named<R: DeserializeOwned>(name: &str) -> Result<R, serde_json::Error> {
+    serde_json::from_value(serde_json::Value::String(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared_events::{CancelReason, FailureReason, Line, Lines, Quantity, Sku};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn facts() -> impl Strategy<Value = Facts> {
+        let stock = prop::sample::select(vec![
+            Stock::Unknown,
+            Stock::Reserved,
+            Stock::Released,
+            Stock::Rejected(FailureReason::InsufficientStock),
+            Stock::Rejected(FailureReason::UnknownItem),
+        ]);
+        let payment = prop::sample::select(vec![
+            Payment::Unknown,
+            Payment::Authorized,
+            Payment::Voided,
+            Payment::Declined(FailureReason::PaymentDeclined),
+        ]);
+        let cancel = prop::sample::select(vec![
+            Cancel::No,
+            Cancel::Requested(CancelReason::Customer),
+            Cancel::Requested(CancelReason::Deadline),
+        ]);
+        (stock, payment, cancel).prop_map(|(stock, payment, cancel)| Facts { stock, payment, cancel })
+    }
+
+    proptest! {
+        #[test]
+        fn an_order_survives_its_row(
+            facts in facts(),
+            order_id in 1..i64::MAX,
+            saga in any::<u128>(),
+            minor_units in 1..=Money::MAX_MINOR_UNITS,
+            key in prop::option::of("[a-z]{1,20}"),
+            wake_at in prop::option::of(0..i64::MAX),
+            repeats in any::<u32>(),
+        ) {
+            let line = Line { sku: Sku::parse("SKU \"x\"").unwrap(), quantity: Quantity::new(3).unwrap() };
+            let order = Order {
+                details: OrderDetails {
+                    order_id: OrderId(order_id),
+                    lines: Lines::new([line]).unwrap(),
+                    total: Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap(),
+                },
+                saga_id: SagaId(Uuid::from_u128(saga)),
+                idempotency_key: key.map(|key| IdempotencyKey::parse(&key).unwrap()),
+                placed_at: Timestamp::from_unix_micros(1),
+                changed_at: Timestamp::from_unix_micros(2),
+                facts,
+                wake_at: wake_at.map(Timestamp::from_unix_micros),
+                repeats,
+            };
+            prop_assert_eq!(from_row(to_row(&order)).unwrap(), order);
+        }
+    }
+}

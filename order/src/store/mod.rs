@@ -1,0 +1,10 @@
+//! The order database: its tables, and the way from a row to an [`Order`](crate::domain::Order) and back.
+
+mod mapping;
+mod queries;
+mod tables;
+
+pub use queries::{all, by_id, page, timeline};
+pub(crate) use queries::{by_idempotency_keys, by_order_ids, by_sagas, due, next_order_ids};
+pub(crate) use mapping::to_row;
+pub use tables::{order_events, orders};

@@ -1,0 +1,65 @@
+/// The orders.
+pub mod orders {
+    use sea_orm::entity::prelude::*;
+
+    /// One order; see `m0002_orders` for what the columns mean.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "orders")]
+    #[allow(missing_docs, reason = "the columns are described where they are made")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub order_id: i64,
+        pub saga_id: Uuid,
+        pub lines: String,
+        pub minor_units: i64,
+        pub currency: String,
+        pub idempotency_key: Option<String>,
+        pub placed_at: i64,
+        pub changed_at: i64,
+        pub stock: String,
+        pub stock_reason: Option<String>,
+        pub payment: String,
+        pub payment_reason: Option<String>,
+        pub cancel: Option<String>,
+        pub status: String,
+        pub wake_at: Option<i64>,
+        pub repeats: i64,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    #[allow(missing_docs, reason = "no table refers to another")]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The timeline of each order.
+pub mod order_events {
+    use sea_orm::entity::prelude::*;
+
+    /// One event that the order published or learnt.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "order_events")]
+    pub struct Model {
+        /// Whose it is.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub order_id: i64,
+        /// The id of its message.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub message_id: Uuid,
+        /// The name of the event.
+        pub event: String,
+        /// The service that published it.
+        pub source: String,
+        /// When it happened, in microseconds since 1970.
+        pub happened_at: i64,
+        /// When it was recorded here, in microseconds since 1970.
+        pub recorded_at: i64,
+        /// What it changed, in words; empty where it changed nothing.
+        pub changed: String,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    #[allow(missing_docs, reason = "no table refers to another")]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -1,0 +1,28 @@
+//! What the three services' REST sides share: problems (RFC 9457), extractors whose refusals are problems, paging, health,
+//! the finished router with its OpenAPI document, and the server.
+//!
+//! Guarantees: whatever a client sends, the answer is the handler's or a problem; a `500` never carries its cause; no
+//! body over [`MAX_BODY_BYTES`] is kept in memory; a slow client holds its own connection only, and not for ever.
+//! It does not limit how many requests run at once: who is overloaded says so with [`Problem::overloaded`].
+
+mod body;
+mod edge;
+mod extract;
+mod health;
+mod openapi;
+mod paging;
+mod params;
+mod problem;
+mod router;
+mod server;
+#[cfg(test)]
+mod testing;
+
+pub use body::MAX_BODY_BYTES;
+pub use extract::ApiJson;
+pub use health::{Dependency, DependencyStatus, Readiness, ReadinessReport, ReadinessStatus};
+pub use paging::{Limit, Page};
+pub use params::{ApiPath, ApiQuery};
+pub use problem::{FieldError, FieldErrors, PROBLEM_JSON, Problem};
+pub use router::finish;
+pub use server::serve;

@@ -1,0 +1,39 @@
+//! The project's own commands, for CI and for people: `cargo xtask help` lists them.
+//!
+//! Everything runs from the root of the checkout, and nothing is installed outside it.
+#![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
+
+mod bench;
+mod policy;
+mod step;
+mod test;
+
+use std::{env, path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The project's own commands")]
+enum Task {
+    Test(test::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    run(Task::parse()).unwrap_or_else(|error| {
+        eprintln!("\nerror: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    // Read now and not compiled in: a checkout may be moved together with its target folder.
+    let here = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+    let root = Path::new(&here).parent().context("xtask stands in the workspace")?;
+    env::set_current_dir(root).with_context(|| format!("cannot work in {}", root.display()))?;
+    match task {
+        Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
+    }
+}

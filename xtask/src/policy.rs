@@ -1,0 +1,104 @@
+//! The dependency policy of `deny.toml`, held by cargo-deny.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use crate::step::Step;
+
+const VERSION: &str = "0.20.2";
+/// Under `target`, so that `cargo clean` takes it away and nothing is put on the machine outside the checkout.
+const TOOLS: &str = "target/tools";
+const FETCH_LOG: &str = "target/tools/advisory-db-fetch.log";
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// # Errors
+/// Where a dependency breaks the policy, or cargo-deny can be neither found nor built.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let deny = CargoDeny::find_or_install()?;
+    // cargo-deny looks at the dependencies for every platform, and a build downloads those for this one only.
+    Step::cargo("sources of all dependencies", ["fetch", "--locked"]).run()?;
+    // Only errors: `cargo deny check bans` also lists the crates that are there in two versions.
+    let rules = ["--offline", "--log-level", "error", "check", "bans", "licenses", "sources"];
+    deny.step("dependency policy", rules).run()?;
+    if fetch_advisories(&deny)? {
+        deny.step("advisories", ["--offline", "--log-level", "error", "check", "advisories"]).run()
+    } else {
+        println!("\n==> advisories\n    NOT CHECKED: the advisory database could not be fetched (see {FETCH_LOG})");
+        Ok(())
+    }
+}
+
+/// Fetches the database of advisories; false where that fails or takes too long, as it does without a network.
+fn fetch_advisories(deny: &CargoDeny) -> anyhow::Result<bool> {
+    fs::create_dir_all(TOOLS).with_context(|| format!("cannot make {TOOLS}"))?;
+    let log = File::create(FETCH_LOG).with_context(|| format!("cannot write {FETCH_LOG}"))?;
+    let mut fetch = deny.step("advisory database", ["fetch", "db"]).into_command();
+    // git must fail rather than wait for a person.
+    fetch.env("GIT_TERMINAL_PROMPT", "0").stdout(log.try_clone()?).stderr(log);
+    succeeds_within(&mut fetch, FETCH_LIMIT)
+}
+
+fn succeeds_within(command: &mut Command, limit: Duration) -> anyhow::Result<bool> {
+    let mut child = command.spawn()?;
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// cargo-deny, as it is on this machine or as built into [`TOOLS`].
+struct CargoDeny {
+    built_here: Option<PathBuf>,
+}
+
+impl CargoDeny {
+    fn find_or_install() -> anyhow::Result<Self> {
+        let path = Path::new(TOOLS).join("bin").join(format!("cargo-deny{}", std::env::consts::EXE_SUFFIX));
+        let installed = Self { built_here: None };
+        if installed.step("", ["--version"]).succeeds() {
+            return Ok(installed);
+        }
+        let here = Self { built_here: Some(path) };
+        if !here.step("", ["--version"]).succeeds() {
+            println!("\ncargo-deny is not installed: it is built once, into {TOOLS}, which takes a few minutes.");
+            let install = ["install", "cargo-deny", "--locked", "--version", VERSION, "--root", TOOLS];
+            Step::cargo("cargo-deny", install).run()?;
+        }
+        Ok(here)
+    }
+
+    fn step<'a>(&self, title: &'static str, args: impl IntoIterator<Item = &'a str>) -> Step {
+        match &self.built_here {
+            None => Step::cargo(title, ["deny"]).args(args),
+            Some(path) => Step::program(title, path, args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_takes_too_long_has_not_succeeded() {
+        let cargo = |args| Step::cargo("", args).into_command();
+        assert!(succeeds_within(cargo(["--version"]).stdout(std::process::Stdio::null()), FETCH_LIMIT).unwrap());
+        assert!(!succeeds_within(cargo(["no-such-command"]).stderr(std::process::Stdio::null()), FETCH_LIMIT).unwrap());
+        assert!(!succeeds_within(&mut cargo(["--version"]), Duration::ZERO).unwrap());
+    }
+}
