@@ -1,6 +1,36 @@
-//! x
+//! The order service: it takes orders, collects the facts that the other services publish about them, and answers for
+//! their status, which is a pure function of those facts ([`domain::Facts::status`]).
+//!
+//! It guarantees that an order which was answered is durable and comes to its end exactly once, whatever arrives in
+//! whatever order; that the same idempotency key never makes two orders; and that an order without an end at its deadline
+//! is undone. It does not hold stock or move money: that is for those who hear its events.
+
 pub mod domain;
+mod http;
 pub mod migration;
-pub mod participant;
+mod participant;
+mod settings;
 pub mod store;
-pub mod watch;
+mod watch;
+
+use anyhow::Result;
+use service_kit::service::{Foundation, RunningService};
+use tokio::net::TcpListener;
+
+pub use crate::{
+    http::{OrderView, TimelineEntry},
+    migration::Migrator,
+    settings::OrderSettings,
+};
+use crate::{participant::Orders, watch::Watchers};
+
+/// Starts the service: it answers on `listener` from the moment that this returns.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn start(settings: &OrderSettings, foundation: Foundation, listener: TcpListener) -> Result<RunningService> {
+    let watchers = Watchers::new();
+    let orders = Orders::new(settings.pauses(), watchers.clone());
+    let (wait, max_backlog) = (settings.order_wait, foundation.work.max_backlog);
+    RunningService::start(orders, foundation, listener, |doors| http::routes(doors, watchers, wait, max_backlog)).await
+}

@@ -20,7 +20,7 @@ use crate::{
 
 /// What callers and the clock ask of the order service.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// A client wants an order.
     Place(NewOrder),
     /// A client wants an order undone.
@@ -31,7 +31,7 @@ pub enum Command {
 
 /// What a client gets back.
 #[derive(Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Its order was placed.
     Placed(Box<Order>),
     /// Its order was placed before, by a request with the same key; this is how it stands.
@@ -51,14 +51,14 @@ const DUE_AT_ONCE: u64 = 500;
 
 /// The order service, as the engine runs it.
 #[derive(Debug)]
-pub struct Orders {
+pub(crate) struct Orders {
     pauses: Pauses,
     watchers: Arc<Watchers>,
 }
 
 /// The orders of one batch.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     orders: WorkingSet<OrderId, Order>,
     by_saga: HashMap<SagaId, OrderId>,
     by_key: HashMap<IdempotencyKey, OrderId>,
@@ -72,7 +72,7 @@ pub struct State {
 impl Orders {
     /// Orders with these pauses, whose changes are told to `watchers`.
     #[must_use]
-    pub fn new(pauses: Pauses, watchers: Arc<Watchers>) -> Self {
+    pub(crate) fn new(pauses: Pauses, watchers: Arc<Watchers>) -> Self {
         Self { pauses, watchers }
     }
 
@@ -107,7 +107,8 @@ impl Orders {
             let reply = if same { Reply::PlacedBefore(order.clone().into()) } else { Reply::KeyOfAnotherRequest };
             return Ok(Decision::reply(reply));
         }
-        let id = state.new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
+        let id =
+            state.new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
         let (order, created) = Order::place(new.clone(), id, now, &self.pauses);
         state.put(order.clone());
         Ok(Decision { reply: Some(Reply::Placed(order.into())), ..Decision::publish(vec![created]) })

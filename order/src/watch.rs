@@ -15,14 +15,14 @@ const CHANGES: usize = 1_024;
 
 /// Told of each change after its commit.
 #[derive(Debug)]
-pub struct Watchers {
+pub(crate) struct Watchers {
     waiting: Mutex<HashMap<SagaId, Vec<oneshot::Sender<Order>>>>,
     changes: broadcast::Sender<Order>,
 }
 
 /// Waits for the end of one order; dropped, it waits no more.
 #[derive(Debug)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     saga_id: SagaId,
     watchers: Arc<Watchers>,
     ended: oneshot::Receiver<Order>,
@@ -31,13 +31,13 @@ pub struct Waiter {
 impl Watchers {
     /// Nobody waits, nobody watches.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { waiting: Mutex::default(), changes: broadcast::Sender::new(CHANGES) })
     }
 
     /// Begins to wait for an order's end. Begun before the order is placed, it cannot miss it.
     #[must_use]
-    pub fn wait_for(self: &Arc<Self>, saga_id: SagaId) -> Waiter {
+    pub(crate) fn wait_for(self: &Arc<Self>, saga_id: SagaId) -> Waiter {
         let (told, ended) = oneshot::channel();
         self.lock().entry(saga_id).or_default().push(told);
         Waiter { saga_id, watchers: Arc::clone(self), ended }
@@ -45,13 +45,13 @@ impl Watchers {
 
     /// Every change from now on.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Order> {
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Order> {
         self.changes.subscribe()
     }
 
     /// Whether changes are worth collecting.
     #[must_use]
-    pub fn somebody_watches(&self) -> bool {
+    pub(crate) fn somebody_watches(&self) -> bool {
         self.changes.receiver_count() > 0
     }
 
@@ -78,7 +78,7 @@ impl Watchers {
 
 impl Waiter {
     /// The order, once it has ended.
-    pub async fn ended(&mut self) -> Option<Order> {
+    pub(crate) async fn ended(&mut self) -> Option<Order> {
         (&mut self.ended).await.ok()
     }
 }

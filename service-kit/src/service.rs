@@ -140,7 +140,11 @@ pub async fn stop(services: Vec<RunningService>, patience: Duration) {
     }
     if tokio::time::timeout(patience, published(&services)).await.is_err() {
         for service in services.iter().filter(|service| service.unpublished() > 0) {
-            tracing::warn!(service = service.name, events = service.unpublished(), "not everything is published; the rest follows at the next start");
+            tracing::warn!(
+                service = service.name,
+                events = service.unpublished(),
+                "not everything is published; the rest follows at the next start"
+            );
         }
     }
     for service in services {

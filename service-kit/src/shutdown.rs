@@ -28,7 +28,9 @@ pub async fn signalled() -> std::io::Result<&'static str> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::warn!("second signal: ending at once; what was answered is durable, the rest is caught up at the next start");
+        tracing::warn!(
+            "second signal: ending at once; what was answered is durable, the rest is caught up at the next start"
+        );
         std::process::exit(130);
     });
     Ok(name)

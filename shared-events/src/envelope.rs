@@ -72,6 +72,7 @@ struct CloudEventIn<'a> {
     id: MessageId,
     source: String,
     r#type: String,
+    subject: String,
     time: Timestamp,
     correlationid: SagaId,
     causationid: Uuid,
@@ -163,12 +164,15 @@ impl Envelope {
             return Err(impossible(format!("its source is {:?}, not /{}", wire.source, flow.publisher)));
         }
         let order: OrderDetails = data(wire.data).map_err(impossible)?;
+        if wire.subject != order.order_id.to_string() {
+            return Err(impossible(format!("its subject is {:?}, not the order {}", wire.subject, order.order_id)));
+        }
         let body = body_of(event, wire.data).map_err(impossible)?;
         Ok(Self {
             id: wire.id,
             time: wire.time,
             causation_id: wire.causationid,
-            traceparent: wire.traceparent,
+            traceparent: wire.traceparent.filter(|text| is_traceparent(text)),
             event: Event { saga_id: wire.correlationid, order, body },
         })
     }
@@ -186,16 +190,36 @@ fn data<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
     serde_json::from_str(raw.get()).map_err(|error| error.to_string())
 }
 
+/// A reason that this event may have.
+fn one_of(reason: FailureReason, possible: &[FailureReason]) -> Result<FailureReason, String> {
+    if possible.contains(&reason) { Ok(reason) } else { Err(format!("it cannot fail with {reason:?}")) }
+}
+
+/// Whether a text is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>). One that is not is
+/// dropped: a trace is a convenience, and no reason to refuse an event or a request.
+#[must_use]
+pub fn is_traceparent(text: &str) -> bool {
+    let widths = [2, 32, 16, 2];
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    parts.len() == widths.len()
+        && parts.iter().zip(widths).all(|(part, width)| part.len() == width && part.bytes().all(hex))
+}
+
 fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
     Ok(match event {
         EventType::OrderCreated => EventBody::OrderCreated,
         EventType::StockReserved => EventBody::StockReserved,
         EventType::StockReservationFailed => {
             let RejectedItem { reason, item_sku } = data(raw)?;
+            let reason = one_of(reason, &[FailureReason::InsufficientStock, FailureReason::UnknownItem])?;
             EventBody::StockReservationFailed { reason, item_sku }
         }
         EventType::PaymentAuthorized => EventBody::PaymentAuthorized,
-        EventType::PaymentFailed => EventBody::PaymentFailed { reason: data::<Reason<_>>(raw)?.reason },
+        EventType::PaymentFailed => {
+            let reason = data::<Reason<_>>(raw)?.reason;
+            EventBody::PaymentFailed { reason: one_of(reason, &[FailureReason::PaymentDeclined])? }
+        }
         EventType::StockReleased => EventBody::StockReleased,
         EventType::OrderConfirmed => EventBody::OrderConfirmed,
         EventType::OrderFailed => EventBody::OrderFailed { reason: data::<Reason<_>>(raw)?.reason },
@@ -204,4 +228,17 @@ fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
         EventType::PaymentVoided => EventBody::PaymentVoided,
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_traceparent_is_passed_on() {
+        assert!(is_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        for text in ["", "00-4bf9-00f0-01", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "a\"b"] {
+            assert!(!is_traceparent(text), "{text}");
+        }
+    }
 }

@@ -1,12 +1,20 @@
 use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use uuid::Uuid;
 
 /// The public number of an order, as REST shows it: 1, 2, 3, …
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct OrderId(pub i64);
+
+/// From an event: a number that no order has is refused.
+impl<'de> Deserialize<'de> for OrderId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        if number > 0 { Ok(Self(number)) } else { Err(D::Error::custom("an order's number is at least 1")) }
+    }
+}
 
 /// The key of an order's saga (UUIDv7): the correlation id of every event, and the unique key of the order's reservation
 /// and of its payment. It is made with the order and never reused, so that a rebuilt order database, whose order ids

@@ -13,7 +13,7 @@ mod lines;
 mod money;
 mod time_stamp;
 
-pub use envelope::{DecodeError, Envelope};
+pub use envelope::{DecodeError, Envelope, is_traceparent};
 pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails};
 pub use flow::{FLOWS, Flow, Service};
 pub use ids::{MessageId, OrderId, SagaId, Sku, SkuError};

@@ -67,7 +67,9 @@ impl<'de> Deserialize<'de> for Timestamp {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let moment = OffsetDateTime::parse(&text, &Rfc3339).map_err(D::Error::custom)?;
         let micros = moment.unix_timestamp_nanos() / 1_000;
-        i64::try_from(micros).map(Self).map_err(D::Error::custom)
+        let stamp = i64::try_from(micros).map(Self).map_err(D::Error::custom)?;
+        // At the edges, another offset can name a moment that has no text in UTC.
+        stamp.to_rfc3339().map(|_| stamp).ok_or_else(|| D::Error::custom("a time outside the years 0 to 9999"))
     }
 }
 
@@ -82,7 +84,9 @@ mod tests {
         assert_eq!(json, "\"2025-11-22T08:26:40.123456Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), moment);
         assert_eq!(serde_json::from_str::<Timestamp>("\"2025-11-22T09:26:40.123456+01:00\"").unwrap(), moment);
-        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
+        for no_time in ["yesterday", "0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-23:59"] {
+            assert!(serde_json::from_str::<Timestamp>(&format!("\"{no_time}\"")).is_err(), "{no_time}");
+        }
         assert!(serde_json::to_string(&Timestamp::from_unix_micros(i64::MAX)).is_err());
     }
 }

@@ -161,9 +161,9 @@ impl Order {
         let end = match self.status() {
             Status::Confirmed => EventBody::OrderConfirmed,
             Status::Cancelled => EventBody::OrderCancelled,
-            Status::Failed => EventBody::OrderFailed {
-                reason: facts.failure_reason().unwrap_or(FailureReason::DeadlineExceeded),
-            },
+            Status::Failed => {
+                EventBody::OrderFailed { reason: facts.failure_reason().unwrap_or(FailureReason::DeadlineExceeded) }
+            }
             Status::Pending | Status::Compensating => return Vec::new(),
         };
         self.wake_at = None;

@@ -4,7 +4,7 @@ mod mapping;
 mod queries;
 mod tables;
 
+pub(crate) use mapping::to_row;
 pub use queries::{all, by_id, page, timeline};
 pub(crate) use queries::{by_idempotency_keys, by_order_ids, by_sagas, due, next_order_ids};
-pub(crate) use mapping::to_row;
 pub use tables::{order_events, orders};

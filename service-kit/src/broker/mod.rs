@@ -3,5 +3,7 @@
 mod api;
 mod in_process;
 
-pub use api::{Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, Receipt, Subscription, Verdict};
+pub use api::{
+    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, Receipt, Subscription, Verdict,
+};
 pub use in_process::InProcessBroker;

@@ -12,9 +12,16 @@ use crate::{broker::Receipt, clock, database::tables::dead_letter};
 pub(super) enum Item<P: Participant> {
     Input(Pending<P>),
     /// A delivery that is no event of ours: to be parked.
-    Unreadable { raw: Raw, receipt: Receipt, reason: String },
+    Unreadable {
+        raw: Raw,
+        receipt: Receipt,
+        reason: String,
+    },
     /// Messages that the outbox may forget.
-    Confirmed { messages: Vec<MessageId>, forgotten: oneshot::Sender<()> },
+    Confirmed {
+        messages: Vec<MessageId>,
+        forgotten: oneshot::Sender<()>,
+    },
 }
 
 /// An input, and who waits for it.

@@ -28,10 +28,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     }
 
     /// Asks the world outside, before any transaction. Asking twice must be as good as asking once.
-    fn ask(
-        &self,
-        _payload: &Payload<Self::Command>,
-    ) -> impl Future<Output = Result<Self::Answer, AskError>> + Send {
+    fn ask(&self, _payload: &Payload<Self::Command>) -> impl Future<Output = Result<Self::Answer, AskError>> + Send {
         async { Err(AskError("there is nobody to ask".to_owned())) }
     }
 

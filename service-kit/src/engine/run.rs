@@ -149,7 +149,8 @@ impl<P: Participant> Engine<P> {
                 }
                 Fault::Conflict | Fault::Permanent if batch.inputs.len() == 1 => batch.give_up(0, error.to_string()),
                 _ => {
-                    self.readiness.set("database", Err(error.to_string()));
+                    tracing::warn!(%error, "the database does not take a batch; trying again after a pause");
+                    self.readiness.set("database", Err("it cannot be reached, or cannot be written".to_owned()));
                     batch.refuse_callers("the database is away");
                     let pause = tokio::time::sleep(pauses.next_pause());
                     if self.stop.work.run_until_cancelled(pause).await.is_none() {

@@ -13,6 +13,7 @@ mod openapi;
 mod paging;
 mod params;
 mod problem;
+mod refusal;
 mod router;
 mod server;
 #[cfg(test)]

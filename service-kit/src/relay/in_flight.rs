@@ -74,10 +74,15 @@ impl InFlight {
             }
             Verdict::Unroutable => {
                 if self.unroutable.insert(routing_key) {
-                    tracing::warn!(routing_key, "no queue takes these events; they stay in the outbox and are tried again");
+                    tracing::warn!(
+                        routing_key,
+                        "no queue takes these events; they stay in the outbox and are tried again"
+                    );
                 }
             }
-            Verdict::Refused => tracing::warn!(message.id = %outcome.message_id, "the broker refused an event; trying again"),
+            Verdict::Refused => {
+                tracing::warn!(message.id = %outcome.message_id, "the broker refused an event; trying again")
+            }
         }
         self.resting.insert(outcome.message_id);
         let rests = &mut self.rests;

@@ -1,0 +1,140 @@
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use service_kit::{
+    engine::Cause,
+    http::{ApiJson, ApiPath, FieldErrors, Problem},
+};
+use shared_events::OrderId;
+
+use super::{
+    prefer::Preference,
+    routes::Desk,
+    wire::{OrderView, PlaceOrder},
+};
+use crate::{
+    domain::Order,
+    participant::{Command, Reply},
+    store,
+    watch::Waiter,
+};
+
+/// Place an order
+///
+/// The saga is asynchronous; the answer waits for its end, for at most the service's wait (5 s) or what
+/// `Prefer: wait=N` says, and comes the moment it ends. `Prefer: respond-async` answers as soon as the order is durable.
+#[utoipa::path(
+    post, path = "/api/v1/orders", tag = "orders", request_body = PlaceOrder,
+    params(
+        ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=N` in seconds (RFC 7240)"),
+        ("Idempotency-Key" = Option<String>, Header, description = "the same as `idempotency_key` in the body"),
+    ),
+    responses(
+        (status = 200, body = OrderView, description = "the saga has ended; a failed order is an answer, not an error"),
+        (status = 202, body = OrderView, description = "the order is durable and its saga goes on; see `Location`"),
+        (status = 503, description = "overloaded or stopping; nothing was written"),
+    ),
+)]
+pub(super) async fn place(
+    State(desk): State<Arc<Desk>>,
+    cause: Cause,
+    headers: HeaderMap,
+    ApiJson(wish): ApiJson<PlaceOrder>,
+) -> Result<Response, Problem> {
+    let new = wish.parse(idempotency_key(&headers)?)?;
+    let preference = Preference::of(&headers, desk.wait);
+    if desk.doors.outbox.depth() > desk.max_backlog {
+        return Err(Problem::overloaded("too many orders are under way; nothing was written"));
+    }
+    // Waiting begins before the order exists, so its end cannot be missed.
+    let mut waiter = (!preference.wait.is_zero()).then(|| desk.watchers.wait_for(new.saga_id));
+    let order = match desk.doors.mailbox.ask(Command::Place(new), cause).await? {
+        Reply::Placed(order) => *order,
+        Reply::PlacedBefore(order) if order.status().is_terminal() => *order,
+        Reply::PlacedBefore(order) => {
+            waiter = waiter.map(|_| desk.watchers.wait_for(order.saga_id));
+            // It may have ended before the waiting for it began.
+            desk.read(order.details.order_id).await?
+        }
+        Reply::KeyOfAnotherRequest => {
+            let why = "was used for a request with other content";
+            return Err(Problem::unprocessable(FieldErrors::of("idempotency_key", why)));
+        }
+        _ => return Err(Problem::internal()),
+    };
+    let order = match waiter {
+        Some(waiter) if !order.status().is_terminal() => desk.wait(order, waiter, &preference).await?,
+        _ => order,
+    };
+    Ok(answer(&order, preference.applied))
+}
+
+/// Cancel an order
+///
+/// Where the order is being undone, or was, or has failed anyway, the answer is the order as it stands.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{order_id}/cancel", tag = "orders",
+    params(("order_id" = i64, Path)),
+    responses(
+        (status = 202, body = OrderView, description = "it is being undone, or was"),
+        (status = 404, description = "order not found"),
+        (status = 409, description = "the order is confirmed"),
+        (status = 503, description = "overloaded or stopping; nothing was written"),
+    ),
+)]
+pub(super) async fn cancel(
+    State(desk): State<Arc<Desk>>,
+    cause: Cause,
+    ApiPath(order_id): ApiPath<i64>,
+) -> Result<Response, Problem> {
+    match desk.doors.mailbox.ask(Command::Cancel(OrderId(order_id)), cause).await? {
+        Reply::CancelAccepted(order) => Ok((StatusCode::ACCEPTED, Json(OrderView::from(&*order))).into_response()),
+        Reply::Confirmed => Err(Problem::conflict("the order is confirmed")),
+        Reply::Unknown => Err(Problem::not_found("order not found")),
+        _ => Err(Problem::internal()),
+    }
+}
+
+impl Desk {
+    /// The order at its end, or as it stands when the wait is over or the service begins to stop.
+    async fn wait(&self, order: Order, mut waiter: Waiter, preference: &Preference) -> Result<Order, Problem> {
+        tokio::select! {
+            ended = waiter.ended() => if let Some(ended) = ended { return Ok(ended) },
+            () = tokio::time::sleep(preference.wait) => {}
+            () = self.doors.stopping.cancelled() => {}
+        }
+        // The order is durable whatever comes of this read.
+        Ok(self.read(order.details.order_id).await.unwrap_or(order))
+    }
+
+    async fn read(&self, id: OrderId) -> Result<Order, Problem> {
+        store::by_id(self.doors.database.reader(), id).await?.ok_or_else(|| Problem::not_found("order not found"))
+    }
+}
+
+fn answer(order: &Order, applied: Option<HeaderValue>) -> Response {
+    let status = if order.status().is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = (status, Json(OrderView::from(order))).into_response();
+    let headers = response.headers_mut();
+    if let Some(applied) = applied {
+        headers.insert("preference-applied", applied);
+    }
+    if status == StatusCode::ACCEPTED {
+        if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/orders/{}", order.details.order_id)) {
+            headers.insert(header::LOCATION, location);
+        }
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes());
+    text.map(Some).map_err(|_| Problem::unprocessable(FieldErrors::of("Idempotency-Key", "must be text in UTF-8")))
+}

@@ -1,0 +1,38 @@
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use service_kit::{http::finish, service::Doors};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{place, read, stream};
+use crate::{participant::Orders, watch::Watchers};
+
+/// What the handlers need.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) doors: Doors<Orders>,
+    pub(super) watchers: Arc<Watchers>,
+    /// How long a POST waits for the order's end, where the client does not say.
+    pub(super) wait: Duration,
+    /// How many unpublished events are too many for new orders.
+    pub(super) max_backlog: u64,
+}
+
+/// The router of the order service.
+pub(crate) fn routes(doors: Doors<Orders>, watchers: Arc<Watchers>, wait: Duration, max_backlog: u64) -> Router {
+    let readiness = doors.readiness.clone();
+    let desk = Arc::new(Desk { doors, watchers, wait, max_backlog });
+    let routes = OpenApiRouter::new()
+        .routes(routes!(place::place, read::list))
+        .routes(routes!(stream::stream))
+        .routes(routes!(read::show))
+        .routes(routes!(read::events))
+        .routes(routes!(place::cancel))
+        .with_state(desk);
+    finish(
+        "Order service",
+        "Takes orders, collects what the other services say of them, and answers for their status.",
+        routes,
+        readiness,
+    )
+}

@@ -1,0 +1,188 @@
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use service_kit::http::{FieldErrors, Problem};
+use shared_events::{Currency, FailureReason, Line, Lines, Money, Quantity, SagaId, Sku, Timestamp};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    domain::{IdempotencyKey, NewOrder, Order},
+    store::order_events,
+};
+
+/// What a client orders: either `item_sku` and `quantity`, or `items`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct PlaceOrder {
+    #[schema(example = "SKU-ABC", max_length = 64)]
+    item_sku: Option<String>,
+    #[schema(example = 2, minimum = 1)]
+    quantity: Option<i64>,
+    /// Several lines, reserved all or nothing; the same SKU twice is added up.
+    #[schema(max_items = 100)]
+    items: Option<Vec<Item>>,
+    /// In major units, with at most as many decimals as the currency has. Read exactly, never as a float.
+    #[schema(value_type = f64, example = 200)]
+    amount: Box<RawValue>,
+    /// ISO 4217.
+    #[schema(example = "USD")]
+    currency: String,
+    /// The client's name for this request: the same key with the same content answers with the same order.
+    #[schema(example = "unique-key-001", max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// One line of an order.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(super) struct Item {
+    #[schema(example = "SKU-ABC")]
+    item_sku: String,
+    #[schema(example = 2, minimum = 1)]
+    quantity: i64,
+}
+
+impl PlaceOrder {
+    /// The order that this asks for; `header` is the `Idempotency-Key` of the request.
+    pub(super) fn parse(self, header: Option<&str>) -> Result<NewOrder, Problem> {
+        let mut errors = FieldErrors::new();
+        let lines = lines(&mut errors, self.item_sku, self.quantity, self.items);
+        let currency = errors.check("currency", self.currency.parse::<Currency>());
+        let total = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
+        let key = match (self.idempotency_key.as_deref(), header) {
+            (Some(body), Some(header)) if body != header => {
+                errors.push("idempotency_key", "differs from the header Idempotency-Key");
+                None
+            }
+            (body, header) => {
+                body.or(header).and_then(|key| errors.check("idempotency_key", IdempotencyKey::parse(key)))
+            }
+        };
+        errors.into_result()?;
+        let (Some(lines), Some(total)) = (lines, total) else { return Err(Problem::internal()) };
+        Ok(NewOrder { saga_id: SagaId(Uuid::now_v7()), lines, total, idempotency_key: key })
+    }
+}
+
+fn lines(
+    errors: &mut FieldErrors,
+    item_sku: Option<String>,
+    quantity: Option<i64>,
+    items: Option<Vec<Item>>,
+) -> Option<Lines> {
+    let several = items.is_some();
+    let items = match (item_sku, quantity, items) {
+        (None, None, Some(items)) => items,
+        (Some(item_sku), Some(quantity), None) => vec![Item { item_sku, quantity }],
+        (Some(_), None, None) => return errors.check("quantity", Err("is missing")),
+        (None, Some(_), None) => return errors.check("item_sku", Err("is missing")),
+        (None, None, None) => return errors.check("item_sku", Err("is missing, and so is items")),
+        (_, _, Some(_)) => {
+            return errors.check("items", Err("stands beside item_sku or quantity: give one or the other"));
+        }
+    };
+    let field = |index: usize, name: &str| if several { format!("items[{index}].{name}") } else { name.to_owned() };
+    let parsed: Vec<Option<Line>> = items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let sku = errors.check(field(index, "item_sku"), Sku::parse(&item.item_sku));
+            let quantity = errors.check(field(index, "quantity"), Quantity::new(item.quantity));
+            Some(Line { sku: sku?, quantity: quantity? })
+        })
+        .collect();
+    let parsed: Vec<Line> = parsed.into_iter().collect::<Option<_>>()?;
+    errors.check(if several { "items" } else { "quantity" }, Lines::new(parsed))
+}
+
+/// An order as clients see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderView {
+    #[schema(example = 1)]
+    order_id: i64,
+    /// `PENDING`, `COMPENSATING`, or an end: `CONFIRMED`, `FAILED`, `CANCELLED`.
+    #[schema(example = "CONFIRMED")]
+    status: &'static str,
+    /// `PENDING`, `SUCCEEDED`, `FAILED`, `VOIDED` or `NOT_ATTEMPTED`.
+    #[schema(example = "SUCCEEDED")]
+    payment_status: &'static str,
+    /// Where there is just one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "SKU-ABC")]
+    item_sku: Option<Sku>,
+    /// Where there is just one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<i64>,
+    /// All lines, sorted by SKU.
+    #[schema(value_type = Vec<Item>)]
+    items: Lines,
+    /// In major units, exact.
+    #[schema(value_type = f64, example = 200)]
+    amount: Box<RawValue>,
+    #[schema(example = "USD")]
+    currency: &'static str,
+    /// Why it failed: `INSUFFICIENT_STOCK`, `UNKNOWN_ITEM`, `PAYMENT_DECLINED`, `DEADLINE_EXCEEDED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    failure_reason: Option<FailureReason>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl From<&Order> for OrderView {
+    fn from(order: &Order) -> Self {
+        let details = &order.details;
+        let only = details.lines.only();
+        let failure_reason = order.facts.failure_reason();
+        Self {
+            order_id: details.order_id.0,
+            status: order.status().as_str(),
+            payment_status: order.facts.payment_status().as_str(),
+            item_sku: only.map(|line| line.sku.clone()),
+            quantity: only.map(|line| line.quantity.units()),
+            items: details.lines.clone(),
+            amount: RawValue::from_string(details.total.amount()).expect("an amount is the text of a JSON number"),
+            currency: details.total.currency().code(),
+            failure_reason,
+            detail: failure_reason.map(FailureReason::detail),
+            created_at: order.placed_at,
+            updated_at: order.changed_at,
+        }
+    }
+}
+
+/// One event of an order's timeline.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TimelineEntry {
+    #[schema(example = "StockReserved")]
+    event: String,
+    /// The service that published it.
+    #[schema(example = "inventory")]
+    source: String,
+    message_id: Uuid,
+    /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
+    time: Timestamp,
+    /// When the order published or learnt it.
+    #[schema(value_type = String, format = DateTime)]
+    recorded_at: Timestamp,
+    /// What it changed; empty where it changed nothing.
+    #[schema(example = "stock is reserved")]
+    changed: String,
+}
+
+impl From<order_events::Model> for TimelineEntry {
+    fn from(row: order_events::Model) -> Self {
+        Self {
+            event: row.event,
+            source: row.source,
+            message_id: row.message_id,
+            time: Timestamp::from_unix_micros(row.happened_at),
+            recorded_at: Timestamp::from_unix_micros(row.recorded_at),
+            changed: row.changed,
+        }
+    }
+}
