@@ -1,0 +1,134 @@
+//! A client of the three services, as the tests use it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Result, bail};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+/// Speaks to one running system.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Where order, inventory and payment listen.
+    pub addresses: [SocketAddr; 3],
+}
+
+/// How long a state is waited for before that counts as a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Client {
+    /// A client of the services at these addresses: order, inventory, payment.
+    ///
+    /// # Errors
+    /// Where no HTTP client can be made.
+    pub fn new(addresses: [SocketAddr; 3]) -> Result<Self> {
+        Ok(Self { http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?, addresses })
+    }
+
+    /// A request to the order service.
+    #[must_use]
+    pub fn order(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.addresses[0]))
+    }
+
+    /// A request to the inventory service.
+    #[must_use]
+    pub fn inventory(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.addresses[1]))
+    }
+
+    /// A request to the payment service.
+    #[must_use]
+    pub fn payment(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.addresses[2]))
+    }
+
+    /// Puts `quantity` of `sku` in stock.
+    ///
+    /// # Errors
+    /// Where the answer is not 201.
+    pub async fn put_in_stock(&self, sku: &str, quantity: i64) -> Result<Value> {
+        let body = json!({"item_sku": sku, "quantity": quantity});
+        let (status, body) = answer(self.inventory(Method::POST, "/api/v1/stock/items").json(&body)).await?;
+        if status == StatusCode::CREATED { Ok(body) } else { bail!("{status}: {body}") }
+    }
+
+    /// What is in stock of `sku`.
+    ///
+    /// # Errors
+    /// Where the answer is not 200.
+    pub async fn stock(&self, sku: &str) -> Result<Value> {
+        ok(self.inventory(Method::GET, &format!("/api/v1/stock/{sku}"))).await
+    }
+
+    /// Places an order for `quantity` of `sku`, for `amount` dollars.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn place(&self, sku: &str, quantity: i64, amount: u64, key: Option<&str>) -> Result<(StatusCode, Value)> {
+        let mut body = json!({"item_sku": sku, "quantity": quantity, "amount": amount, "currency": "USD"});
+        if let Some(key) = key {
+            body["idempotency_key"] = key.into();
+        }
+        answer(self.order(Method::POST, "/api/v1/orders/").json(&body)).await
+    }
+
+    /// All orders, by the pages of the list.
+    ///
+    /// # Errors
+    /// Where an answer is not 200.
+    pub async fn orders(&self) -> Result<Vec<Value>> {
+        let (mut all, mut after) = (Vec::new(), 0);
+        loop {
+            let page = ok(self.order(Method::GET, &format!("/api/v1/orders/?limit=1000&after={after}"))).await?;
+            let Value::Array(mut page) = page else { bail!("not a list: {page}") };
+            match page.last().and_then(|order| order["order_id"].as_i64()) {
+                Some(last) => after = last,
+                None => return Ok(all),
+            }
+            all.append(&mut page);
+        }
+    }
+
+    /// Waits until `reached` is true of what `read` reads.
+    ///
+    /// # Errors
+    /// Where it is not, even after a long time.
+    pub async fn until<T, F>(&self, what: &str, mut read: impl FnMut() -> F, reached: impl Fn(&T) -> bool) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+        T: std::fmt::Debug,
+    {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut steps = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            steps.tick().await;
+            let state = read().await?;
+            if reached(&state) {
+                return Ok(state);
+            }
+            if tokio::time::Instant::now() > deadline {
+                bail!("{what}: not even after {PATIENCE:?}; it is {state:?}");
+            }
+        }
+    }
+}
+
+/// Status and JSON of the answer.
+///
+/// # Errors
+/// Where there is none, or it is not JSON.
+pub async fn answer(request: RequestBuilder) -> Result<(StatusCode, Value)> {
+    let response = request.send().await?;
+    Ok((response.status(), response.json().await?))
+}
+
+/// The JSON of an answer that is to be 200.
+///
+/// # Errors
+/// Where it is not.
+pub async fn ok(request: RequestBuilder) -> Result<Value> {
+    let (status, body) = answer(request).await?;
+    if status == StatusCode::OK { Ok(body) } else { bail!("{status}: {body}") }
+}

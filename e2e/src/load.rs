@@ -1,0 +1,173 @@
+//! Load in a closed loop: each connection places an order, waits for its end, and places the next.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use hdrhistogram::Histogram;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::JoinSet};
+
+/// What is ordered.
+#[derive(Debug, Clone, Copy)]
+pub enum Mix {
+    /// One unit each of so many SKUs in turn: `SKU-0`, `SKU-1`, …
+    Uniform(u64),
+    /// One unit of `SKU-0`, always.
+    OneHotSku,
+    /// As `Uniform`, and of a hundred orders so many are for an amount that is declined.
+    Declined { skus: u64, percent: u64 },
+}
+
+impl Mix {
+    /// The SKUs that it orders.
+    #[must_use]
+    pub fn skus(self) -> u64 {
+        match self {
+            Self::Uniform(skus) | Self::Declined { skus, .. } => skus,
+            Self::OneHotSku => 1,
+        }
+    }
+
+    fn body(self, number: u64) -> String {
+        let sku = number % self.skus();
+        let amount = match self {
+            // Spread over the hundred, not in a run.
+            Self::Declined { percent, .. } if (number * 37) % 100 < percent => 1000,
+            _ => 200,
+        };
+        format!(r#"{{"item_sku":"SKU-{sku}","quantity":1,"amount":{amount},"currency":"USD"}}"#)
+    }
+}
+
+/// How long to go on.
+#[derive(Debug, Clone, Copy)]
+pub enum Until {
+    /// For this time.
+    Elapsed(Duration),
+    /// Until so many orders were answered.
+    Orders(u64),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// From the request to the answer, in microseconds, of the orders that were answered with their end.
+    pub latency: Histogram<u64>,
+    /// Orders that ended while their request waited.
+    pub ended: u64,
+    /// Of these, the confirmed ones.
+    pub confirmed: u64,
+    /// Orders that were still under way when their answer came (202).
+    pub pending: u64,
+    /// Orders that were refused (503).
+    pub refused: u64,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+}
+
+/// Loads the order service at `address` over so many `connections`.
+///
+/// # Errors
+/// Where a connection fails, or an answer is neither 200, 202 nor 503.
+pub async fn closed_loop(address: SocketAddr, connections: usize, mix: Mix, until: Until) -> Result<Outcome> {
+    let started = Instant::now();
+    let (next, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let mut loops = JoinSet::new();
+    for _ in 0..connections {
+        loops.spawn(one_loop(address, mix, until, started, Arc::clone(&next), Arc::clone(&answered)));
+    }
+    let mut all = Outcome::none()?;
+    while let Some(one) = loops.join_next().await {
+        all.add(&one??)?;
+    }
+    all.elapsed = started.elapsed();
+    Ok(all)
+}
+
+async fn one_loop(
+    address: SocketAddr,
+    mix: Mix,
+    until: Until,
+    started: Instant,
+    next: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
+) -> Result<Outcome> {
+    let mut outcome = Outcome::none()?;
+    let stream = TcpStream::connect(address).await.context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let host = address.to_string();
+    loop {
+        let over = match until {
+            Until::Elapsed(time) => started.elapsed() >= time,
+            Until::Orders(orders) => answered.load(Ordering::Relaxed) >= orders,
+        };
+        if over {
+            return Ok(outcome);
+        }
+        let request = Request::post("/api/v1/orders")
+            .header("host", &host)
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(mix.body(next.fetch_add(1, Ordering::Relaxed)))))?;
+        let sent = Instant::now();
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        match status {
+            StatusCode::OK => {
+                outcome.ended += 1;
+                let confirmed = body.windows(11).any(|window| window == b"\"CONFIRMED\"");
+                outcome.confirmed += u64::from(confirmed);
+                outcome.latency.record(u64::try_from(sent.elapsed().as_micros())?)?;
+            }
+            StatusCode::ACCEPTED => outcome.pending += 1,
+            StatusCode::SERVICE_UNAVAILABLE => outcome.refused += 1,
+            other => bail!("{other}: {}", String::from_utf8_lossy(&body)),
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Outcome {
+    fn none() -> Result<Self> {
+        Ok(Self {
+            latency: Histogram::new(3)?,
+            ended: 0,
+            confirmed: 0,
+            pending: 0,
+            refused: 0,
+            elapsed: Duration::ZERO,
+        })
+    }
+
+    fn add(&mut self, other: &Self) -> Result<()> {
+        self.latency.add(&other.latency)?;
+        self.ended += other.ended;
+        self.confirmed += other.confirmed;
+        self.pending += other.pending;
+        self.refused += other.refused;
+        Ok(())
+    }
+
+    /// Orders that came to their end, a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.ended as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The latency in milliseconds that this share of the orders did not exceed.
+    #[must_use]
+    pub fn milliseconds(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1_000.0
+    }
+}

@@ -1,0 +1,199 @@
+//! The real program as a child process.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+/// How long the program may take to start before that counts as a failure. Far above what it needs.
+const START: Duration = Duration::from_secs(60);
+
+/// The program `order-system`, built.
+#[derive(Debug, Clone)]
+pub struct Program(PathBuf);
+
+/// A running `order-system`. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Where order, inventory and payment listen.
+    pub addresses: [SocketAddr; 3],
+    /// All that it said before it was ready.
+    pub welcome: String,
+}
+
+#[derive(Deserialize)]
+struct CargoMessage {
+    executable: Option<PathBuf>,
+}
+
+impl Program {
+    /// Builds the program, or finds it built.
+    ///
+    /// # Errors
+    /// Where it does not compile.
+    pub fn build(release: bool) -> Result<Self> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--package", "standalone", "--bin", "order-system", "--message-format", "json"]);
+        if release {
+            cargo.arg("--release");
+        }
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace is above this crate")?;
+        let output = cargo.current_dir(workspace).stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+        if !output.status.success() {
+            bail!("order-system does not compile");
+        }
+        let messages = String::from_utf8(output.stdout)?;
+        let executable = messages.lines().rev().find_map(|line| serde_json::from_str::<CargoMessage>(line).ok()?.executable);
+        executable.map(Self).context("cargo did not say where the program is")
+    }
+
+    /// A command that runs the program without any of this environment's settings for it.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.0);
+        command.env_clear().stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it on `data_dir`, on free ports, with more `arguments`; its log goes into a file beside the data.
+    ///
+    /// # Errors
+    /// Where it does not get ready.
+    pub fn start(&self, data_dir: &Path, arguments: &[&str]) -> Result<Running> {
+        std::fs::create_dir_all(data_dir)?;
+        let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"))?;
+        let mut command = self.command();
+        command.arg("--data-dir").arg(data_dir);
+        for service in ["order", "inventory", "payment"] {
+            if !arguments.iter().any(|argument| argument.starts_with(&format!("--{service}-listen"))) {
+                command.arg(format!("--{service}-listen=127.0.0.1:0"));
+            }
+        }
+        let child = command.args(arguments).stdout(Stdio::piped()).stderr(log).spawn()?;
+        Running::wait_until_ready(child).with_context(|| format!("see {}", data_dir.join("log").display()))
+    }
+
+    /// Runs the audit over `data_dir`, after waiting at most `wait` for what is under way.
+    ///
+    /// # Errors
+    /// Where the program cannot be run.
+    pub fn verify(&self, data_dir: &Path, wait: &str) -> Result<Output> {
+        Ok(self.command().args(["verify", "--wait", wait, "--data-dir"]).arg(data_dir).output()?)
+    }
+}
+
+impl Running {
+    fn wait_until_ready(mut child: Child) -> Result<Self> {
+        let stdout = child.stdout.take().context("the output is a pipe")?;
+        let (lines, said) = mpsc::channel();
+        // It goes on reading, so that the program never writes into a closed or a full pipe.
+        std::thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
+        });
+        let (mut welcome, mut addresses) = (String::new(), Vec::new());
+        loop {
+            match said.recv_timeout(START) {
+                Ok(line) => {
+                    welcome.push_str(&line);
+                    welcome.push('\n');
+                    let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
+                    addresses.extend(address.and_then(|address| address.parse().ok()));
+                    if line.starts_with("Ctrl-C") {
+                        break;
+                    }
+                }
+                Err(_) => {
+                    let _ = child.kill();
+                    bail!("order-system did not get ready; it ended with {:?} and said: {welcome}", child.wait());
+                }
+            }
+        }
+        // The first three lines with an address name the services.
+        match addresses.as_slice() {
+            [order, inventory, payment, ..] => {
+                Ok(Self { child, addresses: [*order, *inventory, *payment], welcome })
+            }
+            _ => {
+                let _ = child.kill();
+                bail!("order-system does not say where it listens: {welcome}")
+            }
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a crash would: SIGKILL, nothing flushed.
+    ///
+    /// # Errors
+    /// Where it cannot be killed.
+    pub fn crash(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Sends it a signal by its name, such as `TERM`.
+    ///
+    /// # Errors
+    /// Where there is no program `kill`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { bail!("kill -s {name} failed") }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// Where it cannot be asked.
+    pub fn stop(mut self) -> Result<ExitStatus> {
+        self.signal("TERM")?;
+        Ok(self.child.wait()?)
+    }
+
+    /// The most memory that it has used so far, in bytes (`VmHWM`).
+    #[must_use]
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.status("VmHWM:").map(|kib| kib * 1024)
+    }
+
+    /// The memory that it uses now, in bytes (`VmRSS`).
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.status("VmRSS:").map(|kib| kib * 1024)
+    }
+
+    /// The processor time that it has used so far, user and system together.
+    #[must_use]
+    pub fn processor_time(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        // The fields behind the name, which stands in brackets; user and system time are the 14th and 15th of all, in
+        // ticks of 10 ms on every Linux of today.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+        Some(Duration::from_millis(ticks * 10))
+    }
+
+    fn status(&self, field: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

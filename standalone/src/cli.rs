@@ -1,0 +1,95 @@
+//! The command line.
+
+#![allow(clippy::print_stdout, reason = "what a command has to say is its output; logs go to standard error")]
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use service_kit::{settings::LogSettings, shutdown, telemetry};
+
+use crate::{
+    audit,
+    system::{System, SystemSettings},
+};
+
+/// An order-management system: orders, stock and payments, kept together by a choreographed saga.
+///
+/// Without a command it starts the three services in this process, on SQLite files and an in-process broker.
+#[derive(Debug, Parser)]
+#[command(name = "order-system", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    system: SystemSettings,
+    #[command(flatten)]
+    logs: LogSettings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Audit the data: is every order at its end, and do stock and payments agree with it?
+    ///
+    /// Names every order that breaks a rule, and then exits with 1. The system may run meanwhile.
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    /// Where the data lies
+    #[arg(long, env = "DATA_DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// How long to wait for orders that are under way to come to their end
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    wait: Duration,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What stands in the way, in words for the person who typed it.
+pub async fn execute(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        None => run(&cli.system, &cli.logs).await,
+        Some(Command::Verify(Verify { data_dir, wait })) => {
+            let report = audit::of_data_dir(&data_dir, wait).await?;
+            print!("{report}");
+            Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> {
+    telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
+    let system = System::start(settings).await?;
+    print!("{}", welcome(&system));
+    let signal = shutdown::signalled().await.context("cannot listen for signals")?;
+    tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
+    system.stop().await;
+    tracing::info!("stopped; everything is on the disk");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a newcomer needs to know.
+fn welcome(system: &System) -> String {
+    let [order, inventory, payment] = system.addresses();
+    let data = system.data_dir().display();
+    format!(
+        "\
+The order system runs. Its data lies in {data}.
+
+  order      http://{order}      Swagger UI: http://{order}/docs
+  inventory  http://{inventory}      Swagger UI: http://{inventory}/docs
+  payment    http://{payment}      Swagger UI: http://{payment}/docs
+
+Try it, in another terminal: put stock in, order some of it, and see what is left.
+
+  curl -s http://{inventory}/api/v1/stock/items -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 10}}'
+  curl -s http://{order}/api/v1/orders/ -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 2, \"amount\": 200, \"currency\": \"USD\"}}'
+  curl -s http://{inventory}/api/v1/stock/SKU-ABC
+
+Ctrl-C stops it; the next start goes on where it stopped.
+"
+    )
+}
