@@ -24,7 +24,12 @@ pub enum Mix {
     /// One unit of `SKU-0`, always.
     OneHotSku,
     /// As `Uniform`, and of a hundred orders so many are for an amount that is declined.
-    Declined { skus: u64, percent: u64 },
+    Declined {
+        /// How many SKUs.
+        skus: u64,
+        /// How many of a hundred orders.
+        percent: u64,
+    },
 }
 
 impl Mix {

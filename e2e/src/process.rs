@@ -105,7 +105,7 @@ impl Running {
                     welcome.push_str(&line);
                     welcome.push('\n');
                     let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
-                    addresses.extend(address.and_then(|address| address.parse().ok()));
+                    addresses.extend(address.and_then(|address| address.parse::<SocketAddr>().ok()));
                     if line.starts_with("Ctrl-C") {
                         break;
                     }

@@ -1,1 +1,49 @@
+//! The payment service: it authorizes what orders cost at a gateway, and gives back what a cancelled order paid.
+//!
+//! It guarantees that an order is charged at most once, whatever arrives however often; that a cancelled order ends with
+//! nothing charged, also where the cancellation and the authorization cross; and that a slow or absent gateway holds up
+//! only those who wait for it. A REST authorization belongs to no order's saga and is not idempotent: each request is a
+//! payment of its own.
 
+pub mod domain;
+pub mod gateway;
+mod http;
+pub mod migration;
+mod participant;
+mod settings;
+pub mod store;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use service_kit::service::{Foundation, RunningService};
+use tokio::net::TcpListener;
+
+use crate::{gateway::PaymentGateway, participant::Payments};
+pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSettings};
+
+/// Starts the service with the simulated gateway: it answers on `listener` from the moment that this returns.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn start(
+    settings: &PaymentSettings,
+    foundation: Foundation,
+    listener: TcpListener,
+) -> Result<RunningService> {
+    start_with(Arc::new(settings.gateway()), settings, foundation, listener).await
+}
+
+/// The same with another gateway.
+///
+/// # Errors
+/// Where the database cannot be read.
+pub async fn start_with(
+    gateway: Arc<dyn PaymentGateway>,
+    settings: &PaymentSettings,
+    foundation: Foundation,
+    listener: TcpListener,
+) -> Result<RunningService> {
+    let payments = Payments::new(gateway, settings.gateway_timeout);
+    RunningService::start(payments, foundation, listener, http::routes).await
+}

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -49,6 +49,7 @@ pub struct RunningService {
     name: &'static str,
     stop: Stages,
     http: TaskTracker,
+    server: AbortHandle,
     work: TaskTracker,
     outbox: Arc<Outbox>,
     database: Database,
@@ -101,12 +102,12 @@ impl RunningService {
         work.spawn(relay.run());
         work.spawn(consumer);
         let intake = stop.intake.clone();
-        http.spawn(async move {
+        let server = http.spawn(async move {
             if let Err(error) = serve(listener, router, intake).await {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        Ok(Self { name, stop, http, work, outbox, database })
+        Ok(Self { name, stop, http, server: server.abort_handle(), work, outbox, database })
     }
 
     /// Its name.
@@ -121,6 +122,9 @@ impl RunningService {
         self.outbox.depth()
     }
 }
+
+/// How long the answers of those who were waiting for the engine's end may take to be written.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Stops `services` in good order: no new requests; then everything that was taken is finished and published; then close.
 /// Each of the first two stages may take `patience`; what is not finished by then is durable, and is caught up at the
@@ -151,6 +155,10 @@ pub async fn stop(services: Vec<RunningService>, patience: Duration) {
         service.stop.work.cancel();
         service.work.close();
         service.work.wait().await;
+        // Whoever still waited for the engine has been told by now that it stops.
+        if tokio::time::timeout(LAST_ANSWERS, service.http.wait()).await.is_err() {
+            service.server.abort();
+        }
         service.database.close().await;
     }
 }
@@ -158,9 +166,15 @@ pub async fn stop(services: Vec<RunningService>, patience: Duration) {
 /// Resolves when no service has anything left to publish. Publishing to one may give another something to publish, so
 /// all must be empty at once.
 async fn published(services: &[RunningService]) {
-    while services.iter().any(|service| service.unpublished() > 0) {
+    let added = || services.iter().map(|service| service.outbox.added()).sum::<u64>();
+    loop {
+        let before = added();
         for service in services {
             service.outbox.empty().await;
+        }
+        // An outbox that was empty stays so as long as nothing is added.
+        if added() == before {
+            return;
         }
     }
 }

@@ -12,13 +12,13 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The moment so many microseconds after the Unix epoch.
     #[must_use]
-    pub fn from_unix_micros(micros: i64) -> Self {
+    pub const fn from_unix_micros(micros: i64) -> Self {
         Self(micros)
     }
 
     /// Microseconds since the Unix epoch.
     #[must_use]
-    pub fn unix_micros(self) -> i64 {
+    pub const fn unix_micros(self) -> i64 {
         self.0
     }
 

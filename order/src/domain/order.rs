@@ -279,7 +279,7 @@ mod tests {
         let mut order = order();
         let wish = EventBody::OrderCancelRequested { reason: CancelReason::Deadline };
         assert_eq!(order.wake(at(59), &PAUSES), []);
-        assert_eq!(said(order.wake(at(60), &PAUSES)), [wish.clone()]);
+        assert_eq!(said(order.wake(at(60), &PAUSES)), std::slice::from_ref(&wish));
         let mut repeats = Vec::new();
         for second in 61..120 {
             if !order.wake(at(second), &PAUSES).is_empty() {

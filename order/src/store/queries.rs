@@ -1,9 +1,9 @@
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, Statement, Value,
     sea_query::{LockBehavior, LockType},
 };
-use service_kit::database::find_locked;
+use service_kit::database::{find_by, find_locked};
 use shared_events::{OrderId, SagaId, Timestamp};
 
 use super::{
@@ -44,6 +44,24 @@ pub async fn page(
 /// What the database says.
 pub async fn all(connection: &impl ConnectionTrait, after: OrderId, limit: u64) -> Result<Vec<Order>, DbErr> {
     page(connection, after, None, limit).await
+}
+
+/// The orders of these sagas.
+///
+/// # Errors
+/// What the database says.
+pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<Vec<Order>, DbErr> {
+    let keys = sagas.iter().map(|saga| saga.0.into()).collect();
+    let rows = find_by::<orders::Entity, _>(connection, orders::Column::SagaId, keys).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// How many orders have not ended.
+///
+/// # Errors
+/// What the database says.
+pub async fn under_way(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    orders::Entity::find().filter(orders::Column::WakeAt.is_not_null()).count(connection).await
 }
 
 /// What happened to an order, oldest first.

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -35,8 +35,7 @@ struct Hub {
 struct Queue {
     service: Service,
     routing_keys: Vec<&'static str>,
-    /// Ready to be delivered, oldest first.
-    ready: Mutex<VecDeque<Message>>,
+    ready: Mutex<Ready>,
     arrived: Notify,
     /// A permit for each message that is ready or unacknowledged.
     places: Arc<Semaphore>,
@@ -44,8 +43,17 @@ struct Queue {
     consumer: Arc<Semaphore>,
 }
 
+/// The messages that are ready to be delivered, by their places in the queue. Whatever comes back, and in whatever order,
+/// comes back to its own place.
+#[derive(Debug, Default)]
+struct Ready {
+    messages: BTreeMap<u64, Message>,
+    next_position: u64,
+}
+
 #[derive(Debug)]
 struct Message {
+    position: u64,
     id: MessageId,
     body: Arc<str>,
     redeliveries: u32,
@@ -148,23 +156,29 @@ impl Publisher for InProcessPublisher {
 impl Queue {
     async fn push(&self, message: &Outgoing, unconfirmed: &Arc<Unconfirmed>) {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
-        self.lock().push_back(Message {
+        let mut ready = self.lock();
+        let position = ready.next_position;
+        ready.next_position += 1;
+        let message = Message {
+            position,
             id: message.message_id,
             body: Arc::clone(&message.body),
             redeliveries: 0,
             unconfirmed: Arc::clone(unconfirmed),
             _place: place,
-        });
+        };
+        ready.messages.insert(position, message);
+        drop(ready);
         self.arrived.notify_one();
     }
 
     fn give_back(&self, mut message: Message) {
         message.redeliveries += 1;
-        self.lock().push_front(message);
+        self.lock().messages.insert(message.position, message);
         self.arrived.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Message>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ready> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,12 +186,12 @@ impl Queue {
 /// Hands one queue's messages to its consumer until the consumer goes away; then gives back what was not acknowledged.
 async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: usize) {
     let (settle, mut settlements) = mpsc::unbounded_channel();
-    // By tag, that is in the order of delivery.
+    // By tag.
     let mut unacknowledged: BTreeMap<u64, Message> = BTreeMap::new();
     let mut next_tag = 0;
-    loop {
+    'consumer: loop {
         while unacknowledged.len() < prefetch {
-            let Some(message) = queue.lock().pop_front() else { break };
+            let Some((_, message)) = queue.lock().messages.pop_first() else { break };
             next_tag += 1;
             let delivery = Delivery {
                 body: Arc::clone(&message.body).into(),
@@ -187,10 +201,14 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
             };
             unacknowledged.insert(next_tag, message);
             // The channel has room: what is in it is unacknowledged, and it holds as many as may be. So the only failure is
-            // a consumer that went away, and the delivery gives itself back.
-            let _ = deliveries.try_send(delivery);
+            // a consumer that went away.
+            if deliveries.try_send(delivery).is_err() {
+                break 'consumer;
+            }
         }
         tokio::select! {
+            biased;
+            () = deliveries.closed() => break,
             // It never ends: `settle` lives in this function.
             Some(Settlement { tag, acknowledged }) = settlements.recv() => {
                 let Some(message) = unacknowledged.remove(&tag) else { continue };
@@ -202,7 +220,6 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
             }
             // With a full window, only a settlement or the consumer's end can change anything.
             () = queue.arrived.notified(), if unacknowledged.len() < prefetch => {}
-            () = deliveries.closed() => break,
         }
     }
     // The consumer may have acknowledged some just before it went.
@@ -211,7 +228,7 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
             message.unconfirmed.committed_by_one();
         }
     }
-    while let Some((_, message)) = unacknowledged.pop_last() {
+    for message in unacknowledged.into_values() {
         queue.give_back(message);
     }
 }

@@ -3,6 +3,7 @@ use std::{path::Path, time::Duration};
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
 
@@ -57,42 +58,21 @@ impl Database {
     /// Where the file cannot be opened, is no database, or is of a newer version of this program.
     pub async fn open_sqlite<M: MigratorTrait>(path: &Path) -> Result<Self, DatabaseError> {
         let place = path.display().to_string();
-        let open = async |readers: Option<u32>| {
-            let mut options = ConnectOptions::new("sqlite::memory:");
-            let path = path.to_owned();
-            options
-                .max_connections(readers.unwrap_or(1))
-                .min_connections(1)
-                .acquire_timeout(Duration::from_secs(10))
-                .test_before_acquire(false)
-                .sqlx_logging(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .map_sqlx_sqlite_opts(move |sqlite| {
-                    use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-                    sqlite
-                        .in_memory(false)
-                        .shared_cache(false)
-                        .filename(&path)
-                        .create_if_missing(readers.is_none())
-                        .read_only(readers.is_some())
-                        .journal_mode(SqliteJournalMode::Wal)
-                        // An answer given to a client is durable: the log is on the disk before the commit returns.
-                        .synchronous(SqliteSynchronous::Full)
-                        .busy_timeout(Duration::from_secs(10))
-                        .pragma("cache_size", "-16000")
-                        .pragma("temp_store", "memory")
-                        // 16 MiB of log between checkpoints; the file does not stay larger than four times that.
-                        .pragma("wal_autocheckpoint", "4096")
-                        .pragma("journal_size_limit", "67108864")
-                });
-            sea_orm::Database::connect(options).await
-        };
         let opened = |source| DatabaseError::Open { place: place.clone(), source };
-        let write = open(None).await.map_err(opened)?;
+        let write = connect_sqlite(path, Access::Writer).await.map_err(opened)?;
         migrate::up::<M>(&write, &place).await?;
-        let read = open(Some(4)).await.map_err(opened)?;
+        let read = connect_sqlite(path, Access::Readers).await.map_err(opened)?;
         Ok(Self { write, read })
+    }
+
+    /// Opens the SQLite file at `path`, which another process may be writing, for reading only.
+    ///
+    /// # Errors
+    /// Where there is no such file, or it cannot be opened.
+    pub async fn open_sqlite_for_reading(path: &Path) -> Result<Self, DatabaseError> {
+        let opened = |source| DatabaseError::Open { place: path.display().to_string(), source };
+        let read = connect_sqlite(path, Access::Readers).await.map_err(opened)?;
+        Ok(Self { write: read.clone(), read })
     }
 
     /// Begins a transaction that may write. On SQLite it holds the file's one write lock from the start: a transaction that
@@ -134,4 +114,47 @@ impl Database {
             }
         }
     }
+}
+
+/// Who uses a connection to an SQLite file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Writer,
+    Readers,
+}
+
+async fn connect_sqlite(path: &Path, access: Access) -> Result<DatabaseConnection, DbErr> {
+    let path = path.to_owned();
+    let writes = access == Access::Writer;
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options
+        .max_connections(if writes { 1 } else { 4 })
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            let sqlite = sqlite
+                .in_memory(false)
+                .shared_cache(false)
+                .filename(&path)
+                .create_if_missing(writes)
+                .read_only(!writes)
+                .busy_timeout(Duration::from_secs(10))
+                .pragma("cache_size", "-16000")
+                .pragma("temp_store", "memory");
+            if !writes {
+                return sqlite;
+            }
+            sqlite
+                .journal_mode(SqliteJournalMode::Wal)
+                // An answer given to a client is durable: the log is on the disk before the commit returns.
+                .synchronous(SqliteSynchronous::Full)
+                // 16 MiB of log between checkpoints; the file does not stay larger than four times that.
+                .pragma("wal_autocheckpoint", "4096")
+                .pragma("journal_size_limit", "67108864")
+        });
+    sea_orm::Database::connect(options).await
 }

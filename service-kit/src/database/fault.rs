@@ -62,10 +62,9 @@ impl Fault {
         }
         // The low byte is the primary code: https://www.sqlite.org/rescode.html
         match code.parse::<u32>().map(|code| code & 0xff) {
-            // BUSY, LOCKED
-            Ok(5 | 6) => Self::Conflict,
+            // BUSY, LOCKED: a transaction begins with the write lock, and has waited for it as long as `busy_timeout` says.
             // READONLY, IOERR, FULL, CANTOPEN
-            Ok(8 | 10 | 13 | 14) => Self::Away,
+            Ok(5 | 6 | 8 | 10 | 13 | 14) => Self::Away,
             _ => Self::Permanent,
         }
     }
@@ -87,8 +86,8 @@ mod tests {
             ("25006", false, Fault::Away),
             ("23514", false, Fault::Permanent),
             ("42P01", false, Fault::Permanent),
-            ("517", false, Fault::Conflict),
-            ("5", false, Fault::Conflict),
+            ("261", false, Fault::Away),
+            ("5", false, Fault::Away),
             ("13", false, Fault::Away),
             ("275", false, Fault::Permanent),
         ] {

@@ -1,10 +1,10 @@
-use std::{pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt, poll_fn};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Mailbox, Participant, Refusal,
+    AskError, Mailbox, Participant, Refusal,
     batch::{Origin, Pending},
 };
 use crate::retry::Pauses;
@@ -64,7 +64,9 @@ impl<P: Participant> Asking<P> {
 async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>) -> Option<Pending<P>> {
     let mut pauses = Pauses::growing(Duration::from_millis(200), Duration::from_secs(15));
     loop {
-        match participant.ask(&pending.input.payload).await {
+        // A panic is a bug, and must not take the engine with it, which polls this first.
+        let answer = AssertUnwindSafe(participant.ask(&pending.input.payload)).catch_unwind().await;
+        match answer.unwrap_or_else(|_| Err(AskError("asking panicked; the log has the place".to_owned()))) {
             Ok(answer) => {
                 pending.input.answer = Some(answer);
                 pending.input.at = crate::clock::now();

@@ -53,6 +53,28 @@ pub(super) struct Parked {
     pub(super) receipt: Receipt,
 }
 
+impl<P: Participant> Item<P> {
+    /// Tells the caller why not, where it is a caller's; anything else comes back.
+    pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
+        match self {
+            Self::Input(pending) => pending.refuse_caller(why).map(Self::Input),
+            other => Some(other),
+        }
+    }
+}
+
+impl<P: Participant> Pending<P> {
+    fn refuse_caller(self, why: &str) -> Option<Self> {
+        match self.origin {
+            Origin::Caller { reply, .. } => {
+                let _ = reply.send(Err(Refusal::Unavailable(why.to_owned())));
+                None
+            }
+            origin => Some(Self { origin, ..self }),
+        }
+    }
+}
+
 /// What is committed in one transaction.
 #[derive(Debug)]
 pub(super) struct Batch<P: Participant> {
@@ -101,18 +123,10 @@ impl<P: Participant> Batch<P> {
         }
     }
 
-    /// Tells all callers that the database is away, and keeps the rest, which can wait.
+    /// Tells all callers why not, and keeps the rest, which can wait.
     pub(super) fn refuse_callers(&mut self, why: &str) {
-        let (callers, others) = std::mem::take(&mut self.inputs)
-            .into_iter()
-            .partition(|pending| matches!(pending.origin, Origin::Caller { .. }));
-        self.inputs = others;
-        let callers: Vec<Pending<P>> = callers;
-        for pending in callers {
-            if let Origin::Caller { reply, .. } = pending.origin {
-                let _ = reply.send(Err(Refusal::Unavailable(why.to_owned())));
-            }
-        }
+        let inputs = std::mem::take(&mut self.inputs);
+        self.inputs = inputs.into_iter().filter_map(|pending| pending.refuse_caller(why)).collect();
     }
 
     /// The batch in pieces of one input each; what is not an input goes with the first.
@@ -122,6 +136,9 @@ impl<P: Participant> Batch<P> {
         std::iter::once(self).filter(|batch| !batch.is_empty()).collect::<Vec<_>>().into_iter().chain(singles).collect()
     }
 }
+
+/// How much of a reason is kept.
+const MAX_REASON_CHARS: usize = 1_000;
 
 fn park<P: Participant>(raw: &Raw, input: Option<&Input<P>>, receipt: Receipt, reason: String) -> Parked {
     let envelope = input.and_then(|input| match &input.payload {
@@ -133,8 +150,12 @@ fn park<P: Participant>(raw: &Raw, input: Option<&Input<P>>, receipt: Receipt, r
     let row = dead_letter::Model {
         // A redelivery of the same body must come to lie on the same row.
         message_id: known_id.or_else(broker_id).unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
-        // PostgreSQL's text holds no NUL.
-        reason: reason.replace('\0', "\u{fffd}"),
+        // PostgreSQL's text holds no NUL. And a reason may quote the message, however long that is.
+        reason: reason
+            .chars()
+            .take(MAX_REASON_CHARS)
+            .map(|char| if char == '\0' { '\u{fffd}' } else { char })
+            .collect(),
         attempts: i64::from(raw.redeliveries) + 1,
         event: envelope.map(|envelope| envelope.event.body.event_type().to_string()),
         order_id: envelope.map(|envelope| envelope.event.order.order_id.0),

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -9,7 +9,7 @@ use super::{
     Mailbox, Participant,
     asking::Asking,
     batch::{Batch, Item, Origin},
-    transaction::{Committed, Failure, commit},
+    transaction::{Committed, Failure, commit_catching},
 };
 use crate::{
     clock,
@@ -53,12 +53,16 @@ pub struct Engine<P: Participant> {
     settings: EngineSettings,
     mailbox: Mailbox<P>,
     items: mpsc::UnboundedReceiver<Item<P>>,
+    /// What came in while the database was away; it comes before what is in the mailbox.
+    postponed: Vec<Item<P>>,
     stop: Stages,
     asking: Asking<P>,
 }
 
 /// How often a batch is tried again at once when another transaction was in its way.
 const MAX_CONFLICTS: u32 = 10;
+
+const AWAY: &str = "the database is away";
 
 impl<P: Participant> Engine<P> {
     /// An engine, and the mailbox that leads to it.
@@ -74,8 +78,18 @@ impl<P: Participant> Engine<P> {
         let (mailbox, items) = Mailbox::new(settings.max_waiting);
         let participant = Arc::new(participant);
         let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
-        let engine =
-            Self { participant, database, outbox, readiness, settings, mailbox: mailbox.clone(), items, stop, asking };
+        let engine = Self {
+            participant,
+            database,
+            outbox,
+            readiness,
+            settings,
+            mailbox: mailbox.clone(),
+            items,
+            postponed: Vec::new(),
+            stop,
+            asking,
+        };
         (engine, mailbox)
     }
 
@@ -85,20 +99,31 @@ impl<P: Participant> Engine<P> {
         let mut ticks = interval(self.settings.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut items = Vec::with_capacity(self.settings.max_batch);
+        let work = self.stop.work.clone();
         loop {
             tokio::select! {
-                _ = self.items.recv_many(&mut items, self.settings.max_batch) => self.step(&mut items).await,
+                () = self.receive(&mut items) => self.step(&mut items).await,
                 _ = ticks.tick(), if !self.stop.intake.is_cancelled() => self.tick().await,
-                () = self.stop.work.cancelled() => break,
+                () = work.cancelled() => break,
             }
         }
-        while !self.items.is_empty() {
-            self.items.recv_many(&mut items, self.settings.max_batch).await;
+        while !(self.postponed.is_empty() && self.items.is_empty()) {
+            self.receive(&mut items).await;
             self.step(&mut items).await;
         }
         // Whoever still asks is told that the service is stopping.
         self.items.close();
         self.asking.end().await;
+    }
+
+    /// Takes what is there, at most a batch of it; waits where there is nothing.
+    async fn receive(&mut self, items: &mut Vec<Item<P>>) {
+        let most = self.settings.max_batch;
+        if self.postponed.is_empty() {
+            self.items.recv_many(items, most).await;
+        } else {
+            items.extend(self.postponed.drain(..most.min(self.postponed.len())));
+        }
     }
 
     /// Handles these items, and returns when they are durable and everybody is told.
@@ -120,11 +145,11 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    async fn handle(&self, mut batch: Batch<P>) {
+    async fn handle(&mut self, mut batch: Batch<P>) {
         let mut pauses = Pauses::growing(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflicts = 0;
         while !batch.is_empty() {
-            let error = match commit(&*self.participant, &self.database, &batch).await {
+            let error = match commit_catching(&*self.participant, &self.database, &batch).await {
                 Ok(committed) => {
                     self.readiness.set("database", Ok(()));
                     return self.tell(batch, committed);
@@ -151,9 +176,8 @@ impl<P: Participant> Engine<P> {
                 _ => {
                     tracing::warn!(%error, "the database does not take a batch; trying again after a pause");
                     self.readiness.set("database", Err("it cannot be reached, or cannot be written".to_owned()));
-                    batch.refuse_callers("the database is away");
-                    let pause = tokio::time::sleep(pauses.next_pause());
-                    if self.stop.work.run_until_cancelled(pause).await.is_none() {
+                    batch.refuse_callers(AWAY);
+                    if !self.rest(pauses.next_pause()).await {
                         // What is dropped here was not committed: the broker delivers it again, the relay publishes it again.
                         return;
                     }
@@ -162,8 +186,20 @@ impl<P: Participant> Engine<P> {
         }
     }
 
+    /// Lets a pause pass, and returns whether to go on. Who calls meanwhile is told at once; what else comes in can wait.
+    async fn rest(&mut self, pause: Duration) -> bool {
+        let mut pause = pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = self.stop.work.cancelled() => return false,
+                () = &mut pause => return true,
+                Some(item) = self.items.recv() => self.postponed.extend(item.refuse_caller(AWAY)),
+            }
+        }
+    }
+
     fn tell(&self, batch: Batch<P>, committed: Committed<P>) {
-        self.outbox.committed(committed.outgoing, batch.confirmed.len());
+        self.outbox.committed(committed.outgoing, committed.deleted);
         for forgotten in batch.forgotten {
             let _ = forgotten.send(());
         }

@@ -4,6 +4,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::FutureExt;
 use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, Event, MessageId};
 use uuid::Uuid;
@@ -22,6 +23,8 @@ pub(super) struct Committed<P: Participant> {
     /// For each input what its caller is told. `None`: a duplicate, or nobody waits.
     pub(super) replies: Vec<Option<P::Reply>>,
     pub(super) outgoing: Vec<Outgoing>,
+    /// How many confirmed events were still in the outbox; one that was published twice is deleted once.
+    pub(super) deleted: u64,
     pub(super) follow_ups: Vec<P::Command>,
     pub(super) state: Option<P::State>,
 }
@@ -40,8 +43,19 @@ impl From<DbErr> for Failure {
     }
 }
 
-/// Handles a whole batch in one transaction.
-pub(super) async fn commit<P: Participant>(
+/// Handles a whole batch in one transaction. A panic of the participant's is a bug, and like an error that will come again:
+/// it must not take the engine and everybody else's inputs with it.
+pub(super) async fn commit_catching<P: Participant>(
+    participant: &P,
+    database: &Database,
+    batch: &Batch<P>,
+) -> Result<Committed<P>, Failure> {
+    let committed = AssertUnwindSafe(commit(participant, database, batch)).catch_unwind().await;
+    committed
+        .unwrap_or_else(|_| Err(DbErr::Custom("loading or saving panicked; the log has the place".to_owned()).into()))
+}
+
+async fn commit<P: Participant>(
     participant: &P,
     database: &Database,
     batch: &Batch<P>,
@@ -76,9 +90,9 @@ pub(super) async fn commit<P: Participant>(
     let parked: Vec<dead_letter::Model> = batch.parked.iter().map(|parked| parked.row.clone()).collect();
     insert_missing::<dead_letter::Entity, _>(&transaction, &parked).await?;
     let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
-    delete_by::<outbox::Entity, _>(&transaction, outbox::Column::MessageId, confirmed).await?;
+    let deleted = delete_by::<outbox::Entity, _>(&transaction, outbox::Column::MessageId, confirmed).await?;
     transaction.commit().await?;
-    Ok(Committed { replies, outgoing, follow_ups, state })
+    Ok(Committed { replies, outgoing, deleted, follow_ups, state })
 }
 
 /// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
@@ -88,12 +102,14 @@ async fn first_times<P: Participant>(transaction: &DatabaseTransaction, batch: &
         Payload::Event(envelope) => Some(envelope.id),
         Payload::Command(_) => None,
     };
-    let rows: Vec<inbox::Model> = batch
+    let mut rows: Vec<inbox::Model> = batch
         .inputs
         .iter()
         .filter_map(|pending| Some((message(&pending.input.payload)?, pending.input.at)))
         .map(|(id, at)| inbox::Model { message_id: id.0, received_at: at.unix_micros() })
         .collect();
+    // Two replicas that enter the same messages must do so in the same order, or they deadlock.
+    rows.sort_unstable_by_key(|row| row.message_id);
     let new: Vec<Uuid> = insert_new::<inbox::Entity, _, _>(transaction, &rows).await?;
     let mut new: HashSet<MessageId> = new.into_iter().map(MessageId).collect();
     let is_first = |payload: &Payload<P::Command>, new: &mut HashSet<MessageId>| match message(payload) {

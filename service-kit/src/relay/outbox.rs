@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Outbox {
     depth: AtomicU64,
+    /// How many events were committed since the start.
+    added: AtomicU64,
     emptied: Notify,
     fresh: mpsc::Sender<Vec<Outgoing>>,
     receiver: Mutex<Option<mpsc::Receiver<Vec<Outgoing>>>>,
@@ -37,6 +39,7 @@ impl Outbox {
         let (fresh, receiver) = mpsc::channel(HAND_OFFS);
         Ok(Arc::new(Self {
             depth: AtomicU64::new(depth),
+            added: AtomicU64::new(0),
             emptied: Notify::new(),
             fresh,
             receiver: Mutex::new(Some(receiver)),
@@ -62,17 +65,27 @@ impl Outbox {
         }
     }
 
+    /// How many events were committed since the start: whether an outbox that is empty has been so since.
+    pub(crate) fn added(&self) -> u64 {
+        self.added.load(Ordering::Acquire)
+    }
+
     /// These events were committed, and so many confirmed ones deleted.
-    pub(crate) fn committed(&self, outgoing: Vec<Outgoing>, deleted: usize) {
-        let (added, deleted) = (outgoing.len() as u64, deleted as u64);
+    pub(crate) fn committed(&self, outgoing: Vec<Outgoing>, deleted: u64) {
+        let added = outgoing.len() as u64;
         if added > 0 {
+            self.added.fetch_add(added, Ordering::AcqRel);
             self.depth.fetch_add(added, Ordering::AcqRel);
-            if self.fresh.try_send(outgoing).is_err() {
+            // As long as the relay has yet to read older ones from the table, a newer one handed off would overtake them.
+            if self.overflowed.load(Ordering::Acquire) || self.fresh.try_send(outgoing).is_err() {
                 self.overflowed.store(true, Ordering::Release);
                 self.overflow.notify_one();
             }
         }
-        if deleted > 0 && self.depth.fetch_sub(deleted, Ordering::AcqRel) == deleted {
+        // The deleted may be events that were never counted here, of a commit whose success went unnoticed.
+        let left = |depth: u64| Some(depth.saturating_sub(deleted));
+        let (Ok(before) | Err(before)) = self.depth.fetch_update(Ordering::AcqRel, Ordering::Acquire, left);
+        if deleted > 0 && before <= deleted {
             self.emptied.notify_waiters();
         }
     }

@@ -1,0 +1,7 @@
+//! The whole system as its users see it, and its protocol searched exhaustively.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod interleavings;
+mod joined;
+mod protocol;

@@ -1,0 +1,244 @@
+use std::collections::BTreeMap;
+
+use shared_events::{FailureReason, Line, Quantity, Sku};
+
+/// The stock of one item, in units. `received = available + held + sold`, always, and none of them is negative: the
+/// fields change only in here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StockItem {
+    sku: Sku,
+    received: i64,
+    available: i64,
+    held: i64,
+    sold: i64,
+}
+
+/// Why the stock of an item cannot be changed in some way. Where it is refused, nothing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StockError {
+    /// Less is available than is to be held.
+    #[error("insufficient stock")]
+    Insufficient,
+    /// Less is held than is to be released or sold.
+    #[error("less is held than is to be released or sold")]
+    NotHeld,
+    /// A number that is negative or too large, or numbers that do not add up.
+    #[error("the numbers are impossible")]
+    ImpossibleNumbers,
+}
+
+impl StockItem {
+    /// An item of which there is nothing yet.
+    #[must_use]
+    pub fn new(sku: Sku) -> Self {
+        Self { sku, received: 0, available: 0, held: 0, sold: 0 }
+    }
+
+    /// An item as it was written down.
+    ///
+    /// # Errors
+    /// Where a number is negative, or they do not add up.
+    pub fn counted(sku: Sku, received: i64, available: i64, held: i64, sold: i64) -> Result<Self, StockError> {
+        let mut item = Self::new(sku);
+        item.set(available, held, sold)?;
+        if item.received == received { Ok(item) } else { Err(StockError::ImpossibleNumbers) }
+    }
+
+    /// Which item.
+    #[must_use]
+    pub fn sku(&self) -> &Sku {
+        &self.sku
+    }
+
+    /// Everything that ever came in, less what was written off.
+    #[must_use]
+    pub fn received(&self) -> i64 {
+        self.received
+    }
+
+    /// What can still be held.
+    #[must_use]
+    pub fn available(&self) -> i64 {
+        self.available
+    }
+
+    /// What is held for somebody.
+    #[must_use]
+    pub fn held(&self) -> i64 {
+        self.held
+    }
+
+    /// What was held and then sold.
+    #[must_use]
+    pub fn sold(&self) -> i64 {
+        self.sold
+    }
+
+    /// Takes from what is available.
+    ///
+    /// # Errors
+    /// Where less is available.
+    pub fn hold(&mut self, quantity: Quantity) -> Result<(), StockError> {
+        let units = quantity.units();
+        if self.available < units {
+            return Err(StockError::Insufficient);
+        }
+        // What is taken here is added there, so the sum cannot overflow.
+        self.set(self.available - units, self.held + units, self.sold)
+    }
+
+    /// Makes held units available again.
+    ///
+    /// # Errors
+    /// Where less is held.
+    pub fn release(&mut self, quantity: Quantity) -> Result<(), StockError> {
+        let units = quantity.units();
+        if self.held < units {
+            return Err(StockError::NotHeld);
+        }
+        self.set(self.available + units, self.held - units, self.sold)
+    }
+
+    /// Makes held units sold units.
+    ///
+    /// # Errors
+    /// Where less is held.
+    pub fn sell(&mut self, quantity: Quantity) -> Result<(), StockError> {
+        let units = quantity.units();
+        if self.held < units {
+            return Err(StockError::NotHeld);
+        }
+        self.set(self.available, self.held - units, self.sold + units)
+    }
+
+    /// Says how much is available now; the difference is booked as received.
+    ///
+    /// # Errors
+    /// Where `units` is negative or too large.
+    pub fn set_available(&mut self, units: i64) -> Result<(), StockError> {
+        self.set(units, self.held, self.sold)
+    }
+
+    /// The only place that changes the numbers.
+    fn set(&mut self, available: i64, held: i64, sold: i64) -> Result<(), StockError> {
+        if available < 0 || held < 0 || sold < 0 {
+            return Err(StockError::ImpossibleNumbers);
+        }
+        let received = available.checked_add(held).and_then(|sum| sum.checked_add(sold));
+        let received = received.ok_or(StockError::ImpossibleNumbers)?;
+        (self.received, self.available, self.held, self.sold) = (received, available, held, sold);
+        Ok(())
+    }
+}
+
+/// The items that a decision may look at and change.
+pub trait Stock {
+    /// The item as it stands now; `None` where nobody ever put such an item in stock.
+    fn item(&self, sku: &Sku) -> Option<&StockItem>;
+
+    /// Sets an item, known or not.
+    fn put(&mut self, item: StockItem);
+}
+
+impl Stock for BTreeMap<Sku, StockItem> {
+    fn item(&self, sku: &Sku) -> Option<&StockItem> {
+        self.get(sku)
+    }
+
+    fn put(&mut self, item: StockItem) {
+        self.insert(item.sku.clone(), item);
+    }
+}
+
+/// Why nothing was held.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rejection {
+    /// [`FailureReason::UnknownItem`] or [`FailureReason::InsufficientStock`].
+    pub reason: FailureReason,
+    /// The first item, in the order of the lines, that could not be held.
+    pub item_sku: Sku,
+}
+
+/// Holds every line or none. An item that nobody knows is told before one of which there is too little.
+pub(super) fn hold_all<'a>(
+    stock: &mut impl Stock,
+    lines: impl Iterator<Item = &'a Line> + Clone,
+) -> Result<(), Rejection> {
+    let rejected = |reason, line: &Line| Rejection { reason, item_sku: line.sku.clone() };
+    if let Some(line) = lines.clone().find(|line| stock.item(&line.sku).is_none()) {
+        return Err(rejected(FailureReason::UnknownItem, line));
+    }
+    each_line(stock, lines, StockItem::hold).map_err(|(line, _)| rejected(FailureReason::InsufficientStock, line))
+}
+
+/// Does `step` to the item of every line, or to none where one refuses it; an item that is not there holds nothing.
+/// Each item must stand in one line at most.
+pub(super) fn each_line<'a>(
+    stock: &mut impl Stock,
+    lines: impl Iterator<Item = &'a Line>,
+    step: impl Fn(&mut StockItem, Quantity) -> Result<(), StockError>,
+) -> Result<(), (&'a Line, StockError)> {
+    let stepped = |line: &'a Line| {
+        let mut item = stock.item(&line.sku).cloned().ok_or((line, StockError::NotHeld))?;
+        step(&mut item, line.quantity).map_err(|error| (line, error))?;
+        Ok(item)
+    };
+    let changed: Vec<StockItem> = lines.map(stepped).collect::<Result<_, _>>()?;
+    changed.into_iter().for_each(|item| stock.put(item));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(available: i64, held: i64, sold: i64) -> StockItem {
+        StockItem::counted(Sku::parse("A").unwrap(), available + held + sold, available, held, sold).unwrap()
+    }
+
+    fn units(units: i64) -> Quantity {
+        Quantity::new(units).unwrap()
+    }
+
+    #[test]
+    fn units_move_and_the_sum_stays() {
+        let mut stock = item(10, 0, 0);
+        assert_eq!(stock.hold(units(7)), Ok(()));
+        assert_eq!(stock, item(3, 7, 0));
+        assert_eq!(stock.release(units(2)), Ok(()));
+        assert_eq!(stock, item(5, 5, 0));
+        assert_eq!(stock.sell(units(4)), Ok(()));
+        assert_eq!((stock.received(), stock.clone()), (10, item(5, 1, 4)));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_and_changes_nothing() {
+        let before = item(3, 2, 1);
+        let mut stock = before.clone();
+        assert_eq!(stock.hold(units(4)), Err(StockError::Insufficient));
+        assert_eq!(stock.release(units(3)), Err(StockError::NotHeld));
+        assert_eq!(stock.sell(units(3)), Err(StockError::NotHeld));
+        assert_eq!(stock.set_available(-1), Err(StockError::ImpossibleNumbers));
+        assert_eq!(stock.set_available(i64::MAX), Err(StockError::ImpossibleNumbers));
+        assert_eq!(stock, before);
+        assert_eq!(stock.set_available(i64::MAX - 3), Ok(()));
+    }
+
+    #[test]
+    fn setting_what_is_available_books_the_difference_as_received() {
+        let mut stock = item(3, 2, 1);
+        for (available, received) in [(10, 13), (0, 3), (0, 3)] {
+            assert_eq!(stock.set_available(available), Ok(()));
+            assert_eq!((stock.received(), stock.clone()), (received, item(available, 2, 1)));
+        }
+    }
+
+    #[test]
+    fn numbers_that_do_not_add_up_are_no_item() {
+        let sku = || Sku::parse("A").unwrap();
+        for (received, available, held, sold) in [(5, 3, 2, 1), (0, 1, -1, 0), (-1, -1, 0, 0), (0, i64::MAX, 1, 0)] {
+            let item = StockItem::counted(sku(), received, available, held, sold);
+            assert_eq!(item, Err(StockError::ImpossibleNumbers));
+        }
+    }
+}

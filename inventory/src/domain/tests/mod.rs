@@ -1,0 +1,128 @@
+//! The inventory's domain, tested as a whole: an inventory in memory, and helpers for its tests.
+
+mod sequences;
+mod table;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared_events::{
+    CancelReason, Event, EventBody, EventType, FailureReason, Line, Lines, Money, OrderDetails, OrderId, Quantity,
+    SagaId, Sku, Timestamp,
+};
+use uuid::Uuid;
+
+use super::{Impossible, Owner, Pauses, Reservation, ReservationId, State, Stock, StockItem, learn};
+
+const PAUSES: Pauses = Pauses { hold_time: Duration::from_secs(60), longest_repeat: Duration::from_secs(200) };
+
+fn sku(name: &str) -> Sku {
+    Sku::parse(name).unwrap()
+}
+
+fn line(name: &str, units: i64) -> Line {
+    Line { sku: sku(name), quantity: Quantity::new(units).unwrap() }
+}
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::default().after(Duration::from_secs(second))
+}
+
+fn order(number: i64, lines: impl IntoIterator<Item = Line>) -> OrderDetails {
+    let total = Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap();
+    OrderDetails { order_id: OrderId(number), lines: Lines::new(lines).unwrap(), total }
+}
+
+fn event(order: &OrderDetails, body: EventBody) -> Event {
+    let saga_id = SagaId(Uuid::from_u128(u128::try_from(order.order_id.0).unwrap()));
+    Event { saga_id, order: order.clone(), body }
+}
+
+fn every_body() -> [EventBody; 12] {
+    let bodies = [
+        EventBody::OrderCreated,
+        EventBody::StockReserved,
+        EventBody::StockReservationFailed { reason: FailureReason::UnknownItem, item_sku: sku("A") },
+        EventBody::PaymentAuthorized,
+        EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined },
+        EventBody::StockReleased,
+        EventBody::OrderConfirmed,
+        EventBody::OrderFailed { reason: FailureReason::PaymentDeclined },
+        EventBody::OrderCancelled,
+        EventBody::OrderCancelRequested { reason: CancelReason::Customer },
+        EventBody::PaymentVoided,
+        EventBody::StockHoldOverdue,
+    ];
+    assert_eq!(bodies.each_ref().map(EventBody::event_type), EventType::ALL);
+    bodies
+}
+
+/// An inventory in memory: what the participant does around the decisions, without a database.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct World {
+    stock: BTreeMap<Sku, StockItem>,
+    reservations: BTreeMap<ReservationId, Reservation>,
+}
+
+impl World {
+    fn with(stock: &[(&str, i64)]) -> Self {
+        let mut world = Self::default();
+        stock.iter().for_each(|(name, units)| world.set(name, *units));
+        world
+    }
+
+    fn set(&mut self, name: &str, units: i64) {
+        let mut item = self.stock.get(&sku(name)).cloned().unwrap_or_else(|| StockItem::new(sku(name)));
+        item.set_available(units).unwrap();
+        self.stock.put(item);
+    }
+
+    fn new_ids(&self) -> impl Iterator<Item = ReservationId> + use<> {
+        let highest = self.reservations.keys().next_back().map_or(0, |id| id.0);
+        (highest + 1..).map(ReservationId)
+    }
+
+    fn of(&self, order: &OrderDetails) -> Option<&Reservation> {
+        let saga_id = event(order, EventBody::OrderCreated).saga_id;
+        self.reservations.values().find(|one| one.saga_id() == Some(saga_id))
+    }
+
+    fn hear(&mut self, order: &OrderDetails, body: EventBody, now: Timestamp) -> Result<Option<EventBody>, Impossible> {
+        let before = self.clone();
+        let mut ids = self.new_ids();
+        let known = before.of(order);
+        let outcome = learn(known, &event(order, body), &mut self.stock, &mut ids, now, &PAUSES);
+        let Ok(step) = outcome else {
+            assert_eq!(*self, before, "who refuses changes nothing");
+            return Err(outcome.unwrap_err());
+        };
+        if let Some(reservation) = step.reservation {
+            self.reservations.insert(reservation.id, reservation);
+        }
+        Ok(step.says)
+    }
+
+    fn numbers(&self, name: &str) -> (i64, i64, i64) {
+        let item = &self.stock[&sku(name)];
+        (item.available(), item.held(), item.sold())
+    }
+
+    /// The stock equation, nothing negative, and the stock holds just what the reservations say.
+    fn is_sound(&self) {
+        for item in self.stock.values() {
+            let numbers = [item.available(), item.held(), item.sold()];
+            assert!(numbers.iter().all(|number| *number >= 0), "{item:?}");
+            assert_eq!(item.received(), numbers.iter().sum::<i64>(), "{item:?}");
+            let booked = |state: State| -> i64 {
+                let of_state = self.reservations.values().filter(|one| one.state == state);
+                let lines = of_state.flat_map(Reservation::lines).filter(|line| line.sku == *item.sku());
+                lines.map(|line| line.quantity.units()).sum()
+            };
+            assert_eq!((item.held(), item.sold()), (booked(State::Held), booked(State::Sold)), "{self:?}");
+        }
+        for one in self.reservations.values() {
+            let is_woken = one.state == State::Held && matches!(one.owner, Owner::Saga { .. });
+            assert_eq!(one.wake_at.is_some(), is_woken, "{one:?}");
+        }
+    }
+}
+

@@ -1,0 +1,114 @@
+//! Every order of arrival, the clock, and the stock equation under everything at once.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn in_whichever_order_an_undone_order_is_heard_of_nothing_stays_held() {
+    let [created, _, _, _, declined, _, _, .., cancel, _, _] = every_body();
+    let order = order(1, [line("A", 2)]);
+    // Each of the three up to twice, in every order of arrival.
+    let events = [&created, &declined, &cancel];
+    for arrivals in (0..3_usize.pow(6)).map(|n| (0..6).map(move |place| n / 3_usize.pow(place) % 3)) {
+        let mut world = World::with(&[("A", 10)]);
+        let mut said = Vec::new();
+        let mut undone = false;
+        for index in arrivals {
+            undone |= index > 0;
+            said.extend(world.hear(&order, events[index].clone(), at(1)).unwrap());
+            world.is_sound();
+            if undone {
+                assert_eq!(world.numbers("A"), (10, 0, 0));
+                assert_eq!(said.last(), Some(&EventBody::StockReleased));
+            }
+        }
+        assert_eq!(world.reservations.len(), 1);
+    }
+}
+
+#[test]
+fn an_overdue_hold_asks_with_growing_pauses_and_only_while_it_is_held() {
+    let order = order(1, [line("A", 2)]);
+    let mut world = World::with(&[("A", 10)]);
+    world.hear(&order, EventBody::OrderCreated, at(0)).unwrap();
+    let mut held = world.of(&order).unwrap().clone();
+    let mut asked = Vec::new();
+    for second in 0..1_000 {
+        if let Some(told) = held.wake(at(second), &PAUSES) {
+            assert_eq!(told, event(&order, EventBody::StockHoldOverdue));
+            asked.push(second);
+        }
+    }
+    // 60, then pauses of 60, 120 and 200, 200, …
+    assert_eq!(asked, [60, 120, 240, 440, 640, 840]);
+    assert_eq!((held.repeats, held.state.clone()), (6, State::Held));
+    held.repeats = u32::MAX;
+    assert!(held.wake(at(5_000), &PAUSES).is_some(), "however often");
+    world.hear(&order, EventBody::OrderConfirmed, at(2)).unwrap();
+    let mut sold = world.of(&order).unwrap().clone();
+    assert_eq!(sold.wake(at(10_000), &PAUSES), None);
+    let mut of_a_client = Reservation::hold_for_client(ReservationId(9), line("A", 1), &mut world.stock, at(0)).unwrap();
+    assert_eq!(of_a_client.wake(at(10_000), &PAUSES), None);
+}
+
+#[derive(Debug, Clone)]
+enum Input {
+    Hears(usize, EventBody),
+    Sets(&'static str, i64),
+    Reserves(Line),
+    Releases(i64),
+    Ticks,
+}
+
+fn inputs() -> impl Strategy<Value = Vec<Input>> {
+    let name = || prop::sample::select(vec!["A", "B", "C"]);
+    // The events that are for the inventory come more often.
+    let ours = prop::sample::select(vec![every_body()[0].clone(), every_body()[4].clone(), every_body()[6].clone(), every_body()[9].clone()]);
+    let body = prop_oneof![6 => ours, 1 => prop::sample::select(every_body().to_vec())];
+    let input = prop_oneof![
+        6 => (0..6_usize, body).prop_map(|(order, body)| Input::Hears(order, body)),
+        2 => (name(), 0..20_i64).prop_map(|(name, units)| Input::Sets(name, units)),
+        2 => (name(), 1..8_i64).prop_map(|(name, units)| Input::Reserves(line(name, units))),
+        2 => (1..20_i64).prop_map(Input::Releases),
+        1 => Just(Input::Ticks),
+    ];
+    prop::collection::vec(input, 0..80)
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_the_stock_adds_up(inputs in inputs()) {
+        let orders: [OrderDetails; 6] = std::array::from_fn(|index| {
+            let number = i64::try_from(index).unwrap() + 1;
+            order(number, [line(["A", "B", "C"][index % 3], number), line(["B", "B", "A"][index % 3], 2)])
+        });
+        let mut world = World::with(&[("A", 10), ("B", 5)]);
+        for (second, input) in (0..).zip(inputs) {
+            let now = at(second * 30);
+            match input {
+                // What cannot be changes nothing; `hear` sees to that.
+                Input::Hears(index, body) => drop(world.hear(&orders[index], body, now)),
+                Input::Sets(name, units) => world.set(name, units),
+                Input::Reserves(line) => {
+                    let id = world.new_ids().next().unwrap();
+                    let before = world.clone();
+                    match Reservation::hold_for_client(id, line, &mut world.stock, now) {
+                        Ok(reservation) => drop(world.reservations.insert(id, reservation)),
+                        Err(_) => prop_assert_eq!(&world, &before),
+                    }
+                }
+                Input::Releases(id) => {
+                    let known = world.reservations.get(&ReservationId(id)).cloned();
+                    let held = known.filter(|one| one.state == State::Held && one.saga_id().is_none());
+                    if let Some(held) = held {
+                        let released = held.release(&mut world.stock, now).unwrap();
+                        world.reservations.insert(released.id, released);
+                    }
+                }
+                Input::Ticks => world.reservations.values_mut().for_each(|one| drop(one.wake(now, &PAUSES))),
+            }
+            world.is_sound();
+        }
+    }
+}

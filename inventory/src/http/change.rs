@@ -1,0 +1,92 @@
+use axum::{Json, extract::State, http::StatusCode};
+use service_kit::{
+    engine::Cause,
+    http::{ApiJson, FieldErrors, Problem},
+};
+use shared_events::FailureReason;
+
+use super::{
+    routes::Desk,
+    wire::{ItemView, Release, Released, Reserve, Reserved, SetStock},
+};
+use crate::{
+    domain::ReservationId,
+    participant::{Command, Reply},
+};
+
+/// Set the stock of an item
+///
+/// Says how much is available from now on, of an item new or known; what is held or sold stays so.
+#[utoipa::path(
+    post, path = "/api/v1/stock/items", tag = "stock", request_body = SetStock,
+    responses(
+        (status = 201, body = ItemView, description = "the item as stored"),
+        (status = 503, description = "overloaded or stopping; nothing was written"),
+    ),
+)]
+pub(super) async fn set_stock(
+    State(desk): State<Desk>,
+    cause: Cause,
+    ApiJson(wish): ApiJson<SetStock>,
+) -> Result<(StatusCode, Json<ItemView>), Problem> {
+    let (sku, units) = wish.parse()?;
+    match desk.mailbox.ask(Command::SetStock(sku, units), cause).await? {
+        Reply::StockSet(item) => Ok((StatusCode::CREATED, Json(ItemView::from(&item)))),
+        Reply::TooMuch => Err(Problem::unprocessable(FieldErrors::of("quantity", "is too much beside what was sold"))),
+        _ => Err(Problem::internal()),
+    }
+}
+
+/// Reserve stock
+///
+/// Held for the client until it is released, and for no order.
+#[utoipa::path(
+    post, path = "/api/v1/stock/reserve", tag = "stock", request_body = Reserve,
+    responses(
+        (status = 200, body = Reserved),
+        (status = 400, description = "insufficient stock, or the body is not JSON"),
+        (status = 404, description = "item not found"),
+        (status = 503, description = "overloaded or stopping; nothing was written"),
+    ),
+)]
+pub(super) async fn reserve(
+    State(desk): State<Desk>,
+    cause: Cause,
+    ApiJson(wish): ApiJson<Reserve>,
+) -> Result<Json<Reserved>, Problem> {
+    let line = wish.parse()?;
+    match desk.mailbox.ask(Command::Reserve(line.clone()), cause).await? {
+        Reply::Reserved { id, remaining } => Ok(Json(Reserved::new(id, &line, remaining))),
+        Reply::NotReserved(reason @ FailureReason::UnknownItem) => Err(Problem::not_found(reason.detail())),
+        Reply::NotReserved(reason) => Err(Problem::bad_request(reason.detail())),
+        _ => Err(Problem::internal()),
+    }
+}
+
+/// Release reserved stock
+///
+/// Only what a client reserved: what an order holds is for the order's saga to release.
+#[utoipa::path(
+    post, path = "/api/v1/stock/release", tag = "stock", request_body = Release,
+    responses(
+        (status = 200, body = Released),
+        (status = 400, description = "reservation already released, or the body is not JSON"),
+        (status = 404, description = "reservation not found"),
+        (status = 409, description = "the reservation belongs to an order"),
+        (status = 503, description = "overloaded or stopping; nothing was written"),
+    ),
+)]
+pub(super) async fn release(
+    State(desk): State<Desk>,
+    cause: Cause,
+    ApiJson(Release { reservation_id }): ApiJson<Release>,
+) -> Result<Json<Released>, Problem> {
+    let id = ReservationId(reservation_id);
+    match desk.mailbox.ask(Command::Release(id), cause).await? {
+        Reply::Released(line) => Ok(Json(Released::new(id, &line))),
+        Reply::ReleasedBefore => Err(Problem::bad_request("reservation already released")),
+        Reply::OfASaga => Err(Problem::conflict("the reservation belongs to an order, whose saga decides about it")),
+        Reply::Unknown => Err(Problem::not_found("reservation not found")),
+        _ => Err(Problem::internal()),
+    }
+}

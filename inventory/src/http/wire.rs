@@ -1,0 +1,139 @@
+use serde::{Deserialize, Serialize};
+use service_kit::http::{FieldErrors, Problem};
+use shared_events::{Line, Quantity, Sku};
+use utoipa::ToSchema;
+
+use crate::domain::{ReservationId, StockItem};
+
+/// How much of an item is available from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct SetStock {
+    #[schema(example = "SKU-ABC", max_length = 64)]
+    item_sku: String,
+    #[schema(example = 10, minimum = 0, maximum = 1_000_000_000)]
+    quantity: i64,
+}
+
+impl SetStock {
+    /// The item, and how many units of it.
+    pub(super) fn parse(self) -> Result<(Sku, i64), Problem> {
+        let mut errors = FieldErrors::new();
+        let sku = errors.check("item_sku", Sku::parse(&self.item_sku));
+        let units = match self.quantity {
+            ..0 => errors.check("quantity", Err("must be at least 0")),
+            // There may be nothing of an item.
+            0 => Some(0),
+            units => errors.check("quantity", Quantity::new(units)).map(Quantity::units),
+        };
+        errors.into_result()?;
+        sku.zip(units).ok_or_else(Problem::internal)
+    }
+}
+
+/// What a client wants to be held.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct Reserve {
+    #[schema(example = "SKU-ABC", max_length = 64)]
+    item_sku: String,
+    #[schema(example = 2, minimum = 1, maximum = 1_000_000_000)]
+    quantity: i64,
+}
+
+impl Reserve {
+    pub(super) fn parse(self) -> Result<Line, Problem> {
+        let mut errors = FieldErrors::new();
+        let sku = errors.check("item_sku", Sku::parse(&self.item_sku));
+        let quantity = errors.check("quantity", Quantity::new(self.quantity));
+        errors.into_result()?;
+        let line = sku.zip(quantity).map(|(sku, quantity)| Line { sku, quantity });
+        line.ok_or_else(Problem::internal)
+    }
+}
+
+/// Stock that is held for a client.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Reserved {
+    /// What it is released by.
+    #[schema(example = 1)]
+    reservation_id: i64,
+    #[schema(value_type = String, example = "SKU-ABC")]
+    item_sku: Sku,
+    #[schema(example = 2)]
+    quantity: i64,
+    /// What is still available of the item.
+    #[schema(example = 8)]
+    remaining_quantity: i64,
+}
+
+impl Reserved {
+    pub(super) fn new(id: ReservationId, line: &Line, remaining: i64) -> Self {
+        Self {
+            reservation_id: id.0,
+            item_sku: line.sku.clone(),
+            quantity: line.quantity.units(),
+            remaining_quantity: remaining,
+        }
+    }
+}
+
+/// Which reservation a client gives back.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct Release {
+    #[schema(example = 1)]
+    pub(super) reservation_id: i64,
+}
+
+/// Stock that is available again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Released {
+    #[schema(example = true)]
+    released: bool,
+    #[schema(example = 1)]
+    reservation_id: i64,
+    #[schema(value_type = String, example = "SKU-ABC")]
+    item_sku: Sku,
+    #[schema(example = 2)]
+    quantity: i64,
+}
+
+impl Released {
+    pub(super) fn new(id: ReservationId, line: &Line) -> Self {
+        Self {
+            released: true,
+            reservation_id: id.0,
+            item_sku: line.sku.clone(),
+            quantity: line.quantity.units(),
+        }
+    }
+}
+
+/// The stock of an item as clients see it; `received = quantity + reserved + sold`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ItemView {
+    #[schema(value_type = String, example = "SKU-ABC")]
+    item_sku: Sku,
+    /// What is available.
+    #[schema(example = 10)]
+    quantity: i64,
+    /// What is held, for orders and for clients.
+    #[schema(example = 0)]
+    reserved: i64,
+    /// What was sold.
+    #[schema(example = 0)]
+    sold: i64,
+    /// Everything that ever came in, less what was written off.
+    #[schema(example = 10)]
+    received: i64,
+}
+
+impl From<&StockItem> for ItemView {
+    fn from(item: &StockItem) -> Self {
+        Self {
+            item_sku: item.sku().clone(),
+            quantity: item.available(),
+            reserved: item.held(),
+            sold: item.sold(),
+            received: item.received(),
+        }
+    }
+}

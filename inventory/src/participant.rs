@@ -1,0 +1,273 @@
+//! The inventory's part in the saga: which input touches which rows, and what becomes of them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use service_kit::{
+    database::{insert, upsert},
+    engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
+};
+use shared_events::{Event, EventBody, FailureReason, Line, SagaId, Service, Sku, Timestamp};
+
+use crate::{
+    domain::{Owner, Pauses, Reservation, ReservationId, State as Held, Stock, StockItem, learn},
+    store::{self, reservations, stock_items},
+};
+
+/// What callers and the clock ask of the inventory.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// So many units of an item are available from now on; not negative.
+    SetStock(Sku, i64),
+    /// A client wants some stock held for itself.
+    Reserve(Line),
+    /// A client gives back what was held for it.
+    Release(ReservationId),
+    /// The clock: look at what is due.
+    WakeDue,
+}
+
+/// What a client gets back.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The item as stored.
+    StockSet(StockItem),
+    /// What was held and what was sold leave no room for so many units.
+    TooMuch,
+    /// The stock is held.
+    Reserved {
+        /// Under which number.
+        id: ReservationId,
+        /// What is still available.
+        remaining: i64,
+    },
+    /// Nothing is held, for this reason.
+    NotReserved(FailureReason),
+    /// The stock is available again.
+    Released(Line),
+    /// It was before.
+    ReleasedBefore,
+    /// The order decides what becomes of it.
+    OfASaga,
+    /// There is no such reservation.
+    Unknown,
+}
+
+/// How many due reservations one look of the clock takes.
+const DUE_AT_ONCE: u64 = 500;
+
+/// The inventory, as the engine runs it.
+#[derive(Debug)]
+pub(crate) struct Inventory {
+    pauses: Pauses,
+}
+
+/// The rows of one batch.
+#[derive(Debug)]
+pub(crate) struct State {
+    reservations: WorkingSet<ReservationId, Reservation>,
+    by_saga: HashMap<SagaId, ReservationId>,
+    /// Reservations of sagas that clients asked for.
+    not_for_clients: HashSet<ReservationId>,
+    due: Vec<ReservationId>,
+    new_ids: std::vec::IntoIter<ReservationId>,
+    items: WorkingSet<Sku, StockItem>,
+    /// The items that have a row.
+    stored: HashSet<Sku>,
+}
+
+impl Stock for WorkingSet<Sku, StockItem> {
+    fn item(&self, sku: &Sku) -> Option<&StockItem> {
+        self.get(sku)
+    }
+
+    fn put(&mut self, item: StockItem) {
+        self.put(item.sku().clone(), item);
+    }
+}
+
+impl Inventory {
+    /// An inventory with these pauses.
+    #[must_use]
+    pub(crate) fn new(pauses: Pauses) -> Self {
+        Self { pauses }
+    }
+
+    fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decided, Unacceptable> {
+        Ok(match command {
+            Command::SetStock(sku, units) => Decision::reply(state.set_stock(sku, *units)),
+            Command::Reserve(line) => Decision::reply(state.reserve(line, now)?),
+            Command::Release(id) => Decision::reply(state.release(*id, now)?),
+            Command::WakeDue => Decision::publish(state.wake_due(now, &self.pauses)),
+        })
+    }
+
+    fn event(&self, state: &mut State, event: &Event, now: Timestamp) -> Result<Decided, Unacceptable> {
+        let known = state.by_saga.get(&event.saga_id).and_then(|id| state.reservations.get(id));
+        let step = learn(known, event, &mut state.items, &mut state.new_ids, now, &self.pauses)
+            .map_err(|impossible| Unacceptable(impossible.to_string()))?;
+        if let Some(reservation) = step.reservation {
+            state.put(reservation);
+        }
+        let told = |body: EventBody| Event { saga_id: event.saga_id, order: event.order.clone(), body };
+        Ok(Decision::publish(step.says.map(told).into_iter().collect()))
+    }
+}
+
+type Decided = Decision<Reply, Command>;
+
+impl State {
+    fn put(&mut self, reservation: Reservation) {
+        if let Some(saga_id) = reservation.saga_id() {
+            self.by_saga.insert(saga_id, reservation.id);
+        }
+        self.reservations.put(reservation.id, reservation);
+    }
+
+    fn set_stock(&mut self, sku: &Sku, units: i64) -> Reply {
+        let mut item = self.items.get(sku).cloned().unwrap_or_else(|| StockItem::new(sku.clone()));
+        if item.set_available(units).is_err() {
+            return Reply::TooMuch;
+        }
+        Stock::put(&mut self.items, item.clone());
+        Reply::StockSet(item)
+    }
+
+    fn reserve(&mut self, line: &Line, now: Timestamp) -> Result<Reply, Unacceptable> {
+        let id = self.new_ids.next();
+        let id = id.ok_or_else(|| Unacceptable("no number was set aside for this reservation".to_owned()))?;
+        match Reservation::hold_for_client(id, line.clone(), &mut self.items, now) {
+            Err(rejection) => Ok(Reply::NotReserved(rejection.reason)),
+            Ok(reservation) => {
+                self.put(reservation);
+                let remaining = self.items.get(&line.sku).map_or(0, StockItem::available);
+                Ok(Reply::Reserved { id, remaining })
+            }
+        }
+    }
+
+    fn release(&mut self, id: ReservationId, now: Timestamp) -> Result<Reply, Unacceptable> {
+        if self.not_for_clients.contains(&id) {
+            return Ok(Reply::OfASaga);
+        }
+        let Some(reservation) = self.reservations.get(&id) else { return Ok(Reply::Unknown) };
+        let line = match &reservation.owner {
+            Owner::Saga { .. } => return Ok(Reply::OfASaga),
+            Owner::Client { .. } if reservation.state != Held::Held => return Ok(Reply::ReleasedBefore),
+            Owner::Client { line } => line.clone(),
+        };
+        let released = reservation.release(&mut self.items, now);
+        self.put(released.map_err(|(line, error)| Unacceptable(format!("{}: {error}", line.sku)))?);
+        Ok(Reply::Released(line))
+    }
+
+    fn wake_due(&mut self, now: Timestamp, pauses: &Pauses) -> Vec<Event> {
+        let mut events = Vec::new();
+        for id in std::mem::take(&mut self.due) {
+            let Some(mut reservation) = self.reservations.get(&id).cloned() else { continue };
+            // An input before this one in the batch may have ended it.
+            if let Some(event) = reservation.wake(now, pauses) {
+                events.push(event);
+                self.put(reservation);
+            }
+        }
+        events
+    }
+}
+
+impl Participant for Inventory {
+    type Command = Command;
+    type Reply = Reply;
+    type Answer = ();
+    type State = State;
+
+    fn service(&self) -> Service {
+        Service::Inventory
+    }
+
+    fn on_tick(&self) -> Option<Command> {
+        Some(Command::WakeDue)
+    }
+
+    /// Locks reservations of sagas first, in the order of their sagas, then those of clients, in the order of their numbers,
+    /// and items last, in the order of their SKUs: the same in every batch, so that no two can wait for each other.
+    async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
+        let (mut sagas, mut ids, mut skus) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut new_ids, mut look_at) = (0, None);
+        for input in inputs {
+            match &input.payload {
+                Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
+                Payload::Command(Command::SetStock(sku, _)) => drop(skus.insert(sku)),
+                Payload::Command(Command::Reserve(line)) => {
+                    new_ids += 1;
+                    skus.insert(&line.sku);
+                }
+                Payload::Command(Command::Release(id)) => drop(ids.insert(*id)),
+                Payload::Command(Command::WakeDue) => look_at = Some(input.at),
+            }
+        }
+        let mut loaded = store::by_sagas(transaction, sagas).await?;
+        let known: HashSet<SagaId> = loaded.iter().filter_map(Reservation::saga_id).collect();
+        let (mut of_clients, not_for_clients) = store::of_clients(transaction, ids).await?;
+        loaded.append(&mut of_clients);
+        let held = loaded.iter().filter(|reservation| reservation.state == Held::Held);
+        skus.extend(held.flat_map(Reservation::lines).map(|line| &line.sku));
+        for input in inputs {
+            if let Payload::Event(envelope) = &input.payload
+                && !known.contains(&envelope.event.saga_id)
+            {
+                new_ids += 1;
+                skus.extend(envelope.event.order.lines.iter().map(|line| &line.sku));
+            }
+        }
+        // What is only looked at by the clock needs no items.
+        let due = match look_at {
+            Some(now) => store::due(transaction, now, DUE_AT_ONCE).await?,
+            None => Vec::new(),
+        };
+        let items = store::items_by_sku(transaction, skus).await?;
+        let new_ids = store::next_reservation_ids(transaction, new_ids).await?;
+        let due_ids = due.iter().map(|reservation| reservation.id).collect();
+        loaded.extend(due);
+        Ok(State {
+            by_saga: loaded.iter().filter_map(|one| Some((one.saga_id()?, one.id))).collect(),
+            reservations: WorkingSet::loaded(loaded.into_iter().map(|one| (one.id, one))),
+            not_for_clients: not_for_clients.into_iter().collect(),
+            due: due_ids,
+            new_ids: new_ids.into_iter(),
+            stored: items.iter().map(|item| item.sku().clone()).collect(),
+            items: WorkingSet::loaded(items.into_iter().map(|item| (item.sku().clone(), item))),
+        })
+    }
+
+    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decided, Unacceptable> {
+        match &input.payload {
+            Payload::Command(command) => self.command(state, command, input.at),
+            Payload::Event(envelope) => self.event(state, &envelope.event, input.at),
+        }
+    }
+
+    async fn save(&self, transaction: &DatabaseTransaction, state: &mut State) -> Result<(), DbErr> {
+        let changed: Vec<_> = state.reservations.changed().map(|(_, one)| store::reservation_to_row(one)).collect();
+        upsert::<reservations::Entity, _>(transaction, &changed).await?;
+        let (known, new): (Vec<_>, Vec<_>) = state.items.changed().partition(|(sku, _)| state.stored.contains(*sku));
+        let rows = |items: Vec<(&Sku, &StockItem)>| -> Vec<stock_items::Model> {
+            items.into_iter().map(|(_, item)| store::item_to_row(item)).collect()
+        };
+        upsert::<stock_items::Entity, _>(transaction, &rows(known)).await?;
+        // Not an upsert: an item that another replica has made in the meantime was not locked here, and must not be
+        // overwritten. This fails then, and the batch is tried again.
+        insert::<stock_items::Entity, _>(transaction, &rows(new)).await
+    }
+
+    fn committed(&self, state: State) {
+        for reservation in state.reservations.into_changed() {
+            if let Owner::Saga { saga_id, order } = &reservation.owner {
+                tracing::debug!(
+                    order.id = %order.order_id, saga.id = %saga_id, reservation.id = %reservation.id,
+                    state = ?reservation.state, overdue = reservation.repeats, "a reservation has changed"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::domain::Pauses;
+
+/// What is particular to the inventory service.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Inventory")]
+pub struct InventorySettings {
+    /// How long stock is held for an order before the order is asked what became of it; longer than its deadline
+    #[arg(long, env = "HOLD_TIME", default_value = "15min", value_parser = humantime::parse_duration)]
+    pub hold_time: Duration,
+}
+
+/// The longest pause between two questions about the same overdue hold.
+const LONGEST_REPEAT: Duration = Duration::from_secs(10 * 60);
+
+impl InventorySettings {
+    /// The part of it that the domain needs.
+    #[must_use]
+    pub fn pauses(&self) -> Pauses {
+        Pauses { hold_time: self.hold_time, longest_repeat: LONGEST_REPEAT }
+    }
+}

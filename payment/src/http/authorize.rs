@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use service_kit::{
+    engine::Cause,
+    http::{ApiJson, Problem},
+    service::Doors,
+};
+
+use super::wire::{Authorize, PaymentView};
+use crate::participant::{Command, Payments};
+
+/// Authorize a payment
+///
+/// Each request is a payment of its own, outside any order's saga. A decline is an answer, not an error.
+#[utoipa::path(
+    post, path = "/api/v1/payments/authorize", tag = "payments", request_body = Authorize,
+    responses(
+        (status = 200, body = PaymentView, description = "decided: `authorized` says how"),
+        (status = 503, description = "the gateway is away, or the service is overloaded or stopping; nothing was written"),
+    ),
+)]
+pub(super) async fn authorize(
+    State(doors): State<Arc<Doors<Payments>>>,
+    cause: Cause,
+    ApiJson(wish): ApiJson<Authorize>,
+) -> Result<Json<PaymentView>, Problem> {
+    let payment = doors.mailbox.ask(Command::Authorize(wish.parse()?), cause).await?;
+    Ok(Json(PaymentView::from(&payment)))
+}

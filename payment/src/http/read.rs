@@ -1,0 +1,56 @@
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+};
+use serde::Deserialize;
+use service_kit::{
+    http::{ApiPath, ApiQuery, Limit, Page, Problem},
+    service::Doors,
+};
+
+use super::wire::PaymentView;
+use crate::{domain::PaymentId, participant::Payments, store};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct List {
+    #[serde(default)]
+    limit: Limit,
+    #[serde(default)]
+    after: i64,
+}
+
+/// List payments
+///
+/// What was decided, ascending by number, a page at a time; `Link: …; rel="next"` leads on.
+#[utoipa::path(
+    get, path = "/api/v1/payments", tag = "payments",
+    params(
+        ("limit" = Option<Limit>, Query),
+        ("after" = Option<i64>, Query, description = "only payments with a greater number"),
+    ),
+    responses((status = 200, body = [PaymentView])),
+)]
+pub(super) async fn list(
+    State(doors): State<Arc<Doors<Payments>>>,
+    OriginalUri(uri): OriginalUri,
+    ApiQuery(List { limit, after }): ApiQuery<List>,
+) -> Result<Page<PaymentView>, Problem> {
+    let payments = store::page(doors.database.reader(), PaymentId(after), limit.rows()).await?;
+    let next = payments.last().map_or(PaymentId(after), |payment| payment.payment_id);
+    Ok(Page::new(&uri, limit, payments.iter().map(PaymentView::from).collect(), |_| next))
+}
+
+/// Show a payment
+#[utoipa::path(
+    get, path = "/api/v1/payments/{payment_id}", tag = "payments", params(("payment_id" = i64, Path)),
+    responses((status = 200, body = PaymentView), (status = 404, description = "payment not found")),
+)]
+pub(super) async fn show(
+    State(doors): State<Arc<Doors<Payments>>>,
+    ApiPath(payment_id): ApiPath<i64>,
+) -> Result<Json<PaymentView>, Problem> {
+    let payment = store::by_id(doors.database.reader(), PaymentId(payment_id)).await?;
+    payment.map(|payment| Json(PaymentView::from(&payment))).ok_or_else(|| Problem::not_found("payment not found"))
+}

@@ -1,0 +1,24 @@
+use std::sync::Arc;
+
+use axum::Router;
+use service_kit::{http::finish, service::Doors};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{authorize, read};
+use crate::participant::Payments;
+
+/// The router of the payment service.
+pub(crate) fn routes(doors: Doors<Payments>) -> Router {
+    let readiness = doors.readiness.clone();
+    let routes = OpenApiRouter::new()
+        .routes(routes!(authorize::authorize))
+        .routes(routes!(read::list))
+        .routes(routes!(read::show))
+        .with_state(Arc::new(doors));
+    finish(
+        "Payment service",
+        "Authorizes payments at a gateway, and voids those of cancelled orders.",
+        routes,
+        readiness,
+    )
+}

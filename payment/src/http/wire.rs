@@ -1,0 +1,87 @@
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use service_kit::http::{FieldErrors, Problem};
+use shared_events::{Currency, Money, OrderId, Timestamp};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    domain::{Payment, PaymentKey, State},
+    participant::Wish,
+};
+
+/// What a client wants authorized.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct Authorize {
+    #[schema(example = 1, minimum = 1)]
+    order_id: i64,
+    /// In major units, with at most as many decimals as the currency has. Read exactly, never as a float.
+    #[schema(value_type = f64, example = 200.50)]
+    amount: Box<RawValue>,
+    /// ISO 4217.
+    #[schema(example = "USD")]
+    currency: String,
+}
+
+impl Authorize {
+    /// What this asks for, under a key of its own.
+    pub(super) fn parse(self) -> Result<Wish, Problem> {
+        let mut errors = FieldErrors::new();
+        let order_id = if self.order_id < 1 { Err("must be at least 1") } else { Ok(OrderId(self.order_id)) };
+        let order_id = errors.check("order_id", order_id);
+        let currency = errors.check("currency", self.currency.parse::<Currency>());
+        let amount = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
+        errors.into_result()?;
+        let (Some(order_id), Some(amount)) = (order_id, amount) else { return Err(Problem::internal()) };
+        Ok(Wish { key: PaymentKey(Uuid::now_v7()), order_id, amount })
+    }
+}
+
+/// A payment as clients see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PaymentView {
+    #[schema(example = 1)]
+    payment_id: i64,
+    /// Whether the amount is authorized now.
+    authorized: bool,
+    /// `AUTHORIZED`, `DECLINED`, `VOIDING` or `VOIDED`.
+    #[schema(example = "AUTHORIZED")]
+    status: &'static str,
+    #[schema(example = 1)]
+    order_id: i64,
+    /// In major units, exact.
+    #[schema(value_type = f64, example = 200.50)]
+    amount: Box<RawValue>,
+    #[schema(example = "USD")]
+    currency: &'static str,
+    /// Why it was declined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// The gateway's name for the authorization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl From<&Payment> for PaymentView {
+    fn from(payment: &Payment) -> Self {
+        Self {
+            payment_id: payment.payment_id.0,
+            authorized: payment.is_authorized(),
+            status: payment.state.as_str(),
+            order_id: payment.order_id.0,
+            amount: RawValue::from_string(payment.amount.amount()).expect("an amount is the text of a JSON number"),
+            currency: payment.amount.currency().code(),
+            reason: match &payment.state {
+                State::Declined(reason) => Some(reason.clone()),
+                State::Authorized | State::Voiding | State::Voided | State::Cancelled => None,
+            },
+            reference: payment.reference.clone(),
+            created_at: payment.created_at,
+            updated_at: payment.changed_at,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The payment service's part in the saga: which input touches which rows, and what becomes of them.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use service_kit::{
+    database::upsert,
+    engine::{AskError, Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
+};
+use shared_events::{Envelope, Event, EventBody, Money, OrderDetails, OrderId, SagaId, Service, Timestamp};
+
+use crate::{
+    domain::{
+        Answer, NewPayment, Outcome, Payment, PaymentId, PaymentKey, cancel_requested, stock_reserved,
+        voided_at_gateway,
+    },
+    gateway::{Calls, PaymentGateway},
+    store::{self, payments},
+};
+
+/// What callers and the clock ask of the payment service.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A client wants an amount authorized, outside any saga.
+    Authorize(Wish),
+    /// The service itself: what was authorized for this saga is to be given back.
+    VoidAtGateway {
+        saga_id: SagaId,
+        /// The order whose cancellation is still to be answered.
+        answer_to: Option<OrderDetails>,
+    },
+    /// The clock: void what is still to be voided.
+    FinishVoids,
+}
+
+/// What a client wants authorized.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) key: PaymentKey,
+    pub(crate) order_id: OrderId,
+    pub(crate) amount: Money,
+}
+
+/// What the gateway says.
+#[derive(Debug)]
+pub(crate) enum GatewayAnswer {
+    /// To an amount.
+    Authorization(Answer),
+    /// Nothing is authorized any more.
+    Voided,
+    /// Nothing, for the moment; the clock asks again.
+    NotVoided,
+}
+
+/// How many payments one look of the clock has voided.
+const VOIDS_AT_ONCE: u64 = 500;
+
+type Step = Decision<Payment, Command>;
+
+/// The payment service, as the engine runs it.
+#[derive(Debug)]
+pub(crate) struct Payments {
+    calls: Calls,
+}
+
+/// The payments of one batch.
+#[derive(Debug)]
+pub(crate) struct State {
+    of_sagas: WorkingSet<SagaId, Payment>,
+    of_callers: Vec<Payment>,
+    to_void: Vec<SagaId>,
+    new_ids: std::vec::IntoIter<PaymentId>,
+}
+
+impl Payments {
+    /// Payments at `gateway`, whose answers are waited for at most `timeout`.
+    pub(crate) fn new(gateway: Arc<dyn PaymentGateway>, timeout: Duration) -> Self {
+        Self { calls: Calls::new(gateway, timeout) }
+    }
+
+    async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<GatewayAnswer, AskError> {
+        let answer = self.calls.authorize(key, order_id, amount).await;
+        answer.map(GatewayAnswer::Authorization).map_err(|error| AskError(error.to_string()))
+    }
+}
+
+impl Participant for Payments {
+    type Command = Command;
+    type Reply = Payment;
+    type Answer = GatewayAnswer;
+    type State = State;
+
+    fn service(&self) -> Service {
+        Service::Payment
+    }
+
+    /// A cancellation asks nobody: where something is authorized, the void follows it (see [`crate::domain`]), and where
+    /// nothing is, it need not wait for a gateway that is away.
+    fn needs_answer(&self, payload: &Payload<Command>) -> bool {
+        match payload {
+            Payload::Event(envelope) => envelope.event.body == EventBody::StockReserved,
+            Payload::Command(Command::Authorize(_) | Command::VoidAtGateway { .. }) => true,
+            Payload::Command(Command::FinishVoids) => false,
+        }
+    }
+
+    async fn ask(&self, payload: &Payload<Command>) -> Result<GatewayAnswer, AskError> {
+        match payload {
+            Payload::Event(envelope) => {
+                let Event { saga_id, order, .. } = &envelope.event;
+                self.authorize((*saga_id).into(), order.order_id, order.total).await
+            }
+            Payload::Command(Command::Authorize(wish)) => self.authorize(wish.key, wish.order_id, wish.amount).await,
+            Payload::Command(Command::VoidAtGateway { saga_id, .. }) => {
+                let voided = self.calls.void((*saga_id).into()).await;
+                Ok(if voided { GatewayAnswer::Voided } else { GatewayAnswer::NotVoided })
+            }
+            Payload::Command(Command::FinishVoids) => Err(AskError("the clock has no question".to_owned())),
+        }
+    }
+
+    fn on_tick(&self) -> Option<Command> {
+        Some(Command::FinishVoids)
+    }
+
+    async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
+        let (mut sagas, mut voided) = (BTreeSet::new(), BTreeSet::new());
+        let (mut wishes, mut look) = (0, false);
+        for input in inputs {
+            match &input.payload {
+                Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
+                Payload::Command(Command::Authorize(_)) => wishes += 1,
+                Payload::Command(Command::VoidAtGateway { saga_id, .. }) => drop(voided.insert(*saga_id)),
+                Payload::Command(Command::FinishVoids) => look = true,
+            }
+        }
+        let loaded = store::by_sagas(transaction, sagas.union(&voided).copied().collect()).await?;
+        let loaded: Vec<_> = loaded.into_iter().filter_map(|payment| Some((payment.saga_id?, payment))).collect();
+        let known = loaded.iter().filter(|(saga_id, _)| sagas.contains(saga_id)).count();
+        Ok(State {
+            of_sagas: WorkingSet::loaded(loaded),
+            of_callers: Vec::new(),
+            to_void: if look { store::to_void(transaction, VOIDS_AT_ONCE).await? } else { Vec::new() },
+            // Only an event makes a payment for a saga that has none.
+            new_ids: store::next_payment_ids(transaction, wishes + sagas.len() - known).await?.into_iter(),
+        })
+    }
+
+    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Step, Unacceptable> {
+        match &input.payload {
+            Payload::Event(envelope) => state.event(envelope, input.answer.as_ref(), input.at),
+            Payload::Command(Command::Authorize(wish)) => state.authorized(wish, input.answer.as_ref(), input.at),
+            Payload::Command(Command::VoidAtGateway { saga_id, answer_to }) => {
+                Ok(state.voided(*saga_id, answer_to.as_ref(), input.answer.as_ref(), input.at))
+            }
+            Payload::Command(Command::FinishVoids) => {
+                let void = |saga_id| Command::VoidAtGateway { saga_id, answer_to: None };
+                Ok(Decision { follow_ups: state.to_void.drain(..).map(void).collect(), ..Decision::silent() })
+            }
+        }
+    }
+
+    async fn save(&self, transaction: &DatabaseTransaction, state: &mut State) -> Result<(), DbErr> {
+        let changed = state.of_sagas.changed().map(|(_, payment)| payment).chain(&state.of_callers);
+        let rows: Vec<payments::Model> = changed.map(store::to_row).collect();
+        upsert::<payments::Entity, _>(transaction, &rows).await
+    }
+
+    fn committed(&self, state: State) {
+        for payment in state.of_sagas.into_changed().chain(state.of_callers) {
+            tracing::debug!(
+                payment.id = %payment.payment_id, order.id = %payment.order_id, saga.id = ?payment.saga_id,
+                state = %payment.state, "a payment has changed"
+            );
+        }
+    }
+}
+
+impl State {
+    fn event(
+        &mut self,
+        envelope: &Envelope,
+        answer: Option<&GatewayAnswer>,
+        now: Timestamp,
+    ) -> Result<Step, Unacceptable> {
+        let Event { saga_id, order, body } = &envelope.event;
+        let known = self.of_sagas.get(saga_id);
+        let payment_id = match known {
+            Some(payment) => payment.payment_id,
+            None => next(&mut self.new_ids)?,
+        };
+        let new = NewPayment { payment_id, saga_id: Some(*saga_id), order_id: order.order_id, amount: order.total };
+        let outcome = match (body, answer) {
+            (EventBody::StockReserved, Some(GatewayAnswer::Authorization(answer))) => {
+                stock_reserved(known, new, answer, now)
+            }
+            (EventBody::StockReserved, _) => return Err(Unacceptable("the gateway was not asked".to_owned())),
+            (EventBody::OrderCancelRequested { .. }, _) => cancel_requested(known, new, now),
+            _ => return Err(Unacceptable(format!("{} is not for the payment service", body.event_type()))),
+        };
+        let answer_to = matches!(body, EventBody::OrderCancelRequested { .. }).then_some(order);
+        Ok(self.apply(outcome, *saga_id, Some(order), answer_to))
+    }
+
+    fn authorized(
+        &mut self,
+        wish: &Wish,
+        answer: Option<&GatewayAnswer>,
+        now: Timestamp,
+    ) -> Result<Step, Unacceptable> {
+        let Some(GatewayAnswer::Authorization(answer)) = answer else {
+            return Err(Unacceptable("the gateway was not asked".to_owned()));
+        };
+        let Wish { order_id, amount, .. } = *wish;
+        let payment_id = next(&mut self.new_ids)?;
+        let payment = Payment::decided(NewPayment { payment_id, saga_id: None, order_id, amount }, answer, now);
+        self.of_callers.push(payment.clone());
+        Ok(Decision::reply(payment))
+    }
+
+    fn voided(
+        &mut self,
+        saga_id: SagaId,
+        answer_to: Option<&OrderDetails>,
+        answer: Option<&GatewayAnswer>,
+        now: Timestamp,
+    ) -> Step {
+        // What is not voided yet is found by the clock again. Whose answer is lost with this command asks again.
+        let Some(GatewayAnswer::Voided) = answer else { return Decision::silent() };
+        let outcome = voided_at_gateway(self.of_sagas.get(&saga_id), now);
+        self.apply(outcome, saga_id, answer_to, None)
+    }
+
+    /// Keeps what a decision changed, says what it says about the order where there is one, and voids what is to be voided,
+    /// in answer to a cancellation or not.
+    fn apply(
+        &mut self,
+        outcome: Outcome,
+        saga_id: SagaId,
+        order: Option<&OrderDetails>,
+        answer_to: Option<&OrderDetails>,
+    ) -> Step {
+        let Outcome { payment, said, void } = outcome;
+        if let Some(payment) = payment {
+            self.of_sagas.put(saga_id, payment);
+        }
+        let event = said.zip(order).map(|(body, order)| Event { saga_id, order: order.clone(), body });
+        let void = void.then(|| Command::VoidAtGateway { saga_id, answer_to: answer_to.cloned() });
+        Decision { follow_ups: void.into_iter().collect(), ..Decision::publish(event.into_iter().collect()) }
+    }
+}
+
+fn next(new_ids: &mut impl Iterator<Item = PaymentId>) -> Result<PaymentId, Unacceptable> {
+    new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this payment".to_owned()))
+}

@@ -1,0 +1,11 @@
+//! The payment service as the world sees it: real HTTP on a bound port, a database file, and the in-process broker, at
+//! which the tests speak for the other two services.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod gateway;
+mod harness;
+mod http;
+mod redelivery;
+mod saga;
+mod scripted;

@@ -1,0 +1,197 @@
+use std::{collections::HashMap, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use inventory::domain::{ReservationId, State as ReservationState};
+use payment::domain::PaymentId;
+use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
+use service_kit::{
+    clock,
+    database::{
+        Database,
+        tables::{dead_letter, outbox},
+    },
+};
+use shared_events::{OrderId, SagaId, Service, Sku};
+use tokio::time::{Instant, interval};
+
+use super::{
+    Report,
+    rules::{self, Counts},
+};
+use crate::data_dir::DataDir;
+
+/// How many rows are looked at together.
+const PAGE: u64 = 1_000;
+
+/// The three databases, open for reading.
+struct Databases {
+    order: Database,
+    inventory: Database,
+    payment: Database,
+}
+
+/// Audits the SQLite files of a data directory. Where orders are under way it first waits for their end, at most `wait`.
+/// The system may run meanwhile.
+///
+/// # Errors
+/// Where there is no data, or it cannot be read.
+pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
+    let open = async |service| {
+        let file = DataDir::database_file(data_dir, service);
+        if !file.exists() {
+            bail!("there is no {}: nothing ran on this data directory yet", file.display());
+        }
+        Ok(Database::open_sqlite_for_reading(&file).await?)
+    };
+    let databases = Databases {
+        order: open(Service::Order).await?,
+        inventory: open(Service::Inventory).await?,
+        payment: open(Service::Payment).await?,
+    };
+    databases.wait_until_at_rest(wait).await?;
+    let report = databases.audit().await.context("cannot read the data")?;
+    databases.close().await;
+    Ok(report)
+}
+
+impl Databases {
+    fn all(&self) -> [(Service, &DatabaseConnection); 3] {
+        [
+            (Service::Order, self.order.reader()),
+            (Service::Inventory, self.inventory.reader()),
+            (Service::Payment, self.payment.reader()),
+        ]
+    }
+
+    async fn close(self) {
+        for database in [self.order, self.inventory, self.payment] {
+            database.close().await;
+        }
+    }
+
+    /// Waits until nothing is on its way: no event unpublished and no order without its end.
+    async fn wait_until_at_rest(&self, wait: Duration) -> Result<()> {
+        let deadline = Instant::now() + wait;
+        let mut looks = interval(Duration::from_millis(100));
+        loop {
+            looks.tick().await;
+            let mut on_their_way = order::store::under_way(self.order.reader()).await?;
+            for (_, connection) in self.all() {
+                on_their_way += outbox::Entity::find().count(connection).await?;
+            }
+            if on_their_way == 0 || Instant::now() >= deadline {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn audit(&self) -> Result<Report> {
+        let mut report = Report::default();
+        for (service, connection) in self.all() {
+            let unpublished = outbox::Entity::find().count(connection).await?;
+            if unpublished > 0 {
+                report.breaches.push(format!("{service}: {unpublished} events are not published"));
+            }
+            let parked = dead_letter::Entity::find().count(connection).await?;
+            if parked > 0 {
+                report.breaches.push(format!("{service}: {parked} messages are parked as dead letters"));
+            }
+        }
+        self.audit_orders(&mut report).await?;
+        self.audit_inventory(&mut report).await?;
+        self.audit_payments(&mut report).await?;
+        Ok(report)
+    }
+
+    async fn audit_orders(&self, report: &mut Report) -> Result<()> {
+        let mut after = OrderId(0);
+        loop {
+            let orders = order::store::all(self.order.reader(), after, PAGE).await?;
+            let Some(last) = orders.last() else { return Ok(()) };
+            after = last.details.order_id;
+            let sagas: Vec<SagaId> = orders.iter().map(|order| order.saga_id).collect();
+            let reservations = inventory::store::of_sagas(self.inventory.reader(), &sagas).await?;
+            let reservations: HashMap<_, _> =
+                reservations.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
+            let payments = payment::store::of_sagas(self.payment.reader(), &sagas).await?;
+            let payments: HashMap<_, _> = payments.into_iter().filter_map(|one| Some((one.saga_id?, one))).collect();
+            let now = clock::now();
+            for order in orders {
+                report.orders += 1;
+                report.under_way += u64::from(!order.status().is_terminal());
+                let (reservation, payment) = (reservations.get(&order.saga_id), payments.get(&order.saga_id));
+                for breach in rules::of_order(&order, reservation, payment, now) {
+                    report.breaches.push(format!("order {} ({}): {breach}", order.details.order_id, order.status()));
+                }
+            }
+        }
+    }
+
+    async fn audit_inventory(&self, report: &mut Report) -> Result<()> {
+        // What the reservations hold and have sold, by SKU.
+        let mut sums: HashMap<Sku, (i64, i64)> = HashMap::new();
+        let mut after = ReservationId(0);
+        loop {
+            let reservations = inventory::store::all_reservations(self.inventory.reader(), after, PAGE).await?;
+            let Some(last) = reservations.last() else { break };
+            after = last.id;
+            report.reservations += reservations.len() as u64;
+            for line in reservations.iter().flat_map(|one| one.lines().map(move |line| (&one.state, line))) {
+                let (state, line) = line;
+                let (held, sold) = sums.entry(line.sku.clone()).or_default();
+                match state {
+                    ReservationState::Held => *held += line.quantity.units(),
+                    ReservationState::Sold => *sold += line.quantity.units(),
+                    _ => {}
+                }
+            }
+            let live = reservations.iter().filter(|one| matches!(one.state, ReservationState::Held | ReservationState::Sold));
+            let sagas: Vec<_> = live.filter_map(|one| Some((one.saga_id()?, one.id))).collect();
+            for id in self.without_an_order(sagas).await? {
+                report.breaches.push(format!("reservation {}: its order does not exist", id.0));
+            }
+        }
+        let mut after = String::new();
+        loop {
+            let items = inventory::store::all_items(self.inventory.reader(), &after, PAGE).await?;
+            let Some(last) = items.last() else { return Ok(()) };
+            after.clone_from(&last.sku);
+            for item in items {
+                report.items += 1;
+                let counts = Counts {
+                    received: item.received,
+                    available: item.available,
+                    held: item.held,
+                    sold: item.sold,
+                };
+                let (held, sold) = Sku::parse(&item.sku).ok().and_then(|sku| sums.remove(&sku)).unwrap_or_default();
+                for breach in rules::of_item(counts, held, sold) {
+                    report.breaches.push(format!("stock of {}: {breach}", item.sku));
+                }
+            }
+        }
+    }
+
+    async fn audit_payments(&self, report: &mut Report) -> Result<()> {
+        let mut after = PaymentId(0);
+        loop {
+            let payments = payment::store::all(self.payment.reader(), after, PAGE).await?;
+            let Some(last) = payments.last() else { return Ok(()) };
+            after = last.payment_id;
+            report.payments += payments.len() as u64;
+            let live = payments.iter().filter(|one| one.is_authorized());
+            let sagas: Vec<_> = live.filter_map(|one| Some((one.saga_id?, one.payment_id))).collect();
+            for id in self.without_an_order(sagas).await? {
+                report.breaches.push(format!("payment {}: its order does not exist", id.0));
+            }
+        }
+    }
+
+    /// The ids of those whose saga belongs to no order.
+    async fn without_an_order<I>(&self, of_sagas: Vec<(SagaId, I)>) -> Result<Vec<I>> {
+        let sagas: Vec<SagaId> = of_sagas.iter().map(|(saga, _)| *saga).collect();
+        let orders = order::store::of_sagas(self.order.reader(), &sagas).await?;
+        let known: std::collections::HashSet<SagaId> = orders.into_iter().map(|order| order.saga_id).collect();
+        Ok(of_sagas.into_iter().filter(|(saga, _)| !known.contains(saga)).map(|(_, id)| id).collect())
+    }
+}

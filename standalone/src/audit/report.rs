@@ -1,0 +1,43 @@
+use std::fmt;
+
+/// What an audit found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many orders it looked at.
+    pub orders: u64,
+    /// Of these, how many are under way and not yet past their deadline.
+    pub under_way: u64,
+    /// How many reservations it looked at, those of clients included.
+    pub reservations: u64,
+    /// How many payments it looked at, those of clients included.
+    pub payments: u64,
+    /// How many stock items it looked at.
+    pub items: u64,
+    /// Everything that does not hold, a line each.
+    pub breaches: Vec<String>,
+}
+
+impl Report {
+    /// Whether everything holds.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.breaches.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for breach in &self.breaches {
+            writeln!(f, "{breach}")?;
+        }
+        let Self { orders, under_way, reservations, payments, items, breaches } = self;
+        let looked_at = format!(
+            "{orders} orders ({under_way} under way), {reservations} reservations, {payments} payments, {items} stock items"
+        );
+        match breaches.len() {
+            0 => writeln!(f, "clean: {looked_at}"),
+            1 => writeln!(f, "1 breach in {looked_at}"),
+            count => writeln!(f, "{count} breaches in {looked_at}"),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What must hold, of one order or one item at a time. Pure, so that the tests of the protocol use the same rules as
+//! operators do.
+
+use inventory::domain::{Reservation, State as ReservationState};
+use order::domain::{Cancel, Order, Status};
+use payment::domain::{Payment, State as PaymentState};
+use shared_events::Timestamp;
+
+/// What is wrong with an order at rest, that is with nothing on its way: each breach in words.
+///
+/// `reservation` and `payment` are those of its saga.
+#[must_use]
+pub fn of_order(
+    order: &Order,
+    reservation: Option<&Reservation>,
+    payment: Option<&Payment>,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let mut demand = |holds: bool, breach: String| {
+        if !holds {
+            breaches.push(breach);
+        }
+    };
+    let held = reservation.is_some_and(|reservation| reservation.state == ReservationState::Held);
+    let sold = reservation.is_some_and(|reservation| reservation.state == ReservationState::Sold);
+    let authorized = payment.is_some_and(Payment::is_authorized);
+    match order.status() {
+        Status::Confirmed => {
+            demand(sold, format!("no stock is sold for it: {}", of_reservation(reservation)));
+            let same_lines = reservation.is_some_and(|reservation| reservation.lines().eq(order.details.lines.iter()));
+            demand(!sold || same_lines, "the stock that is sold is not what was ordered".to_owned());
+            demand(authorized, format!("no payment is authorized for it: {}", of_payment(payment)));
+            let same_amount = payment.is_some_and(|payment| payment.amount == order.details.total);
+            demand(!authorized || same_amount, "the amount that is authorized is not that of the order".to_owned());
+        }
+        Status::Failed | Status::Cancelled => {
+            demand(!held && !sold, format!("its stock is not back: {}", of_reservation(reservation)));
+            demand(!authorized, "its payment is still authorized".to_owned());
+        }
+        Status::Pending | Status::Compensating => {
+            let young = order.facts.cancel == Cancel::No && order.wake_at.is_some_and(|wake_at| wake_at > now);
+            demand(young, "it is past its deadline and has not ended".to_owned());
+        }
+    }
+    let voiding = payment.is_some_and(|payment| payment.state == PaymentState::Voiding);
+    demand(!voiding, "its payment is still to be voided at the gateway".to_owned());
+    breaches
+}
+
+fn of_reservation(reservation: Option<&Reservation>) -> String {
+    reservation.map_or("there is no reservation".to_owned(), |reservation| {
+        format!("reservation {} is {:?}", reservation.id.0, reservation.state)
+    })
+}
+
+fn of_payment(payment: Option<&Payment>) -> String {
+    payment.map_or("there is no payment".to_owned(), |payment| {
+        format!("payment {} is {}", payment.payment_id.0, payment.state.as_str())
+    })
+}
+
+/// The stock of one item as the database has it, whether or not it adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Everything that ever came in.
+    pub received: i64,
+    /// What can still be held.
+    pub available: i64,
+    /// What is held.
+    pub held: i64,
+    /// What is sold.
+    pub sold: i64,
+}
+
+/// What is wrong with the stock of one item, whose reservations hold and have sold so much together: each breach in words.
+#[must_use]
+pub fn of_item(counts: Counts, held_by_reservations: i64, sold_by_reservations: i64) -> Vec<String> {
+    let Counts { received, available, held, sold } = counts;
+    let mut breaches = Vec::new();
+    if available.checked_add(held).and_then(|sum| sum.checked_add(sold)) != Some(received) {
+        breaches.push(format!("received {received} is not available {available} + held {held} + sold {sold}"));
+    }
+    if [received, available, held, sold].iter().any(|&count| count < 0) {
+        breaches.push(format!("negative: received {received}, available {available}, held {held}, sold {sold}"));
+    }
+    if held != held_by_reservations {
+        breaches.push(format!("held is {held}, but its reservations hold {held_by_reservations}"));
+    }
+    if sold != sold_by_reservations {
+        breaches.push(format!("sold is {sold}, but its reservations sold {sold_by_reservations}"));
+    }
+    breaches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stock_that_does_not_add_up_is_named() {
+        let good = Counts { received: 10, available: 7, held: 1, sold: 2 };
+        assert_eq!(of_item(good, 1, 2), Vec::<String>::new());
+        assert_eq!(of_item(Counts { available: 8, ..good }, 1, 2).len(), 1);
+        assert_eq!(of_item(good, 2, 2), ["held is 1, but its reservations hold 2"]);
+        assert_eq!(of_item(good, 1, 0), ["sold is 2, but its reservations sold 0"]);
+        let negative = Counts { received: 1, available: -1, held: 0, sold: 2 };
+        assert_eq!(of_item(negative, 0, 2).len(), 1);
+    }
+}
