@@ -1,10 +1,12 @@
 //! The project's own commands, for CI and for people: `cargo xtask help` lists them.
 //!
-//! Everything runs from the root of the checkout, and nothing is installed outside it.
+//! Everything runs from the root of the checkout, and nothing is installed outside it; except that the packages of
+//! PostgreSQL and RabbitMQ are, where they are missing, by the tests and `servers` if root runs them on Debian or Ubuntu.
 #![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
 
 mod bench;
 mod policy;
+mod servers;
 mod step;
 mod test;
 
@@ -18,6 +20,7 @@ use clap::Parser;
 enum Task {
     Test(test::Args),
     Bench(bench::Args),
+    Servers(servers::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,5 +38,6 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Servers(args) => servers::run(&args),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Step {
     /// The program as a person would call it.
     name: String,
     command: Command,
+    /// Variables that mean nothing after this run.
+    passing: Vec<String>,
 }
 
 impl Step {
@@ -36,7 +38,7 @@ impl Step {
         for (variable, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(about_xtask)) {
             command.env_remove(variable);
         }
-        Self { title, name, command }
+        Self { title, name, command, passing: Vec::new() }
     }
 
     pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
@@ -47,6 +49,12 @@ impl Step {
     pub(crate) fn env(mut self, variable: &str, value: &str) -> Self {
         self.command.env(variable, value);
         self
+    }
+
+    /// As [`Self::env`], for a value that holds during this run only: it is not shown as a part of the command.
+    pub(crate) fn passing_env(mut self, variable: &str, value: &str) -> Self {
+        self.passing.push(variable.to_owned());
+        self.env(variable, value)
     }
 
     /// Runs it and says how long it took.
@@ -89,7 +97,8 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = self.command.get_envs().filter_map(|(variable, value)| Some((variable, value?)));
-        for (variable, value) in set {
+        let shown = |variable: &std::ffi::OsStr| !self.passing.iter().any(|passing| variable == passing.as_str());
+        for (variable, value) in set.filter(|(variable, _)| shown(variable)) {
             write!(f, "{}={} ", variable.display(), quoted(&value.to_string_lossy()))?;
         }
         write!(f, "{}", quoted(&self.name))?;
@@ -113,7 +122,8 @@ mod tests {
 
     #[test]
     fn a_step_is_shown_as_a_line_for_the_shell() {
-        let step = Step::cargo("docs", ["doc", "a b", "it's", ""]).env("RUSTDOCFLAGS", "-D warnings");
+        let step =
+            Step::cargo("docs", ["doc", "a b", "it's", ""]).env("RUSTDOCFLAGS", "-D warnings").passing_env("URL", "x");
         assert_eq!(step.to_string(), r"RUSTDOCFLAGS='-D warnings' cargo doc 'a b' 'it'\''s' ''");
     }
 

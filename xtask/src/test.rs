@@ -1,10 +1,10 @@
 use std::{process::ExitCode, time::Instant};
 
-use crate::{policy, step::Step};
+use crate::{policy, servers, step::Step};
 
 /// Checks everything that must hold before a change goes in: formatting, lints, docs, dependency policy, tests
 ///
-/// It stops at the first step that fails. The tests come last, by cargo-nextest where it is installed, so the last lines
+/// It stops at the first step that fails. A PostgreSQL and a RabbitMQ are started for the tests, which come last, by cargo-nextest where it is installed, so the last lines
 /// are the test runner's summary.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -45,5 +45,7 @@ fn tests(runner_args: &[String]) -> anyhow::Result<ExitCode> {
         // Without --no-fail-fast the crates after the first one with a failed test would go untested.
         Step::cargo("tests", ["test", "--workspace", "--locked", "--no-fail-fast"])
     };
-    runner.args(runner_args).run_last()
+    let servers = servers::start()?;
+    let variables = servers.environment()?;
+    variables.iter().fold(runner.args(runner_args), |runner, (name, value)| runner.passing_env(name, value)).run_last()
 }

@@ -78,7 +78,6 @@ pub struct Pauses {
 
 impl Reservation {
     /// What is reserved, each item once, sorted by SKU.
-    #[must_use]
     pub fn lines(&self) -> std::slice::Iter<'_, Line> {
         match &self.owner {
             Owner::Saga { order, .. } => order.lines.iter(),

@@ -98,12 +98,7 @@ pub(super) struct Released {
 
 impl Released {
     pub(super) fn new(id: ReservationId, line: &Line) -> Self {
-        Self {
-            released: true,
-            reservation_id: id.0,
-            item_sku: line.sku.clone(),
-            quantity: line.quantity.units(),
-        }
+        Self { released: true, reservation_id: id.0, item_sku: line.sku.clone(), quantity: line.quantity.units() }
     }
 }
 

@@ -24,11 +24,7 @@ pub async fn item(connection: &impl ConnectionTrait, sku: &Sku) -> Result<Option
 ///
 /// # Errors
 /// What the database says.
-pub async fn page(
-    connection: &impl ConnectionTrait,
-    after: Option<&Sku>,
-    limit: u64,
-) -> Result<Vec<StockItem>, DbErr> {
+pub async fn page(connection: &impl ConnectionTrait, after: Option<&Sku>, limit: u64) -> Result<Vec<StockItem>, DbErr> {
     let rows = all_items(connection, after.map_or("", Sku::as_str), limit).await?;
     rows.into_iter().map(item_from_row).collect()
 }

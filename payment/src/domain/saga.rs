@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn the_same_input_twice_is_as_good_as_once() {
         let states = [State::Authorized, declined(), State::Voiding, State::Voided, State::Cancelled].map(Some);
-        let inputs: [&dyn Fn(Option<&Payment>) -> Outcome; 4] = [
+        type Input = dyn Fn(Option<&Payment>) -> Outcome;
+        let inputs: [&Input; 4] = [
             &|known| stock_reserved(known, new(9), &yes(), at(2)),
             &|known| stock_reserved(known, new(9), &no(), at(2)),
             &|known| cancel_requested(known, new(9), at(2)),

@@ -4,7 +4,6 @@ use clap::Parser;
 use payment::{
     Migrator, PaymentSettings,
     domain::{Payment, PaymentId},
-    gateway::PaymentGateway,
     store,
 };
 use sea_orm::EntityTrait;
@@ -17,10 +16,7 @@ use service_kit::{
     service::{Foundation, RunningService, stop},
     settings::WorkSettings,
 };
-use shared_events::{
-    CancelReason, Envelope, Event, EventBody, EventType, Line, Lines, MessageId, Money, OrderDetails, OrderId,
-    Quantity, SagaId, Service, Sku, Timestamp,
-};
+use shared_events::{Envelope, Event, EventType, MessageId, SagaId, Service};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc};
 use uuid::Uuid;
@@ -63,9 +59,17 @@ impl System {
 
     /// With these settings, as on the command line.
     pub(crate) async fn start_with(settings: &[&str]) -> Self {
+        Self::start_at(true, settings).await
+    }
+
+    /// With the gateway that the settings describe, and not with a scripted one.
+    pub(crate) async fn start_simulated(settings: &[&str]) -> Self {
+        Self::start_at(false, settings).await
+    }
+
+    async fn start_at(scripted: bool, settings: &[&str]) -> Self {
         let settings = [&["payment", "--tick", "5ms"], settings].concat();
         let settings = Settings::parse_from(settings);
-        let gateway = Arc::new(ScriptedGateway::new());
         let mut brokers = InProcessBroker::for_services(&Service::ALL, 10_000);
         let broker = brokers.remove(&Service::Payment).unwrap();
         let (hears, heard) = mpsc::unbounded_channel();
@@ -75,8 +79,9 @@ impl System {
         }
         let (publisher, outcomes) = broker.publisher().await.unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let (database, running, url) =
-            run(&directory, &settings, Arc::clone(&gateway) as Arc<dyn PaymentGateway>, broker.clone()).await;
+        let gateway = Arc::new(ScriptedGateway::new());
+        let at = scripted.then(|| Arc::clone(&gateway));
+        let (database, running, url) = run(&directory, &settings, at, broker.clone()).await;
         Self {
             url,
             http: reqwest::Client::new(),
@@ -97,8 +102,8 @@ impl System {
     /// Stops the service half way, whatever it is waiting for, and starts it again on the same database.
     pub(crate) async fn restart(&mut self) {
         stop(self.running.take().into_iter().collect(), Duration::from_millis(1)).await;
-        let gateway = Arc::clone(&self.gateway) as Arc<dyn PaymentGateway>;
-        let (database, running, url) = run(&self.directory, &self.settings, gateway, self.broker.clone()).await;
+        let at = Some(Arc::clone(&self.gateway));
+        let (database, running, url) = run(&self.directory, &self.settings, at, self.broker.clone()).await;
         (self.database, self.running, self.url) = (database, Some(running), url);
     }
 
@@ -149,7 +154,9 @@ impl System {
     }
 
     pub(crate) async fn row(&self, saga_id: SagaId) -> Option<Payment> {
-        self.rows().await.into_iter().find(|payment| payment.saga_id == Some(saga_id))
+        let mut found = store::of_sagas(self.database.reader(), &[saga_id]).await.unwrap();
+        assert!(found.len() <= 1 && found.iter().all(|payment| payment.saga_id == Some(saga_id)), "{found:?}");
+        found.pop()
     }
 
     /// The states of all rows, by number.
@@ -204,28 +211,33 @@ impl Drop for System {
 async fn run(
     directory: &TempDir,
     settings: &Settings,
-    gateway: Arc<dyn PaymentGateway>,
+    gateway: Option<Arc<ScriptedGateway>>,
     broker: InProcessBroker,
 ) -> (Database, RunningService, String) {
     let database = Database::open_sqlite::<Migrator>(&directory.path().join("payment.db")).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let foundation = Foundation { database: database.clone(), broker: Arc::new(broker), work: settings.work.clone() };
-    let running = payment::start_with(gateway, &settings.payment, foundation, listener).await.unwrap();
+    let running = match gateway {
+        Some(gateway) => payment::start_with(gateway, &settings.payment, foundation, listener).await.unwrap(),
+        None => payment::start(&settings.payment, foundation, listener).await.unwrap(),
+    };
     (database, running, url)
 }
 
-/// Takes every delivery; Order passes on what Payment said.
+/// Takes every delivery; Order passes on what Payment said, each message once, as its inbox would.
 async fn listen(
     service: Service,
     mut deliveries: service_kit::broker::Subscription,
     hears: mpsc::UnboundedSender<Envelope>,
 ) {
+    let mut inbox = HashSet::new();
     while let Some(delivery) = deliveries.recv().await {
         let envelope = Envelope::decode(&delivery.body);
         if let Ok(envelope) = envelope
             && service == Service::Order
             && envelope.event.body.event_type().flow().publisher == Service::Payment
+            && inbox.insert(envelope.id)
         {
             let _ = hears.send(envelope);
         }
@@ -246,44 +258,5 @@ fn raw(message_id: MessageId, event: EventType, body: String) -> Outgoing {
         mandatory: true,
         correlation_id: Uuid::nil(),
         body: Arc::from(body),
-    }
-}
-
-/// An order of its own saga, for this amount.
-#[derive(Debug, Clone)]
-pub(crate) struct Order {
-    pub(crate) saga_id: SagaId,
-    pub(crate) details: OrderDetails,
-}
-
-impl Order {
-    pub(crate) fn of(order_id: i64, amount: &str) -> Self {
-        let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(2).unwrap() };
-        let total = Money::parse(amount, "USD".parse().unwrap()).unwrap();
-        let details = OrderDetails { order_id: OrderId(order_id), lines: Lines::new([line]).unwrap(), total };
-        Self { saga_id: SagaId(Uuid::now_v7()), details }
-    }
-
-    pub(crate) fn event(&self, body: EventBody) -> Event {
-        Event { saga_id: self.saga_id, order: self.details.clone(), body }
-    }
-
-    /// A message of its own.
-    pub(crate) fn message(&self, body: EventBody) -> Envelope {
-        Envelope {
-            id: MessageId(Uuid::now_v7()),
-            time: Timestamp::from_unix_micros(1_763_800_000_000_000),
-            causation_id: Uuid::now_v7(),
-            traceparent: None,
-            event: self.event(body),
-        }
-    }
-
-    pub(crate) fn reserved(&self) -> Envelope {
-        self.message(EventBody::StockReserved)
-    }
-
-    pub(crate) fn cancel(&self) -> Envelope {
-        self.message(EventBody::OrderCancelRequested { reason: CancelReason::Customer })
     }
 }

@@ -6,6 +6,7 @@
 mod gateway;
 mod harness;
 mod http;
+mod orders;
 mod redelivery;
 mod saga;
 mod scripted;

@@ -1,6 +1,6 @@
 use shared_events::{Envelope, EventBody, FailureReason};
 
-use crate::harness::{Order, System};
+use crate::{harness::System, orders::Order};
 
 /// Tells each of `first`, hears `said`; then everything again as it was (redelivered) and as new messages (repeated), and
 /// the table and the gateway stay as they are. Repeated cancellations are answered, and nothing else is.

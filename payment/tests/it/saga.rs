@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use payment::domain::State;
 use shared_events::{EventBody, EventType, FailureReason};
 
-use crate::harness::{Order, System};
+use crate::{harness::System, orders::Order};
 
 const FAILED: EventBody = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
 

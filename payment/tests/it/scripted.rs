@@ -44,17 +44,23 @@ impl ScriptedGateway {
 
     /// From now on, calls wait at `point`.
     pub(crate) fn hold(&self, point: Point) {
-        self.0.send_modify(|script| drop(script.held.insert(point)));
+        self.0.send_modify(|script| {
+            script.held.insert(point);
+        });
     }
 
     /// From now on, no call waits at `point`, and those that wait go on.
     pub(crate) fn release(&self, point: Point) {
-        self.0.send_modify(|script| drop(script.held.remove(&point)));
+        self.0.send_modify(|script| {
+            script.held.remove(&point);
+        });
     }
 
     /// The next `count` calls that pass `point` fail there.
     pub(crate) fn fail(&self, point: Point, count: usize) {
-        self.0.send_modify(|script| drop(script.failures.insert(point, count)));
+        self.0.send_modify(|script| {
+            script.failures.insert(point, count);
+        });
     }
 
     /// Waits until `count` calls in all have reached `point`.
@@ -130,7 +136,9 @@ impl PaymentGateway for ScriptedGateway {
 
     async fn void(&self, key: PaymentKey) -> Result<(), GatewayError> {
         self.pass(Point::BeforeVoid).await?;
-        self.0.send_modify(|script| drop(script.voided.insert(key)));
+        self.0.send_modify(|script| {
+            script.voided.insert(key);
+        });
         self.pass(Point::AfterVoid).await
     }
 }

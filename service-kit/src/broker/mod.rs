@@ -2,8 +2,10 @@
 
 mod api;
 mod in_process;
+pub mod rabbitmq;
 
 pub use api::{
     Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, Receipt, Subscription, Verdict,
 };
 pub use in_process::InProcessBroker;
+pub use rabbitmq::{RabbitMq, RabbitMqArgs, RabbitMqSettings};

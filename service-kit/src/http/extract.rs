@@ -46,11 +46,16 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_str(text).map_err(|_| refusal::<T>(text))
 }
 
+const NOT_AN_OBJECT: &str = "the body must be a JSON object";
+
 /// What is wrong with `text`. It is read once more, with its path: only who sends nonsense pays for keeping track.
 fn refusal<T: DeserializeOwned>(text: &str) -> Problem {
     // Not JSON is 400, even where a wrong type comes earlier in the text.
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         return Problem::bad_request(format!("the body is not JSON: {error}"));
+    }
+    if !text.trim_ascii_start().starts_with('{') {
+        return Problem::unprocessable(FieldErrors::of("", NOT_AN_OBJECT));
     }
     match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(text)) {
         Err(error) => {
@@ -63,7 +68,7 @@ fn refusal<T: DeserializeOwned>(text: &str) -> Problem {
             let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
             Problem::unprocessable(field_error(&path, message))
         }
-        Ok(_) => Problem::unprocessable(FieldErrors::of("", "the body must be a JSON object")),
+        Ok(_) => Problem::unprocessable(FieldErrors::of("", NOT_AN_OBJECT)),
     }
 }
 
@@ -190,8 +195,8 @@ mod tests {
             (r#"{"quantity": 1e400}"#, "quantity", "number out of range"),
             (r#"{"lines": {}}"#, "lines", "invalid type: map, expected a sequence"),
             (r#"["A", 1, 200, [], null]"#, "", "the body must be a JSON object"),
-            ("[]", "", "invalid length 0, expected struct Order with 5 elements"),
-            ("\"text\"", "", "invalid type: string \"text\", expected struct Order"),
+            ("[]", "", "the body must be a JSON object"),
+            ("\"text\"", "", "the body must be a JSON object"),
         ] {
             let problem = order(body).unwrap_err();
             assert_eq!(problem, (422, wrong.to_owned(), format!("{wrong}: {detail}")), "{body}");

@@ -48,7 +48,8 @@ fn an_overdue_hold_asks_with_growing_pauses_and_only_while_it_is_held() {
     world.hear(&order, EventBody::OrderConfirmed, at(2)).unwrap();
     let mut sold = world.of(&order).unwrap().clone();
     assert_eq!(sold.wake(at(10_000), &PAUSES), None);
-    let mut of_a_client = Reservation::hold_for_client(ReservationId(9), line("A", 1), &mut world.stock, at(0)).unwrap();
+    let mut of_a_client =
+        Reservation::hold_for_client(ReservationId(9), line("A", 1), &mut world.stock, at(0)).unwrap();
     assert_eq!(of_a_client.wake(at(10_000), &PAUSES), None);
 }
 
@@ -64,7 +65,12 @@ enum Input {
 fn inputs() -> impl Strategy<Value = Vec<Input>> {
     let name = || prop::sample::select(vec!["A", "B", "C"]);
     // The events that are for the inventory come more often.
-    let ours = prop::sample::select(vec![every_body()[0].clone(), every_body()[4].clone(), every_body()[6].clone(), every_body()[9].clone()]);
+    let ours = prop::sample::select(vec![
+        every_body()[0].clone(),
+        every_body()[4].clone(),
+        every_body()[6].clone(),
+        every_body()[9].clone(),
+    ]);
     let body = prop_oneof![6 => ours, 1 => prop::sample::select(every_body().to_vec())];
     let input = prop_oneof![
         6 => (0..6_usize, body).prop_map(|(order, body)| Input::Hears(order, body)),

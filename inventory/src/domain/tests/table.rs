@@ -65,7 +65,8 @@ fn every_event_in_every_state_does_what_the_table_says() {
             let said = after.hear(&order, body.clone(), at(5));
             let now = name(after.of(&order).map(|one| &one.state));
             let outcome = said.as_ref().ok().map(|said| (now, said.as_ref().map(|said| said.event_type().to_string())));
-            let expected = table(state, event).map(|(now, says)| (now, Some(says.to_owned()).filter(|says| !says.is_empty())));
+            let expected =
+                table(state, event).map(|(now, says)| (now, Some(says.to_owned()).filter(|says| !says.is_empty())));
             assert_eq!(outcome, expected, "{event} while {state}");
             after.is_sound();
             let numbers = match now {
@@ -137,4 +138,3 @@ fn all_lines_are_held_or_none_and_the_first_reason_is_told() {
     let order = order(1, [line("B", 5), line("C", 5)]);
     assert_eq!(world.hear(&order, EventBody::OrderCreated, at(0)), Ok(Some(EventBody::StockReserved)));
 }
-

@@ -1,0 +1,16 @@
+//! The order service as its clients and its neighbours see it: the real service on a database file, over HTTP, with the
+//! tests as inventory and payment.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
+mod bad_input;
+mod cancel;
+mod harness;
+mod http;
+mod idempotency;
+mod limits;
+mod neighbour;
+mod prefer;
+mod reading;
+mod redelivery;
+mod saga;
+mod stream;

@@ -1,0 +1,85 @@
+//! Watching orders: server-sent events.
+
+use reqwest::{Method, Response};
+use serde_json::Value;
+use shared_events::EventBody;
+
+use crate::{
+    harness::Harness,
+    neighbour::{SOON, soon},
+};
+
+struct Watcher {
+    response: Response,
+    text: String,
+}
+
+impl Watcher {
+    async fn begin(harness: &Harness) -> Self {
+        let request = harness.request(Method::GET, "/api/v1/orders/stream");
+        let response = soon("the stream begins", request.send()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, text: String::new() }
+    }
+
+    /// The next event's name and data; `None` at the end of the stream. Comments, which keep the connection, are passed over.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                let (name, data) = (field("event: "), field("data: "));
+                self.text = rest.to_owned();
+                if let (Some(name), Some(data)) = (name, data) {
+                    return Some((name, serde_json::from_str(&data).unwrap()));
+                }
+                continue;
+            }
+            let chunk = soon("an event", self.response.chunk()).await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_change_of_an_order_is_an_event() {
+    let mut harness = Harness::start().await;
+    let (unwatched, _) = harness.place().await;
+    let (mut one, mut other) = (Watcher::begin(&harness).await, Watcher::begin(&harness).await);
+    let (id, created) = harness.place().await;
+    harness.inventory.say(&created, EventBody::StockReserved).await;
+    harness.payment.say(&created, EventBody::PaymentAuthorized).await;
+    // What changes nothing is no change.
+    harness.payment.say(&created, EventBody::PaymentAuthorized).await;
+    harness.cancel(unwatched).await;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let (name, order) = one.next().await.unwrap();
+        assert_eq!(name, "order");
+        seen.push((order["order_id"].as_i64().unwrap(), order["status"].as_str().unwrap().to_owned()));
+        assert_eq!(other.next().await.unwrap(), (name, order));
+    }
+    let expected = [(id, "PENDING"), (id, "PENDING"), (id, "CONFIRMED"), (unwatched, "COMPENSATING")];
+    assert_eq!(seen, expected.map(|(id, status)| (id, status.to_owned())));
+    drop((one, other));
+    harness.finish().await;
+}
+
+#[tokio::test]
+async fn the_last_event_is_the_order_as_it_is_shown() {
+    let mut harness = Harness::start().await;
+    let mut watcher = Watcher::begin(&harness).await;
+    let (id, _) = harness.place().await;
+    assert_eq!(watcher.next().await.unwrap(), ("order".to_owned(), harness.order(id).await));
+    harness.finish().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_service_stops() {
+    let mut harness = Harness::start().await;
+    let mut watcher = Watcher::begin(&harness).await;
+    let service = harness.take_service();
+    soon("a watcher does not hold the stop up", service_kit::service::stop(vec![service], SOON * 10)).await;
+    assert_eq!(watcher.next().await, None);
+    harness.finish().await;
+}

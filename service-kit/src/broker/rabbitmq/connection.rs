@@ -1,0 +1,119 @@
+//! Opens connections: under a timeout, with a name that operators know, with TLS where the address says so.
+
+use std::{fmt, time::Duration};
+
+use lapin::{
+    Connection, ConnectionProperties,
+    tcp::{AMQPUriTcpExt, RustlsConnector, RustlsConnectorConfig, TLSConfig},
+    uri::{AMQPScheme, AMQPUri},
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use shared_events::Service;
+
+use super::{
+    settings::{RabbitMqSettings, SettingsError, address, read},
+    trouble::unusable,
+};
+use crate::broker::BrokerError;
+
+/// For the whole way: name, TCP, TLS, the AMQP handshake and what is done first.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+/// A courtesy to the broker's log: whoever waits longer is blocked or cut off.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Seconds, unless the address has another `?heartbeat=`. A peer that vanished is noticed after about twice that.
+const HEARTBEAT: u16 = 10;
+
+/// What it takes to open a connection.
+pub(super) struct Connector {
+    uri: AMQPUri,
+    /// Loaded once: it reads the machine's certificates, and connections that share it resume TLS sessions.
+    tls: Option<RustlsConnector>,
+    host: String,
+    service: Service,
+}
+
+impl Connector {
+    pub(super) fn new(settings: &RabbitMqSettings) -> Result<Self, SettingsError> {
+        let mut uri = settings.uri()?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        let tls = match uri.scheme {
+            AMQPScheme::AMQP => None,
+            AMQPScheme::AMQPS => Some(tls(settings)?),
+        };
+        Ok(Self { uri, tls, host: host_name(), service: settings.service })
+    }
+
+    /// Does what is to be done before a connection is of use, under a timeout; its errors say which broker.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        match tokio::time::timeout(OPEN_TIMEOUT, work).await {
+            Ok(Err(BrokerError::Unreachable(why))) => Err(unusable(format!("{}: {why}", address(&self.uri)))),
+            Ok(done) => done,
+            Err(_) => Err(unusable(format!("{}: no answer within {OPEN_TIMEOUT:?}", address(&self.uri)))),
+        }
+    }
+
+    /// `order@host`: which service on which machine; and what the connection is for.
+    pub(super) fn name(&self, purpose: &str) -> String {
+        format!("{}@{} {purpose}", self.service, self.host)
+    }
+
+    pub(super) async fn connect(&self, purpose: &str) -> lapin::Result<Connection> {
+        // The library's own recovery is off unless asked for: it gives up after a while, and does not see a closed channel.
+        let properties = ConnectionProperties::default().with_connection_name(self.name(purpose).into());
+        let tls = self.tls.clone();
+        // The library itself would load the machine's certificates each time, fail where there are none, and trust them
+        // beside the given ones.
+        let dial = async move |uri: AMQPUri, runtime| {
+            let host = uri.authority.host.clone();
+            let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri };
+            let stream = plain.connect_with_config_async(TLSConfig::default(), &runtime).await?;
+            Ok(match &tls {
+                Some(tls) => stream.into_rustls(tls, &host).await?,
+                None => stream,
+            })
+        };
+        Connection::connector(self.uri.clone(), lapin::runtime::default_runtime()?, dial, properties).await
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connector").field(&address(&self.uri)).finish()
+    }
+}
+
+/// Closes in good order, if that is to be had soon.
+pub(super) async fn close(connection: Connection) {
+    if tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "OK".into())).await.is_err() {
+        tracing::debug!("a connection to the broker did not close in time and is dropped");
+    }
+}
+
+fn tls(settings: &RabbitMqSettings) -> Result<RustlsConnector, SettingsError> {
+    let place = settings.ca_file.as_ref().map_or_else(|| "this machine".to_owned(), |path| path.display().to_string());
+    let unusable = |why: String| SettingsError::Certificates { place: place.clone(), why };
+    let config = match &settings.ca_file {
+        None => RustlsConnectorConfig::new_with_native_certs().map_err(|error| unusable(error.to_string()))?,
+        Some(path) => {
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(read(path)?.as_bytes()).collect();
+            let certificates = certificates.map_err(|error| unusable(error.to_string()))?;
+            RustlsConnectorConfig::default().with_parsable_certificates(certificates)
+        }
+    };
+    // It takes the process's crypto provider, and makes ring that where there is none yet.
+    config.connector_with_no_client_auth().map_err(|error| unusable(error.to_string()))
+}
+
+/// The name of this machine or container.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().chars().take(64).collect::<String>())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
+}

@@ -1,0 +1,112 @@
+//! Consumes a queue over one channel, and settles what was delivered.
+
+use futures::{StreamExt, future::try_join_all};
+use lapin::{
+    Channel, Connection, Consumer,
+    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
+    types::FieldTable,
+};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use super::{connection::close, ledger::Ledger, message::delivery, trouble::explain};
+use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
+
+/// How many settlements are looked at together.
+const AT_ONCE: usize = 4_096;
+
+/// Begins to consume `queue` on `connection`, with at most `prefetch` deliveries unsettled. Operators see the consumer as
+/// `tag`.
+pub(super) async fn start(
+    connection: Connection,
+    queue: &str,
+    tag: &str,
+    prefetch: usize,
+    tasks: &TaskTracker,
+) -> lapin::Result<Subscription> {
+    // To AMQP, 0 is without bound.
+    let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
+    let channel = connection.create_channel().await?;
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    let consumer =
+        channel.basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
+    let (deliveries, subscription) = mpsc::channel(prefetch.into());
+    let (settle, settlements) = mpsc::unbounded_channel();
+    let session = Session { channel, consumer, deliveries, settle, settlements, ledger: Ledger::default() };
+    tasks.spawn(async move {
+        if let Err(reason) = session.run().await {
+            tracing::warn!(reason, "the connection to the broker for consuming is lost");
+        }
+        close(connection).await;
+    });
+    Ok(subscription)
+}
+
+/// One connection's consuming.
+struct Session {
+    channel: Channel,
+    consumer: Consumer,
+    deliveries: mpsc::Sender<Delivery>,
+    settle: mpsc::UnboundedSender<Settlement>,
+    settlements: mpsc::UnboundedReceiver<Settlement>,
+    ledger: Ledger,
+}
+
+impl Session {
+    /// Works until the subscriber is gone and everything that it took is settled, or until the connection is lost: then
+    /// says why.
+    async fn run(mut self) -> Result<(), String> {
+        let mut settled = Vec::new();
+        loop {
+            tokio::select! {
+                message = self.consumer.next() => match message {
+                    Some(Ok(message)) => self.deliver(message),
+                    Some(Err(error)) => return Err(explain(&error)),
+                    None => return Err("the broker ended the consumer: is the queue gone?".to_owned()),
+                },
+                // It never ends: `settle` lives.
+                _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
+                    settle(&self.channel, &mut self.ledger, &mut settled).await.map_err(|error| explain(&error))?;
+                }
+                () = self.deliveries.closed() => return self.finish().await.map_err(|error| explain(&error)),
+            }
+        }
+    }
+
+    fn deliver(&self, message: lapin::message::Delivery) {
+        let receipt = Receipt::new(message.delivery_tag, self.settle.clone());
+        // There is room: what is in the channel is unsettled, and it holds as many as the broker sends unsettled. A
+        // delivery for a subscriber that is gone gives itself back.
+        let _ = self.deliveries.try_send(delivery(message, receipt));
+    }
+
+    /// The subscriber is gone: gives back what it did not take, and settles what it took as that is handled.
+    async fn finish(self) -> lapin::Result<()> {
+        let Self { channel, mut consumer, settle: ours, mut settlements, mut ledger, .. } = self;
+        channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+        // The stream ends after what came in before the consumer was cancelled.
+        while let Some(message) = consumer.next().await {
+            drop(Receipt::new(message?.delivery_tag, ours.clone()));
+        }
+        // From here on only the receipts that are still out keep the settlements open.
+        drop(ours);
+        let mut settled = Vec::new();
+        while settlements.recv_many(&mut settled, AT_ONCE).await > 0 {
+            settle(&channel, &mut ledger, &mut settled).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the broker, in few words.
+async fn settle(channel: &Channel, ledger: &mut Ledger, settled: &mut Vec<Settlement>) -> lapin::Result<()> {
+    let settling = ledger.settle(settled.drain(..));
+    let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+    try_join_all(settling.give_back.into_iter().map(|tag| channel.basic_nack(tag, requeue))).await?;
+    if let Some(tag) = settling.acknowledge_up_to {
+        channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
+    }
+    let single = BasicAckOptions::default();
+    try_join_all(settling.acknowledge.into_iter().map(|tag| channel.basic_ack(tag, single))).await?;
+    Ok(())
+}

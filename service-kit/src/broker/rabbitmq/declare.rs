@@ -1,0 +1,110 @@
+//! Makes what a service needs at the broker, or checks that it is there.
+
+use lapin::{
+    Connection, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{
+    topology::{Argument, Exchange, ExchangeType, Queue, Topology},
+    trouble::{Refusal, explain, unusable},
+};
+use crate::broker::BrokerError;
+
+/// Makes sure that all of `topology` is there. Any number of services may do so at the same time.
+///
+/// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where it
+/// may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows neither
+/// properties nor bindings to such a user. (A missing binding shows at the publisher: its messages are unroutable.)
+pub(super) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), BrokerError> {
+    match declare(connection, topology).await {
+        Ok(()) => Ok(()),
+        Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => {
+            tracing::debug!(reason = explain(&error), "the broker is provisioned by others; checking only");
+            check(connection, topology).await
+        }
+        Err(error) => Err(unusable(explain(&error))),
+    }
+}
+
+async fn declare(connection: &Connection, topology: &Topology) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    for Exchange { name, kind } in &topology.exchanges {
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(name.as_str().into(), (*kind).into(), options, FieldTable::default()).await?;
+    }
+    for queue in &topology.queues {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.name.as_str().into(), options, arguments(queue)).await?;
+    }
+    for binding in &topology.bindings {
+        let (queue, exchange, key) = (&*binding.queue, &*binding.exchange, &*binding.routing_key);
+        channel
+            .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
+            .await?;
+    }
+    channel.close(200, "OK".into()).await
+}
+
+/// Names all that is missing, so that it can be made at one go.
+async fn check(connection: &Connection, topology: &Topology) -> Result<(), BrokerError> {
+    let failed = |error: lapin::Error| unusable(explain(&error));
+    let mut missing = Vec::new();
+    let mut channel = connection.create_channel().await.map_err(failed)?;
+    for exchange in &topology.exchanges {
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let name = exchange.name.as_str();
+        let found = channel.exchange_declare(name.into(), exchange.kind.into(), options, FieldTable::default()).await;
+        if is_missing(found)? {
+            missing.push(format!("the exchange {name:?}"));
+            // The broker closes the channel with its answer.
+            channel = connection.create_channel().await.map_err(failed)?;
+        }
+    }
+    for queue in &topology.queues {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let name = queue.name.as_str();
+        let found = channel.queue_declare(name.into(), options, FieldTable::default()).await;
+        if is_missing(found)? {
+            missing.push(format!("the queue {name:?}"));
+            channel = connection.create_channel().await.map_err(failed)?;
+        }
+    }
+    // An orderly close is a courtesy; the channel dies with the connection.
+    let _ = channel.close(200, "OK".into()).await;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    Err(unusable(format!("there is no such thing as {missing}, and this user may not make it")))
+}
+
+fn is_missing<T>(found: lapin::Result<T>) -> Result<bool, BrokerError> {
+    match found {
+        Ok(_) => Ok(false),
+        Err(error) if Refusal::of(&error) == Some(Refusal::NotThere) => Ok(true),
+        Err(error) => Err(unusable(explain(&error))),
+    }
+}
+
+fn arguments(queue: &Queue) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in &queue.arguments {
+        let value = match value {
+            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Argument::Number(number) => AMQPValue::LongLongInt(i64::from(*number)),
+        };
+        table.insert((*name).into(), value);
+    }
+    table
+}
+
+impl From<ExchangeType> for ExchangeKind {
+    fn from(kind: ExchangeType) -> Self {
+        match kind {
+            ExchangeType::Direct => Self::Direct,
+            ExchangeType::Topic => Self::Topic,
+        }
+    }
+}

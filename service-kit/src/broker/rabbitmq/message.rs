@@ -1,0 +1,122 @@
+//! A message as AMQP has it.
+
+use std::sync::Arc;
+
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, ShortString},
+};
+
+use crate::broker::{Delivery, Outgoing, Receipt};
+
+/// CloudEvents in structured JSON mode.
+const CONTENT_TYPE: &str = "application/cloudevents+json";
+/// Written to the disk.
+const PERSISTENT: u8 = 2;
+
+/// The properties of a message: what brokers and people look at. Consumers read the body.
+pub(super) fn properties(message: &Outgoing) -> BasicProperties {
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type(CONTENT_TYPE.into())
+        .with_message_id(message.message_id.to_string().into())
+        .with_correlation_id(message.correlation_id.to_string().into())
+        .with_type(cloud_event_type(message.routing_key).into())
+        .with_app_id(message.publisher.name().into());
+    // The id is a UUIDv7: it was made when the event happened.
+    match message.message_id.0.get_timestamp() {
+        Some(made) => properties.with_timestamp(made.to_unix().0),
+        None => properties,
+    }
+}
+
+/// The `type` in the body.
+fn cloud_event_type(routing_key: &str) -> String {
+    format!("order-system.{routing_key}.v1")
+}
+
+/// What came in, with the right to acknowledge it.
+pub(super) fn delivery(message: lapin::message::Delivery, receipt: Receipt) -> Delivery {
+    Delivery {
+        redeliveries: redeliveries(&message.properties, message.redelivered),
+        message_id: message.properties.message_id().as_ref().map(ShortString::to_string),
+        body: Arc::from(message.data),
+        receipt,
+    }
+}
+
+/// Quorum queues count. On RabbitMQ 4, `x-delivery-count` has the failures only, and `x-acquired-count` has all. Without
+/// either, it is known at most that there was a delivery before.
+fn redeliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
+    let count = |name: &str| {
+        let value = properties.headers().as_ref()?.inner().get(name)?;
+        let count = match *value {
+            AMQPValue::LongLongInt(count) => count,
+            AMQPValue::LongInt(count) => count.into(),
+            AMQPValue::LongUInt(count) => count.into(),
+            AMQPValue::ShortInt(count) => count.into(),
+            AMQPValue::ShortUInt(count) => count.into(),
+            AMQPValue::ShortShortInt(count) => count.into(),
+            AMQPValue::ShortShortUInt(count) => count.into(),
+            _ => return None,
+        };
+        Some(u32::try_from(count.max(0)).unwrap_or(u32::MAX))
+    };
+    let counted = ["x-delivery-count", "x-acquired-count"].into_iter().filter_map(count).max();
+    counted.unwrap_or(0).max(u32::from(redelivered))
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::FieldTable;
+    use shared_events::FLOWS;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn redeliveries_are_counted_by_the_queue() {
+        let with = |headers: &[(&str, AMQPValue)]| {
+            let mut table = FieldTable::default();
+            for (name, value) in headers {
+                table.insert((*name).into(), value.clone());
+            }
+            BasicProperties::default().with_headers(table)
+        };
+        assert_eq!(redeliveries(&BasicProperties::default(), false), 0);
+        assert_eq!(redeliveries(&BasicProperties::default(), true), 1);
+        assert_eq!(redeliveries(&with(&[("x-delivery-count", AMQPValue::LongLongInt(7))]), true), 7);
+        assert_eq!(redeliveries(&with(&[("x-delivery-count", AMQPValue::LongLongInt(-7))]), false), 0);
+        assert_eq!(redeliveries(&with(&[("x-delivery-count", AMQPValue::Boolean(true))]), false), 0);
+        let both = [("x-delivery-count", AMQPValue::LongInt(1)), ("x-acquired-count", AMQPValue::LongInt(3))];
+        assert_eq!(redeliveries(&with(&both), true), 3);
+    }
+
+    #[test]
+    fn the_properties_repeat_the_body() {
+        for flow in FLOWS {
+            // The golden files freeze the bodies; their names are the types.
+            let golden = format!("{}.v1.json", flow.routing_key);
+            let path = format!("{}/../shared-events/tests/golden/{golden}", env!("CARGO_MANIFEST_DIR"));
+            let body: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path).expect(&path)).unwrap();
+            assert_eq!(body["type"], cloud_event_type(flow.routing_key), "{path}");
+        }
+        let message_id = Uuid::now_v7();
+        let message = Outgoing {
+            message_id: shared_events::MessageId(message_id),
+            publisher: shared_events::Service::Order,
+            routing_key: "order.created",
+            mandatory: true,
+            correlation_id: Uuid::now_v7(),
+            body: "{}".into(),
+        };
+        let properties = properties(&message);
+        assert_eq!(properties.message_id().as_ref().map(ToString::to_string), Some(message_id.to_string()));
+        assert_eq!(
+            properties.correlation_id().as_ref().map(ToString::to_string),
+            Some(message.correlation_id.to_string())
+        );
+        let age = crate::clock::now().unix_micros() / 1_000_000 - properties.timestamp().unwrap() as i64;
+        assert!((0..10).contains(&age), "{age}");
+    }
+}

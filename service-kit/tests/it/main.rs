@@ -1,0 +1,17 @@
+//! The runtime as the services use it: the brokers' promises, the engine with a participant of the tests' own, the relay
+//! with brokers that misbehave, the database.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
+mod asking;
+mod batches;
+mod broker;
+mod bulk;
+mod crash;
+mod database;
+mod outage;
+mod parking;
+mod relay;
+mod rig;
+mod scripted;
+mod tally;
+mod wait;

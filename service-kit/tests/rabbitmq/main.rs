@@ -1,0 +1,12 @@
+//! The RabbitMQ broker against a real server, whose addresses `TEST_AMQP_URL` (as an administrator) and
+//! `TEST_RABBITMQ_MANAGEMENT_URL` name: `cargo xtask test` brings one. Each test has a vhost of its own there.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
+mod consuming;
+mod losing;
+mod provisioned;
+mod publishing;
+mod refusals;
+mod server;
+mod sundry;

@@ -1,0 +1,121 @@
+//! A broker that was provisioned with `rabbitmq/definitions.json`: the services have the least rights.
+
+use serde_json::{Value, json};
+use service_kit::broker::{Broker, BrokerError, Outgoing, RabbitMq, Verdict};
+use shared_events::Service;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::{
+    server::{PATIENCE, Vhost, broker},
+    sundry::{id, ids, message, next, publish},
+};
+
+/// The definitions in a vhost. Users are the whole server's, so theirs have names of this test's own.
+struct Provisioned {
+    vhost: Vhost,
+    suffix: Uuid,
+}
+
+impl Provisioned {
+    async fn new() -> Self {
+        let vhost = Vhost::new().await;
+        let suffix = Uuid::now_v7();
+        let definitions: Value = serde_json::from_str(include_str!("../../../rabbitmq/definitions.json")).unwrap();
+        for user in definitions["users"].as_array().unwrap() {
+            let name = format!("{}-{suffix}", user["name"].as_str().unwrap());
+            let hash =
+                json!({ "password_hash": user["password_hash"], "hashing_algorithm": user["hashing_algorithm"] });
+            vhost.user(&name, hash).await;
+        }
+        for rights in definitions["permissions"].as_array().unwrap() {
+            let text = |field: &str| rights[field].as_str().unwrap();
+            let user = format!("{}-{suffix}", text("user"));
+            vhost.permit(&user, text("configure"), text("write"), text("read")).await;
+        }
+        let mut topology = json!({});
+        for section in ["exchanges", "queues", "bindings"] {
+            topology[section] = definitions[section].clone();
+            for row in topology[section].as_array_mut().unwrap() {
+                row.as_object_mut().unwrap().remove("vhost");
+            }
+        }
+        vhost.import(topology).await;
+        Self { vhost, suffix }
+    }
+
+    /// The broker of `service`, with the password of `rabbitmq/README.md`.
+    fn broker(&self, service: Service) -> RabbitMq {
+        let user = format!("{service}-{}", self.suffix);
+        broker(service, self.vhost.url(Some((&user, &format!("{service}-dev")))))
+    }
+}
+
+#[tokio::test]
+async fn every_service_works_with_the_least_rights() {
+    let provisioned = Provisioned::new().await;
+    let mut subscriptions = Vec::new();
+    for service in Service::ALL {
+        subscriptions.push((service, provisioned.broker(service).subscribe(100).await.unwrap()));
+    }
+    for service in Service::ALL {
+        let (mut publisher, mut outcomes) = provisioned.broker(service).publisher().await.unwrap();
+        for flow in shared_events::FLOWS.iter().filter(|flow| flow.publisher == service) {
+            let sent = message(flow.routing_key, !flow.consumers.is_empty());
+            let verdicts = publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
+            assert_eq!(verdicts, [Verdict::Confirmed], "{}", flow.event);
+            for (_, subscription) in subscriptions.iter_mut().filter(|(service, _)| flow.consumers.contains(service)) {
+                let delivery = next(subscription).await;
+                assert_eq!(vec![id(&delivery)], ids(std::slice::from_ref(&sent)));
+                delivery.receipt.acknowledge();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_cannot_say_what_is_anothers_to_say() {
+    let provisioned = Provisioned::new().await;
+    let (mut publisher, mut outcomes) = provisioned.broker(Service::Inventory).publisher().await.unwrap();
+    let forged: Outgoing = message("order.created", true);
+    assert_eq!(forged.publisher, Service::Order);
+    publisher.publish(vec![forged]).await.unwrap();
+    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("the channel is closed"), None);
+    let BrokerError::Unreachable(why) = publisher.publish(Vec::new()).await.unwrap_err() else { panic!() };
+    assert!(why.contains("ACCESS_REFUSED") && why.contains("order.events"), "{why}");
+    // Nothing came through, and whoever may say it still can.
+    let mut subscription = provisioned.broker(Service::Inventory).subscribe(1).await.unwrap();
+    let (mut publisher, mut outcomes) = provisioned.broker(Service::Order).publisher().await.unwrap();
+    let sent = [message("order.created", true)];
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(id(&next(&mut subscription).await), ids(&sent)[0]);
+}
+
+#[tokio::test]
+async fn a_service_cannot_take_anothers_messages() {
+    let provisioned = Provisioned::new().await;
+    let user = format!("inventory-{}", provisioned.suffix);
+    let thief = broker(Service::Payment, provisioned.vhost.url(Some((&user, "inventory-dev"))));
+    let BrokerError::Unreachable(why) = thief.subscribe(1).await.unwrap_err() else { panic!() };
+    assert!(why.contains("ACCESS_REFUSED") && why.contains("payment"), "{why}");
+}
+
+#[tokio::test]
+async fn all_that_is_missing_is_named_at_once() {
+    let provisioned = Provisioned::new().await;
+    for (kind, name) in [("queues", "order"), ("queues", "order.dead-letters"), ("exchanges", "payment.events")] {
+        provisioned.vhost.delete(kind, name).await;
+    }
+    let BrokerError::Unreachable(why) = provisioned.broker(Service::Order).subscribe(1).await.unwrap_err() else {
+        panic!()
+    };
+    for name in ["the queue \"order\"", "the queue \"order.dead-letters\"", "the exchange \"payment.events\""] {
+        assert!(why.contains(name), "{why}");
+    }
+    // Who publishes needs none of these.
+    provisioned.broker(Service::Order).publisher().await.unwrap();
+    let Err(BrokerError::Unreachable(why)) = provisioned.broker(Service::Payment).publisher().await.map(|_| ()) else {
+        panic!()
+    };
+    assert!(why.contains("the exchange \"payment.events\""), "{why}");
+}

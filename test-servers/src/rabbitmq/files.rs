@@ -1,0 +1,102 @@
+//! What a private node must be told, so that it neither reads nor writes anything of the system's own.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::server::{Credentials, Options, Ports};
+use crate::{account::Account, files};
+
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) ports: Ports,
+    /// For the node and for `rabbitmqctl`.
+    pub(super) environment: BTreeMap<&'static str, OsString>,
+}
+
+impl Files {
+    pub(super) fn write(
+        directory: &Path,
+        account: Option<Account>,
+        options: &Options,
+        credentials: &Credentials,
+        ports: Ports,
+    ) -> Result<Self> {
+        let give = |path: &Path| account.map_or(Ok(()), |account| account.owns(path));
+        let file = |name: &str, content: &str| -> Result<PathBuf> {
+            let path = directory.join(name);
+            // Erlang demands of its cookie that nobody else can read it; to the others it does no harm.
+            files::write(&path, content, 0o400)?;
+            give(&path)?;
+            Ok(path)
+        };
+        let folder = |name: &str| -> Result<PathBuf> {
+            let path = directory.join(name);
+            fs::create_dir(&path)?;
+            give(&path)?;
+            Ok(path)
+        };
+
+        let definitions = match &options.definitions {
+            None => None,
+            // The user that the node runs as may not be allowed to read the original.
+            Some(path) => {
+                let content = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Some(file("definitions.json", &content)?)
+            }
+        };
+        let config = file("rabbitmq.conf", &config(options, credentials, &ports, definitions.as_deref()))?;
+        let plugins = [("management", options.management), ("prometheus", options.prometheus)];
+        let plugins: Vec<_> =
+            plugins.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| format!("rabbitmq_{name}")).collect();
+        file(".erlang.cookie", &files::secret()?)?;
+
+        let environment = BTreeMap::from([
+            ("HOME", directory.into()),
+            // Localhost rather than the machine's name, which need not be known to its resolver.
+            ("RABBITMQ_NODENAME", format!("test-{}@localhost", ports.amqp).into()),
+            ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
+            ("RABBITMQ_NODE_PORT", ports.amqp.to_string().into()),
+            ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".into()),
+            // `rabbitmqctl` listens as well: anywhere.
+            ("RABBITMQ_CTL_DIST_PORT_MIN", "0".into()),
+            ("RABBITMQ_CTL_DIST_PORT_MAX", "0".into()),
+            ("ERL_EPMD_PORT", ports.epmd.to_string().into()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+            ("RABBITMQ_CONFIG_FILE", config.into()),
+            // The defaults of these are below /etc/rabbitmq.
+            ("RABBITMQ_ADVANCED_CONFIG_FILE", file("advanced.config", "[].\n")?.into()),
+            ("RABBITMQ_CONFIG_FILES", folder("conf.d")?.into()),
+            ("RABBITMQ_CONF_ENV_FILE", file("rabbitmq-env.conf", "")?.into()),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", file("enabled_plugins", &format!("[{}].\n", plugins.join(",")))?.into()),
+            ("RABBITMQ_MNESIA_BASE", folder("data")?.into()),
+            ("RABBITMQ_LOG_BASE", folder("logs")?.into()),
+            // To its output: so all that goes wrong is in one file, from the shell script to the crash of the VM.
+            ("RABBITMQ_LOGS", "-".into()),
+            ("RABBITMQ_PID_FILE", directory.join("pid").into()),
+            ("ERL_CRASH_DUMP_SECONDS", "0".into()),
+            // The script then becomes the Erlang VM instead of waiting for one (3.10 to 4.x): signals reach the node itself.
+            ("RUNNING_UNDER_SYSTEMD", "true".into()),
+        ]);
+        Ok(Self { ports, environment })
+    }
+}
+
+fn config(options: &Options, credentials: &Credentials, ports: &Ports, definitions: Option<&Path>) -> String {
+    let mut lines =
+        vec![format!("default_user = {}", credentials.user), format!("default_pass = {}", credentials.password)];
+    for (plugin, port) in [("management", ports.management), ("prometheus", ports.prometheus)] {
+        if let Some(port) = port {
+            lines.extend([format!("{plugin}.tcp.ip = 127.0.0.1"), format!("{plugin}.tcp.port = {port}")]);
+        }
+    }
+    lines.extend(definitions.map(|path| format!("load_definitions = {}", path.display())));
+    lines.extend(options.config.iter().cloned());
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,7 @@
+//! A RabbitMQ node.
+
+mod files;
+mod probe;
+mod server;
+
+pub use server::{Credentials, Options, RabbitMq};
