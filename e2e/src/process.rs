@@ -1,6 +1,7 @@
 //! The real program as a child process.
 
 use std::{
+    ffi::OsString,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ const START: Duration = Duration::from_secs(60);
 
 /// The program `order-system`, built.
 #[derive(Debug, Clone)]
-pub struct Program(PathBuf);
+pub struct Program(Vec<OsString>);
 
 /// A running `order-system`. Dropped, it is killed.
 #[derive(Debug)]
@@ -51,15 +52,33 @@ impl Program {
             bail!("order-system does not compile");
         }
         let messages = String::from_utf8(output.stdout)?;
-        let executable = messages.lines().rev().find_map(|line| serde_json::from_str::<CargoMessage>(line).ok()?.executable);
-        executable.map(Self).context("cargo did not say where the program is")
+        let executable =
+            messages.lines().rev().find_map(|line| serde_json::from_str::<CargoMessage>(line).ok()?.executable);
+        let executable = executable.context("cargo did not say where the program is")?;
+        Ok(Self(vec![executable.into()]))
+    }
+
+    /// The program as a newcomer starts it: by `cargo run --release` in the root of the `workspace`.
+    ///
+    /// # Errors
+    /// Where it does not compile.
+    pub fn cargo_run_release(workspace: &Path) -> Result<Self> {
+        // Compiled first, because that takes longer than a start may.
+        Self::build(true)?;
+        let manifest = workspace.join("Cargo.toml");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let words = ["run".into(), "--release".into(), "--manifest-path".into(), manifest.into(), "--".into()];
+        Ok(Self(std::iter::once(cargo).chain(words).collect()))
     }
 
     /// A command that runs the program without any of this environment's settings for it.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.0);
-        command.env_clear().stdin(Stdio::null());
+        let mut command = Command::new(&self.0[0]);
+        command.args(&self.0[1..]).stdin(Stdio::null());
+        for setting in ["DATA_DIR", "RUST_LOG", "LOG_FORMAT", "ORDER_LISTEN", "INVENTORY_LISTEN", "PAYMENT_LISTEN"] {
+            command.env_remove(setting);
+        }
         command
     }
 
@@ -118,9 +137,7 @@ impl Running {
         }
         // The first three lines with an address name the services.
         match addresses.as_slice() {
-            [order, inventory, payment, ..] => {
-                Ok(Self { child, addresses: [*order, *inventory, *payment], welcome })
-            }
+            [order, inventory, payment, ..] => Ok(Self { child, addresses: [*order, *inventory, *payment], welcome }),
             _ => {
                 let _ = child.kill();
                 bail!("order-system does not say where it listens: {welcome}")

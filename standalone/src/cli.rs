@@ -74,7 +74,8 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
 /// What a newcomer needs to know.
 fn welcome(system: &System) -> String {
     let [order, inventory, payment] = system.addresses();
-    let data = system.data_dir().display();
+    let data = std::path::absolute(system.data_dir()).unwrap_or_else(|_| system.data_dir().to_owned());
+    let data = data.display();
     format!(
         "\
 The order system runs. Its data lies in {data}.

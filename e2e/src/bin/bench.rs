@@ -68,7 +68,8 @@ async fn main() -> Result<()> {
             closed_loop(order, connections, mix, Until::Elapsed(settings.warm_up)).await?;
             let before = system.processor_time().unwrap_or_default();
             let outcome = closed_loop(order, connections, mix, Until::Elapsed(settings.time)).await?;
-            let cores = (system.processor_time().unwrap_or_default() - before).as_secs_f64() / outcome.elapsed.as_secs_f64();
+            let cores =
+                (system.processor_time().unwrap_or_default() - before).as_secs_f64() / outcome.elapsed.as_secs_f64();
             println!("{}", row(&name, connections, &outcome, cores, &system));
             end(&program, system, &data_dir)?;
         }

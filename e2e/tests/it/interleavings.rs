@@ -85,8 +85,7 @@ fn run(wishes: &[Wish], choices: &[(u32, bool)]) -> World {
         }
         let &(choice, again) = choices.get(step).unwrap_or(&(0, false));
         let next = choice as usize % on_their_way.len();
-        let (consumer, event) =
-            if again { on_their_way[next].clone() } else { on_their_way.swap_remove(next) };
+        let (consumer, event) = if again { on_their_way[next].clone() } else { on_their_way.swap_remove(next) };
         let said = world.hear(consumer, &event, &answer(&event));
         say(said, &mut on_their_way);
         assert_eq!(world.audit_stock(), Vec::<String>::new());

@@ -12,11 +12,8 @@ use standalone::audit::rules::{self, Counts};
 
 /// There is only one moment, and everything is due at it: what happens when is for the test to choose.
 const NOW: Timestamp = Timestamp::from_unix_micros(0);
-const ORDER_PAUSES: order::domain::Pauses = order::domain::Pauses {
-    deadline: Duration::ZERO,
-    first_repeat: Duration::ZERO,
-    longest_repeat: Duration::ZERO,
-};
+const ORDER_PAUSES: order::domain::Pauses =
+    order::domain::Pauses { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
 const INVENTORY_PAUSES: inventory::domain::Pauses =
     inventory::domain::Pauses { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
 
@@ -153,12 +150,8 @@ impl World {
             lines.filter(|line| line.sku == *sku).map(|line| line.quantity.units()).sum()
         };
         let of_item = |(sku, item): (&Sku, &StockItem)| {
-            let counts = Counts {
-                received: item.received(),
-                available: item.available(),
-                held: item.held(),
-                sold: item.sold(),
-            };
+            let counts =
+                Counts { received: item.received(), available: item.available(), held: item.held(), sold: item.sold() };
             rules::of_item(counts, units(sku, &ReservationState::Held), units(sku, &ReservationState::Sold))
         };
         self.stock.iter().flat_map(of_item).collect()

@@ -110,8 +110,7 @@ fn start(in_stock: Option<i64>, losses: u8) -> State {
         total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
         idempotency_key: None,
     });
-    let mut state =
-        State { world, on_their_way: BTreeMap::new(), may_be_lost: losses, customer_may_cancel: true };
+    let mut state = State { world, on_their_way: BTreeMap::new(), may_be_lost: losses, customer_may_cancel: true };
     state.say(created);
     state
 }

@@ -232,6 +232,16 @@ impl Harness {
             soon("the service stops", stop(vec![service], SOON)).await;
         }
         assert_eq!(self.how_many_unpublished().await, 0, "nothing was left behind while it stopped");
+        self.look_at_the_dead_letters(expected).await;
+    }
+
+    /// The end of a test that stopped the service before it could publish everything.
+    pub(crate) async fn finish_as_it_is(self) {
+        assert!(self.service.is_none());
+        self.look_at_the_dead_letters(0).await;
+    }
+
+    async fn look_at_the_dead_letters(&self, expected: usize) {
         let letters = dead_letter::Entity::find().all(self.database.reader()).await.unwrap();
         assert_eq!(letters.len(), expected, "{letters:?}");
         self.database.clone().close().await;

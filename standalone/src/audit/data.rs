@@ -145,7 +145,8 @@ impl Databases {
                     _ => {}
                 }
             }
-            let live = reservations.iter().filter(|one| matches!(one.state, ReservationState::Held | ReservationState::Sold));
+            let live =
+                reservations.iter().filter(|one| matches!(one.state, ReservationState::Held | ReservationState::Sold));
             let sagas: Vec<_> = live.filter_map(|one| Some((one.saga_id()?, one.id))).collect();
             for id in self.without_an_order(sagas).await? {
                 report.breaches.push(format!("reservation {}: its order does not exist", id.0));
@@ -158,12 +159,8 @@ impl Databases {
             after.clone_from(&last.sku);
             for item in items {
                 report.items += 1;
-                let counts = Counts {
-                    received: item.received,
-                    available: item.available,
-                    held: item.held,
-                    sold: item.sold,
-                };
+                let counts =
+                    Counts { received: item.received, available: item.available, held: item.held, sold: item.sold };
                 let (held, sold) = Sku::parse(&item.sku).ok().and_then(|sku| sums.remove(&sku)).unwrap_or_default();
                 for breach in rules::of_item(counts, held, sold) {
                     report.breaches.push(format!("stock of {}: {breach}", item.sku));
