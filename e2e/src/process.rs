@@ -42,9 +42,14 @@ impl Program {
     /// Where it does not compile.
     pub fn build(release: bool) -> Result<Self> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--package", "standalone", "--bin", "order-system", "--message-format", "json"]);
+        cargo.args(["build", "--message-format", "json"]);
         if release {
+            // As the README does it.
             cargo.arg("--release");
+        } else {
+            // As `cargo test --workspace` has built it already: with fewer packages, the dependencies would have other
+            // features and be compiled once more.
+            cargo.args(["--workspace", "--tests", "--bins"]);
         }
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace is above this crate")?;
         let output = cargo.current_dir(workspace).stderr(Stdio::inherit()).output().context("cannot run cargo")?;

@@ -271,3 +271,6 @@ impl Participant for Inventory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

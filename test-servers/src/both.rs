@@ -40,6 +40,14 @@ impl Both {
             ("TEST_RABBITMQ_MANAGEMENT_URL", management),
         ])
     }
+
+    /// The same as lines for a shell, without the last line end.
+    ///
+    /// # Errors
+    /// As for [`Self::environment`].
+    pub fn exports(&self) -> Result<String> {
+        Ok(self.environment()?.map(|(name, value)| format!("export {name}='{value}'")).join("\n"))
+    }
 }
 
 impl fmt::Display for Both {

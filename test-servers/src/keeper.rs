@@ -5,9 +5,9 @@
 //! - the *watchdog* waits on a pipe whose other end only this process holds. The kernel closes it when this process
 //!   ends, for whatever reason, and that sets the watchdog off: it ends the servers' process group, then removes the
 //!   directory. Dropping the keeper closes the pipe too, so a normal end and a crash go the same way.
-//! - the *anchor* only leads the process group that all servers are started in. While it or a server is there, the group's
-//!   number is not given to anybody else, so the watchdog cannot hit a stranger. Its input is a pipe that the watchdog
-//!   holds, so it does not outlive the watchdog either.
+//! - the *anchor* only leads the process group that all servers are started in. While it or a server is there, the
+//!   group's number is not given to anybody else, so the watchdog cannot hit a stranger. Its input is a pipe that the
+//!   watchdog holds, so it does not outlive the watchdog either.
 //!
 //! A server is in the group before it runs its first instruction: there is no moment at which it could be missed. The
 //! group also keeps the terminal's Ctrl-C from the servers.
@@ -42,8 +42,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper with an empty directory. `signal` is what ends its servers, without regard to their data; `accounts` are
-    /// the users to run them as if we are root.
+    /// A keeper with an empty directory. `signal` is what ends its servers, without regard to their data; `accounts`
+    /// are the users to run them as if we are root.
     pub(crate) fn new(name: &str, signal: &str, accounts: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix(&format!("test-{name}-")).tempdir()?;
         let account = Account::to_step_down_to(accounts, directory.path())?;
@@ -99,7 +99,8 @@ impl Keeper {
         self.children.get_mut(name).is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Sends a signal to one server, by the signal's name, and waits until that has ended. Not an error if it has already.
+    /// Sends a signal to one server, by the signal's name, and waits until that has ended. Not an error if it has
+    /// already.
     pub(crate) fn end(&mut self, name: &'static str, signal: &str) -> Result<()> {
         if self.runs(name) {
             let child = self.child(name)?;
@@ -123,5 +124,39 @@ impl Drop for Keeper {
         drop(self.pipe.take());
         // The watchdog waits until the group is empty, and an ended child is in it until it is waited for.
         self.children.values_mut().chain([&mut self.anchor, &mut self.watchdog]).for_each(|child| drop(child.wait()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keeper_of_a_sleeper() -> Keeper {
+        let mut keeper = Keeper::new("keeper", "TERM", &["nobody"]).unwrap();
+        let mut sleep = keeper.command(Path::new("sleep")).unwrap();
+        keeper.start("sleep", sleep.arg("1000")).unwrap();
+        keeper
+    }
+
+    #[test]
+    fn what_has_ended_can_be_started_again_and_what_runs_cannot() {
+        let mut keeper = keeper_of_a_sleeper();
+        let mut sleep = keeper.command(Path::new("sleep")).unwrap();
+        assert!(keeper.start("sleep", sleep.arg("1000")).is_err());
+        keeper.end("sleep", "KILL").unwrap();
+        keeper.end("sleep", "KILL").unwrap();
+        keeper.start("sleep", &mut sleep).unwrap();
+        assert!(keeper.runs("sleep"));
+    }
+
+    #[test]
+    fn a_keeper_whose_watchdog_was_killed_still_ends_what_it_started() {
+        let mut keeper = keeper_of_a_sleeper();
+        let directory = keeper.directory().to_owned();
+        keeper.watchdog.kill().unwrap();
+        keeper.watchdog.wait().unwrap();
+        // It returns only when the sleeper has ended.
+        drop(keeper);
+        assert!(!directory.exists());
     }
 }

@@ -1,12 +1,13 @@
-# The watchdog of keeper.rs. Arguments: the process group of the servers, the signal that ends them best, their directory.
+# The watchdog of keeper.rs. Arguments: the process group of the servers, the signal that ends them best, their
+# directory.
 group=$1 signal=$2 directory=$3
 
 # Ends with its parent alone, which is seen by the pipe that the parent holds open and never writes to.
 trap '' HUP INT QUIT TERM
 read -r _
 
-# Whether anything in the group still runs. To `kill`, an ended process that nobody has waited for yet is one more, and in
-# a container the first process may never wait for it; Linux tells the two apart.
+# Whether anything in the group still runs. To `kill`, an ended process that nobody has waited for yet is one more, and
+# in a container the first process may never wait for it; Linux tells the two apart.
 runs() {
     kill -s 0 -- "-$group" 2>/dev/null || return 1
     [ -r /proc/self/stat ] || return 0

@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Below the ports that systems hand out to clients (from 32768 on Linux). A client that keeps on trying to reach a crashed
-/// server could otherwise get the server's own port for its end, connect to itself and keep the server from coming back.
+/// Below the ports that systems hand out to clients (from 32768 on Linux). A client that keeps on trying to reach a
+/// crashed server could otherwise get the server's own port for its end, connect to itself and keep the server from
+/// coming back.
 const FIRST: u64 = 15_000;
 const COUNT: u64 = 17_000;
 

@@ -9,8 +9,9 @@ use anyhow::{Context as _, Result};
 
 use crate::install;
 
-/// Finds the programs, or installs them: on Debian or Ubuntu, as root, from the distribution's packages. What is installed
-/// is not started, and a server that runs already is not restarted.
+/// Finds the programs, or installs them: on Debian or Ubuntu, as root, from the distribution's packages. What is
+/// installed is not started, and a server that runs already is not restarted (unless the machine has a `policy-rc.d` of
+/// its own that says otherwise).
 ///
 /// # Errors
 /// Where they are missing and cannot be installed: what to install.

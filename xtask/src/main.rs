@@ -1,7 +1,8 @@
 //! The project's own commands, for CI and for people: `cargo xtask help` lists them.
 //!
 //! Everything runs from the root of the checkout, and nothing is installed outside it; except that the packages of
-//! PostgreSQL and RabbitMQ are, where they are missing, by the tests and `servers` if root runs them on Debian or Ubuntu.
+//! PostgreSQL and RabbitMQ are, where they are missing, by the tests and `servers` if root runs them on Debian or
+//! Ubuntu.
 #![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
 
 mod bench;

@@ -4,8 +4,8 @@ use crate::{policy, servers, step::Step};
 
 /// Checks everything that must hold before a change goes in: formatting, lints, docs, dependency policy, tests
 ///
-/// It stops at the first step that fails. A PostgreSQL and a RabbitMQ are started for the tests, which come last, by cargo-nextest where it is installed, so the last lines
-/// are the test runner's summary.
+/// It stops at the first step that fails. The tests come last, with a PostgreSQL and a RabbitMQ started for them, and
+/// by cargo-nextest where it is installed, so the last lines are the test runner's summary.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only the tests

@@ -81,7 +81,8 @@ impl Files {
             ("RABBITMQ_LOGS", "-".into()),
             ("RABBITMQ_PID_FILE", directory.join("pid").into()),
             ("ERL_CRASH_DUMP_SECONDS", "0".into()),
-            // The script then becomes the Erlang VM instead of waiting for one (3.10 to 4.x): signals reach the node itself.
+            // The script then becomes the Erlang VM instead of waiting for one (3.10 to 4.x): signals reach the node
+            // itself.
             ("RUNNING_UNDER_SYSTEMD", "true".into()),
         ]);
         Ok(Self { ports, environment })

@@ -102,7 +102,8 @@ pub(super) fn read(path: &Path) -> Result<String, SettingsError> {
 pub(super) fn address(uri: &AMQPUri) -> String {
     let AMQPUri { scheme, authority, vhost, .. } = uri;
     let vhost = vhost.replace('/', "%2F");
-    format!("{scheme}://{}@{}:{}/{vhost}", authority.userinfo.username, authority.host, authority.port)
+    let host = if authority.host.contains(':') { format!("[{}]", authority.host) } else { authority.host.clone() };
+    format!("{scheme}://{}@{host}:{}/{vhost}", authority.userinfo.username, authority.port)
 }
 
 /// The IPv6 address in `scheme://user:password@[address]:port/…`.
@@ -152,7 +153,7 @@ mod tests {
             ("amqp://order:secret@rabbit/", "amqp://order@rabbit:5672/%2F"),
             ("amqp://order:secret@rabbit/%2f", "amqp://order@rabbit:5672/%2F"),
             ("amqp://order:secret@127.0.0.1/orders", "amqp://order@127.0.0.1:5672/orders"),
-            ("amqp://order:secret@[::1]:1/orders", "amqp://order@::1:1/orders"),
+            ("amqp://order:secret@[::1]:1/orders", "amqp://order@[::1]:1/orders"),
             ("amqp://rabbit", "amqp://guest@rabbit:5672/%2F"),
         ] {
             assert_eq!(address(&settings(url).uri().unwrap()), told, "{url}");

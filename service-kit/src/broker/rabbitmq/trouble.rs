@@ -13,6 +13,7 @@ pub(super) fn explain(error: &lapin::Error) -> String {
         // The broker's own words, such as "NOT_FOUND - no queue 'order' in vhost '/'".
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         ErrorKind::IOError(error) => error.to_string(),
+        ErrorKind::ParsingError(_) => "whoever answers there does not speak AMQP; is it a port for TLS?".to_owned(),
         _ => error.to_string(),
     }
 }

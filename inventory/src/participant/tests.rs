@@ -1,0 +1,104 @@
+//! What the inputs of one batch do to each other, in memory. Over a database the engine would hide a mistake here: it
+//! tries the inputs of a batch that fails one at a time, and then all is well, only slowly.
+
+use std::time::Duration;
+
+use service_kit::engine::Cause;
+use shared_events::{CancelReason, Envelope, EventType, Lines, MessageId, Money, OrderDetails, OrderId, Quantity};
+use uuid::Uuid;
+
+use super::*;
+
+fn sku(name: &str) -> Sku {
+    Sku::parse(name).unwrap()
+}
+
+fn line(name: &str, units: i64) -> Line {
+    Line { sku: sku(name), quantity: Quantity::new(units).unwrap() }
+}
+
+fn inventory() -> Inventory {
+    let minute = Duration::from_secs(60);
+    Inventory::new(Pauses { hold_time: minute, longest_repeat: minute })
+}
+
+/// The rows of a batch that finds so many units of A, and no reservation.
+fn state(units: i64) -> State {
+    let mut item = StockItem::new(sku("A"));
+    item.set_available(units).unwrap();
+    State {
+        reservations: WorkingSet::loaded([]),
+        by_saga: HashMap::new(),
+        not_for_clients: HashSet::new(),
+        due: Vec::new(),
+        new_ids: (1..=2_000).map(ReservationId).collect::<Vec<_>>().into_iter(),
+        items: WorkingSet::loaded([(sku("A"), item)]),
+        stored: HashSet::from([sku("A")]),
+    }
+}
+
+fn decide(state: &mut State, payload: Payload<Command>) -> Decided {
+    let input = Input { at: Timestamp::default(), cause: Cause::new(), payload, answer: None };
+    inventory().decide(state, &input).unwrap()
+}
+
+fn hear(state: &mut State, order: i64, body: EventBody) -> Vec<EventType> {
+    let total = Money::from_minor_units(100, "USD".parse().unwrap()).unwrap();
+    let details = OrderDetails { order_id: OrderId(order), lines: Lines::new([line("A", 2)]).unwrap(), total };
+    let saga_id = SagaId(Uuid::from_u128(u128::try_from(order).unwrap()));
+    let envelope = Envelope {
+        id: MessageId(Uuid::now_v7()),
+        time: Timestamp::default(),
+        causation_id: Uuid::now_v7(),
+        traceparent: None,
+        event: Event { saga_id, order: details, body },
+    };
+    let events = decide(state, Payload::Event(Box::new(envelope))).events;
+    events.into_iter().map(|event| event.body.event_type()).collect()
+}
+
+fn numbers(state: &State) -> (i64, i64, i64) {
+    let item = state.items.get(&sku("A")).unwrap();
+    (item.available(), item.held(), item.sold())
+}
+
+#[test]
+fn an_input_sees_what_those_before_it_in_the_batch_did() {
+    let cancel = || EventBody::OrderCancelRequested { reason: CancelReason::Customer };
+    let mut batch = state(10);
+    assert_eq!(hear(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReserved]);
+    assert_eq!(hear(&mut batch, 1, EventBody::OrderCreated), []);
+    assert_eq!(hear(&mut batch, 1, cancel()), [EventType::StockReleased]);
+    assert_eq!(hear(&mut batch, 2, cancel()), [EventType::StockReleased]);
+    assert_eq!(hear(&mut batch, 2, EventBody::OrderCreated), []);
+    assert_eq!(hear(&mut batch, 3, EventBody::OrderCreated), [EventType::StockReserved]);
+    assert_eq!(hear(&mut batch, 3, EventBody::OrderConfirmed), []);
+    let states: Vec<&Held> = batch.reservations.changed().map(|(_, one)| &one.state).collect();
+    assert_eq!(states, [&Held::Released, &Held::Cancelled, &Held::Sold]);
+    assert_eq!(numbers(&batch), (8, 0, 2));
+}
+
+#[test]
+fn a_thousand_orders_for_one_item_change_one_row_of_the_stock() {
+    let mut batch = state(1_500);
+    let said: Vec<EventType> = (1..=1_000).flat_map(|order| hear(&mut batch, order, EventBody::OrderCreated)).collect();
+    assert_eq!(said.iter().filter(|said| **said == EventType::StockReserved).count(), 750);
+    assert_eq!(numbers(&batch), (0, 1_500, 0));
+    assert_eq!((batch.items.changed().count(), batch.reservations.changed().count()), (1, 1_000));
+}
+
+#[test]
+fn commands_and_events_share_the_stock_of_a_batch() {
+    let mut batch = state(0);
+    assert_eq!(hear(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReservationFailed]);
+    let set = |units| Payload::Command(Command::SetStock(sku("A"), units));
+    assert!(matches!(decide(&mut batch, set(5)).reply, Some(Reply::StockSet(_))));
+    assert_eq!(hear(&mut batch, 2, EventBody::OrderCreated), [EventType::StockReserved]);
+    let reserved = decide(&mut batch, Payload::Command(Command::Reserve(line("A", 2)))).reply;
+    let Some(Reply::Reserved { id, remaining: 1 }) = reserved else { panic!("{reserved:?}") };
+    let release = || Payload::Command(Command::Release(id));
+    assert!(matches!(decide(&mut batch, release()).reply, Some(Reply::Released(_))));
+    assert!(matches!(decide(&mut batch, release()).reply, Some(Reply::ReleasedBefore)));
+    assert!(matches!(decide(&mut batch, set(i64::MAX)).reply, Some(Reply::TooMuch)));
+    assert_eq!(numbers(&batch), (3, 2, 0));
+}
