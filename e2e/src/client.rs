@@ -27,19 +27,16 @@ impl Client {
     }
 
     /// A request to the order service.
-    #[must_use]
     pub fn order(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.addresses[0]))
     }
 
     /// A request to the inventory service.
-    #[must_use]
     pub fn inventory(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.addresses[1]))
     }
 
     /// A request to the payment service.
-    #[must_use]
     pub fn payment(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.addresses[2]))
     }

@@ -4,21 +4,42 @@ use std::{
     ffi::OsString,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
 
 /// How long the program may take to start before that counts as a failure. Far above what it needs.
 const START: Duration = Duration::from_secs(60);
 
-/// The program `order-system`, built.
+/// The program `order-system`, or a command that starts it.
 #[derive(Debug, Clone)]
 pub struct Program(Vec<OsString>);
+
+/// The root of the workspace.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn cargo_path() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Cargo in the root of the workspace, with these arguments, as if typed in a shell: without the variables that a cargo
+/// around this process has set, for which it would compile some dependencies again.
+#[must_use]
+pub fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(cargo_path());
+    cargo.args(arguments).current_dir(WORKSPACE);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| text.starts_with(prefix)) {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
 
 /// A running `order-system`. Dropped, it is killed.
 #[derive(Debug)]
@@ -30,50 +51,32 @@ pub struct Running {
     pub welcome: String,
 }
 
-#[derive(Deserialize)]
-struct CargoMessage {
-    executable: Option<PathBuf>,
-}
-
 impl Program {
-    /// Builds the program, or finds it built.
-    ///
-    /// # Errors
-    /// Where it does not compile.
-    pub fn build(release: bool) -> Result<Self> {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--message-format", "json"]);
-        if release {
-            // As the README does it.
-            cargo.arg("--release");
-        } else {
-            // As `cargo test --workspace` has built it already: with fewer packages, the dependencies would have other
-            // features and be compiled once more.
-            cargo.args(["--workspace", "--tests", "--bins"]);
-        }
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace is above this crate")?;
-        let output = cargo.current_dir(workspace).stderr(Stdio::inherit()).output().context("cannot run cargo")?;
-        if !output.status.success() {
-            bail!("order-system does not compile");
-        }
-        let messages = String::from_utf8(output.stdout)?;
-        let executable =
-            messages.lines().rev().find_map(|line| serde_json::from_str::<CargoMessage>(line).ok()?.executable);
-        let executable = executable.context("cargo did not say where the program is")?;
-        Ok(Self(vec![executable.into()]))
+    /// The program at this path.
+    #[must_use]
+    pub fn at(path: &str) -> Self {
+        Self(vec![path.into()])
     }
 
-    /// The program as a newcomer starts it: by `cargo run --release` in the root of the `workspace`.
+    /// The program as a newcomer starts it: by `cargo run --release`. It is compiled here, if it is not yet.
     ///
     /// # Errors
     /// Where it does not compile.
-    pub fn cargo_run_release(workspace: &Path) -> Result<Self> {
-        // Compiled first, because that takes longer than a start may.
-        Self::build(true)?;
-        let manifest = workspace.join("Cargo.toml");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let words = ["run".into(), "--release".into(), "--manifest-path".into(), manifest.into(), "--".into()];
-        Ok(Self(std::iter::once(cargo).chain(words).collect()))
+    pub fn cargo_run_release() -> Result<Self> {
+        let status = cargo(&["build", "--release"]).status().context("cannot run cargo")?;
+        if !status.success() {
+            bail!("order-system does not compile");
+        }
+        let manifest = Path::new(WORKSPACE).join("Cargo.toml");
+        let words = [
+            "run".into(),
+            "--quiet".into(),
+            "--release".into(),
+            "--manifest-path".into(),
+            manifest.into(),
+            "--".into(),
+        ];
+        Ok(Self(std::iter::once(cargo_path()).chain(words).collect()))
     }
 
     /// A command that runs the program without any of this environment's settings for it.

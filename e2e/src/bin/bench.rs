@@ -48,7 +48,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 #[tokio::main]
 async fn main() -> Result<()> {
     let settings = Settings::parse();
-    let program = Program::build(true)?;
+    let program = Program::cargo_run_release()?;
     println!("{}\n", machine(&settings.data_dir)?);
     println!(
         "| {:<24} | {:>5} | {:>9} | {:>8} | {:>8} | {:>8} | {:>9} | {:>9} |",

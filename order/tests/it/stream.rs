@@ -25,6 +25,11 @@ impl Watcher {
 
     /// The next event's name and data; `None` at the end of the stream. Comments, which keep the connection, are passed over.
     async fn next(&mut self) -> Option<(String, Value)> {
+        // The comments come for ever, so it is not the single piece that must come soon.
+        soon("an event", self.read()).await
+    }
+
+    async fn read(&mut self) -> Option<(String, Value)> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
@@ -35,7 +40,7 @@ impl Watcher {
                 }
                 continue;
             }
-            let chunk = soon("an event", self.response.chunk()).await.unwrap()?;
+            let chunk = self.response.chunk().await.unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }

@@ -15,7 +15,8 @@ pub(super) struct Ledger {
 /// What the broker is to be told, in the order of the fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Settling {
-    /// Given back, each by itself: before anything is acknowledged, or the next line would acknowledge these too.
+    /// Given back, each by itself, in the queue's order: before anything is acknowledged, or the next line would
+    /// acknowledge these too.
     pub(super) give_back: Vec<u64>,
     /// All up to here.
     pub(super) acknowledge_up_to: Option<u64>,
@@ -38,6 +39,7 @@ impl Ledger {
             self.above.pop_first();
             self.floor += 1;
         }
+        settling.give_back.sort_unstable();
         // The tag itself must be one that the broker still waits for.
         settling.acknowledge_up_to = settling.acknowledge.iter().copied().filter(|&tag| tag <= self.floor).max();
         settling.acknowledge.retain(|&tag| tag > self.floor);

@@ -9,6 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::program;
+
 struct Stage {
     program: Program,
     system: Option<Running>,
@@ -18,7 +20,7 @@ struct Stage {
 
 impl Stage {
     fn set(arguments: &[&str]) -> Self {
-        let program = Program::build(false).unwrap();
+        let program = program();
         let place = tempfile::tempdir().unwrap();
         let system = program.start(place.path(), arguments).unwrap();
         let client = Client::new(system.addresses).unwrap();

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use e2e::process::Program;
+use e2e::process::{Program, cargo};
 
 /// The commands of the README's `sh` blocks, each in one line.
 fn commands(readme: &str) -> Vec<String> {
@@ -26,13 +26,13 @@ fn shell(command: &str) -> String {
 #[test]
 fn the_commands_do_what_the_readme_says() {
     let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    let (cargo, curl): (Vec<String>, Vec<String>) =
+    let (typed, curl): (Vec<String>, Vec<String>) =
         commands(&readme).into_iter().partition(|command| command.starts_with("cargo"));
     // `cargo xtask test` is what runs this test.
-    assert_eq!(cargo, ["cargo run --release", "cargo xtask test", "cargo xtask bench"]);
+    assert_eq!(typed, ["cargo run --release", "cargo xtask test", "cargo xtask bench"]);
 
     let place = tempfile::tempdir().unwrap();
-    let system = Program::cargo_run_release(workspace()).unwrap().start(place.path(), &[]).unwrap();
+    let system = Program::cargo_run_release().unwrap().start(place.path(), &[]).unwrap();
     let here = |command: &str| {
         let [order, inventory, payment] = system.addresses.map(|address| address.to_string());
         command
@@ -68,24 +68,19 @@ fn the_commands_do_what_the_readme_says() {
         assert!(shell(command).contains("SKU-ABC"), "{command}");
     }
     assert!(system.stop().unwrap().success());
-    let verify = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--release", "--", "verify", "--data-dir"])
-        .arg(place.path())
-        .current_dir(workspace())
-        .output()
-        .unwrap();
+    let verify =
+        cargo(&["run", "--quiet", "--release", "--", "verify", "--data-dir"]).arg(place.path()).output().unwrap();
     assert!(String::from_utf8_lossy(&verify.stdout).starts_with("clean: 4 orders"), "{verify:?}");
 }
 
 #[test]
 fn the_benchmark_prints_its_table() {
     let place = tempfile::tempdir().unwrap();
-    let bench = Command::new(env!("CARGO"))
-        .args(["xtask", "bench", "--time=500ms", "--warm-up=100ms", "--connections=4", "--skus=10", "--data-dir"])
-        .arg(place.path())
-        .current_dir(workspace())
-        .output()
-        .unwrap();
+    let bench =
+        cargo(&["xtask", "bench", "--time=500ms", "--warm-up=100ms", "--connections=4", "--skus=10", "--data-dir"])
+            .arg(place.path())
+            .output()
+            .unwrap();
     let table = String::from_utf8_lossy(&bench.stdout);
     assert!(bench.status.success(), "{table}{}", String::from_utf8_lossy(&bench.stderr));
     for word in ["orders/s", "p99 ms", "uniform, 10 SKUs", "one hot SKU", "30% declined"] {

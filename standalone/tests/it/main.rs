@@ -1,6 +1,7 @@
 //! The whole system as its users see it, and its protocol searched exhaustively.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "a crash test says what it did")]
 
 mod command_line;
 mod crash;
@@ -9,3 +10,8 @@ mod joined;
 mod protocol;
 mod readme;
 mod scenarios;
+
+/// The program that is tested; cargo has built it together with this test.
+fn program() -> e2e::process::Program {
+    e2e::process::Program::at(env!("CARGO_BIN_EXE_order-system"))
+}

@@ -8,14 +8,13 @@ use std::{
     },
 };
 
-use e2e::{
-    client::{Client, answer},
-    process::Program,
-};
+use e2e::client::{Client, answer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+use crate::program;
 
 const ROUNDS: usize = 24;
 const CLIENTS: usize = 24;
@@ -84,7 +83,7 @@ async fn customer(client: Client, told: Arc<Told>, name: String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_answered_survives_any_crash() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     let place = tempfile::tempdir().unwrap();
     let data_dir = place.path().join("data");
     let told = Arc::new(Told::default());

@@ -4,6 +4,8 @@ use std::{net::TcpListener, path::Path, process::Output};
 
 use e2e::process::Program;
 
+use crate::program;
+
 const PORTS: [&str; 3] =
     ["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"];
 
@@ -24,7 +26,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn a_taken_port_is_named() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     let place = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -34,7 +36,7 @@ fn a_taken_port_is_named() {
 
 #[test]
 fn a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     let place = tempfile::tempdir().unwrap();
     let first = program.start(place.path(), &[]).unwrap();
     let line = refused(&program, place.path(), &PORTS);
@@ -44,7 +46,7 @@ fn a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn an_unwritable_data_directory_is_named() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     // Also root cannot make a directory in a place that is none.
     let line = refused(&program, Path::new("/proc/no/such/place"), &PORTS);
     assert!(line.contains("/proc/no/such/place") && line.contains("--data-dir"), "{line}");
@@ -52,7 +54,7 @@ fn an_unwritable_data_directory_is_named() {
 
 #[test]
 fn a_file_that_is_no_database_is_named() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     let place = tempfile::tempdir().unwrap();
     std::fs::write(
         place.path().join("inventory.sqlite"),
@@ -65,7 +67,7 @@ fn a_file_that_is_no_database_is_named() {
 
 #[test]
 fn a_database_of_a_newer_version_is_named() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     let place = tempfile::tempdir().unwrap();
     assert!(program.start(place.path(), &[]).unwrap().stop().unwrap().success());
     let file = place.path().join("payment.sqlite");
@@ -85,7 +87,7 @@ fn a_database_of_a_newer_version_is_named() {
 
 #[test]
 fn the_audit_says_where_there_is_nothing_to_audit() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     let place = tempfile::tempdir().unwrap();
     let line = said(&program.verify(place.path(), "0s").unwrap());
     assert!(line.contains("order.sqlite"), "{line}");
@@ -93,7 +95,7 @@ fn the_audit_says_where_there_is_nothing_to_audit() {
 
 #[test]
 fn the_help_names_both_uses_and_the_settings() {
-    let program = Program::build(false).unwrap();
+    let program = program();
     let help = program.command().arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     for word in ["verify", "--data-dir", "DATA_DIR", "--order-wait", "--hold-time", "--gateway-latency", "--max-batch"]
