@@ -284,10 +284,10 @@ fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, changed: Strin
 fn what_changed(before: Facts, after: Facts) -> String {
     let mut changes = Vec::new();
     if before.stock != after.stock {
-        changes.push(format!("stock is {}", format!("{:?}", after.stock).to_lowercase()));
+        changes.push(format!("stock is {}", after.stock));
     }
     if before.payment != after.payment {
-        changes.push(format!("payment is {}", format!("{:?}", after.payment).to_lowercase()));
+        changes.push(format!("payment is {}", after.payment));
     }
     if before.status() != after.status() {
         changes.push(format!("status is {}", after.status()));

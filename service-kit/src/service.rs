@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{net::TcpListener, task::AbortHandle};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 use crate::{
     broker::Broker,
@@ -40,7 +42,7 @@ pub struct Doors<P: Participant> {
     /// What the service depends on, and whether it is there.
     pub readiness: Readiness,
     /// Cancelled when the service begins to stop: whoever waits for something may stop waiting.
-    pub stopping: tokio_util::sync::CancellationToken,
+    pub stopping: CancellationToken,
 }
 
 /// A running service.
@@ -51,6 +53,8 @@ pub struct RunningService {
     http: TaskTracker,
     server: AbortHandle,
     work: TaskTracker,
+    /// Cancelled when a part of the service ends, in good order or by a bug.
+    ended: CancellationToken,
     outbox: Arc<Outbox>,
     database: Database,
 }
@@ -98,16 +102,31 @@ impl RunningService {
             stopping: stop.intake.clone(),
         });
         let (http, work) = (TaskTracker::new(), TaskTracker::new());
-        work.spawn(engine.run());
-        work.spawn(relay.run());
-        work.spawn(consumer);
+        let ended = CancellationToken::new();
+        // A guard goes with each part, so that also a panic is noticed.
+        let parts: [BoxFuture<'static, ()>; 3] = [engine.run().boxed(), relay.run().boxed(), consumer.boxed()];
+        for part in parts {
+            let guard = ended.clone().drop_guard();
+            work.spawn(
+                async move {
+                    part.await;
+                    drop(guard);
+                }
+                .instrument(tracing::info_span!("service", name)),
+            );
+        }
         let intake = stop.intake.clone();
         let server = http.spawn(async move {
             if let Err(error) = serve(listener, router, intake).await {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        Ok(Self { name, stop, http, server: server.abort_handle(), work, outbox, database })
+        Ok(Self { name, stop, http, server: server.abort_handle(), work, ended, outbox, database })
+    }
+
+    /// Resolves when a part of it has ended. Before it is told to stop, that is a bug, and the service does no more work.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Its name.

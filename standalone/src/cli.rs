@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use service_kit::{settings::LogSettings, shutdown, telemetry};
 
@@ -64,7 +64,10 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let system = System::start(settings).await?;
     print!("{}", welcome(&system));
-    let signal = shutdown::signalled().await.context("cannot listen for signals")?;
+    let signal = tokio::select! {
+        signal = shutdown::signalled() => signal.context("cannot listen for signals")?,
+        () = system.broken() => bail!("a part of the system has ended by itself; the log says why. Start it again: nothing is lost"),
+    };
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
     system.stop().await;
     tracing::info!("stopped; everything is on the disk");

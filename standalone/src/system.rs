@@ -107,6 +107,12 @@ impl System {
         self.data_dir.path()
     }
 
+    /// Resolves when a part of the system has ended by itself, which is a bug: the log says more.
+    pub async fn broken(&self) {
+        let ended = self.services.iter().map(|service| Box::pin(service.ended()));
+        futures::future::select_all(ended).await;
+    }
+
     /// Stops in good order: no new requests, then what was taken is finished, then the databases are closed.
     pub async fn stop(self) {
         service::stop(self.services, self.patience).await;

@@ -31,6 +31,28 @@ pub enum Payment {
     Declined(FailureReason),
 }
 
+impl fmt::Display for Stock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::Reserved => f.write_str("reserved"),
+            Self::Released => f.write_str("released"),
+            Self::Rejected(reason) => write!(f, "rejected ({})", reason.detail()),
+        }
+    }
+}
+
+impl fmt::Display for Payment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown"),
+            Self::Authorized => f.write_str("authorized"),
+            Self::Voided => f.write_str("voided"),
+            Self::Declined(_) => f.write_str("declined"),
+        }
+    }
+}
+
 /// Whether the order is to be undone. The first wish counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Cancel {

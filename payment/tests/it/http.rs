@@ -107,7 +107,7 @@ async fn a_wrong_request_is_told_what_is_wrong_and_nothing_is_written() {
         (with("200", "USD\\u0000"), 422, "currency"),
         ("\0".repeat(100), 400, ""),
         ("[".repeat(5_000), 400, ""),
-        (deep("DEEP"), 422, "[0]"),
+        (deep("DEEP"), 422, ""),
         (deep(r#"{"order_id": DEEP, "amount": 1, "currency": "USD"}"#), 422, "order_id"),
         (deep(r#"{"order_id": 1, "amount": DEEP, "currency": "USD"}"#), 422, "amount"),
         (deep(r#"{"order_id": 1, "amount": 1, "currency": DEEP}"#), 422, "currency"),

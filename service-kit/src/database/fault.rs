@@ -5,9 +5,11 @@ use sea_orm::{DbErr, RuntimeErr, sqlx};
 pub enum Fault {
     /// The database is away, full or too busy: wait, then do the same again.
     Away,
-    /// Another transaction was in the way (deadlock, serialization failure, a unique key taken at the same instant): do
-    /// the same again at once, and it will see what the other one did.
+    /// Another transaction was in the way (deadlock, serialization failure): do the same again at once.
     Conflict,
+    /// A unique key is taken. Where another transaction took it at the same instant, doing the same again at once sees what
+    /// that one did; otherwise it will fail the same way for ever.
+    Taken,
     /// It will fail the same way again.
     Permanent,
 }
@@ -46,13 +48,12 @@ impl Fault {
     /// `code` is an SQLSTATE of PostgreSQL (five characters) or an extended result code of SQLite (a number).
     fn of_code(code: &str, unique_violation: bool) -> Self {
         if unique_violation {
-            return Self::Conflict;
+            return Self::Taken;
         }
         if code.len() == 5 {
             return match &code[..2] {
                 // 40: serialization failure, deadlock. 55P03: lock not available.
-                "40" => Self::Conflict,
-                "55" => Self::Conflict,
+                "40" | "55" => Self::Conflict,
                 // Connection, resources (disk full, too many connections), operator intervention, system error.
                 "08" | "53" | "57" | "58" => Self::Away,
                 // 25006: the server became a read-only standby.
@@ -79,8 +80,8 @@ mod tests {
         for (code, unique, fault) in [
             ("40001", false, Fault::Conflict),
             ("40P01", false, Fault::Conflict),
-            ("23505", true, Fault::Conflict),
-            ("2067", true, Fault::Conflict),
+            ("23505", true, Fault::Taken),
+            ("2067", true, Fault::Taken),
             ("57P01", false, Fault::Away),
             ("53100", false, Fault::Away),
             ("25006", false, Fault::Away),

@@ -161,18 +161,18 @@ impl<P: Participant> Engine<P> {
                 Err(Failure::Database(error)) => error,
             };
             match Fault::of(&error) {
-                Fault::Conflict if conflicts < MAX_CONFLICTS => {
+                Fault::Conflict | Fault::Taken if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     tracing::debug!(%error, conflicts, "another transaction was in the way; trying again");
                 }
-                Fault::Conflict | Fault::Permanent if batch.inputs.len() > 1 => {
+                Fault::Taken | Fault::Permanent if batch.inputs.len() > 1 => {
                     tracing::warn!(%error, inputs = batch.inputs.len(), "a batch failed; its inputs are tried one at a time");
                     for single in batch.one_at_a_time() {
                         Box::pin(self.handle(single)).await;
                     }
                     return;
                 }
-                Fault::Conflict | Fault::Permanent if batch.inputs.len() == 1 => batch.give_up(0, error.to_string()),
+                Fault::Taken | Fault::Permanent if batch.inputs.len() == 1 => batch.give_up(0, error.to_string()),
                 _ => {
                     tracing::warn!(%error, "the database does not take a batch; trying again after a pause");
                     self.readiness.set("database", Err("it cannot be reached, or cannot be written".to_owned()));

@@ -112,8 +112,12 @@ impl Problem {
     /// 422: readable, but with wrong fields; all of them are listed.
     #[must_use]
     pub fn unprocessable(errors: FieldErrors) -> Self {
-        let detail = errors.0.iter().map(|FieldError { field, detail }| format!("{field}: {detail}"));
-        let detail = detail.collect::<Vec<_>>().join("; ");
+        let one = |FieldError { field, detail }: &FieldError| match field.as_str() {
+            // The body as a whole.
+            "" => detail.clone(),
+            field => format!("{field}: {detail}"),
+        };
+        let detail = errors.0.iter().map(one).collect::<Vec<_>>().join("; ");
         Self {
             kind: "/problems/validation",
             title: "Invalid fields",

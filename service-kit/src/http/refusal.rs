@@ -29,7 +29,7 @@ impl From<DbErr> for Problem {
                 tracing::warn!(%error, "the database could not be read");
                 Self::unavailable("the database is away")
             }
-            Fault::Permanent => {
+            Fault::Taken | Fault::Permanent => {
                 tracing::error!(%error, "the database could not be read");
                 Self::internal()
             }
