@@ -1,5 +1,7 @@
 //! `rabbitmq/definitions.json` says the same as the flow table and as the services would declare by themselves.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};

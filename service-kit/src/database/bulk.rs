@@ -10,8 +10,9 @@ use sea_orm::{
     ModelTrait, PrimaryKeyToColumn, Statement, Value, sea_query::ArrayType,
 };
 
-/// How many rows a statement of SQLite has; the rest comes one by one.
-const CHUNKS: [usize; 3] = [64, 8, 1];
+/// How many rows a statement of SQLite may have: few sizes, so that each is prepared once, and close enough together that
+/// a batch takes few statements (as many as its number of rows has ones in binary).
+const CHUNKS: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// Inserts `rows`.
 ///

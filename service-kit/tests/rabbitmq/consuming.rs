@@ -68,7 +68,7 @@ async fn settled_in_any_order_each_message_is_settled_once() {
     }
     while let Some(last) = acknowledged.pop_back() {
         last.receipt.acknowledge();
-        if acknowledged.len() % 50 == 0 {
+        if acknowledged.len().is_multiple_of(50) {
             tokio::task::yield_now().await;
         }
         if let Some(first) = acknowledged.pop_front() {

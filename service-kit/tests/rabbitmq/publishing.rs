@@ -83,7 +83,7 @@ async fn among_thousands_exactly_the_unroutable_ones_are_told() {
     let (exchange, key) = ("order.events".into(), "order.created".into());
     channel.queue_bind("in-memory".into(), exchange, key, QueueBindOptions::default(), none).await.unwrap();
     for distance in [2, 3, 5, 7, 17, 50] {
-        let routable = |index: usize| index % distance > 0;
+        let routable = |index: usize| !index.is_multiple_of(distance);
         let key = |index: usize| if routable(index) { "order.created" } else { "order.nobody-listens" };
         let sent: Vec<_> = (0..3_000).map(|index| message(key(index), true)).collect();
         let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;

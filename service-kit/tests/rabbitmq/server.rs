@@ -100,6 +100,7 @@ impl Vhost {
         self.call(Method::DELETE, &format!("{kind}/{}/{name}", self.name), Value::Null).await;
     }
 
+    /// What `path` of the management API answers.
     async fn call(&self, method: Method, path: &str, body: Value) -> Value {
         let user = &self.administrator.authority.userinfo;
         let request = self
@@ -114,6 +115,23 @@ impl Vhost {
         // What is gone need not be deleted.
         assert!(status.is_success() || status == StatusCode::NOT_FOUND, "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+}
+
+/// A vhost holds files open, and a server with a few hundred of them takes no more.
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        let request = format!("{}/api/vhosts/{}", self.management, self.name);
+        let user = self.administrator.authority.userinfo.clone();
+        let deleting = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let request =
+                Client::new().delete(request).basic_auth(user.username, Some(user.password)).timeout(PATIENCE);
+            runtime.block_on(request.send()).map(|_| ())
+        });
+        if !matches!(deleting.join(), Ok(Ok(()))) {
+            eprintln!("the vhost {} is left behind", self.name);
+        }
     }
 }
 
