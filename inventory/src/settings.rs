@@ -14,7 +14,7 @@ pub struct InventorySettings {
 }
 
 /// The longest pause between two questions about the same overdue hold.
-const LONGEST_REPEAT: Duration = Duration::from_secs(10 * 60);
+const LONGEST_REPEAT: Duration = Duration::from_secs(2 * 60 * 60);
 
 impl InventorySettings {
     /// The part of it that the domain needs.

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, path::Path, process::Output};
 
-use e2e::process::Program;
+use e2e::{client::Client, process::Program};
 
 use crate::program;
 
@@ -14,6 +14,16 @@ fn refused(program: &Program, data_dir: &Path, arguments: &[&str]) -> String {
     let mut command = program.command();
     let output = command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
     said(&output)
+}
+
+/// Changes a database behind the program's back.
+fn execute(file: &Path, sql: &str) {
+    use sea_orm::{ConnectionTrait as _, Database};
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let database = Database::connect(format!("sqlite://{}", file.display())).await.unwrap();
+        database.execute_unprepared(sql).await.unwrap();
+        database.close().await.unwrap();
+    });
 }
 
 fn said(output: &Output) -> String {
@@ -71,13 +81,8 @@ fn a_database_of_a_newer_version_is_named() {
     let place = tempfile::tempdir().unwrap();
     assert!(program.start(place.path(), &[]).unwrap().stop().unwrap().success());
     let file = place.path().join("payment.sqlite");
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        use sea_orm::{ConnectionTrait as _, Database};
-        let database = Database::connect(format!("sqlite://{}", file.display())).await.unwrap();
-        let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_the_future', 0)";
-        database.execute_unprepared(newer).await.unwrap();
-        database.close().await.unwrap();
-    });
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_the_future', 0)";
+    execute(&file, newer);
     let line = refused(&program, place.path(), &PORTS);
     assert!(
         line.contains("newer version") && line.contains("payment.sqlite") && line.contains("m9999_of_the_future"),
@@ -105,4 +110,50 @@ fn the_help_names_both_uses_and_the_settings() {
     assert!(program.command().args(["verify", "--help"]).output().unwrap().status.success());
     let wrong = program.command().arg("--max-batch=0").output().unwrap();
     assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("must be at least 1"));
+}
+
+#[test]
+fn the_audit_names_what_breaks_it() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    let system = program.start(place.path(), &[]).unwrap();
+    let client = Client::new(system.addresses).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        client.put_in_stock("SKU-ABC", 10).await.unwrap();
+        for _ in 0..4 {
+            let (_, order) = client.place("SKU-ABC", 1, 10, None).await.unwrap();
+            assert_eq!(order["status"], "CONFIRMED");
+        }
+    });
+    assert!(system.stop().unwrap().success());
+    let report = || {
+        let output = program.verify(place.path(), "0s").unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, clean) = report();
+    assert_eq!(code, Some(0), "{clean}");
+    assert_eq!(clean, "clean: 4 orders (0 under way), 4 reservations, 4 payments, 1 stock items\n");
+
+    let file = |service: &str| place.path().join(format!("{service}.sqlite"));
+    execute(&file("payment"), "UPDATE payments SET state = 'VOIDED' WHERE order_id = 1");
+    execute(&file("inventory"), "UPDATE reservations SET state = 'RELEASED' WHERE order_id = 2");
+    execute(
+        &file("order"),
+        "UPDATE orders SET minor_units = 1 WHERE order_id = 3; DELETE FROM orders WHERE order_id = 4",
+    );
+    execute(&file("order"), "INSERT INTO outbox VALUES (x'00', 'order.created', x'00', '{}', 0)");
+    let (code, report) = report();
+    assert_eq!(code, Some(1), "{report}");
+    for breach in [
+        "order: 1 events are not published",
+        "order 1 (CONFIRMED): no payment is authorized for it: payment 1 is VOIDED",
+        "order 2 (CONFIRMED): no stock is sold for it",
+        "order 3 (CONFIRMED): the amount that is authorized is not that of the order",
+        "reservation 4: its order does not exist",
+        "payment 4: its order does not exist",
+        "stock of SKU-ABC: sold is 4, but its reservations sold 3",
+        "7 breaches in 3 orders",
+    ] {
+        assert!(report.contains(breach), "{breach} is missing in\n{report}");
+    }
 }
