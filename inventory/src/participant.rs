@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
-    database::{insert, upsert},
+    database::{insert, next_ids, upsert},
     engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Event, EventBody, FailureReason, Line, SagaId, Service, Sku, Timestamp};
@@ -226,7 +226,8 @@ impl Participant for Inventory {
             None => Vec::new(),
         };
         let items = store::items_by_sku(transaction, skus).await?;
-        let new_ids = store::next_reservation_ids(transaction, new_ids).await?;
+        let new_ids = next_ids::<reservations::Entity>(transaction, new_ids).await?;
+        let new_ids: Vec<_> = new_ids.into_iter().map(ReservationId).collect();
         let due_ids = due.iter().map(|reservation| reservation.id).collect();
         loaded.extend(due);
         Ok(State {

@@ -7,7 +7,7 @@ use std::{
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
-    database::{insert_missing, upsert},
+    database::{insert_missing, next_ids, upsert},
     engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
@@ -190,7 +190,7 @@ impl Participant for Orders {
             due = orders.iter().map(|order| order.details.order_id).collect();
             loaded.extend(orders);
         }
-        let new_ids = store::next_order_ids(transaction, placed).await?;
+        let new_ids: Vec<_> = next_ids::<orders::Entity>(transaction, placed).await?.into_iter().map(OrderId).collect();
         let mut state = State {
             orders: WorkingSet::loaded([]),
             by_saga: HashMap::new(),

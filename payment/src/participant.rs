@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
-    database::upsert,
+    database::{next_ids, upsert},
     engine::{AskError, Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Envelope, Event, EventBody, Money, OrderDetails, OrderId, SagaId, Service, Timestamp};
@@ -137,12 +137,14 @@ impl Participant for Payments {
         let loaded = store::by_sagas(transaction, sagas.union(&voided).copied().collect()).await?;
         let loaded: Vec<_> = loaded.into_iter().filter_map(|payment| Some((payment.saga_id?, payment))).collect();
         let known = loaded.iter().filter(|(saga_id, _)| sagas.contains(saga_id)).count();
+        // Only an event makes a payment for a saga that has none.
+        let new_ids = next_ids::<payments::Entity>(transaction, wishes + sagas.len() - known).await?;
+        let new_ids: Vec<_> = new_ids.into_iter().map(PaymentId).collect();
         Ok(State {
             of_sagas: WorkingSet::loaded(loaded),
             of_callers: Vec::new(),
             to_void: if look { store::to_void(transaction, VOIDS_AT_ONCE).await? } else { Vec::new() },
-            // Only an event makes a payment for a saga that has none.
-            new_ids: store::next_payment_ids(transaction, wishes + sagas.len() - known).await?.into_iter(),
+            new_ids: new_ids.into_iter(),
         })
     }
 

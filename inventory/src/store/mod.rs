@@ -7,5 +7,5 @@ mod tables;
 
 pub(crate) use mapping::{item_to_row, reservation_to_row};
 pub use queries::{all_items, all_reservations, item, of_sagas, page};
-pub(crate) use queries::{by_sagas, due, items_by_sku, next_reservation_ids, of_clients};
+pub(crate) use queries::{by_sagas, due, items_by_sku, of_clients};
 pub use tables::{reservations, stock_items};

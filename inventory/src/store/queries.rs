@@ -1,6 +1,5 @@
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, Value,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value,
     sea_query::{LockBehavior, LockType},
 };
 use service_kit::database::{find_by, find_locked};
@@ -123,36 +122,6 @@ pub(crate) async fn items_by_sku(
     let skus = skus.into_iter().map(|sku| sku.as_str().into()).collect();
     let rows = find_locked::<stock_items::Entity, _>(transaction, stock_items::Column::Sku, skus).await?;
     rows.into_iter().map(item_from_row).collect()
-}
-
-/// So many numbers for new reservations, ascending.
-pub(crate) async fn next_reservation_ids(
-    transaction: &DatabaseTransaction,
-    count: usize,
-) -> Result<Vec<ReservationId>, DbErr> {
-    let count = i64::try_from(count).map_err(|_| DbErr::Custom("too many reservations at once".to_owned()))?;
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if transaction.get_database_backend() == DbBackend::Sqlite {
-        // This transaction is the only writer, so nobody else can take these numbers.
-        let highest = transaction
-            .query_one_raw(Statement::from_string(
-                DbBackend::Sqlite,
-                "SELECT COALESCE(MAX(reservation_id), 0) FROM reservations".to_owned(),
-            ))
-            .await?;
-        let highest: i64 = highest.ok_or(DbErr::RecordNotFound("MAX".to_owned()))?.try_get_by_index(0)?;
-        return Ok((highest + 1..=highest + count).map(ReservationId).collect());
-    }
-    let rows = transaction
-        .query_all_raw(Statement::from_sql_and_values(
-            DbBackend::Postgres,
-            "SELECT nextval(pg_get_serial_sequence('reservations', 'reservation_id')) FROM generate_series(1, $1)",
-            [count.into()],
-        ))
-        .await?;
-    rows.iter().map(|row| row.try_get_by_index(0).map(ReservationId)).collect()
 }
 
 async fn locked(

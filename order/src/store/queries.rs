@@ -1,6 +1,6 @@
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Statement, Value,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Value,
     sea_query::{LockBehavior, LockType},
 };
 use service_kit::database::{find_by, find_locked};
@@ -103,33 +103,6 @@ pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit
         .all(transaction)
         .await?;
     rows.into_iter().map(from_row).collect()
-}
-
-/// So many numbers for new orders, ascending.
-pub(crate) async fn next_order_ids(transaction: &DatabaseTransaction, count: usize) -> Result<Vec<OrderId>, DbErr> {
-    let count = i64::try_from(count).map_err(|_| DbErr::Custom("too many orders at once".to_owned()))?;
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if transaction.get_database_backend() == DbBackend::Sqlite {
-        // This transaction is the only writer, so nobody else can take these numbers.
-        let highest = transaction
-            .query_one_raw(Statement::from_string(
-                DbBackend::Sqlite,
-                "SELECT COALESCE(MAX(order_id), 0) FROM orders".to_owned(),
-            ))
-            .await?;
-        let highest: i64 = highest.ok_or(DbErr::RecordNotFound("MAX".to_owned()))?.try_get_by_index(0)?;
-        return Ok((highest + 1..=highest + count).map(OrderId).collect());
-    }
-    let rows = transaction
-        .query_all_raw(Statement::from_sql_and_values(
-            DbBackend::Postgres,
-            "SELECT nextval(pg_get_serial_sequence('orders', 'order_id')) FROM generate_series(1, $1)",
-            [count.into()],
-        ))
-        .await?;
-    rows.iter().map(|row| row.try_get_by_index(0).map(OrderId)).collect()
 }
 
 async fn locked(

@@ -6,5 +6,5 @@ mod tables;
 
 pub(crate) use mapping::to_row;
 pub use queries::{all, by_id, of_sagas, page};
-pub(crate) use queries::{by_sagas, next_payment_ids, to_void};
+pub(crate) use queries::{by_sagas, to_void};
 pub use tables::payments;

@@ -1,6 +1,6 @@
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
 };
 use service_kit::database::{find_by, find_locked};
 use shared_events::SagaId;
@@ -77,31 +77,4 @@ pub(crate) async fn to_void(transaction: &DatabaseTransaction, limit: u64) -> Re
         .all(transaction)
         .await?;
     Ok(sagas.into_iter().flatten().map(SagaId).collect())
-}
-
-/// So many numbers for new payments, ascending.
-pub(crate) async fn next_payment_ids(transaction: &DatabaseTransaction, count: usize) -> Result<Vec<PaymentId>, DbErr> {
-    let count = i64::try_from(count).map_err(|_| DbErr::Custom("too many payments at once".to_owned()))?;
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if transaction.get_database_backend() == DbBackend::Sqlite {
-        // This transaction is the only writer, so nobody else can take these numbers.
-        let highest = transaction
-            .query_one_raw(Statement::from_string(
-                DbBackend::Sqlite,
-                "SELECT COALESCE(MAX(payment_id), 0) FROM payments".to_owned(),
-            ))
-            .await?;
-        let highest: i64 = highest.ok_or(DbErr::RecordNotFound("MAX".to_owned()))?.try_get_by_index(0)?;
-        return Ok((highest + 1..=highest + count).map(PaymentId).collect());
-    }
-    let rows = transaction
-        .query_all_raw(Statement::from_sql_and_values(
-            DbBackend::Postgres,
-            "SELECT nextval(pg_get_serial_sequence('payments', 'payment_id')) FROM generate_series(1, $1)",
-            [count.into()],
-        ))
-        .await?;
-    rows.iter().map(|row| row.try_get_by_index(0).map(PaymentId)).collect()
 }

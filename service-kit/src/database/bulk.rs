@@ -221,7 +221,7 @@ fn names<E: EntityTrait>() -> Vec<&'static str> {
     E::Column::iter().map(|column| column.as_str()).collect()
 }
 
-fn primary_key<E: EntityTrait>() -> Vec<&'static str> {
+pub(super) fn primary_key<E: EntityTrait>() -> Vec<&'static str> {
     E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect()
 }
 

@@ -266,3 +266,28 @@ async fn bad_input_is_refused_everywhere_and_nothing_is_written() {
     }
     stage.end();
 }
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
+    let mut stage = Stage::set(&["--gateway-latency=1h", "--gateway-timeout=2h", "--drain-timeout=1h"]);
+    stage.client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    let body = json!({"item_sku": "SKU-ABC", "quantity": 4, "amount": 10, "currency": "USD"});
+    let request = stage.client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(&body);
+    assert_eq!(answer(request).await.unwrap().0, StatusCode::ACCEPTED);
+    let stock = async || stage.client.stock("SKU-ABC").await;
+    stage.client.until("it is held", stock, |stock| stock["reserved"] == 4).await.unwrap();
+
+    let system = stage.system.take().unwrap();
+    system.signal("INT").unwrap();
+    // It drains, for as long as an hour: it takes no more connections, but has not ended.
+    let refused = async || Ok(tokio::net::TcpStream::connect(stage.client.addresses[0]).await.is_err());
+    stage.client.until("it takes no more connections", refused, |refused| *refused).await.unwrap();
+    assert_eq!(system.stop().unwrap().code(), Some(130));
+
+    let system = stage.program.start(stage.place.path(), &[]).unwrap();
+    stage.client = Client::new(system.addresses).unwrap();
+    stage.system = Some(system);
+    let read = async || ok(stage.client.order(Method::GET, "/api/v1/orders/1")).await;
+    stage.client.until("it ends", read, |order| order["status"] == "CONFIRMED").await.unwrap();
+    stage.end();
+}
