@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 /// What every implementation promises, and the conformance suite holds it to:
 /// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
 /// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits when the queues are full;
-/// - *confirmed*: [`Outcome::Confirmed`] comes only once every bound queue answers for the message, so that the publisher
+/// - *confirmed*: [`Verdict::Confirmed`] comes only once every bound queue answers for the message, so that the publisher
 ///   may forget it.
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug {

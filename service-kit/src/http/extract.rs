@@ -199,7 +199,8 @@ mod tests {
             ("\"text\"", "", "the body must be a JSON object"),
         ] {
             let problem = order(body).unwrap_err();
-            assert_eq!(problem, (422, wrong.to_owned(), format!("{wrong}: {detail}")), "{body}");
+            let said = if wrong.is_empty() { detail.to_owned() } else { format!("{wrong}: {detail}") };
+            assert_eq!(problem, (422, wrong.to_owned(), said), "{body}");
         }
         let (status, field, _) =
             order(format!(r#"{{"item_sku": {}{}}}"#, "[".repeat(5_000), "]".repeat(5_000))).unwrap_err();
