@@ -25,12 +25,20 @@ fn setting(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `cargo xtask test`, which starts a server"))
 }
 
+/// The address alone: the credentials are those of the AMQP URL, and giving both would send two headers.
+fn without_credentials(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
+        None => url.to_owned(),
+    }
+}
+
 impl Vhost {
     pub(crate) async fn new() -> Self {
         let vhost = Self {
             name: format!("test-{}", Uuid::now_v7()),
             administrator: setting("TEST_AMQP_URL").parse().expect("TEST_AMQP_URL is an AMQP URL"),
-            management: setting("TEST_RABBITMQ_MANAGEMENT_URL").trim_end_matches('/').to_owned(),
+            management: without_credentials(setting("TEST_RABBITMQ_MANAGEMENT_URL").trim_end_matches('/')),
             http: Client::new(),
         };
         vhost.call(Method::PUT, &format!("vhosts/{}", vhost.name), json!({})).await;

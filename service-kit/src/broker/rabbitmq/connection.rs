@@ -1,9 +1,15 @@
 //! Opens connections: under a timeout, with a name that operators know, with TLS where the address says so.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt, io,
+    net::{Shutdown, TcpStream},
+    os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use lapin::{
-    Connection, ConnectionProperties,
+    AsyncTcpStream, Connection, ConnectionProperties,
     tcp::{AMQPUriTcpExt, RustlsConnector, RustlsConnectorConfig, TLSConfig},
     uri::{AMQPScheme, AMQPUri},
 };
@@ -63,19 +69,58 @@ impl Connector {
     pub(super) async fn connect(&self, purpose: &str) -> lapin::Result<Connection> {
         // The library's own recovery is off unless asked for: it gives up after a while, and does not see a closed channel.
         let properties = ConnectionProperties::default().with_connection_name(self.name(purpose).into());
+        let runtime = lapin::runtime::default_runtime()?;
         let tls = self.tls.clone();
+        let opening = Opening::default();
+        let socket = Arc::downgrade(&opening.0);
         // The library itself would load the machine's certificates each time, fail where there are none, and trust them
         // beside the given ones.
-        let dial = async move |uri: AMQPUri, runtime| {
-            let host = uri.authority.host.clone();
-            let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri };
-            let stream = plain.connect_with_config_async(TLSConfig::default(), &runtime).await?;
-            Ok(match &tls {
-                Some(tls) => stream.into_rustls(tls, &host).await?,
-                None => stream,
-            })
-        };
-        Connection::connector(self.uri.clone(), lapin::runtime::default_runtime()?, dial, properties).await
+        let connecting = Connection::connector(
+            self.uri.clone(),
+            runtime,
+            async move |uri, runtime| {
+                let host = uri.authority.host.clone();
+                let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri };
+                let stream = plain.connect_with_config_async(TLSConfig::default(), &runtime).await?;
+                if let AsyncTcpStream::Plain(stream) = &stream {
+                    let opening = socket.upgrade().ok_or(io::ErrorKind::TimedOut).map_err(io::Error::from)?;
+                    let duplicate = stream.get_ref().as_fd().try_clone_to_owned()?;
+                    *opening.lock().unwrap_or_else(PoisonError::into_inner) = Some(duplicate.into());
+                }
+                Ok(match &tls {
+                    Some(tls) => stream.into_rustls(tls, &host).await?,
+                    None => stream,
+                })
+            },
+            properties,
+        );
+        let connection = connecting.await?;
+        opening.done();
+        Ok(connection)
+    }
+}
+
+/// The socket of a connection that is being opened. It is cut off if that is given up: otherwise the library's thread would
+/// go on waiting for the answer of a broker that hangs, and with each new try there would be one more.
+#[derive(Default)]
+struct Opening(Arc<Mutex<Option<TcpStream>>>);
+
+impl Opening {
+    fn done(self) {
+        self.take();
+    }
+
+    fn take(&self) -> Option<TcpStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(socket) = self.take() {
+            // One that is gone already is as good.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
