@@ -12,8 +12,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// How long the program may take to start before that counts as a failure. Far above what it needs.
-const START: Duration = Duration::from_secs(60);
+/// How long the program may take to start before that counts as a failure. Far above what it needs, also where cargo
+/// starts it and finds something to compile.
+const START: Duration = Duration::from_secs(900);
 
 /// The program `order-system`, or a command that starts it.
 #[derive(Debug, Clone)]
@@ -32,13 +33,17 @@ fn cargo_path() -> OsString {
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(cargo_path());
     cargo.args(arguments).current_dir(WORKSPACE);
+    forget_the_cargo_around(&mut cargo);
+    cargo
+}
+
+fn forget_the_cargo_around(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| text.starts_with(prefix)) {
-            cargo.env_remove(&name);
+            command.env_remove(&name);
         }
     }
-    cargo
 }
 
 /// A running `order-system`. Dropped, it is killed.
@@ -84,6 +89,7 @@ impl Program {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.0[0]);
         command.args(&self.0[1..]).stdin(Stdio::null());
+        forget_the_cargo_around(&mut command);
         for setting in ["DATA_DIR", "RUST_LOG", "LOG_FORMAT", "ORDER_LISTEN", "INVENTORY_LISTEN", "PAYMENT_LISTEN"] {
             command.env_remove(setting);
         }
