@@ -12,18 +12,22 @@ mod health;
 mod openapi;
 mod paging;
 mod params;
+mod probe;
 mod problem;
 mod refusal;
 mod router;
 mod server;
 #[cfg(test)]
 mod testing;
+mod waiting_room;
 
 pub use body::MAX_BODY_BYTES;
 pub use extract::ApiJson;
 pub use health::{Dependency, DependencyStatus, Readiness, ReadinessReport, ReadinessStatus};
 pub use paging::{Limit, Page};
 pub use params::{ApiPath, ApiQuery};
+pub use probe::probe;
 pub use problem::{FieldError, FieldErrors, PROBLEM_JSON, Problem};
 pub use router::finish;
 pub use server::serve;
+pub(crate) use waiting_room::WaitingRoom;

@@ -20,7 +20,7 @@ use super::{
     settings::{RabbitMqSettings, SettingsError, address, read},
     trouble::unusable,
 };
-use crate::broker::BrokerError;
+use crate::{broker::BrokerError, settings::host_name};
 
 /// For the whole way: name, TCP, TLS, the AMQP handshake and what is done first.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -151,14 +151,4 @@ fn tls(settings: &RabbitMqSettings) -> Result<RustlsConnector, SettingsError> {
     };
     // It takes the process's crypto provider, and makes ring that where there is none yet.
     config.connector_with_no_client_auth().map_err(|error| unusable(error.to_string()))
-}
-
-/// The name of this machine or container.
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .map(|name| name.trim().chars().take(64).collect::<String>())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
 }
