@@ -135,12 +135,22 @@ impl Drop for Receipt {
     }
 }
 
-/// Why the broker cannot be used at the moment.
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why the broker cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
-    /// It cannot be reached, or the connection was lost.
+    /// It cannot be reached, or the connection was lost. That may pass by itself.
     #[error("the broker cannot be reached: {0}")]
     Unreachable(String),
+    /// It answers, but not as this service needs it. That stays so until somebody does something.
+    #[error("the broker {broker} cannot be used: {wrong}; {remedy}")]
+    Unusable {
+        /// Its address, without the password.
+        broker: String,
+        /// What is wrong.
+        wrong: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// Somebody else consumes where only one may.
     #[error("the queue of {0} already has a consumer")]
     Taken(Service),
