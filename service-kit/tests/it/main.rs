@@ -8,6 +8,7 @@ mod broker;
 mod bulk;
 mod crash;
 mod database;
+mod in_process;
 mod locked_file;
 mod outage;
 mod parking;

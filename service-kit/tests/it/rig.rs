@@ -210,7 +210,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn begin() -> Self {
-        let brokers = crate::broker::in_process(&Service::ALL, 4_096).await;
+        let brokers = crate::in_process::in_process(&Service::ALL, 4_096);
         let order = crate::broker::Voice::open(&brokers[&Service::Order]).await;
         let (at_order, at_payment) = (Heard::default(), Heard::default());
         let _listeners =

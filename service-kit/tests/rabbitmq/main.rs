@@ -3,10 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
+#[path = "../it/broker/mod.rs"]
+mod broker;
 mod consuming;
+mod dead_letters;
 mod losing;
 mod provisioned;
 mod publishing;
 mod refusals;
 mod server;
+mod suite;
 mod sundry;
+#[path = "../it/wait.rs"]
+mod wait;

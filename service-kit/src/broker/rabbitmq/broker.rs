@@ -6,12 +6,12 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     connection::Connector,
-    consumer,
-    declare::ensure,
+    consumer::{self, Source},
+    message::{Reading, dead_letter, delivery},
     publisher,
     settings::{RabbitMqSettings, SettingsError},
-    topology::{Topology, queue},
-    trouble::{explain, unusable},
+    topology::{Topology, dead_letter_queue, queue},
+    trouble::{During, Trouble},
 };
 use crate::broker::{Broker, BrokerError, Publication, Subscription};
 
@@ -38,6 +38,26 @@ impl RabbitMq {
         self.sessions.close();
         self.sessions.wait().await;
     }
+
+    /// Consumes `queue` on a connection of its own.
+    async fn consume(
+        &self,
+        purpose: &str,
+        topology: &Topology,
+        queue: &str,
+        prefetch: usize,
+        read: Reading,
+    ) -> Result<Subscription, BrokerError> {
+        self.connector
+            .in_time(|| async {
+                let connection = self.connector.open(purpose, topology).await?;
+                let source = Source { queue, tag: &self.connector.name(purpose), read };
+                let started =
+                    consumer::start(connection, self.connector.address(), source, prefetch, &self.sessions).await;
+                started.map_err(|error| Trouble::of(&error, During::Preparing))
+            })
+            .await
+    }
 }
 
 #[async_trait]
@@ -45,32 +65,27 @@ impl Broker for RabbitMq {
     async fn publisher(&self) -> Result<Publication, BrokerError> {
         let topology = Topology::to_publish(self.service);
         self.connector
-            .in_time(async {
-                let connection = self.connector.connect("publish").await.map_err(failed)?;
-                ensure(&connection, &topology).await?;
-                publisher::start(connection, &self.sessions).await.map_err(failed)
+            .in_time(|| async {
+                let connection = self.connector.open("publish", &topology).await?;
+                let started = publisher::start(connection, self.connector.address(), &self.sessions).await;
+                started.map_err(|error| Trouble::of(&error, During::Preparing))
             })
             .await
     }
 
     async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError> {
         let topology = Topology::to_consume(self.service);
-        self.connector
-            .in_time(async {
-                let connection = self.connector.connect("consume").await.map_err(failed)?;
-                ensure(&connection, &topology).await?;
-                let tag = self.connector.name("consume");
-                consumer::start(connection, queue(self.service), &tag, prefetch, &self.sessions).await.map_err(failed)
-            })
-            .await
+        self.consume("consume", &topology, queue(self.service), prefetch, delivery).await
+    }
+
+    async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        let topology = Topology::of_dead_letters(self.service);
+        let queue = dead_letter_queue(self.service);
+        self.consume("dead-letters", &topology, &queue, prefetch, dead_letter).await.map(Some)
     }
 
     /// A confirm means that the queues have the message on their disks.
     fn confirms_after_commit(&self) -> bool {
         false
     }
-}
-
-fn failed(error: lapin::Error) -> BrokerError {
-    unusable(explain(&error))
 }

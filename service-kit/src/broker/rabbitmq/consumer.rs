@@ -9,21 +9,36 @@ use lapin::{
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::{connection::close, ledger::Ledger, message::delivery, trouble::explain};
+use super::{
+    connection::close,
+    ledger::Ledger,
+    message::Reading,
+    trouble::{During, Trouble},
+};
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
 
 /// How many settlements are looked at together.
 const AT_ONCE: usize = 4_096;
 
-/// Begins to consume `queue` on `connection`, with at most `prefetch` deliveries unsettled. Operators see the consumer as
-/// `tag`.
+/// What is consumed.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) queue: &'a str,
+    /// What operators see the consumer as.
+    pub(super) tag: &'a str,
+    /// Makes deliveries of what comes in.
+    pub(super) read: Reading,
+}
+
+/// Begins to consume on `connection`, to the broker at `address`, with at most `prefetch` deliveries unsettled.
 pub(super) async fn start(
     connection: Connection,
-    queue: &str,
-    tag: &str,
+    address: String,
+    source: Source<'_>,
     prefetch: usize,
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
+    let Source { queue, tag, read } = source;
     // To AMQP, 0 is without bound.
     let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
     let channel = connection.create_channel().await?;
@@ -32,10 +47,10 @@ pub(super) async fn start(
         channel.basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
     let (deliveries, subscription) = mpsc::channel(prefetch.into());
     let (settle, settlements) = mpsc::unbounded_channel();
-    let session = Session { channel, consumer, deliveries, settle, settlements, ledger: Ledger::default() };
+    let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
     tasks.spawn(async move {
-        if let Err(reason) = session.run().await {
-            tracing::warn!(reason, "the connection to the broker for consuming is lost");
+        if let Err(trouble) = session.run().await {
+            tracing::warn!(error = %trouble.at(&address), "the connection to the broker for consuming is lost");
         }
         close(connection).await;
     });
@@ -46,6 +61,7 @@ pub(super) async fn start(
 struct Session {
     channel: Channel,
     consumer: Consumer,
+    read: Reading,
     deliveries: mpsc::Sender<Delivery>,
     settle: mpsc::UnboundedSender<Settlement>,
     settlements: mpsc::UnboundedReceiver<Settlement>,
@@ -55,20 +71,20 @@ struct Session {
 impl Session {
     /// Works until the subscriber is gone and everything that it took is settled, or until the connection is lost: then
     /// says why.
-    async fn run(mut self) -> Result<(), String> {
+    async fn run(mut self) -> Result<(), Trouble> {
         let mut settled = Vec::new();
         loop {
             tokio::select! {
                 message = self.consumer.next() => match message {
                     Some(Ok(message)) => self.deliver(message),
-                    Some(Err(error)) => return Err(explain(&error)),
-                    None => return Err("the broker ended the consumer: is the queue gone?".to_owned()),
+                    Some(Err(error)) => return Err(lost(&error)),
+                    None => return Err(Trouble::Lost("it ended the consumer: is the queue gone?".to_owned())),
                 },
                 // It never ends: `settle` lives.
                 _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
-                    settle(&self.channel, &mut self.ledger, &mut settled).await.map_err(|error| explain(&error))?;
+                    settle(&self.channel, &mut self.ledger, &mut settled).await.map_err(|error| lost(&error))?;
                 }
-                () = self.deliveries.closed() => return self.finish().await.map_err(|error| explain(&error)),
+                () = self.deliveries.closed() => return self.finish().await.map_err(|error| lost(&error)),
             }
         }
     }
@@ -77,7 +93,7 @@ impl Session {
         let receipt = Receipt::new(message.delivery_tag, self.settle.clone());
         // There is room: what is in the channel is unsettled, and it holds as many as the broker sends unsettled. A
         // delivery for a subscriber that is gone gives itself back.
-        let _ = self.deliveries.try_send(delivery(message, receipt));
+        let _ = self.deliveries.try_send((self.read)(message, receipt));
     }
 
     /// The subscriber is gone: gives back what it did not take, and settles what it took as that is handled.
@@ -96,6 +112,10 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn lost(error: &lapin::Error) -> Trouble {
+    Trouble::of(error, During::Working)
 }
 
 /// Tells the broker, in few words.

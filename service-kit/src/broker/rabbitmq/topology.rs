@@ -12,8 +12,11 @@ pub const DEAD_LETTER_EXCHANGE: &str = "dead-letters";
 /// How often a message may come back, by a consumer that died with it or gave it back, before it is a dead letter.
 ///
 /// What cannot be handled is parked by the engine at its first delivery; this limit is only for a message that takes its
-/// consumer down each time.
-pub const DELIVERY_LIMIT: u32 = 20;
+/// consumer down each time. But whenever a consumer is killed, all that it had prefetched comes back and is counted with that
+/// message, innocent or not. So the limit is far above the number of crashes that a bad deployment or a night without memory
+/// brings about before somebody looks, and a service that is started again at growing pauses still gets past a deadly message
+/// within hours.
+pub const DELIVERY_LIMIT: u32 = 100;
 
 /// RabbitMQ 4 drops a message from a quorum queue after 20 returns where no limit is set, and 3.10 knows no "unlimited". An
 /// operator who looks at a dead letter gives it back each time, so this is as good as unlimited on both.
@@ -105,25 +108,34 @@ impl Topology {
     /// What `service` needs for consuming.
     #[must_use]
     pub fn to_consume(service: Service) -> Self {
-        let mut bindings: Vec<Binding> = service
-            .subscriptions()
-            .map(|flow| Binding {
-                exchange: exchange(flow.publisher),
-                queue: queue(service).to_owned(),
-                routing_key: flow.routing_key.to_owned(),
-            })
-            .collect();
-        bindings.push(Binding {
-            exchange: DEAD_LETTER_EXCHANGE.to_owned(),
-            queue: dead_letter_queue(service),
-            routing_key: queue(service).to_owned(),
+        let inbound_bindings = service.subscriptions().map(|flow| Binding {
+            exchange: exchange(flow.publisher),
+            queue: queue(service).to_owned(),
+            routing_key: flow.routing_key.to_owned(),
         });
         let mut publishers: Vec<Service> = service.subscriptions().map(|flow| flow.publisher).collect();
         publishers.sort_unstable();
         publishers.dedup();
-        let mut exchanges: Vec<Exchange> = publishers.into_iter().map(events_of).collect();
-        exchanges.push(Exchange { name: DEAD_LETTER_EXCHANGE.to_owned(), kind: ExchangeType::Direct });
-        Self { exchanges, queues: vec![inbound(service), dead_letters(service)], bindings }
+        // Its dead letters need a place from the beginning.
+        let mut topology = Self::of_dead_letters(service);
+        topology.exchanges.extend(publishers.into_iter().map(events_of));
+        topology.queues.push(inbound(service));
+        topology.bindings.extend(inbound_bindings);
+        topology
+    }
+
+    /// What `service` needs for its dead letters.
+    #[must_use]
+    pub fn of_dead_letters(service: Service) -> Self {
+        Self {
+            exchanges: vec![Exchange { name: DEAD_LETTER_EXCHANGE.to_owned(), kind: ExchangeType::Direct }],
+            queues: vec![dead_letters(service)],
+            bindings: vec![Binding {
+                exchange: DEAD_LETTER_EXCHANGE.to_owned(),
+                queue: dead_letter_queue(service),
+                routing_key: queue(service).to_owned(),
+            }],
+        }
     }
 }
 
