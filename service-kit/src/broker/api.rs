@@ -19,6 +19,10 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// Consumes this service's queue, until the connection ends.
     async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError>;
 
+    /// Consumes the messages of this service's queue that the broker gave up on, until the connection ends; each says why in
+    /// [`Delivery::dead_lettered`]. `None` where this broker never gives up.
+    async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError>;
+
     /// Whether a message is confirmed only once its consumers have committed it, so that an orderly end has to keep
     /// consuming until the outboxes are empty.
     fn confirms_after_commit(&self) -> bool;
@@ -83,6 +87,8 @@ pub struct Delivery {
     pub message_id: Option<String>,
     /// How often it was delivered before, as far as the broker knows.
     pub redeliveries: u32,
+    /// In words, why the broker gave up on it, where, and how often. `None`: it did not, and this is an ordinary delivery.
+    pub dead_lettered: Option<String>,
     /// The right to acknowledge it.
     pub receipt: Receipt,
 }

@@ -119,6 +119,11 @@ impl Broker for InProcessBroker {
         Ok(subscription)
     }
 
+    /// It delivers a message until it is acknowledged, however often.
+    async fn dead_letters(&self, _prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        Ok(None)
+    }
+
     fn confirms_after_commit(&self) -> bool {
         true
     }
@@ -197,6 +202,7 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
                 body: Arc::clone(&message.body).into(),
                 message_id: Some(message.id.to_string()),
                 redeliveries: message.redeliveries,
+                dead_lettered: None,
                 receipt: Receipt::new(next_tag, settle.clone()),
             };
             unacknowledged.insert(next_tag, message);

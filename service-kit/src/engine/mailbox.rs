@@ -112,7 +112,7 @@ impl<P: Participant> Mailbox<P> {
 
     /// Puts in what the broker delivered.
     pub(crate) fn deliver(&self, delivery: Delivery) {
-        let Delivery { body, message_id, redeliveries, receipt } = delivery;
+        let Delivery { body, message_id, redeliveries, receipt, .. } = delivery;
         let raw = Raw { body, message_id, redeliveries };
         let item = match Envelope::decode(&raw.body) {
             Ok(envelope) => Item::Input(Pending { input: event(envelope), origin: Origin::Queue { raw, receipt } }),

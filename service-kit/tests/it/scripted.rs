@@ -101,6 +101,10 @@ impl Broker for Connected {
         Ok(receiver)
     }
 
+    async fn dead_letters(&self, _prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        Ok(None)
+    }
+
     fn confirms_after_commit(&self) -> bool {
         false
     }
@@ -175,6 +179,10 @@ impl Broker for Changed {
             }
         });
         Ok(receiver)
+    }
+
+    async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        self.inner.dead_letters(prefetch).await
     }
 
     fn confirms_after_commit(&self) -> bool {

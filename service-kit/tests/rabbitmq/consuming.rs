@@ -1,10 +1,6 @@
 use std::collections::BTreeSet;
 
-use lapin::{Connection, ConnectionProperties, options::BasicGetOptions, types::AMQPValue};
-use service_kit::broker::{
-    Broker, Delivery,
-    rabbitmq::topology::{DELIVERY_LIMIT, dead_letter_queue},
-};
+use service_kit::broker::{Broker, Delivery};
 use shared_events::Service;
 use tokio::time::timeout;
 
@@ -122,35 +118,4 @@ async fn two_consumers_share_a_queue() {
     drop((second, theirs));
     ours.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
     assert_eq!(take(&mut first, 5).await.iter().map(id).collect::<BTreeSet<_>>(), lost);
-}
-
-#[tokio::test]
-async fn a_message_that_keeps_coming_back_becomes_a_dead_letter() {
-    let vhost = Vhost::new().await;
-    let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
-    let sent = published(&vhost, 1).await;
-    for redeliveries in 0..=DELIVERY_LIMIT {
-        assert_eq!(next(&mut subscription).await.redeliveries, redeliveries);
-    }
-    nothing_comes(&mut subscription).await;
-
-    let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    let queue = dead_letter_queue(Service::Inventory);
-    let got = timeout(PATIENCE, async {
-        loop {
-            let got = channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true }).await.unwrap();
-            if let Some(got) = got {
-                return got;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    });
-    let got = got.await.expect("the dead letter comes");
-    assert_eq!(got.properties.message_id().as_ref().map(ToString::to_string).as_ref(), sent.first());
-    let headers = got.properties.headers().as_ref().unwrap().inner();
-    assert!(
-        matches!(headers.get("x-first-death-reason"), Some(AMQPValue::LongString(reason)) if reason.to_string() == "delivery_limit"),
-        "{headers:?}"
-    );
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 mod consuming;
+mod dead_letters;
 mod losing;
 mod provisioned;
 mod publishing;

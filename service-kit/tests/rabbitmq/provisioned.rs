@@ -74,6 +74,18 @@ async fn every_service_works_with_the_least_rights() {
 }
 
 #[tokio::test]
+async fn every_service_takes_its_dead_letters_and_no_others() {
+    let provisioned = Provisioned::new().await;
+    for service in Service::ALL {
+        provisioned.broker(service).dead_letters(1).await.unwrap();
+    }
+    let user = format!("inventory-{}", provisioned.suffix);
+    let thief = broker(Service::Payment, provisioned.vhost.url(Some((&user, "inventory-dev"))));
+    let why = thief.dead_letters(1).await.unwrap_err().to_string();
+    assert!(why.contains("ACCESS_REFUSED") && why.contains("payment.dead-letters"), "{why}");
+}
+
+#[tokio::test]
 async fn a_service_cannot_say_what_is_anothers_to_say() {
     let provisioned = Provisioned::new().await;
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Inventory).publisher().await.unwrap();

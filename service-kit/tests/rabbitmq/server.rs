@@ -12,6 +12,18 @@ use uuid::Uuid;
 /// No state that a test waits for takes longer. The server's statistics come every five seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What `look` finds, as soon as it finds something.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A vhost of the server, new and empty.
 pub(crate) struct Vhost {
     pub(crate) name: String,
@@ -83,25 +95,21 @@ impl Vhost {
     /// Closes the connections of `service` for `purpose` ("publish" or "consume"), as an operator does; waits for one to be
     /// there.
     pub(crate) async fn close_connections(&self, service: Service, purpose: &str) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
+        eventually(&format!("{service} has a connection to {purpose}"), async || {
             let connections = self.call(Method::GET, &format!("vhosts/{}/connections", self.name), Value::Null).await;
             let ours = connections.as_array().unwrap().iter().filter(|connection| {
                 let name = connection["client_properties"]["connection_name"].as_str().unwrap_or_default();
                 name.starts_with(&format!("{service}@")) && name.ends_with(purpose)
             });
-            let mut closed = 0;
+            let mut closed = None;
             for connection in ours {
                 let name = connection["name"].as_str().unwrap().replace(' ', "%20").replace('>', "%3E");
                 self.call(Method::DELETE, &format!("connections/{name}"), Value::Null).await;
-                closed += 1;
+                closed = Some(());
             }
-            if closed > 0 {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{service} has no connection to {purpose}: {connections}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            closed
+        })
+        .await;
     }
 
     pub(crate) async fn delete(&self, kind: &str, name: &str) {

@@ -8,9 +8,10 @@ use super::{
     connection::Connector,
     consumer,
     declare::ensure,
+    message::{Reading, dead_letter, delivery},
     publisher,
     settings::{RabbitMqSettings, SettingsError},
-    topology::{Topology, queue},
+    topology::{Topology, dead_letter_queue, queue},
     trouble::{explain, unusable},
 };
 use crate::broker::{Broker, BrokerError, Publication, Subscription};
@@ -38,6 +39,25 @@ impl RabbitMq {
         self.sessions.close();
         self.sessions.wait().await;
     }
+
+    /// Consumes `queue` on a connection of its own.
+    async fn consume(
+        &self,
+        purpose: &str,
+        topology: &Topology,
+        queue: &str,
+        prefetch: usize,
+        read: Reading,
+    ) -> Result<Subscription, BrokerError> {
+        self.connector
+            .in_time(async {
+                let connection = self.connector.connect(purpose).await.map_err(failed)?;
+                ensure(&connection, topology).await?;
+                let tag = self.connector.name(purpose);
+                consumer::start(connection, queue, &tag, prefetch, read, &self.sessions).await.map_err(failed)
+            })
+            .await
+    }
 }
 
 #[async_trait]
@@ -55,14 +75,13 @@ impl Broker for RabbitMq {
 
     async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError> {
         let topology = Topology::to_consume(self.service);
-        self.connector
-            .in_time(async {
-                let connection = self.connector.connect("consume").await.map_err(failed)?;
-                ensure(&connection, &topology).await?;
-                let tag = self.connector.name("consume");
-                consumer::start(connection, queue(self.service), &tag, prefetch, &self.sessions).await.map_err(failed)
-            })
-            .await
+        self.consume("consume", &topology, queue(self.service), prefetch, delivery).await
+    }
+
+    async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        let topology = Topology::of_dead_letters(self.service);
+        let queue = dead_letter_queue(self.service);
+        self.consume("dead-letters", &topology, &queue, prefetch, dead_letter).await.map(Some)
     }
 
     /// A confirm means that the queues have the message on their disks.

@@ -9,19 +9,20 @@ use lapin::{
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::{connection::close, ledger::Ledger, message::delivery, trouble::explain};
+use super::{connection::close, ledger::Ledger, message::Reading, trouble::explain};
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
 
 /// How many settlements are looked at together.
 const AT_ONCE: usize = 4_096;
 
 /// Begins to consume `queue` on `connection`, with at most `prefetch` deliveries unsettled. Operators see the consumer as
-/// `tag`.
+/// `tag`; `read` makes deliveries of what comes in.
 pub(super) async fn start(
     connection: Connection,
     queue: &str,
     tag: &str,
     prefetch: usize,
+    read: Reading,
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
     // To AMQP, 0 is without bound.
@@ -32,7 +33,7 @@ pub(super) async fn start(
         channel.basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
     let (deliveries, subscription) = mpsc::channel(prefetch.into());
     let (settle, settlements) = mpsc::unbounded_channel();
-    let session = Session { channel, consumer, deliveries, settle, settlements, ledger: Ledger::default() };
+    let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
     tasks.spawn(async move {
         if let Err(reason) = session.run().await {
             tracing::warn!(reason, "the connection to the broker for consuming is lost");
@@ -46,6 +47,7 @@ pub(super) async fn start(
 struct Session {
     channel: Channel,
     consumer: Consumer,
+    read: Reading,
     deliveries: mpsc::Sender<Delivery>,
     settle: mpsc::UnboundedSender<Settlement>,
     settlements: mpsc::UnboundedReceiver<Settlement>,
@@ -77,7 +79,7 @@ impl Session {
         let receipt = Receipt::new(message.delivery_tag, self.settle.clone());
         // There is room: what is in the channel is unsettled, and it holds as many as the broker sends unsettled. A
         // delivery for a subscriber that is gone gives itself back.
-        let _ = self.deliveries.try_send(delivery(message, receipt));
+        let _ = self.deliveries.try_send((self.read)(message, receipt));
     }
 
     /// The subscriber is gone: gives back what it did not take, and settles what it took as that is handled.

@@ -7,6 +7,7 @@ use lapin::{
     types::{AMQPValue, ShortString},
 };
 
+use super::death::cause_of_death;
 use crate::broker::{Delivery, Outgoing, Receipt};
 
 /// CloudEvents in structured JSON mode.
@@ -35,35 +36,50 @@ fn cloud_event_type(routing_key: &str) -> String {
     format!("order-system.{routing_key}.v1")
 }
 
-/// What came in, with the right to acknowledge it.
+/// How what came in from a queue is read.
+pub(super) type Reading = fn(lapin::message::Delivery, Receipt) -> Delivery;
+
+/// What came in, with the right to acknowledge it. That it was a dead letter once, before somebody moved it back, does not
+/// count.
 pub(super) fn delivery(message: lapin::message::Delivery, receipt: Receipt) -> Delivery {
     Delivery {
         redeliveries: redeliveries(&message.properties, message.redelivered),
         message_id: message.properties.message_id().as_ref().map(ShortString::to_string),
+        dead_lettered: None,
         body: Arc::from(message.data),
         receipt,
     }
+}
+
+/// The same for what came in from the queue of the dead letters.
+pub(super) fn dead_letter(message: lapin::message::Delivery, receipt: Receipt) -> Delivery {
+    let dead_lettered = Some(cause_of_death(&message.properties));
+    Delivery { dead_lettered, ..delivery(message, receipt) }
 }
 
 /// Quorum queues count. On RabbitMQ 4, `x-delivery-count` has the failures only, and `x-acquired-count` has all. Without
 /// either, it is known at most that there was a delivery before.
 fn redeliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
     let count = |name: &str| {
-        let value = properties.headers().as_ref()?.inner().get(name)?;
-        let count = match *value {
-            AMQPValue::LongLongInt(count) => count,
-            AMQPValue::LongInt(count) => count.into(),
-            AMQPValue::LongUInt(count) => count.into(),
-            AMQPValue::ShortInt(count) => count.into(),
-            AMQPValue::ShortUInt(count) => count.into(),
-            AMQPValue::ShortShortInt(count) => count.into(),
-            AMQPValue::ShortShortUInt(count) => count.into(),
-            _ => return None,
-        };
+        let count = number(properties.headers().as_ref()?.inner().get(name)?)?;
         Some(u32::try_from(count.max(0)).unwrap_or(u32::MAX))
     };
     let counted = ["x-delivery-count", "x-acquired-count"].into_iter().filter_map(count).max();
     counted.unwrap_or(0).max(u32::from(redelivered))
+}
+
+/// A number of a header, of whichever width.
+pub(super) fn number(value: &AMQPValue) -> Option<i64> {
+    Some(match *value {
+        AMQPValue::LongLongInt(number) => number,
+        AMQPValue::LongInt(number) => number.into(),
+        AMQPValue::LongUInt(number) => number.into(),
+        AMQPValue::ShortInt(number) => number.into(),
+        AMQPValue::ShortUInt(number) => number.into(),
+        AMQPValue::ShortShortInt(number) => number.into(),
+        AMQPValue::ShortShortUInt(number) => number.into(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! RabbitMQ, behind the trait [`Broker`](super::Broker).
 //!
-//! Two connections a service, because RabbitMQ reads nothing from a publisher that it has blocked, acknowledgements
+//! Two connections a service (and one for its dead letters), because RabbitMQ reads nothing from a publisher that it has blocked, acknowledgements
 //! included: one publishes, one consumes. Neither recovers by itself: on any error it ends, and whoever uses it opens the
 //! next one. Works with RabbitMQ 3.10 and later; what must be there is in [`topology`], what a service's user must be
 //! allowed is in `rabbitmq/README.md`.
@@ -8,6 +8,7 @@
 mod broker;
 mod connection;
 mod consumer;
+mod death;
 mod declare;
 mod ledger;
 mod message;

@@ -105,25 +105,34 @@ impl Topology {
     /// What `service` needs for consuming.
     #[must_use]
     pub fn to_consume(service: Service) -> Self {
-        let mut bindings: Vec<Binding> = service
-            .subscriptions()
-            .map(|flow| Binding {
-                exchange: exchange(flow.publisher),
-                queue: queue(service).to_owned(),
-                routing_key: flow.routing_key.to_owned(),
-            })
-            .collect();
-        bindings.push(Binding {
-            exchange: DEAD_LETTER_EXCHANGE.to_owned(),
-            queue: dead_letter_queue(service),
-            routing_key: queue(service).to_owned(),
+        let inbound_bindings = service.subscriptions().map(|flow| Binding {
+            exchange: exchange(flow.publisher),
+            queue: queue(service).to_owned(),
+            routing_key: flow.routing_key.to_owned(),
         });
         let mut publishers: Vec<Service> = service.subscriptions().map(|flow| flow.publisher).collect();
         publishers.sort_unstable();
         publishers.dedup();
-        let mut exchanges: Vec<Exchange> = publishers.into_iter().map(events_of).collect();
-        exchanges.push(Exchange { name: DEAD_LETTER_EXCHANGE.to_owned(), kind: ExchangeType::Direct });
-        Self { exchanges, queues: vec![inbound(service), dead_letters(service)], bindings }
+        // Its dead letters need a place from the beginning.
+        let mut topology = Self::of_dead_letters(service);
+        topology.exchanges.extend(publishers.into_iter().map(events_of));
+        topology.queues.push(inbound(service));
+        topology.bindings.extend(inbound_bindings);
+        topology
+    }
+
+    /// What `service` needs for its dead letters.
+    #[must_use]
+    pub fn of_dead_letters(service: Service) -> Self {
+        Self {
+            exchanges: vec![Exchange { name: DEAD_LETTER_EXCHANGE.to_owned(), kind: ExchangeType::Direct }],
+            queues: vec![dead_letters(service)],
+            bindings: vec![Binding {
+                exchange: DEAD_LETTER_EXCHANGE.to_owned(),
+                queue: dead_letter_queue(service),
+                routing_key: queue(service).to_owned(),
+            }],
+        }
     }
 }
 

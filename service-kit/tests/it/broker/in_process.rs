@@ -43,3 +43,9 @@ async fn a_queue_has_one_consumer() {
     drop(first);
     subscribe(&brokers[&Service::Payment], 1).await;
 }
+
+#[tokio::test]
+async fn it_gives_up_on_nothing() {
+    let brokers = InProcess.fresh(&Service::ALL, 1).await;
+    assert!(brokers[&Service::Payment].dead_letters(1).await.unwrap().is_none());
+}
