@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use service_kit::{
+    admin::AdminSettings,
     broker::InProcessBroker,
     database::Database,
     service::{self, Foundation, RunningService},
@@ -39,6 +40,9 @@ pub struct SystemSettings {
     /// How the services work
     #[command(flatten)]
     pub work: WorkSettings,
+    /// Who may use the admin endpoints of all three
+    #[command(flatten)]
+    pub admin: AdminSettings,
     /// What is particular to the order service
     #[command(flatten)]
     pub order: order::OrderSettings,
@@ -73,6 +77,7 @@ impl System {
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
         let data_dir = DataDir::take(&settings.data_dir)?;
+        let admin = settings.admin.token()?;
         let file = |service| DataDir::database_file(data_dir.path(), service);
         // Opened one after the other: they share the disk, and the first error is the one to be told.
         let databases = [
@@ -83,7 +88,7 @@ impl System {
         let mut brokers = InProcessBroker::for_services(&Service::ALL, settings.work.prefetch.saturating_mul(2));
         let mut foundations = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(&service).context("each service has its broker")?;
-            Ok(Foundation { database, broker: Arc::new(broker), work: settings.work.clone() })
+            Ok(Foundation { database, broker: Arc::new(broker), work: settings.work.clone(), admin: admin.clone() })
         });
         let mut foundation = || foundations.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
         let [order, inventory, payment] = listeners;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect, Statement, Value, prelude::Expr, sea_query::ArrayType,
+    QuerySelect, QueryTrait, Statement, Value, prelude::Expr, sea_query::ArrayType,
 };
 use shared_events::Timestamp;
 use uuid::Uuid;
@@ -34,14 +34,25 @@ pub struct DeadLetterSummary {
 ///
 /// # Errors
 /// What the database says.
-pub async fn dead_letters(database: &Database, after: Uuid, limit: u64) -> Result<Vec<DeadLetterSummary>, DbErr> {
+pub async fn dead_letters(
+    database: &Database,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<DeadLetterSummary>, DbErr> {
     use dead_letter::Column;
     dead_letter::Entity::find()
         .select_only()
-        .columns([Column::MessageId, Column::Reason, Column::Attempts, Column::Event, Column::OrderId, Column::ParkedAt])
+        .columns([
+            Column::MessageId,
+            Column::Reason,
+            Column::Attempts,
+            Column::Event,
+            Column::OrderId,
+            Column::ParkedAt,
+        ])
         // Of bytes it is the same on both databases: how many there are. Neither reads the body for it.
         .column_as(Expr::cust("CAST(LENGTH(body) AS BIGINT)"), "size")
-        .filter(Column::MessageId.gt(after))
+        .apply_if(after, |query, after| query.filter(Column::MessageId.gt(after)))
         .order_by_asc(Column::MessageId)
         .limit(limit)
         .into_model()
@@ -60,7 +71,7 @@ pub async fn dead_letter(database: &Database, message_id: Uuid) -> Result<Option
 /// The ids of the messages that were parked up to `until`, ascending; at most `limit`, behind `after`.
 pub(crate) async fn dead_letter_ids(
     database: &Database,
-    after: Uuid,
+    after: Option<Uuid>,
     until: Timestamp,
     limit: u64,
 ) -> Result<Vec<Uuid>, DbErr> {
@@ -68,7 +79,7 @@ pub(crate) async fn dead_letter_ids(
     dead_letter::Entity::find()
         .select_only()
         .column(Column::MessageId)
-        .filter(Column::MessageId.gt(after))
+        .apply_if(after, |query, after| query.filter(Column::MessageId.gt(after)))
         .filter(Column::ParkedAt.lte(until.unix_micros()))
         .order_by_asc(Column::MessageId)
         .limit(limit)

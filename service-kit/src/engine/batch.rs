@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use shared_events::MessageId;
+use shared_events::{Envelope, MessageId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
 use super::{
-    Input, Participant, Payload, Refusal,
+    Input, Participant, Refusal,
     redrive::{Discard, ParkAgain, Redrive},
 };
 use crate::{broker::Receipt, clock, database::tables::dead_letter};
@@ -14,9 +14,10 @@ use crate::{broker::Receipt, clock, database::tables::dead_letter};
 #[derive(Debug)]
 pub(super) enum Item<P: Participant> {
     Input(Pending<P>),
-    /// A delivery that is no event of ours: to be parked.
-    Unreadable {
+    /// A delivery that is not to be handled: it is no event of ours, or the broker gave up on it.
+    Park {
         raw: Raw,
+        envelope: Option<Box<Envelope>>,
         receipt: Receipt,
         reason: String,
     },
@@ -139,8 +140,8 @@ impl<P: Participant> Batch<P> {
         for item in items {
             match item {
                 Item::Input(pending) => batch.inputs.push(pending),
-                Item::Unreadable { raw, receipt, reason } => {
-                    batch.parked.push(park::<P>(&raw, None, receipt, reason));
+                Item::Park { raw, envelope, receipt, reason } => {
+                    batch.parked.push(park(&raw, envelope.as_deref(), receipt, &reason));
                 }
                 Item::ParkAgain(again) => batch.parked_again.push(again),
                 Item::Discard(discard) => batch.discarded.push(discard),
@@ -165,7 +166,7 @@ impl<P: Participant> Batch<P> {
     pub(super) fn give_up(&mut self, index: usize, reason: String) {
         let Pending { input, origin } = self.inputs.remove(index);
         match origin {
-            Origin::Queue { raw, receipt } => self.parked.push(park(&raw, Some(&input), receipt, reason)),
+            Origin::Queue { raw, receipt } => self.parked.push(park(&raw, input.payload.envelope(), receipt, &reason)),
             Origin::DeadLetter(redrive) => self.parked_again.push(ParkAgain { redrive, reason: bounded(&reason) }),
             Origin::Caller { reply, .. } => {
                 tracing::error!(command = ?input.payload, reason, "a command failed");
@@ -199,17 +200,13 @@ pub(super) fn bounded(reason: &str) -> String {
     reason.chars().take(MAX_REASON_CHARS).map(|char| if char == '\0' { '\u{fffd}' } else { char }).collect()
 }
 
-fn park<P: Participant>(raw: &Raw, input: Option<&Input<P>>, receipt: Receipt, reason: String) -> Parked {
-    let envelope = input.and_then(|input| match &input.payload {
-        Payload::Event(envelope) => Some(envelope),
-        Payload::Command(_) => None,
-    });
+fn park(raw: &Raw, envelope: Option<&Envelope>, receipt: Receipt, reason: &str) -> Parked {
     let known_id = envelope.map(|envelope| envelope.id.0);
     let broker_id = || raw.message_id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
     let row = dead_letter::Model {
         // A redelivery of the same body must come to lie on the same row.
         message_id: known_id.or_else(broker_id).unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
-        reason: bounded(&reason),
+        reason: bounded(reason),
         attempts: i64::from(raw.redeliveries) + 1,
         event: envelope.map(|envelope| envelope.event.body.event_type().to_string()),
         order_id: envelope.map(|envelope| envelope.event.order.order_id.0),

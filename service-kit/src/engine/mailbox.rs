@@ -110,13 +110,17 @@ impl<P: Participant> Mailbox<P> {
         let _ = self.put(Payload::Command(command), Cause::new(), Origin::Itself);
     }
 
-    /// Puts in what the broker delivered.
+    /// Puts in what the broker delivered. What the broker itself gave up on is parked without being handled: it may be what
+    /// ended its consumers.
     pub(crate) fn deliver(&self, delivery: Delivery) {
-        let Delivery { body, message_id, redeliveries, receipt, .. } = delivery;
+        let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
         let raw = Raw { body, message_id, redeliveries };
-        let item = match Envelope::decode(&raw.body) {
-            Ok(envelope) => Item::Input(Pending { input: event(envelope), origin: Origin::Queue { raw, receipt } }),
-            Err(error) => Item::Unreadable { raw, receipt, reason: error.to_string() },
+        let item = match (Envelope::decode(&raw.body), dead_lettered) {
+            (Ok(envelope), None) => {
+                Item::Input(Pending { input: event(envelope), origin: Origin::Queue { raw, receipt } })
+            }
+            (envelope, Some(reason)) => Item::Park { raw, envelope: envelope.ok().map(Box::new), receipt, reason },
+            (Err(error), None) => Item::Park { raw, envelope: None, receipt, reason: error.to_string() },
         };
         // An engine that has ended drops the receipt, and so gives the delivery back.
         let _ = self.items.send(item);

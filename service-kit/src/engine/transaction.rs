@@ -123,10 +123,7 @@ async fn first_times<P: Participant>(
     batch: &Batch<P>,
     taken: &HashSet<Uuid>,
 ) -> Result<Vec<usize>, DbErr> {
-    let message = |payload: &Payload<P::Command>| match payload {
-        Payload::Event(envelope) => Some(envelope.id),
-        Payload::Command(_) => None,
-    };
+    let message = |payload: &Payload<P::Command>| payload.envelope().map(|envelope| envelope.id);
     let is_ours = |pending: &Pending<P>| pending.origin.dead_letter().is_none_or(|id| taken.contains(&id));
     let mut rows: Vec<inbox::Model> = batch
         .inputs
