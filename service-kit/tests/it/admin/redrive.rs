@@ -260,3 +260,21 @@ async fn a_crash_in_the_middle_leaves_it_parked() {
     assert_eq!((rig.heard_of(1).await, rig.dead_letters().await), (1, vec![]));
     rig.finish().await;
 }
+
+#[tokio::test]
+async fn what_was_discarded_while_it_was_read_is_not_handled() {
+    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let messages = [created(1, UNACCEPTABLE), raw("nonsense")];
+    world.told(&messages).await;
+    rig.script.cured.store(true, Ordering::SeqCst);
+    for letter in rig.dead_letters().await {
+        assert_eq!(soon("it is discarded", rig.mailbox.discard(letter.message_id)).await, Ok(true));
+        assert_eq!(soon("it is refused", rig.mailbox.redrive(&letter)).await, Ok(Redriven::Gone));
+    }
+    assert_eq!((rig.heard_of(1).await, rig.in_the_inbox().await, rig.dead_letters().await), (0, 0, vec![]));
+    // It is not remembered as handled: should it be delivered again, it is.
+    world.told(&messages[..1]).await;
+    assert_eq!(rig.heard_of(1).await, 1);
+    rig.finish().await;
+}
