@@ -76,7 +76,11 @@ impl Watchers {
     pub(crate) fn ended(&self, order: Order) -> bool {
         let waiting = self.lock().remove(&order.saga_id).unwrap_or_default();
         // Who no longer waits need not be told.
-        waiting.into_iter().filter(|told| !told.is_closed()).map(|told| told.send(order.clone())).filter(Result::is_ok).count() > 0
+        let mut waited = false;
+        for told in waiting {
+            waited |= told.send(order.clone()).is_ok();
+        }
+        waited
     }
 
     /// These orders have changed, durably.

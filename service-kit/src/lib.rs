@@ -5,6 +5,7 @@
 //! not at all, and that an event is published at least once and handled once. It names no event: what an input means is
 //! the services' business ([`engine::Participant`]).
 
+pub mod admin;
 pub mod broker;
 pub mod clock;
 pub mod consumer;

@@ -9,6 +9,7 @@ use shared_events::Service;
 use tokio::net::TcpListener;
 
 use crate::{
+    admin::AdminSettings,
     broker::rabbitmq::{RabbitMq, RabbitMqArgs},
     database::{Database, DatabaseArgs, DatabasePlace},
     http::{Readiness, WaitingRoom, probe},
@@ -32,6 +33,8 @@ pub struct ProgramArgs {
     rabbitmq: RabbitMqArgs,
     #[command(flatten)]
     work: WorkSettings,
+    #[command(flatten)]
+    admin: AdminSettings,
     #[command(flatten)]
     logs: LogSettings,
 }
@@ -84,10 +87,11 @@ async fn run<M: MigratorTrait>(
     args: ProgramArgs,
     start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
 ) -> Result<()> {
-    let ProgramArgs { listen: address, database, rabbitmq, work, logs, .. } = args;
+    let ProgramArgs { listen: address, database, rabbitmq, work, admin, logs, .. } = args;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let place = database.for_service(service)?;
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
+    let admin = admin.token()?;
     let listener = listen(service, address.unwrap_or_else(|| default_address(service)), "--listen").await?;
     let mut signal = pin!(shutdown::signalled());
     let patience = work.drain_timeout;
@@ -99,7 +103,7 @@ async fn run<M: MigratorTrait>(
         }
     };
     let address = listener.local_addr()?;
-    let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work };
+    let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work, admin };
     let running = start(foundation, listener).await?;
     tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
     let signal = tokio::select! {

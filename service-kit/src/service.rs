@@ -9,11 +9,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use crate::{
+    admin::{AdminDesk, AdminToken},
     broker::Broker,
-    consumer::consume,
+    consumer::{consume, consume_dead_letters},
     database::Database,
     engine::{Engine, Mailbox, Participant},
-    http::{Readiness, serve},
+    http::{Operations, Readiness, serve},
     relay::{Outbox, Relay},
     settings::WorkSettings,
     shutdown::Stages,
@@ -28,6 +29,8 @@ pub struct Foundation {
     pub broker: Arc<dyn Broker>,
     /// How it works.
     pub work: WorkSettings,
+    /// Who may use its admin endpoints. `None`: they are off.
+    pub admin: Option<AdminToken>,
 }
 
 /// What a service's routes need.
@@ -39,8 +42,8 @@ pub struct Doors<P: Participant> {
     pub database: Database,
     /// How much is unpublished.
     pub outbox: Arc<Outbox>,
-    /// What the service depends on, and whether it is there.
-    pub readiness: Readiness,
+    /// What the service offers to those who operate it.
+    pub operations: Operations,
     /// Cancelled when the service begins to stop: whoever waits for something may stop waiting.
     pub stopping: CancellationToken,
     /// What runs beside the service until it stops.
@@ -82,7 +85,7 @@ impl RunningService {
         listener: TcpListener,
         routes: impl FnOnce(Doors<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let Foundation { database, broker, work: settings } = foundation;
+        let Foundation { database, broker, work: settings, admin } = foundation;
         let name = participant.service().name();
         let stop = Stages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
@@ -106,7 +109,14 @@ impl RunningService {
         // Where the broker confirms after the commit, the outboxes empty only while everybody goes on consuming.
         let confirms_after_commit = broker.confirms_after_commit();
         let consume_until = if confirms_after_commit { stop.work.clone() } else { stop.intake.clone() };
+        let dead_letters = consume_dead_letters(Arc::clone(&broker), mailbox.clone(), stop.intake.clone());
         let consumer = consume(broker, mailbox.clone(), settings.prefetch, readiness.clone(), consume_until);
+        let desk = AdminDesk {
+            database: database.clone(),
+            messages: Arc::new(mailbox.clone()),
+            token: admin,
+            stopping: stop.intake.clone(),
+        };
         let (http, work) = (TaskTracker::new(), TaskTracker::new());
         let span = tracing::info_span!("service", name);
         let router = span.in_scope(|| {
@@ -114,14 +124,15 @@ impl RunningService {
                 mailbox,
                 database: database.clone(),
                 outbox: Arc::clone(&outbox),
-                readiness,
+                operations: Operations { readiness, admin: Some(desk) },
                 stopping: stop.intake.clone(),
                 beside: work.clone(),
             })
         });
         let ended = CancellationToken::new();
         // A guard goes with each part, so that also a panic is noticed.
-        let parts: [BoxFuture<'static, ()>; 3] = [engine.run().boxed(), relay.run().boxed(), consumer.boxed()];
+        let parts: [BoxFuture<'static, ()>; 4] =
+            [engine.run().boxed(), relay.run().boxed(), consumer.boxed(), dead_letters.boxed()];
         for part in parts {
             let guard = ended.clone().drop_guard();
             work.spawn(

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use sea_orm_migration::MigratorTrait;
 use service_kit::{
+    admin::AdminSettings,
     broker::{
         Broker, InProcessBroker,
         rabbitmq::{RabbitMq, RabbitMqArgs},
@@ -44,6 +45,9 @@ pub struct SystemSettings {
     /// How the services work
     #[command(flatten)]
     pub work: WorkSettings,
+    /// Who may use the admin endpoints of all three
+    #[command(flatten)]
+    pub admin: AdminSettings,
     /// What is particular to the order service
     #[command(flatten)]
     pub order: order::OrderSettings,
@@ -85,6 +89,7 @@ impl System {
             listen(Service::Payment, settings.payment_listen, "--payment-listen").await?,
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
+        let admin = settings.admin.token()?;
         let place = match settings.database {
             None => Place::Directory(DataDir::take(&settings.data_dir)?),
             Some(_) => Place::Databases,
@@ -99,7 +104,7 @@ impl System {
         ];
         let mut foundations = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(&service).context("each service has its broker")?;
-            Ok(Foundation { database, broker, work: settings.work.clone() })
+            Ok(Foundation { database, broker, work: settings.work.clone(), admin: admin.clone() })
         });
         let mut foundation = || foundations.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
         let services = vec![

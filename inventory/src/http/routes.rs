@@ -13,7 +13,7 @@ pub(super) type Desk = Arc<Doors<Inventory>>;
 
 /// The router of the inventory service.
 pub(crate) fn routes(doors: Doors<Inventory>) -> Router {
-    let readiness = doors.readiness.clone();
+    let operations = doors.operations.clone();
     let routes = OpenApiRouter::new()
         .routes(routes!(change::set_stock))
         .routes(routes!(change::reserve))
@@ -25,5 +25,5 @@ pub(crate) fn routes(doors: Doors<Inventory>) -> Router {
         .route("/api/v1/stock/reserve", get(async |desk| read::show_named(desk, "reserve").await))
         .route("/api/v1/stock/release", get(async |desk| read::show_named(desk, "release").await))
         .with_state(Arc::new(doors));
-    finish("Inventory service", "Holds, sells and gives back stock.", routes, readiness)
+    finish("Inventory service", "Holds, sells and gives back stock.", routes, operations)
 }

@@ -87,7 +87,7 @@ impl Harness {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let broker = Arc::new(brokers[&Service::Inventory].clone());
-        let foundation = Foundation { database: database.clone(), broker, work: settings.work };
+        let foundation = Foundation { database: database.clone(), broker, work: settings.work, admin: None };
         let service = inventory::start(&settings.inventory, foundation, listener).await.unwrap();
         let harness = Self {
             client: reqwest::Client::new(),

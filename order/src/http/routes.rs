@@ -20,7 +20,7 @@ pub(super) struct Desk {
 
 /// The router of the order service.
 pub(crate) fn routes(doors: Doors<Orders>, watchers: Arc<Watchers>, wait: Duration, max_backlog: u64) -> Router {
-    let readiness = doors.readiness.clone();
+    let operations = doors.operations.clone();
     let desk = Arc::new(Desk { doors, watchers, wait, max_backlog });
     let routes = OpenApiRouter::new()
         .routes(routes!(place::place, read::list))
@@ -33,6 +33,6 @@ pub(crate) fn routes(doors: Doors<Orders>, watchers: Arc<Watchers>, wait: Durati
         "Order service",
         "Takes orders, collects what the other services say of them, and answers for their status.",
         routes,
-        readiness,
+        operations,
     )
 }

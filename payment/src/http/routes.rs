@@ -9,7 +9,7 @@ use crate::participant::Payments;
 
 /// The router of the payment service.
 pub(crate) fn routes(doors: Doors<Payments>) -> Router {
-    let readiness = doors.readiness.clone();
+    let operations = doors.operations.clone();
     let routes = OpenApiRouter::new()
         .routes(routes!(authorize::authorize))
         .routes(routes!(read::list))
@@ -19,6 +19,6 @@ pub(crate) fn routes(doors: Doors<Payments>) -> Router {
         "Payment service",
         "Authorizes payments at a gateway, and voids those of cancelled orders.",
         routes,
-        readiness,
+        operations,
     )
 }

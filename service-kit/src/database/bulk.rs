@@ -143,7 +143,13 @@ where
     Ok(found)
 }
 
-fn with_keys(backend: DbBackend, kind: &ArrayType, keys: Vec<Value>, head: &str, tail: &str) -> Vec<Statement> {
+pub(super) fn with_keys(
+    backend: DbBackend,
+    kind: &ArrayType,
+    keys: Vec<Value>,
+    head: &str,
+    tail: &str,
+) -> Vec<Statement> {
     if keys.is_empty() {
         return Vec::new();
     }

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod connect;
+mod dead_letters;
 mod fault;
 mod ids;
 mod inbox;
@@ -15,6 +16,8 @@ pub mod tables;
 
 pub use bulk::{delete_by, find_by, find_locked, insert, insert_missing, insert_new, upsert};
 pub use connect::{Database, DatabaseError};
+pub use dead_letters::{DeadLetterSummary, dead_letter, dead_letters};
+pub(crate) use dead_letters::{count_attempt, dead_letter_ids, take_dead_letters};
 pub use fault::Fault;
 pub use ids::next_ids;
 pub use inbox::trim_inbox;

@@ -3,10 +3,7 @@ use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Durati
 use futures::future::{BoxFuture, FutureExt, poll_fn};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    AskError, Mailbox, Participant, Refusal,
-    batch::{Origin, Pending},
-};
+use super::{AskError, Mailbox, Participant, batch::Pending};
 use crate::retry::Pauses;
 
 /// Asks the world outside for the inputs that need it, before any transaction.
@@ -73,10 +70,7 @@ async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>) 
                 return Some(pending);
             }
             Err(error) => {
-                if let Origin::Caller { reply, .. } = pending.origin {
-                    let _ = reply.send(Err(Refusal::Unavailable(error.to_string())));
-                    return None;
-                }
+                pending = pending.refuse_caller(&error.to_string())?;
                 let pause = pauses.next_pause();
                 tracing::warn!(%error, pause_ms = pause.as_millis(), cause.id = %pending.input.cause.id, "no answer; asking again after a pause");
                 tokio::time::sleep(pause).await;

@@ -1,22 +1,30 @@
 use std::sync::Arc;
 
-use shared_events::MessageId;
+use shared_events::{Envelope, MessageId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
-use super::{Input, Participant, Payload, Refusal};
+use super::{
+    Input, Participant, Refusal,
+    redrive::{Discard, ParkAgain, Redrive},
+};
 use crate::{broker::Receipt, clock, database::tables::dead_letter};
 
 /// What lies in the mailbox.
 #[derive(Debug)]
 pub(super) enum Item<P: Participant> {
     Input(Pending<P>),
-    /// A delivery that is no event of ours: to be parked.
-    Unreadable {
+    /// A delivery that is not to be handled: it is no event of ours, or the broker gave up on it.
+    Park {
         raw: Raw,
+        envelope: Option<Box<Envelope>>,
         receipt: Receipt,
         reason: String,
     },
+    /// A parked message that still cannot be read.
+    ParkAgain(ParkAgain),
+    /// A parked message that nobody wants any more.
+    Discard(Discard),
     /// Messages that the outbox may forget.
     Confirmed {
         messages: Vec<MessageId>,
@@ -35,7 +43,18 @@ pub(super) struct Pending<P: Participant> {
 pub(super) enum Origin<P: Participant> {
     Caller { reply: oneshot::Sender<Result<P::Reply, Refusal>>, _place: OwnedSemaphorePermit },
     Queue { raw: Raw, receipt: Receipt },
+    DeadLetter(Redrive),
     Itself,
+}
+
+impl<P: Participant> Origin<P> {
+    /// The parked message that it is, by the id under which it is parked.
+    pub(super) fn dead_letter(&self) -> Option<Uuid> {
+        match self {
+            Self::DeadLetter(redrive) => Some(redrive.message_id),
+            _ => None,
+        }
+    }
 }
 
 /// A delivery as it came, for parking.
@@ -58,16 +77,30 @@ impl<P: Participant> Item<P> {
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self {
             Self::Input(pending) => pending.refuse_caller(why).map(Self::Input),
+            Self::ParkAgain(ParkAgain { redrive, .. }) => {
+                redrive.answer(Err(unavailable(why)));
+                None
+            }
+            Self::Discard(discard) => {
+                discard.answer(Err(unavailable(why)));
+                None
+            }
             other => Some(other),
         }
     }
 }
 
 impl<P: Participant> Pending<P> {
-    fn refuse_caller(self, why: &str) -> Option<Self> {
+    /// Tells the caller why not, where there is one; anything else comes back.
+    pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self.origin {
             Origin::Caller { reply, .. } => {
-                let _ = reply.send(Err(Refusal::Unavailable(why.to_owned())));
+                let _ = reply.send(Err(unavailable(why)));
+                None
+            }
+            // It stays parked.
+            Origin::DeadLetter(redrive) => {
+                redrive.answer(Err(unavailable(why)));
                 None
             }
             origin => Some(Self { origin, ..self }),
@@ -75,18 +108,31 @@ impl<P: Participant> Pending<P> {
     }
 }
 
+fn unavailable(why: &str) -> Refusal {
+    Refusal::Unavailable(why.to_owned())
+}
+
 /// What is committed in one transaction.
 #[derive(Debug)]
 pub(super) struct Batch<P: Participant> {
     pub(super) inputs: Vec<Pending<P>>,
     pub(super) parked: Vec<Parked>,
+    pub(super) parked_again: Vec<ParkAgain>,
+    pub(super) discarded: Vec<Discard>,
     pub(super) confirmed: Vec<MessageId>,
     pub(super) forgotten: Vec<oneshot::Sender<()>>,
 }
 
 impl<P: Participant> Batch<P> {
     pub(super) fn empty() -> Self {
-        Self { inputs: Vec::new(), parked: Vec::new(), confirmed: Vec::new(), forgotten: Vec::new() }
+        Self {
+            inputs: Vec::new(),
+            parked: Vec::new(),
+            parked_again: Vec::new(),
+            discarded: Vec::new(),
+            confirmed: Vec::new(),
+            forgotten: Vec::new(),
+        }
     }
 
     pub(super) fn of(items: impl IntoIterator<Item = Item<P>>) -> Self {
@@ -94,9 +140,11 @@ impl<P: Participant> Batch<P> {
         for item in items {
             match item {
                 Item::Input(pending) => batch.inputs.push(pending),
-                Item::Unreadable { raw, receipt, reason } => {
-                    batch.parked.push(park::<P>(&raw, None, receipt, reason));
+                Item::Park { raw, envelope, receipt, reason } => {
+                    batch.parked.push(park(&raw, envelope.as_deref(), receipt, &reason));
                 }
+                Item::ParkAgain(again) => batch.parked_again.push(again),
+                Item::Discard(discard) => batch.discarded.push(discard),
                 Item::Confirmed { mut messages, forgotten } => {
                     batch.confirmed.append(&mut messages);
                     batch.forgotten.push(forgotten);
@@ -107,14 +155,19 @@ impl<P: Participant> Batch<P> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.inputs.is_empty() && self.parked.is_empty() && self.confirmed.is_empty()
+        self.inputs.is_empty()
+            && self.parked.is_empty()
+            && self.parked_again.is_empty()
+            && self.discarded.is_empty()
+            && self.confirmed.is_empty()
     }
 
-    /// Takes the input `index` out: an event is parked with the rest of the batch, a caller is told of an internal error.
+    /// Takes the input `index` out: an event is parked, or stays so, with the rest of the batch; a caller is told of an internal error.
     pub(super) fn give_up(&mut self, index: usize, reason: String) {
         let Pending { input, origin } = self.inputs.remove(index);
         match origin {
-            Origin::Queue { raw, receipt } => self.parked.push(park(&raw, Some(&input), receipt, reason)),
+            Origin::Queue { raw, receipt } => self.parked.push(park(&raw, input.payload.envelope(), receipt, &reason)),
+            Origin::DeadLetter(redrive) => self.parked_again.push(ParkAgain { redrive, reason: bounded(&reason) }),
             Origin::Caller { reply, .. } => {
                 tracing::error!(command = ?input.payload, reason, "a command failed");
                 let _ = reply.send(Err(Refusal::Internal));
@@ -127,6 +180,8 @@ impl<P: Participant> Batch<P> {
     pub(super) fn refuse_callers(&mut self, why: &str) {
         let inputs = std::mem::take(&mut self.inputs);
         self.inputs = inputs.into_iter().filter_map(|pending| pending.refuse_caller(why)).collect();
+        self.parked_again.drain(..).for_each(|again| again.redrive.answer(Err(unavailable(why))));
+        self.discarded.drain(..).for_each(|discard| discard.answer(Err(unavailable(why))));
     }
 
     /// The batch in pieces of one input each; what is not an input goes with the first.
@@ -140,22 +195,18 @@ impl<P: Participant> Batch<P> {
 /// How much of a reason is kept.
 const MAX_REASON_CHARS: usize = 1_000;
 
-fn park<P: Participant>(raw: &Raw, input: Option<&Input<P>>, receipt: Receipt, reason: String) -> Parked {
-    let envelope = input.and_then(|input| match &input.payload {
-        Payload::Event(envelope) => Some(envelope),
-        Payload::Command(_) => None,
-    });
+/// PostgreSQL's text holds no NUL. And a reason may quote the message, however long that is.
+pub(super) fn bounded(reason: &str) -> String {
+    reason.chars().take(MAX_REASON_CHARS).map(|char| if char == '\0' { '\u{fffd}' } else { char }).collect()
+}
+
+fn park(raw: &Raw, envelope: Option<&Envelope>, receipt: Receipt, reason: &str) -> Parked {
     let known_id = envelope.map(|envelope| envelope.id.0);
     let broker_id = || raw.message_id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
     let row = dead_letter::Model {
         // A redelivery of the same body must come to lie on the same row.
         message_id: known_id.or_else(broker_id).unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
-        // PostgreSQL's text holds no NUL. And a reason may quote the message, however long that is.
-        reason: reason
-            .chars()
-            .take(MAX_REASON_CHARS)
-            .map(|char| if char == '\0' { '\u{fffd}' } else { char })
-            .collect(),
+        reason: bounded(reason),
         attempts: i64::from(raw.redeliveries) + 1,
         event: envelope.map(|envelope| envelope.event.body.event_type().to_string()),
         order_id: envelope.map(|envelope| envelope.event.order.order_id.0),

@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
 use shared_events::{Envelope, MessageId};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
     Input, Participant, Payload,
-    batch::{Item, Origin, Pending, Raw},
+    batch::{Item, Origin, Pending, Raw, bounded},
+    redrive::{Discard, ParkAgain, Redrive, Redriven},
 };
-use crate::{broker::Delivery, clock};
+use crate::{broker::Delivery, clock, database::tables::dead_letter};
 
 /// The one door into the engine; cheap to clone.
 #[derive(Debug)]
@@ -72,11 +73,34 @@ impl<P: Participant> Mailbox<P> {
     /// # Errors
     /// Where it was not carried out.
     pub async fn ask(&self, command: P::Command, cause: Cause) -> Result<P::Reply, Refusal> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        let place = self.place()?;
         let (reply, answer) = oneshot::channel();
-        let origin = Origin::Caller { reply, _place: place };
-        let stopping = || Refusal::Unavailable("the service is stopping".to_owned());
-        self.put(Payload::Command(command), cause, origin).map_err(|_| stopping())?;
+        self.put(Payload::Command(command), cause, Origin::Caller { reply, _place: place }).map_err(|()| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Handles a parked message as if the broker had just delivered it, and returns once that is durable, one way or the
+    /// other. Safe to repeat, and at the same time on two replicas: it is handled once.
+    ///
+    /// # Errors
+    /// Where it was not tried, or something that it needs is away. It stays parked as it was.
+    pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
+        let (redrive, answer) = Redrive::new(letter.message_id, self.place()?);
+        let item = match Envelope::decode(&letter.body) {
+            Ok(envelope) => Item::Input(Pending { input: event(envelope), origin: Origin::DeadLetter(redrive) }),
+            Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: bounded(&error.to_string()) }),
+        };
+        self.items.send(item).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Forgets a parked message, and returns once that is durable: whether it was there.
+    ///
+    /// # Errors
+    /// Where it was not done.
+    pub async fn discard(&self, message_id: Uuid) -> Result<bool, Refusal> {
+        let (discard, answer) = Discard::new(message_id, self.place()?);
+        self.items.send(Item::Discard(discard)).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 
@@ -86,18 +110,17 @@ impl<P: Participant> Mailbox<P> {
         let _ = self.put(Payload::Command(command), Cause::new(), Origin::Itself);
     }
 
-    /// Puts in what the broker delivered.
+    /// Puts in what the broker delivered. What the broker itself gave up on is parked without being handled: it may be what
+    /// ended its consumers.
     pub(crate) fn deliver(&self, delivery: Delivery) {
-        let Delivery { body, message_id, redeliveries, receipt, .. } = delivery;
+        let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
         let raw = Raw { body, message_id, redeliveries };
-        let item = match Envelope::decode(&raw.body) {
-            Ok(envelope) => {
-                let cause = Cause { id: envelope.id.0, traceparent: envelope.traceparent.clone() };
-                let input =
-                    Input { at: clock::now(), cause, payload: Payload::Event(Box::new(envelope)), answer: None };
-                Item::Input(Pending { input, origin: Origin::Queue { raw, receipt } })
+        let item = match (Envelope::decode(&raw.body), dead_lettered) {
+            (Ok(envelope), None) => {
+                Item::Input(Pending { input: event(envelope), origin: Origin::Queue { raw, receipt } })
             }
-            Err(error) => Item::Unreadable { raw, receipt, reason: error.to_string() },
+            (envelope, Some(reason)) => Item::Park { raw, envelope: envelope.ok().map(Box::new), receipt, reason },
+            (Err(error), None) => Item::Park { raw, envelope: None, receipt, reason: error.to_string() },
         };
         // An engine that has ended drops the receipt, and so gives the delivery back.
         let _ = self.items.send(item);
@@ -115,8 +138,22 @@ impl<P: Participant> Mailbox<P> {
         done
     }
 
+    /// A place for one more who waits.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)
+    }
+
     fn put(&self, payload: Payload<P::Command>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
         let input = Input { at: clock::now(), cause, payload, answer: None };
         self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
     }
+}
+
+fn event<P: Participant>(envelope: Envelope) -> Input<P> {
+    let cause = Cause { id: envelope.id.0, traceparent: envelope.traceparent.clone() };
+    Input { at: clock::now(), cause, payload: Payload::Event(Box::new(envelope)), answer: None }
+}
+
+fn stopping() -> Refusal {
+    Refusal::Unavailable("the service is stopping".to_owned())
 }

@@ -5,11 +5,13 @@ mod asking;
 mod batch;
 mod mailbox;
 mod participant;
+mod redrive;
 mod run;
 mod transaction;
 mod working_set;
 
 pub use mailbox::{Cause, Mailbox, Refusal};
 pub use participant::{AskError, Decision, Input, Participant, Payload, Unacceptable};
+pub use redrive::Redriven;
 pub use run::{Engine, EngineSettings};
 pub use working_set::WorkingSet;

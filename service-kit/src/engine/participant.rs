@@ -92,6 +92,16 @@ pub enum Payload<C> {
     Event(Box<Envelope>),
 }
 
+impl<C> Payload<C> {
+    /// The event, where it is one.
+    pub(super) fn envelope(&self) -> Option<&Envelope> {
+        match self {
+            Self::Event(envelope) => Some(envelope),
+            Self::Command(_) => None,
+        }
+    }
+}
+
 /// What came of one input.
 #[derive(Debug)]
 pub struct Decision<R, C> {

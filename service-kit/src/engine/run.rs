@@ -221,6 +221,12 @@ impl<P: Participant> Engine<P> {
         for parked in batch.parked {
             parked.receipt.acknowledge();
         }
+        let parked_again = batch.parked_again.into_iter().zip(committed.still_parked);
+        parked_again.for_each(|(again, is_there)| again.tell(is_there));
+        for discard in batch.discarded {
+            let was_there = committed.taken.contains(&discard.message_id);
+            discard.answer(Ok(was_there));
+        }
         for (pending, answer) in batch.inputs.into_iter().zip(committed.replies) {
             match pending.origin {
                 Origin::Caller { reply, .. } => {
@@ -229,6 +235,7 @@ impl<P: Participant> Engine<P> {
                     let _ = reply.send(answer);
                 }
                 Origin::Queue { receipt, .. } => receipt.acknowledge(),
+                Origin::DeadLetter(redrive) => redrive.tell_handled(&committed.taken),
                 Origin::Itself => {}
             }
         }

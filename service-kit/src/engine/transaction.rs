@@ -10,12 +10,17 @@ use sea_orm::{DatabaseTransaction, DbErr, RuntimeErr};
 use shared_events::{Envelope, Event, MessageId};
 use uuid::Uuid;
 
-use super::{Decision, Input, Participant, Payload, Unacceptable, batch::Batch};
+use super::{
+    Decision, Input, Participant, Payload, Unacceptable,
+    batch::{Batch, Pending},
+    redrive::ParkAgain,
+};
 use crate::{
     broker::Outgoing,
     database::{
-        Database, delete_by, insert, insert_missing, insert_new,
+        Database, count_attempt, delete_by, insert, insert_missing, insert_new,
         tables::{dead_letter, inbox, outbox},
+        take_dead_letters,
     },
 };
 
@@ -27,6 +32,10 @@ pub(super) struct Committed<P: Participant> {
     /// How many confirmed events were still in the outbox; one that was published twice is deleted once.
     pub(super) deleted: u64,
     pub(super) follow_ups: Vec<P::Command>,
+    /// Which of the parked messages that were to be taken out were there.
+    pub(super) taken: HashSet<Uuid>,
+    /// For each message that was parked again whether it is still there.
+    pub(super) still_parked: Vec<bool>,
     pub(super) state: Option<P::State>,
 }
 
@@ -74,7 +83,9 @@ async fn commit<P: Participant>(
     batch: &Batch<P>,
 ) -> Result<Committed<P>, Failure> {
     let transaction = database.begin().await?;
-    let fresh = first_times(&transaction, batch).await?;
+    // First, because it keeps other replicas from driving the same message. Rolled back, it is parked as before.
+    let taken = take_dead_letters(&transaction, to_be_taken(batch)).await?;
+    let fresh = first_times(&transaction, batch, &taken).await?;
     let inputs: Vec<&Input<P>> = fresh.iter().map(|&index| &batch.inputs[index].input).collect();
 
     let mut replies: Vec<Option<P::Reply>> = batch.inputs.iter().map(|_| None).collect();
@@ -102,22 +113,35 @@ async fn commit<P: Participant>(
     insert::<outbox::Entity, _>(&transaction, &rows).await?;
     let parked: Vec<dead_letter::Model> = batch.parked.iter().map(|parked| parked.row.clone()).collect();
     insert_missing::<dead_letter::Entity, _>(&transaction, &parked).await?;
+    let mut still_parked = Vec::with_capacity(batch.parked_again.len());
+    for ParkAgain { redrive, reason } in &batch.parked_again {
+        still_parked.push(count_attempt(&transaction, redrive.message_id, reason).await?);
+    }
     let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
     let deleted = delete_by::<outbox::Entity, _>(&transaction, outbox::Column::MessageId, confirmed).await?;
     transaction.commit().await?;
-    Ok(Committed { replies, outgoing, deleted, follow_ups, state })
+    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_parked, state })
+}
+
+/// The parked messages that the batch handles or discards.
+fn to_be_taken<P: Participant>(batch: &Batch<P>) -> Vec<Uuid> {
+    let handled = batch.inputs.iter().filter_map(|pending| pending.origin.dead_letter());
+    handled.chain(batch.discarded.iter().map(|discard| discard.message_id)).collect()
 }
 
 /// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
-/// messages that were not there before, each once.
-async fn first_times<P: Participant>(transaction: &DatabaseTransaction, batch: &Batch<P>) -> Result<Vec<usize>, DbErr> {
-    let message = |payload: &Payload<P::Command>| match payload {
-        Payload::Event(envelope) => Some(envelope.id),
-        Payload::Command(_) => None,
-    };
+/// messages that were not there before, each once. A parked message that somebody else has taken out is none of them.
+async fn first_times<P: Participant>(
+    transaction: &DatabaseTransaction,
+    batch: &Batch<P>,
+    taken: &HashSet<Uuid>,
+) -> Result<Vec<usize>, DbErr> {
+    let message = |payload: &Payload<P::Command>| payload.envelope().map(|envelope| envelope.id);
+    let is_ours = |pending: &Pending<P>| pending.origin.dead_letter().is_none_or(|id| taken.contains(&id));
     let mut rows: Vec<inbox::Model> = batch
         .inputs
         .iter()
+        .filter(|pending| is_ours(pending))
         .filter_map(|pending| Some((message(&pending.input.payload)?, pending.input.at)))
         .map(|(id, at)| inbox::Model { message_id: id.0, received_at: at.unix_micros() })
         .collect();
@@ -129,7 +153,7 @@ async fn first_times<P: Participant>(transaction: &DatabaseTransaction, batch: &
         Some(id) => new.remove(&id),
         None => true,
     };
-    let inputs = batch.inputs.iter().enumerate();
+    let inputs = batch.inputs.iter().enumerate().filter(|(_, pending)| is_ours(pending));
     Ok(inputs.filter(|(_, pending)| is_first(&pending.input.payload, &mut new)).map(|(index, _)| index).collect())
 }
 

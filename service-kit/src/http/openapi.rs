@@ -2,7 +2,11 @@
 
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{Components, Content, Info, OpenApi, Ref, RefOr, Response, path::Operation},
+    openapi::{
+        Components, Content, Info, OpenApi, Ref, RefOr, Response,
+        path::Operation,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
 };
 
 use super::{FieldError, Limit, PROBLEM_JSON, Problem};
@@ -17,6 +21,8 @@ pub(super) fn complete(openapi: &mut OpenApi, title: &str, description: &str) {
     components.schemas.insert(FieldError::name().into_owned(), FieldError::schema());
     // utoipa does not gather the schemas of parameters by itself.
     components.schemas.insert(Limit::name().into_owned(), Limit::schema());
+    // What the admin endpoints ask for; Swagger UI then has a button for it.
+    components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     for path in openapi.paths.paths.values_mut() {
         let path = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
         path.into_iter().flatten().for_each(complete_operation);

@@ -3,15 +3,15 @@ use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePath};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{MAX_BODY_BYTES, Readiness, edge, health, openapi};
+use super::{MAX_BODY_BYTES, Operations, edge, openapi};
 
-/// A service's routes, made ready to be served: with `/health`, `/health/ready`, `/docs` and `/openapi.json`; each path
+/// A service's routes, made ready to be served: with those of its [`Operations`], `/docs` and `/openapi.json`; each path
 /// with and without a trailing slash; every error answer a [`Problem`](super::Problem) with its `instance`, also for an
 /// unknown path, a wrong method, a body that is too large, and a handler that panics.
 ///
 /// `routes` are to be given without trailing slashes.
-pub fn finish(title: &str, description: &str, routes: OpenApiRouter, readiness: Readiness) -> Router {
-    let (routes, mut openapi) = routes.merge(health::routes(readiness)).split_for_parts();
+pub fn finish(title: &str, description: &str, routes: OpenApiRouter, operations: impl Into<Operations>) -> Router {
+    let (routes, mut openapi) = routes.merge(operations.into().routes()).split_for_parts();
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
     openapi::complete(&mut openapi, title, description);
     // `ApiJson` knows the limit by itself; this one is for other extractors of bodies.
@@ -41,7 +41,7 @@ mod tests {
     use utoipa_axum::routes;
 
     use super::*;
-    use crate::http::{ApiJson, ApiPath, ApiQuery, Limit, Page, Problem, testing};
+    use crate::http::{ApiJson, ApiPath, ApiQuery, Limit, Page, Problem, Readiness, testing};
 
     #[derive(Debug, Deserialize, Serialize, ToSchema)]
     struct Order {

@@ -2,12 +2,14 @@
 //! with brokers that misbehave, the database.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
+mod admin;
 mod asking;
 mod batches;
 mod broker;
 mod bulk;
 mod crash;
 mod database;
+mod graveyard;
 mod in_process;
 mod locked_file;
 mod outage;

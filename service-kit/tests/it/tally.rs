@@ -112,6 +112,8 @@ pub(crate) struct Script {
     /// So many questions panic.
     pub(crate) panics: AtomicUsize,
     pub(crate) asked: AtomicUsize,
+    /// No quantity stands for trouble any more.
+    pub(crate) cured: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -182,6 +184,7 @@ impl Participant for Tally {
         assert_eq!(input.answer.is_some(), self.needs_answer(&input.payload), "asked where it must be");
         let (order_id, units) = order_of(&input.payload);
         match units {
+            _ if self.0.cured.load(Ordering::SeqCst) => {}
             UNACCEPTABLE => return Err(Unacceptable("it cannot be\0".to_owned())),
             PANICS_WHEN_DECIDED => panic!("a panic that the test wants"),
             PANICS_WHEN_SAVED | CANNOT_BE_SAVED => state.spoilt = units,

@@ -1,6 +1,8 @@
 //! The same tests on PostgreSQL: each on a database of its own on the test server.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
+#[path = "../it/admin/mod.rs"]
+mod admin;
 #[path = "../it/asking.rs"]
 mod asking;
 #[path = "../it/batches.rs"]
@@ -11,6 +13,11 @@ mod broker;
 mod bulk;
 #[path = "../it/crash.rs"]
 mod crash;
+#[path = "../it/graveyard.rs"]
+mod graveyard;
+#[path = "../it/in_process.rs"]
+mod in_process;
+
 #[path = "../it/outage.rs"]
 mod outage;
 #[path = "../it/parking.rs"]

@@ -1,0 +1,13 @@
+//! What operators may do that clients may not: look at the parked messages, drive them through the engine again, discard
+//! them. Behind a bearer token; without one in the settings, there is nothing to be done here.
+
+mod desk;
+mod redrive;
+mod routes;
+mod settings;
+mod wire;
+
+pub use desk::{AdminDesk, ParkedMessages};
+pub(crate) use routes::routes;
+pub use settings::{AdminSettings, AdminSettingsError, AdminToken};
+pub use wire::{BodyEncoding, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveOutcome, RedriveView};

@@ -1,0 +1,161 @@
+use std::{fmt, fs, io, path::PathBuf, str::FromStr};
+
+use clap::Args;
+use subtle::ConstantTimeEq as _;
+
+/// Who may use the admin endpoints.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Administration")]
+pub struct AdminSettings {
+    /// The bearer token that the admin endpoints want; without one they are off
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, conflicts_with = "admin_token_file")]
+    pub admin_token: Option<AdminToken>,
+    /// A file that holds this token; white space around it does not count
+    #[arg(long, env = "ADMIN_TOKEN_FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+/// Why there is no token although one is wanted; the words are for the person who starts the service.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminSettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the admin token from {path} ({source}): see --admin-token-file")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file holds no token.
+    #[error("the admin token in {path} {source}: see --admin-token-file")]
+    NoToken {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: NotAToken,
+    },
+}
+
+/// A secret that admits to the admin endpoints. It is shown to nobody.
+#[derive(Clone)]
+pub struct AdminToken(Box<str>);
+
+/// What no token can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAToken {
+    /// Nothing, or nothing but white space: a variable that somebody forgot to fill.
+    #[error("is blank")]
+    Blank,
+    /// It could not be sent in a header.
+    #[error("has characters other than visible ASCII")]
+    NotVisible,
+}
+
+impl AdminSettings {
+    /// The token, if there is to be one.
+    ///
+    /// # Errors
+    /// Where its file cannot be read, or holds none.
+    pub fn token(&self) -> Result<Option<AdminToken>, AdminSettingsError> {
+        let (None, Some(path)) = (&self.admin_token, &self.admin_token_file) else {
+            return Ok(self.admin_token.clone());
+        };
+        let text = fs::read_to_string(path);
+        let text = text.map_err(|source| AdminSettingsError::Unreadable { path: path.clone(), source })?;
+        let token = text.parse().map_err(|source| AdminSettingsError::NoToken { path: path.clone(), source })?;
+        Ok(Some(token))
+    }
+}
+
+impl AdminToken {
+    /// Whether `offered` is this token. How long it takes says nothing about the token but its length.
+    pub(super) fn is(&self, offered: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(offered).into()
+    }
+
+    /// The secret itself, for whoever has to send it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AdminToken {
+    type Err = NotAToken;
+
+    fn from_str(text: &str) -> Result<Self, NotAToken> {
+        match text.trim() {
+            "" => Err(NotAToken::Blank),
+            token if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Self(token.into())),
+            _ => Err(NotAToken::NotVisible),
+        }
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        admin: AdminSettings,
+    }
+
+    fn token(arguments: &[&str]) -> Result<Option<String>, String> {
+        let cli = Cli::try_parse_from([&["program"], arguments].concat()).map_err(|error| error.to_string())?;
+        let token = cli.admin.token().map_err(|error| error.to_string())?;
+        Ok(token.map(|token| token.reveal().to_owned()))
+    }
+
+    fn in_file(directory: &Path, content: &str) -> Result<Option<String>, String> {
+        let path = directory.join("token");
+        fs::write(&path, content).unwrap();
+        token(&["--admin-token-file", path.to_str().unwrap()])
+    }
+
+    #[test]
+    fn a_token_is_given_itself_or_in_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(token(&[]), Ok(None));
+        assert_eq!(token(&["--admin-token", "s3cr=t"]), Ok(Some("s3cr=t".to_owned())));
+        assert_eq!(in_file(directory.path(), " s3cr=t\n"), Ok(Some("s3cr=t".to_owned())));
+        for both in
+            [["--admin-token", "a", "--admin-token-file", "b"], ["--admin-token-file", "b", "--admin-token", "a"]]
+        {
+            assert!(token(&both).unwrap_err().contains("cannot be used with"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused_and_not_taken_for_none() {
+        let directory = tempfile::tempdir().unwrap();
+        for (text, why) in [("", "blank"), (" \t\n", "blank"), ("two words", "ASCII"), ("schlüssel", "ASCII")] {
+            assert!(token(&["--admin-token", text]).unwrap_err().contains(why), "{text:?}");
+            assert!(in_file(directory.path(), text).unwrap_err().contains(why), "{text:?}");
+        }
+        let error = token(&["--admin-token-file", "/no/such/file"]).unwrap_err();
+        assert!(error.contains("/no/such/file") && error.contains("--admin-token-file"), "{error}");
+    }
+
+    #[test]
+    fn it_is_compared_whole_and_not_shown() {
+        let token: AdminToken = "s3cret".parse().unwrap();
+        assert!(token.is(b"s3cret"));
+        for other in ["", "s3cre", "s3cret ", "S3cret", "x3cret", "s3crets"] {
+            assert!(!token.is(other.as_bytes()), "{other}");
+        }
+        assert_eq!(format!("{token:?}"), "AdminToken");
+    }
+}

@@ -1,0 +1,6 @@
+//! The parked messages, as an operator sees and treats them: over HTTP, on a whole service.
+
+mod doors;
+mod intake;
+mod redrive;
+mod station;
