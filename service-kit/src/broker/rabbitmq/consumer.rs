@@ -11,8 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     connection::close,
+    declare::keep_bound,
     ledger::Ledger,
     message::Reading,
+    topology::Topology,
     trouble::{During, Trouble},
 };
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
@@ -24,6 +26,8 @@ const AT_ONCE: usize = 4_096;
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) queue: &'a str,
+    /// How messages come into it.
+    pub(super) topology: &'a Topology,
     /// What operators see the consumer as.
     pub(super) tag: &'a str,
     /// Makes deliveries of what comes in.
@@ -38,7 +42,7 @@ pub(super) async fn start(
     prefetch: usize,
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
-    let Source { queue, tag, read } = source;
+    let Source { queue, topology, tag, read } = source;
     // To AMQP, 0 is without bound.
     let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
     let channel = connection.create_channel().await?;
@@ -48,8 +52,13 @@ pub(super) async fn start(
     let (deliveries, subscription) = mpsc::channel(prefetch.into());
     let (settle, settlements) = mpsc::unbounded_channel();
     let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
+    let topology = topology.clone();
     tasks.spawn(async move {
-        if let Err(trouble) = session.run().await {
+        let ended = tokio::select! {
+            ended = session.run() => ended,
+            trouble = keep_bound(&connection, &topology) => Err(trouble),
+        };
+        if let Err(trouble) = ended {
             tracing::warn!(error = %trouble.at(&address), "the connection to the broker for consuming is lost");
         }
         close(connection).await;
