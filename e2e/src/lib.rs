@@ -10,6 +10,7 @@ pub mod broker;
 pub mod client;
 pub mod customers;
 pub mod load;
+pub mod options;
 pub mod process;
 pub mod proxy;
 pub mod replica;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use shared_events::Service;
-use test_servers::{Postgres, RabbitMq, postgres, rabbitmq};
+use test_servers::{Postgres, RabbitMq, postgres};
 use tokio::{
     task::block_in_place,
     time::{Instant, interval},
@@ -18,40 +18,10 @@ use crate::{
     replica::{Replica, Settings, program},
 };
 
+pub use crate::options::Options;
+
 /// How long a state is waited for before that counts as a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What a stack is made of.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How many replicas of each service.
-    pub replicas: usize,
-    /// Arguments of a service.
-    pub arguments: Vec<(Service, String)>,
-    /// The broker.
-    pub broker: rabbitmq::Options,
-    /// How the services log in there, and the virtual host: `amqp://{here}`, `{service}` being the service's name.
-    /// `None`: as the broker's own user, at `/`.
-    pub amqp: Option<(String, String)>,
-    /// Whether a [`Proxy`] is between each service and each server.
-    pub proxied: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let broker = rabbitmq::Options { management: true, ..rabbitmq::Options::default() };
-        Self { replicas: 1, arguments: Vec::new(), broker, amqp: None, proxied: false }
-    }
-}
-
-impl Options {
-    /// With these arguments for a service.
-    #[must_use]
-    pub fn with(mut self, service: Service, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(|argument| (service, (*argument).to_owned())));
-        self
-    }
-}
 
 /// One of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
