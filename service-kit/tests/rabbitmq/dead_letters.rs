@@ -11,8 +11,9 @@ use service_kit::broker::{
 use shared_events::Service;
 
 use crate::{
-    server::{Vhost, eventually},
+    server::Vhost,
     sundry::{id, ids, messages, next, nothing_comes, publish},
+    wait::until,
 };
 
 /// Publishes a message for inventory, and drops it until the broker gives up on it.
@@ -61,10 +62,13 @@ async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_its_deaths
     let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let queue = dead_letter_queue(Service::Inventory);
-    let letter = eventually("the dead letter comes", async || {
-        channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true }).await.unwrap()
+    let mut letter = None;
+    until("the dead letter comes", async || {
+        letter = channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true }).await.unwrap();
+        letter.is_some()
     })
     .await;
+    let letter = letter.unwrap();
     let options = BasicPublishOptions::default();
     channel
         .basic_publish("".into(), "inventory".into(), options, &letter.data, letter.properties.clone())
