@@ -13,7 +13,7 @@ use super::{
     connection::close,
     ledger::Ledger,
     message::Reading,
-    trouble::{During, Trouble},
+    trouble::{During, GONE, Trouble},
 };
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
 
@@ -78,7 +78,7 @@ impl Session {
                 message = self.consumer.next() => match message {
                     Some(Ok(message)) => self.deliver(message),
                     Some(Err(error)) => return Err(lost(&error)),
-                    None => return Err(Trouble::Lost("it ended the consumer: is the queue gone?".to_owned())),
+                    None => return Err(gone()),
                 },
                 // It never ends: `settle` lives.
                 _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
@@ -112,6 +112,10 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn gone() -> Trouble {
+    Trouble::Wrong { wrong: "it ended the consumer, as it does when a queue is deleted".to_owned(), remedy: GONE }
 }
 
 fn lost(error: &lapin::Error) -> Trouble {
