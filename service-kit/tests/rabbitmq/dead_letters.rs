@@ -53,7 +53,7 @@ async fn a_message_that_keeps_coming_back_becomes_a_dead_letter_that_says_why() 
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_its_deaths_are_counted() {
+async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_may_die_again() {
     let vhost = Vhost::new().await;
     let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
     let killed = killed(&vhost, &mut subscription).await;
@@ -81,8 +81,9 @@ async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_its_deaths
         assert_eq!(delivery.dead_lettered, None);
     }
     let letter = next(&mut dead_letters(&vhost, Service::Inventory).await).await;
+    // RabbitMQ 4 does not count the deaths before somebody published it again.
     let why = letter.dead_lettered.unwrap();
-    assert!(why.ends_with("(queue \"inventory\", 2 times by now)"), "{why}");
+    assert!(why.contains("without an acknowledgement (queue \"inventory\""), "{why}");
 }
 
 #[tokio::test]
