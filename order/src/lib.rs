@@ -8,10 +8,13 @@
 pub mod domain;
 mod http;
 pub mod migration;
+mod neighbours;
 mod participant;
 mod settings;
 pub mod store;
 mod watch;
+
+use std::sync::Arc;
 
 use anyhow::Result;
 use service_kit::service::{Foundation, RunningService};
@@ -29,8 +32,12 @@ use crate::{participant::Orders, watch::Watchers};
 /// # Errors
 /// Where the database cannot be read.
 pub async fn start(settings: &OrderSettings, foundation: Foundation, listener: TcpListener) -> Result<RunningService> {
-    let watchers = Watchers::new();
+    let watchers = Watchers::new(foundation.database.neighbours());
     let orders = Orders::new(settings.pauses(), watchers.clone());
     let (wait, max_backlog) = (settings.order_wait, foundation.work.max_backlog);
-    RunningService::start(orders, foundation, listener, |doors| http::routes(doors, watchers, wait, max_backlog)).await
+    RunningService::start(orders, foundation, listener, |doors| {
+        doors.run_beside(neighbours::listen(doors.database.clone(), Arc::clone(&watchers)));
+        http::routes(doors, watchers, wait, max_backlog)
+    })
+    .await
 }

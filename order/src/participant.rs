@@ -230,14 +230,15 @@ impl Participant for Orders {
     }
 
     fn committed(&self, state: State) {
-        for order in state.orders.into_changed().filter(|order| order.status().is_terminal()) {
-            tracing::info!(
-                order.id = %order.details.order_id, saga.id = %order.saga_id, status = %order.status(),
-                duration_ms = order.changed_at.since(order.placed_at).as_millis(), "the order has ended"
-            );
-            self.watchers.ended(order);
-        }
-        self.watchers.changed(state.changes.unwrap_or_default());
+        let orders = state.orders.into_changed().inspect(|order| {
+            if order.status().is_terminal() {
+                tracing::info!(
+                    order.id = %order.details.order_id, saga.id = %order.saga_id, status = %order.status(),
+                    duration_ms = order.changed_at.since(order.placed_at).as_millis(), "the order has ended"
+                );
+            }
+        });
+        self.watchers.committed(orders, state.changes);
     }
 }
 

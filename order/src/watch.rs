@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use service_kit::database::{Neighbours, Topic};
 use shared_events::SagaId;
 use tokio::sync::{broadcast, oneshot};
 
@@ -13,9 +14,10 @@ use crate::domain::Order;
 /// How many changes a slow watcher may lag behind before it misses some.
 const CHANGES: usize = 1_024;
 
-/// Told of each change after its commit.
+/// Told of each change after its commit, also by other replicas.
 #[derive(Debug)]
 pub(crate) struct Watchers {
+    neighbours: Neighbours,
     waiting: Mutex<HashMap<SagaId, Vec<oneshot::Sender<Order>>>>,
     changes: broadcast::Sender<Order>,
 }
@@ -31,8 +33,8 @@ pub(crate) struct Waiter {
 impl Watchers {
     /// Nobody waits, nobody watches.
     #[must_use]
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), changes: broadcast::Sender::new(CHANGES) })
+    pub(crate) fn new(neighbours: Neighbours) -> Arc<Self> {
+        Arc::new(Self { neighbours, waiting: Mutex::default(), changes: broadcast::Sender::new(CHANGES) })
     }
 
     /// Begins to wait for an order's end. Begun before the order is placed, it cannot miss it.
@@ -55,13 +57,30 @@ impl Watchers {
         self.changes.receiver_count() > 0
     }
 
-    /// An order has ended, durably.
-    pub(crate) fn ended(&self, order: Order) {
-        let waiting = self.lock().remove(&order.saga_id).unwrap_or_default();
-        for told in waiting {
-            // Who no longer waits need not be told.
-            let _ = told.send(order.clone());
+    /// The engine has changed these orders, durably.
+    pub(crate) fn committed(&self, orders: impl Iterator<Item = Order>, changes: Option<Vec<Order>>) {
+        let (mut changed, mut ended_elsewhere) = (Vec::new(), Vec::new());
+        for order in orders {
+            let saga_id = order.saga_id;
+            changed.push(saga_id.0);
+            if order.status().is_terminal() && !self.ended(order) {
+                ended_elsewhere.push(saga_id.0);
+            }
         }
+        self.changed(changes.unwrap_or_default());
+        self.neighbours.tell(Topic::Ended, ended_elsewhere);
+        self.neighbours.tell(Topic::Changed, changed);
+    }
+
+    /// An order has ended, durably. Returns whether somebody here waited for it.
+    pub(crate) fn ended(&self, order: Order) -> bool {
+        let waiting = self.lock().remove(&order.saga_id).unwrap_or_default();
+        // Who no longer waits need not be told.
+        let mut waited = false;
+        for told in waiting {
+            waited |= told.send(order.clone()).is_ok();
+        }
+        waited
     }
 
     /// These orders have changed, durably.
@@ -69,6 +88,17 @@ impl Watchers {
         for order in orders {
             let _ = self.changes.send(order);
         }
+    }
+
+    /// Those of `sagas` that somebody waits for.
+    pub(crate) fn awaited_of(&self, sagas: &[SagaId]) -> Vec<SagaId> {
+        let waiting = self.lock();
+        sagas.iter().copied().filter(|saga| waiting.contains_key(saga)).collect()
+    }
+
+    /// All sagas that somebody waits for.
+    pub(crate) fn awaited(&self) -> Vec<SagaId> {
+        self.lock().keys().copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SagaId, Vec<oneshot::Sender<Order>>>> {

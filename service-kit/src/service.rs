@@ -46,6 +46,17 @@ pub struct Doors<P: Participant> {
     pub operations: Operations,
     /// Cancelled when the service begins to stop: whoever waits for something may stop waiting.
     pub stopping: CancellationToken,
+    /// What runs beside the service until it stops.
+    beside: TaskTracker,
+}
+
+impl<P: Participant> Doors<P> {
+    /// Runs `task` beside the service until it begins to stop.
+    pub fn run_beside(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.beside
+            .spawn(async move { stopping.run_until_cancelled(task).await.unwrap_or_default() }.in_current_span());
+    }
 }
 
 /// A running service.
@@ -59,6 +70,7 @@ pub struct RunningService {
     /// Cancelled when a part of the service ends, in good order or by a bug.
     ended: CancellationToken,
     outbox: Arc<Outbox>,
+    confirms_after_commit: bool,
     database: Database,
 }
 
@@ -95,7 +107,8 @@ impl RunningService {
             stop.clone(),
         );
         // Where the broker confirms after the commit, the outboxes empty only while everybody goes on consuming.
-        let consume_until = if broker.confirms_after_commit() { stop.work.clone() } else { stop.intake.clone() };
+        let confirms_after_commit = broker.confirms_after_commit();
+        let consume_until = if confirms_after_commit { stop.work.clone() } else { stop.intake.clone() };
         let dead_letters = consume_dead_letters(Arc::clone(&broker), mailbox.clone(), stop.intake.clone());
         let consumer = consume(broker, mailbox.clone(), settings.prefetch, readiness.clone(), consume_until);
         let desk = AdminDesk {
@@ -104,14 +117,18 @@ impl RunningService {
             token: admin,
             stopping: stop.intake.clone(),
         };
-        let router = routes(Doors {
-            mailbox,
-            database: database.clone(),
-            outbox: Arc::clone(&outbox),
-            operations: Operations { readiness, admin: Some(desk) },
-            stopping: stop.intake.clone(),
-        });
         let (http, work) = (TaskTracker::new(), TaskTracker::new());
+        let span = tracing::info_span!("service", name);
+        let router = span.in_scope(|| {
+            routes(Doors {
+                mailbox,
+                database: database.clone(),
+                outbox: Arc::clone(&outbox),
+                operations: Operations { readiness, admin: Some(desk) },
+                stopping: stop.intake.clone(),
+                beside: work.clone(),
+            })
+        });
         let ended = CancellationToken::new();
         // A guard goes with each part, so that also a panic is noticed.
         let parts: [BoxFuture<'static, ()>; 4] =
@@ -123,16 +140,30 @@ impl RunningService {
                     part.await;
                     drop(guard);
                 }
-                .instrument(tracing::info_span!("service", name)),
+                .instrument(span.clone()),
             );
         }
+        let (neighbours, until) = (database.neighbours(), stop.work.clone());
+        work.spawn(
+            async move { until.run_until_cancelled(neighbours.run()).await.unwrap_or_default() }.instrument(span),
+        );
         let intake = stop.intake.clone();
         let server = http.spawn(async move {
             if let Err(error) = serve(listener, router, intake).await {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        Ok(Self { name, stop, http, server: server.abort_handle(), work, ended, outbox, database })
+        Ok(Self {
+            name,
+            stop,
+            http,
+            server: server.abort_handle(),
+            work,
+            ended,
+            outbox,
+            confirms_after_commit,
+            database,
+        })
     }
 
     /// Resolves when a part of it has ended. Before it is told to stop, that is a bug, and the service does no more work.
@@ -193,9 +224,15 @@ pub async fn stop(services: Vec<RunningService>, patience: Duration) {
     }
 }
 
-/// Resolves when no service has anything left to publish. Publishing to one may give another something to publish, so
-/// all must be empty at once.
+/// Resolves when no service has anything left to publish. Where a message is confirmed only after its consumer's commit,
+/// publishing to one may give another something to publish, so all must be empty at once.
 async fn published(services: &[RunningService]) {
+    if services.iter().all(|service| !service.confirms_after_commit) {
+        for service in services {
+            service.outbox.flushed().await;
+        }
+        return;
+    }
     let added = || services.iter().map(|service| service.outbox.added()).sum::<u64>();
     loop {
         let before = added();

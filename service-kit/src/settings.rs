@@ -1,8 +1,12 @@
 //! The settings that all services share: flags and environment variables, documented by `--help`.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
+use shared_events::Service;
 
 use crate::{engine::EngineSettings, telemetry::LogFormat};
 
@@ -38,7 +42,7 @@ pub struct WorkSettings {
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
     /// Which lines: a level, or a filter such as `info,service_kit=debug`
-    #[arg(long, env = "RUST_LOG", default_value = "info,sea_orm_migration=warn")]
+    #[arg(long, env = "RUST_LOG", default_value = "info,sea_orm_migration=warn,lapin=off")]
     pub log: String,
     /// How they look
     #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
@@ -56,6 +60,22 @@ impl WorkSettings {
             inbox_retention: self.inbox_retention,
         }
     }
+}
+
+/// `path` with the service's name in the place of `{service}`.
+pub(crate) fn of_service(path: &Path, service: Service) -> PathBuf {
+    // A path that is no text holds no placeholder.
+    path.to_str().map_or_else(|| path.to_owned(), |text| text.replace("{service}", service.name()).into())
+}
+
+/// The name of this machine or container, for the server's lists of who is connected.
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().chars().take(64).collect::<String>())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

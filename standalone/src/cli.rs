@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use service_kit::{settings::LogSettings, shutdown, telemetry};
+use service_kit::{database::DatabaseArgs, settings::LogSettings, shutdown, telemetry};
 
 use crate::{
     audit,
@@ -42,9 +42,11 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Verify {
-    /// Where the data lies
+    /// Where the data lies (not used with --database-url)
     #[arg(long, env = "DATA_DIR", default_value = "data")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    database: Option<DatabaseArgs>,
     /// How long to wait for orders that are under way to come to their end
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     wait: Duration,
@@ -58,8 +60,11 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => run(&cli.system, &cli.logs).await,
         Some(Command::DeadLetters(dead_letters)) => dead_letters.execute().await,
-        Some(Command::Verify(Verify { data_dir, wait })) => {
-            let report = audit::of_data_dir(&data_dir, wait).await?;
+        Some(Command::Verify(Verify { data_dir, database, wait })) => {
+            let report = match database {
+                None => audit::of_data_dir(&data_dir, wait).await?,
+                Some(database) => audit::of_databases(&database, wait).await?,
+            };
             print!("{report}");
             Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -83,8 +88,7 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
 /// What a newcomer needs to know.
 fn welcome(system: &System) -> String {
     let [order, inventory, payment] = system.addresses();
-    let data = std::path::absolute(system.data_dir()).unwrap_or_else(|_| system.data_dir().to_owned());
-    let data = data.display();
+    let data = system.place();
     format!(
         "\
 The order system runs. Its data lies in {data}.

@@ -1,19 +1,18 @@
 //! The three services in one process.
 
-use std::{
-    io::ErrorKind,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
+use sea_orm_migration::MigratorTrait;
 use service_kit::{
     admin::AdminSettings,
-    broker::InProcessBroker,
-    database::Database,
+    broker::{
+        Broker, InProcessBroker,
+        rabbitmq::{RabbitMq, RabbitMqArgs},
+    },
+    database::{Database, DatabaseArgs},
+    program::{listen, open_patiently},
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
 };
@@ -25,7 +24,7 @@ use crate::data_dir::DataDir;
 /// Where the system listens, where its data lies, and how the services work.
 #[derive(Debug, Clone, Args)]
 pub struct SystemSettings {
-    /// Where the data lies; made if there is none
+    /// Where the data lies; made if there is none (not used with --database-url)
     #[arg(long, env = "DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
     /// Where the order service listens
@@ -37,6 +36,12 @@ pub struct SystemSettings {
     /// Where the payment service listens
     #[arg(long, env = "PAYMENT_LISTEN", default_value = "127.0.0.1:8003")]
     pub payment_listen: SocketAddr,
+    /// The databases, where they are not files in the data directory
+    #[command(flatten)]
+    pub database: Option<DatabaseArgs>,
+    /// RabbitMQ, where the services are not to talk to each other in this process
+    #[command(flatten)]
+    pub rabbitmq: Option<RabbitMqArgs>,
     /// How the services work
     #[command(flatten)]
     pub work: WorkSettings,
@@ -59,8 +64,16 @@ pub struct SystemSettings {
 pub struct System {
     services: Vec<RunningService>,
     addresses: [SocketAddr; 3],
-    data_dir: DataDir,
+    place: Place,
+    rabbitmq: Vec<RabbitMq>,
     patience: Duration,
+}
+
+/// Where the data lies.
+#[derive(Debug)]
+enum Place {
+    Directory(DataDir),
+    Databases,
 }
 
 impl System {
@@ -71,33 +84,35 @@ impl System {
     /// that say what to do.
     pub async fn start(settings: &SystemSettings) -> Result<Self> {
         let listeners = [
-            listen(Service::Order, settings.order_listen).await?,
-            listen(Service::Inventory, settings.inventory_listen).await?,
-            listen(Service::Payment, settings.payment_listen).await?,
+            listen(Service::Order, settings.order_listen, "--order-listen").await?,
+            listen(Service::Inventory, settings.inventory_listen, "--inventory-listen").await?,
+            listen(Service::Payment, settings.payment_listen, "--payment-listen").await?,
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
-        let data_dir = DataDir::take(&settings.data_dir)?;
         let admin = settings.admin.token()?;
-        let file = |service| DataDir::database_file(data_dir.path(), service);
+        let place = match settings.database {
+            None => Place::Directory(DataDir::take(&settings.data_dir)?),
+            Some(_) => Place::Databases,
+        };
+        let (mut brokers, rabbitmq) = settings.brokers()?;
+        let [order, inventory, payment] = listeners;
         // Opened one after the other: they share the disk, and the first error is the one to be told.
         let databases = [
-            Database::open_sqlite::<order::Migrator>(&file(Service::Order)).await?,
-            Database::open_sqlite::<inventory::Migrator>(&file(Service::Inventory)).await?,
-            Database::open_sqlite::<payment::Migrator>(&file(Service::Payment)).await?,
+            settings.open::<order::Migrator>(&place, Service::Order, &order).await?,
+            settings.open::<inventory::Migrator>(&place, Service::Inventory, &inventory).await?,
+            settings.open::<payment::Migrator>(&place, Service::Payment, &payment).await?,
         ];
-        let mut brokers = InProcessBroker::for_services(&Service::ALL, settings.work.prefetch.saturating_mul(2));
         let mut foundations = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(&service).context("each service has its broker")?;
-            Ok(Foundation { database, broker: Arc::new(broker), work: settings.work.clone(), admin: admin.clone() })
+            Ok(Foundation { database, broker, work: settings.work.clone(), admin: admin.clone() })
         });
         let mut foundation = || foundations.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
-        let [order, inventory, payment] = listeners;
         let services = vec![
             order::start(&settings.order, foundation()?, order).await?,
             inventory::start(&settings.inventory, foundation()?, inventory).await?,
             payment::start(&settings.payment, foundation()?, payment).await?,
         ];
-        Ok(Self { services, addresses, data_dir, patience: settings.work.drain_timeout })
+        Ok(Self { services, addresses, place, rabbitmq, patience: settings.work.drain_timeout })
     }
 
     /// Where order, inventory and payment listen.
@@ -106,10 +121,16 @@ impl System {
         self.addresses
     }
 
-    /// Where the data lies.
+    /// Where the data lies, in words.
     #[must_use]
-    pub fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+    pub fn place(&self) -> impl fmt::Display {
+        match &self.place {
+            Place::Databases => "three databases of the server".to_owned(),
+            Place::Directory(directory) => {
+                let path = directory.path();
+                std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+            }
+        }
     }
 
     /// Resolves when a part of the system has ended by itself, which is a bug: the log says more.
@@ -121,18 +142,46 @@ impl System {
     /// Stops in good order: no new requests, then what was taken is finished, then the databases are closed.
     pub async fn stop(self) {
         service::stop(self.services, self.patience).await;
+        for rabbitmq in self.rabbitmq {
+            if tokio::time::timeout(self.patience, rabbitmq.closed()).await.is_err() {
+                tracing::warn!("the connections to RabbitMQ did not close in time");
+            }
+        }
     }
 }
 
-async fn listen(service: Service, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => anyhow!(
-            "the address {address} of the {service} service is taken: stop what listens there, \
-             or choose another address with --{service}-listen"
-        ),
-        ErrorKind::PermissionDenied => anyhow!(
-            "may not listen on the address {address} of the {service} service: choose a port above 1023 with --{service}-listen"
-        ),
-        _ => anyhow!("cannot listen on the address {address} of the {service} service: {error}; choose another with --{service}-listen"),
-    })
+/// A broker for each service; and those of RabbitMQ once more, to be closed at the end.
+type Brokers = (HashMap<Service, Arc<dyn Broker>>, Vec<RabbitMq>);
+
+impl SystemSettings {
+    async fn open<M: MigratorTrait>(
+        &self,
+        place: &Place,
+        service: Service,
+        listener: &TcpListener,
+    ) -> Result<Database> {
+        match (place, &self.database) {
+            (Place::Directory(directory), _) => {
+                Ok(Database::open_sqlite::<M>(&DataDir::database_file(directory.path(), service)).await?)
+            }
+            (Place::Databases, database) => {
+                let database = database.as_ref().context("there is an address")?;
+                open_patiently::<M>(&database.for_service(service)?, listener).await
+            }
+        }
+    }
+
+    fn brokers(&self) -> Result<Brokers> {
+        let Some(args) = &self.rabbitmq else {
+            let brokers = InProcessBroker::for_services(&Service::ALL, self.work.prefetch.saturating_mul(2));
+            let brokers = brokers.into_iter().map(|(service, broker)| (service, Arc::new(broker) as Arc<dyn Broker>));
+            return Ok((brokers.collect(), Vec::new()));
+        };
+        let mut all = Vec::new();
+        for service in Service::ALL {
+            all.push((service, RabbitMq::new(&args.for_service(service))?));
+        }
+        let brokers = all.iter().map(|(service, one)| (*service, Arc::new(one.clone()) as Arc<dyn Broker>)).collect();
+        Ok((brokers, all.into_iter().map(|(_, one)| one).collect()))
+    }
 }

@@ -2,7 +2,7 @@ use std::{fmt, panic, thread};
 
 use anyhow::{Context as _, Result};
 
-use crate::{Postgres, RabbitMq, postgres, rabbitmq};
+use crate::{POSTGRES_URL, Postgres, RabbitMq, postgres, rabbitmq};
 
 /// One server of each kind. `Display` says what runs where, in a line each.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Both {
     pub fn environment(&self) -> Result<[(&'static str, String); 3]> {
         let management = self.rabbitmq.management_url().context("the broker has no management")?;
         Ok([
-            ("TEST_POSTGRES_URL", self.postgres.maintenance_url()),
+            (POSTGRES_URL, self.postgres.maintenance_url()),
             ("TEST_AMQP_URL", self.rabbitmq.amqp_url()),
             ("TEST_RABBITMQ_MANAGEMENT_URL", management),
         ])

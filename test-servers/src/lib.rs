@@ -16,6 +16,7 @@
 
 mod account;
 mod both;
+mod database;
 mod files;
 mod install;
 mod keeper;
@@ -26,5 +27,6 @@ pub mod rabbitmq;
 mod wait;
 
 pub use both::Both;
+pub use database::{POSTGRES_URL, database_url};
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;

@@ -32,7 +32,7 @@ pub(super) async fn list(
     OriginalUri(uri): OriginalUri,
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<ItemView>, Problem> {
-    let items = store::page(desk.database.reader(), after.as_ref(), limit.rows()).await?;
+    let items = store::page(&desk.database.reader(), after.as_ref(), limit.rows()).await?;
     let next = items.last().map(|item| item.sku().to_string()).unwrap_or_default();
     Ok(Page::new(&uri, limit, items.iter().map(ItemView::from).collect(), |_| next))
 }
@@ -43,13 +43,13 @@ pub(super) async fn list(
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
 )]
 pub(super) async fn show(State(desk): State<Desk>, ApiPath(sku): ApiPath<Sku>) -> Result<Json<ItemView>, Problem> {
-    found(store::item(desk.database.reader(), &sku).await?)
+    found(store::item(&desk.database.reader(), &sku).await?)
 }
 
 /// The same for an SKU that is also a word of the API.
 pub(super) async fn show_named(State(desk): State<Desk>, name: &'static str) -> Result<Json<ItemView>, Problem> {
     let item = match Sku::parse(name) {
-        Ok(sku) => store::item(desk.database.reader(), &sku).await?,
+        Ok(sku) => store::item(&desk.database.reader(), &sku).await?,
         Err(_) => None,
     };
     found(item)

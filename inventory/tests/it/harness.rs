@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use service_kit::{
     broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
     clock,
-    database::{Database, tables::dead_letter},
+    database::{Database, DatabaseArgs, tables::dead_letter},
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
 };
@@ -60,6 +61,13 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
+pub(crate) async fn open(file: &Path) -> Database {
+    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
+    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
+    args.for_service(Service::Inventory).unwrap().open::<Migrator>().await.unwrap()
+}
+
 impl Harness {
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
@@ -69,7 +77,7 @@ impl Harness {
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
         let settings = Settings::parse_from(["inventory", "--tick", "20ms"].iter().chain(flags));
         let directory = TempDir::new().unwrap();
-        let database = Database::open_sqlite::<Migrator>(&directory.path().join("inventory.sqlite")).await.unwrap();
+        let database = open(&directory.path().join("inventory.sqlite")).await;
         let brokers = InProcessBroker::for_services(&Service::ALL, 1_000);
         let heard = Arc::default();
         for listener in [Service::Order, Service::Payment] {
@@ -177,7 +185,7 @@ impl Harness {
     }
 
     pub(crate) async fn reservations(&self) -> Vec<Reservation> {
-        store::all_reservations(self.database.reader(), ReservationId(0), 10_000).await.unwrap()
+        store::all_reservations(&self.database.reader(), ReservationId(0), 10_000).await.unwrap()
     }
 
     pub(crate) async fn state_of(&self, saga_id: SagaId) -> Option<State> {
@@ -187,14 +195,14 @@ impl Harness {
 
     /// Everything that the database holds, but for the messages.
     pub(crate) async fn everything(&self) -> (Vec<store::stock_items::Model>, Vec<Reservation>) {
-        let items = store::all_items(self.database.reader(), "", 10_000).await.unwrap();
+        let items = store::all_items(&self.database.reader(), "", 10_000).await.unwrap();
         (items, self.reservations().await)
     }
 
     /// The reasons of the parked messages, of which there are so many and no more.
     pub(crate) async fn parked(&mut self, count: usize) -> Vec<String> {
         self.expected_parked = count;
-        let mut rows = dead_letter::Entity::find().all(self.database.reader()).await.unwrap();
+        let mut rows = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
         assert_eq!(rows.len(), count, "{rows:?}");
         rows.sort_by_key(|row| row.parked_at);
         rows.into_iter().map(|row| row.reason).collect()
@@ -203,7 +211,7 @@ impl Harness {
     /// Ends the test: nothing is left unpublished, nothing is parked unless expected, and the books add up.
     pub(crate) async fn finish(mut self) {
         self.published().await;
-        let parked = dead_letter::Entity::find().all(self.database.reader()).await.unwrap();
+        let parked = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
         assert_eq!(parked.len(), self.expected_parked, "{parked:?}");
         let (items, reservations) = self.everything().await;
         for item in items {

@@ -113,7 +113,7 @@ impl Desk {
     }
 
     async fn read(&self, id: OrderId) -> Result<Order, Problem> {
-        store::by_id(self.doors.database.reader(), id).await?.ok_or_else(|| Problem::not_found("order not found"))
+        store::by_id(&self.doors.database.reader(), id).await?.ok_or_else(|| Problem::not_found("order not found"))
     }
 }
 

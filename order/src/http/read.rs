@@ -53,7 +53,7 @@ pub(super) async fn list(
     ApiQuery(List { limit, after, status }): ApiQuery<List>,
 ) -> Result<Page<OrderView>, Problem> {
     let status = status.map(|StatusName(status)| status);
-    let orders = store::page(desk.doors.database.reader(), OrderId(after), status, limit.rows()).await?;
+    let orders = store::page(&desk.doors.database.reader(), OrderId(after), status, limit.rows()).await?;
     let next = orders.last().map_or(OrderId(after), |order| order.details.order_id);
     Ok(Page::new(&uri, limit, orders.iter().map(OrderView::from).collect(), |_| next))
 }
@@ -67,7 +67,7 @@ pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<OrderView>, Problem> {
-    let order = store::by_id(desk.doors.database.reader(), OrderId(order_id)).await?;
+    let order = store::by_id(&desk.doors.database.reader(), OrderId(order_id)).await?;
     order.map(|order| Json(OrderView::from(&order))).ok_or_else(|| Problem::not_found("order not found"))
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn events(
     State(desk): State<Arc<Desk>>,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<Vec<TimelineEntry>>, Problem> {
-    let timeline = store::timeline(desk.doors.database.reader(), OrderId(order_id)).await?;
+    let timeline = store::timeline(&desk.doors.database.reader(), OrderId(order_id)).await?;
     if timeline.is_empty() {
         // Every order has published at least that it was created.
         return Err(Problem::not_found("order not found"));

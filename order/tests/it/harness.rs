@@ -1,6 +1,11 @@
 //! The order service on a file in a directory of its own, and its clients.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use order::{Migrator, OrderSettings};
 use reqwest::{
@@ -12,7 +17,7 @@ use serde_json::{Value, json};
 use service_kit::{
     broker::{Broker, InProcessBroker},
     database::{
-        Database,
+        Database, DatabaseArgs,
         tables::{dead_letter, outbox},
     },
     service::{Foundation, RunningService, stop},
@@ -103,6 +108,13 @@ pub(crate) async fn answer(request: RequestBuilder) -> Answer {
     Answer { status, headers, text, body }
 }
 
+/// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
+pub(crate) async fn open(file: &Path) -> Database {
+    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
+    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
+    args.for_service(Service::Order).unwrap().open::<Migrator>().await.unwrap()
+}
+
 impl Harness {
     pub(crate) async fn start() -> Self {
         Self::with(Plan::default()).await
@@ -111,7 +123,7 @@ impl Harness {
     pub(crate) async fn with(plan: Plan) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("order.db");
-        let database = Database::open_sqlite::<Migrator>(&path).await.unwrap();
+        let database = open(&path).await;
         let mut brokers = InProcessBroker::for_services(&Service::ALL, 1_024);
         let mut take = |service| Arc::new(brokers.remove(&service).unwrap()) as Arc<dyn Broker>;
         let broker = take(Service::Order);
@@ -125,7 +137,7 @@ impl Harness {
         let address = listener.local_addr().unwrap();
         let foundation = Foundation { database, broker, work: plan.work, admin: Some("the-token".parse().unwrap()) };
         let service = order::start(&plan.order, foundation, listener).await.unwrap();
-        let database = Database::open_sqlite_for_reading(&path).await.unwrap();
+        let database = open(&path).await;
         let client = Client::builder().no_proxy().build().unwrap();
         Self { inventory, payment, client, address, service: Some(service), database, path, _directory: directory }
     }
@@ -186,11 +198,11 @@ impl Harness {
     }
 
     pub(crate) async fn how_many_orders(&self) -> u64 {
-        order::store::orders::Entity::find().count(self.database.reader()).await.unwrap()
+        order::store::orders::Entity::find().count(&self.database.reader()).await.unwrap()
     }
 
     pub(crate) async fn how_many_unpublished(&self) -> u64 {
-        outbox::Entity::find().count(self.database.reader()).await.unwrap()
+        outbox::Entity::find().count(&self.database.reader()).await.unwrap()
     }
 
     /// What inventory and payment have heard that no test asked for, once there is nothing more to be heard.
@@ -201,7 +213,7 @@ impl Harness {
 
     /// Another process that opens the database to write.
     pub(crate) async fn intruder(&self) -> Database {
-        Database::open_sqlite::<Migrator>(&self.path).await.unwrap()
+        open(&self.path).await
     }
 
     /// Waits until `holds`.
@@ -242,7 +254,7 @@ impl Harness {
     }
 
     async fn look_at_the_dead_letters(&self, expected: usize) {
-        let letters = dead_letter::Entity::find().all(self.database.reader()).await.unwrap();
+        let letters = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
         assert_eq!(letters.len(), expected, "{letters:?}");
         self.database.clone().close().await;
     }

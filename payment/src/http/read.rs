@@ -37,7 +37,7 @@ pub(super) async fn list(
     OriginalUri(uri): OriginalUri,
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<PaymentView>, Problem> {
-    let payments = store::page(doors.database.reader(), PaymentId(after), limit.rows()).await?;
+    let payments = store::page(&doors.database.reader(), PaymentId(after), limit.rows()).await?;
     let next = payments.last().map_or(PaymentId(after), |payment| payment.payment_id);
     Ok(Page::new(&uri, limit, payments.iter().map(PaymentView::from).collect(), |_| next))
 }
@@ -51,6 +51,6 @@ pub(super) async fn show(
     State(doors): State<Arc<Doors<Payments>>>,
     ApiPath(payment_id): ApiPath<i64>,
 ) -> Result<Json<PaymentView>, Problem> {
-    let payment = store::by_id(doors.database.reader(), PaymentId(payment_id)).await?;
+    let payment = store::by_id(&doors.database.reader(), PaymentId(payment_id)).await?;
     payment.map(|payment| Json(PaymentView::from(&payment))).ok_or_else(|| Problem::not_found("payment not found"))
 }

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, path::Path, sync::Arc, time::Duration};
 
 use clap::Parser;
 use payment::{
@@ -10,7 +10,7 @@ use sea_orm::EntityTrait;
 use service_kit::{
     broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
     database::{
-        Database,
+        Database, DatabaseArgs,
         tables::{dead_letter, outbox},
     },
     service::{Foundation, RunningService, stop},
@@ -150,11 +150,11 @@ impl System {
 
     /// All rows, also those that only remember a cancellation.
     pub(crate) async fn rows(&self) -> Vec<Payment> {
-        store::all(self.database.reader(), PaymentId(0), 10_000).await.unwrap()
+        store::all(&self.database.reader(), PaymentId(0), 10_000).await.unwrap()
     }
 
     pub(crate) async fn row(&self, saga_id: SagaId) -> Option<Payment> {
-        let mut found = store::of_sagas(self.database.reader(), &[saga_id]).await.unwrap();
+        let mut found = store::of_sagas(&self.database.reader(), &[saga_id]).await.unwrap();
         assert!(found.len() <= 1 && found.iter().all(|payment| payment.saga_id == Some(saga_id)), "{found:?}");
         found.pop()
     }
@@ -190,12 +190,11 @@ impl System {
     /// Ends the service in good order. There must be nothing that the test has not heard, nothing unpublished, and nothing
     /// parked that was not expected.
     pub(crate) async fn finish(mut self) {
-        let parked = dead_letter::Entity::find().all(self.database.reader()).await.unwrap();
+        let parked = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
         stop(self.running.take().into_iter().collect(), PATIENCE).await;
         assert_eq!(parked.len(), self.parked, "{parked:?}");
-        let path = self.directory.path().join("payment.db");
-        let database = Database::open_sqlite::<Migrator>(&path).await.unwrap();
-        let unpublished = outbox::Entity::find().all(database.reader()).await.unwrap();
+        let database = open(&self.directory.path().join("payment.db")).await;
+        let unpublished = outbox::Entity::find().all(&database.reader()).await.unwrap();
         assert_eq!(unpublished, [], "it is not published");
         database.close().await;
         assert_eq!(self.heard.try_recv().ok(), None, "nobody asked for it");
@@ -208,13 +207,20 @@ impl Drop for System {
     }
 }
 
+/// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
+pub(crate) async fn open(file: &Path) -> Database {
+    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
+    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
+    args.for_service(Service::Payment).unwrap().open::<Migrator>().await.unwrap()
+}
+
 async fn run(
     directory: &TempDir,
     settings: &Settings,
     gateway: Option<Arc<ScriptedGateway>>,
     broker: InProcessBroker,
 ) -> (Database, RunningService, String) {
-    let database = Database::open_sqlite::<Migrator>(&directory.path().join("payment.db")).await.unwrap();
+    let database = open(&directory.path().join("payment.db")).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let foundation = Foundation {

@@ -6,9 +6,9 @@ use tokio::sync::mpsc;
 
 /// One service's connection to the broker.
 ///
-/// What every implementation promises, and the conformance suite holds it to:
+/// What every implementation promises, and the conformance suite holds it to (when it is full is each one's own):
 /// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
-/// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits when the queues are full;
+/// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits while the broker is full;
 /// - *confirmed*: [`Verdict::Confirmed`] comes only once every bound queue answers for the message, so that the publisher
 ///   may forget it.
 #[async_trait]
@@ -31,7 +31,7 @@ pub trait Broker: Send + Sync + fmt::Debug {
 /// An open publisher, and where its outcomes come in.
 pub type Publication = (Box<dyn Publisher>, mpsc::UnboundedReceiver<Outcome>);
 
-/// Deliveries, in the queue's order; it ends when the connection is lost.
+/// Deliveries, in the queue's order but for those that come again; it ends when the connection is lost.
 pub type Subscription = mpsc::Receiver<Delivery>;
 
 /// Hands messages to the broker.
@@ -135,12 +135,22 @@ impl Drop for Receipt {
     }
 }
 
-/// Why the broker cannot be used at the moment.
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why the broker cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
-    /// It cannot be reached, or the connection was lost.
+    /// It cannot be reached, or the connection was lost. That may pass by itself.
     #[error("the broker cannot be reached: {0}")]
     Unreachable(String),
+    /// It answers, but not as this service needs it. That stays so until somebody does something.
+    #[error("the broker {broker} cannot be used: {wrong}; {remedy}")]
+    Unusable {
+        /// Its address, without the password.
+        broker: String,
+        /// What is wrong.
+        wrong: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// Somebody else consumes where only one may.
     #[error("the queue of {0} already has a consumer")]
     Taken(Service),

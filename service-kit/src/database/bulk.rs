@@ -180,17 +180,23 @@ where
         return Ok(Vec::new());
     }
     if backend == DbBackend::Postgres {
-        let mut sql = format!("{head}SELECT * FROM UNNEST(");
+        let (mut selected, mut unnested) = (String::new(), String::new());
         let mut arrays = Vec::with_capacity(columns.len());
         for (index, column) in E::Column::iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            let kind = array_of(&column);
-            let _ = write!(sql, "{comma}${}::{}[]", index + 1, sql_type(&kind));
-            let values = rows.iter().map(|row| row.get(column)).collect();
-            arrays.push(Value::Array(kind, Some(Box::new(values))));
+            let (kind, name) = (array_of(&column), column.as_str());
+            let values = rows.iter().map(|row| row.get(column));
+            if column.def().is_null() {
+                let _ = write!(selected, "{comma}substr(NULLIF({name}, ''), 2)::{}", sql_type(&kind));
+                let _ = write!(unnested, "{comma}${}::text[]", index + 1);
+                arrays.push(Value::Array(ArrayType::String, Some(Box::new(values.map(as_text).collect()))));
+            } else {
+                let _ = write!(selected, "{comma}{name}");
+                let _ = write!(unnested, "{comma}${}::{}[]", index + 1, sql_type(&kind));
+                arrays.push(Value::Array(kind, Some(Box::new(values.collect()))));
+            }
         }
-        sql.push(')');
-        sql.push_str(clause);
+        let sql = format!("{head}SELECT {selected} FROM UNNEST({unnested}) AS new ({}){clause}", columns.join(", "));
         statements.push(Statement::from_sql_and_values(backend, sql, arrays));
     } else {
         let row_of_places = format!("({})", vec!["?"; columns.len()].join(", "));
@@ -229,6 +235,23 @@ fn names<E: EntityTrait>() -> Vec<&'static str> {
 
 pub(super) fn primary_key<E: EntityTrait>() -> Vec<&'static str> {
     E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect()
+}
+
+/// The values of a column that may be null travel as text, for the driver's arrays hold no nulls: nothing at all is a null,
+/// anything else stands behind a sign.
+fn as_text(value: Value) -> Value {
+    let text = match value {
+        Value::String(text) => text,
+        Value::BigInt(number) => number.map(|number| number.to_string()),
+        Value::Uuid(id) => id.map(|id| id.to_string()),
+        Value::Bool(flag) => flag.map(|flag| flag.to_string()),
+        Value::Bytes(bytes) => {
+            bytes.map(|bytes| bytes.iter().fold("\\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
+        }
+        // `array_of` knows no others.
+        _ => None,
+    };
+    text.map_or_else(String::new, |text| format!("={text}")).into()
 }
 
 fn array_of(column: &impl ColumnTrait) -> ArrayType {

@@ -1,38 +1,66 @@
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::migrate;
+use super::{
+    Lead, Neighbours, PostgresSettings, migrate,
+    postgres::Server,
+    sqlite::{self, Access},
+};
 
 /// A service's database. It is written through one door, the engine's transactions, and read through another, so that a
-/// reader never waits for the writer.
+/// reader never waits for the writer. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Database {
-    write: DatabaseConnection,
-    read: DatabaseConnection,
+pub struct Database(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pools: RwLock<Pools>,
+    /// `None`: SQLite.
+    server: Option<Server>,
+    neighbours: Neighbours,
+}
+
+/// The two doors.
+#[derive(Debug, Clone)]
+pub(super) struct Pools {
+    pub(super) write: DatabaseConnection,
+    pub(super) read: DatabaseConnection,
 }
 
 /// Why a database cannot be used; the words are for the person who starts the service.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// It does not open.
+    /// The file does not open.
     #[error("cannot open the database {place}")]
     Open {
-        /// Where it is, without a password.
+        /// Where it is.
         place: String,
         /// What the driver says.
         #[source]
         source: DbErr,
     },
+    /// The server cannot be reached, or does not let us in.
+    #[error("cannot use the database {place}: {why} ({advice})")]
+    Unusable {
+        /// Where it is, without a password.
+        place: String,
+        /// What the server or the system says.
+        why: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A newer program has been here.
     #[error(
         "the database {place} was written by a newer version of this program (it has the migration {migration}): \
-         start that version, or another data directory"
+         start that version, or use another database"
     )]
     Newer {
         /// Where it is, without a password.
@@ -51,6 +79,19 @@ pub enum DatabaseError {
     },
 }
 
+impl DatabaseError {
+    /// Whether it may pass by itself: what a person has to mend at the server, or in the network, may be mended while the
+    /// service waits.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unusable { .. } => true,
+            Self::Migrate { source, .. } => super::Fault::of(source) != super::Fault::Permanent,
+            Self::Open { .. } | Self::Newer { .. } => false,
+        }
+    }
+}
+
 impl Database {
     /// Opens the SQLite file at `path`, makes it if there is none, and brings its tables up to date.
     ///
@@ -59,10 +100,10 @@ impl Database {
     pub async fn open_sqlite<M: MigratorTrait>(path: &Path) -> Result<Self, DatabaseError> {
         let place = path.display().to_string();
         let opened = |source| DatabaseError::Open { place: place.clone(), source };
-        let write = connect_sqlite(path, Access::Writer).await.map_err(opened)?;
+        let write = sqlite::connect(path, Access::Writer).await.map_err(opened)?;
         migrate::up::<M>(&write, &place).await?;
-        let read = connect_sqlite(path, Access::Readers).await.map_err(opened)?;
-        Ok(Self { write, read })
+        let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
+        Ok(Self::of(Pools { write, read }, None, Neighbours::none()))
     }
 
     /// Opens the SQLite file at `path`, which another process may be writing, for reading only.
@@ -71,8 +112,33 @@ impl Database {
     /// Where there is no such file, or it cannot be opened.
     pub async fn open_sqlite_for_reading(path: &Path) -> Result<Self, DatabaseError> {
         let opened = |source| DatabaseError::Open { place: path.display().to_string(), source };
-        let read = connect_sqlite(path, Access::Readers).await.map_err(opened)?;
-        Ok(Self { write: read.clone(), read })
+        let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
+        Ok(Self::of(Pools { write: read.clone(), read }, None, Neighbours::none()))
+    }
+
+    /// Opens a PostgreSQL database, and brings its tables up to date. Replicas may do so at the same time.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached or does not let us in, and where the tables cannot be brought up to date.
+    pub async fn open_postgres<M: MigratorTrait>(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
+        let server = Server::new(settings);
+        server.prepare::<M>().await?;
+        let (pools, neighbours) = (server.pools(), Neighbours::on(server.clone()));
+        Ok(Self::of(pools, Some(server), neighbours))
+    }
+
+    /// Opens a PostgreSQL database that is ready for use, for reading.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached or does not let us in.
+    pub async fn open_postgres_for_reading(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
+        let server = Server::new(settings);
+        server.look().await?;
+        Ok(Self::of(server.pools(), Some(server), Neighbours::none()))
+    }
+
+    fn of(pools: Pools, server: Option<Server>, neighbours: Neighbours) -> Self {
+        Self(Arc::new(Inner { pools: RwLock::new(pools), server, neighbours }))
     }
 
     /// Begins a transaction that may write. On SQLite it holds the file's one write lock from the start: a transaction that
@@ -81,7 +147,7 @@ impl Database {
     /// # Errors
     /// Where no connection is to be had.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.write
+        self.writer()
             .begin_with_options(TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..TransactionOptions::default()
@@ -90,71 +156,59 @@ impl Database {
     }
 
     /// For the few writes that are no input of the engine, such as trimming the inbox.
-    pub(crate) fn writer(&self) -> &DatabaseConnection {
-        &self.write
+    pub(crate) fn writer(&self) -> DatabaseConnection {
+        self.pools().write
     }
 
     /// For reading what is committed.
     #[must_use]
-    pub fn reader(&self) -> &DatabaseConnection {
-        &self.read
+    pub fn reader(&self) -> DatabaseConnection {
+        self.pools().read
     }
 
     /// Whether it is PostgreSQL or SQLite.
     #[must_use]
     pub fn backend(&self) -> DbBackend {
-        self.write.get_database_backend()
+        self.pools().write.get_database_backend()
+    }
+
+    /// The other replicas of the service on this database.
+    #[must_use]
+    pub fn neighbours(&self) -> Neighbours {
+        self.0.neighbours.clone()
+    }
+
+    /// Takes the relay's lead, unless another replica has it: there is one relay a database.
+    pub(crate) async fn lead(&self) -> Result<Option<Lead>, DbErr> {
+        match &self.0.server {
+            None => Ok(Some(Lead::sole())),
+            Some(server) => Lead::take(server).await,
+        }
+    }
+
+    /// Gives up all connections that are open now, for they do not answer, and begins with fresh ones. Without it a
+    /// connection whose network has vanished is waited for until the system gives it up, which takes a quarter of an hour.
+    pub(crate) fn renew(&self) {
+        let Some(server) = &self.0.server else { return };
+        let old = std::mem::replace(&mut *self.0.pools.write().unwrap_or_else(PoisonError::into_inner), server.pools());
+        // It waits until those who still use them let go.
+        tokio::spawn(close(old));
     }
 
     /// Closes all connections; SQLite then folds its log into the file.
     pub async fn close(self) {
-        for connection in [self.read, self.write] {
-            if let Err(error) = connection.close().await {
-                tracing::warn!(%error, "a database connection did not close");
-            }
-        }
+        close(self.pools()).await;
+    }
+
+    fn pools(&self) -> Pools {
+        self.0.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Who uses a connection to an SQLite file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Writer,
-    Readers,
-}
-
-async fn connect_sqlite(path: &Path, access: Access) -> Result<DatabaseConnection, DbErr> {
-    let path = path.to_owned();
-    let writes = access == Access::Writer;
-    let mut options = ConnectOptions::new("sqlite::memory:");
-    options
-        .max_connections(if writes { 1 } else { 4 })
-        .min_connections(1)
-        .acquire_timeout(Duration::from_secs(10))
-        .test_before_acquire(false)
-        .sqlx_logging(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .map_sqlx_sqlite_opts(move |sqlite| {
-            let sqlite = sqlite
-                .in_memory(false)
-                .shared_cache(false)
-                .filename(&path)
-                .create_if_missing(writes)
-                .read_only(!writes)
-                .busy_timeout(Duration::from_secs(10))
-                .pragma("cache_size", "-16000")
-                .pragma("temp_store", "memory");
-            if !writes {
-                return sqlite;
-            }
-            sqlite
-                .journal_mode(SqliteJournalMode::Wal)
-                // An answer given to a client is durable: the log is on the disk before the commit returns.
-                .synchronous(SqliteSynchronous::Full)
-                // 16 MiB of log between checkpoints; the file does not stay larger than four times that.
-                .pragma("wal_autocheckpoint", "4096")
-                .pragma("journal_size_limit", "67108864")
-        });
-    sea_orm::Database::connect(options).await
+async fn close(Pools { read, write }: Pools) {
+    for connection in [read, write] {
+        if let Err(error) = connection.close().await {
+            tracing::warn!(%error, "a database connection did not close");
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub async fn dead_letters(
         .order_by_asc(Column::MessageId)
         .limit(limit)
         .into_model()
-        .all(database.reader())
+        .all(&database.reader())
         .await
 }
 
@@ -65,7 +65,7 @@ pub async fn dead_letters(
 /// # Errors
 /// What the database says.
 pub async fn dead_letter(database: &Database, message_id: Uuid) -> Result<Option<dead_letter::Model>, DbErr> {
-    dead_letter::Entity::find_by_id(message_id).one(database.reader()).await
+    dead_letter::Entity::find_by_id(message_id).one(&database.reader()).await
 }
 
 /// The ids of the messages that were parked up to `until`, ascending; at most `limit`, behind `after`.
@@ -84,7 +84,7 @@ pub(crate) async fn dead_letter_ids(
         .order_by_asc(Column::MessageId)
         .limit(limit)
         .into_tuple()
-        .all(database.reader())
+        .all(&database.reader())
         .await
 }
 

@@ -6,7 +6,12 @@ mod dead_letters;
 mod fault;
 mod ids;
 mod inbox;
+mod lead;
 mod migrate;
+mod neighbours;
+mod postgres;
+mod settings;
+mod sqlite;
 pub mod tables;
 
 pub use bulk::{delete_by, find_by, find_locked, insert, insert_missing, insert_new, upsert};
@@ -16,4 +21,7 @@ pub(crate) use dead_letters::{count_attempt, dead_letter_ids, take_dead_letters}
 pub use fault::Fault;
 pub use ids::next_ids;
 pub use inbox::trim_inbox;
+pub(crate) use lead::Lead;
 pub use migrate::run_sql;
+pub use neighbours::{Neighbours, Topic};
+pub use settings::{DatabaseArgs, DatabasePlace, DatabaseSettingsError, PostgresSettings};

@@ -62,6 +62,10 @@ pub struct Engine<P: Participant> {
 /// How often a batch is tried again at once when another transaction was in its way.
 const MAX_CONFLICTS: u32 = 10;
 
+/// How long trimming the inbox may take. It is the one question that is asked also when there is nothing to do, so it is what
+/// notices that the network to the database has vanished.
+const TRIM_PATIENCE: Duration = Duration::from_secs(20);
+
 const AWAY: &str = "the database is away";
 
 impl<P: Participant> Engine<P> {
@@ -140,8 +144,13 @@ impl<P: Participant> Engine<P> {
             self.mailbox.tell(command);
         }
         let forget_before = clock::now().before(self.settings.inbox_retention);
-        if let Err(error) = trim_inbox(&self.database, forget_before).await {
-            tracing::debug!(%error, "the inbox was not trimmed this time");
+        match tokio::time::timeout(TRIM_PATIENCE, trim_inbox(&self.database, forget_before)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the inbox was not trimmed this time"),
+            Err(_) => {
+                tracing::warn!("the database does not answer; connecting anew");
+                self.database.renew();
+            }
         }
     }
 

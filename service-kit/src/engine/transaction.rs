@@ -2,10 +2,11 @@ use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use futures::FutureExt;
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::{DatabaseTransaction, DbErr, RuntimeErr};
 use shared_events::{Envelope, Event, MessageId};
 use uuid::Uuid;
 
@@ -52,6 +53,10 @@ impl From<DbErr> for Failure {
     }
 }
 
+/// How long a batch may take before the database counts as away. Far above what the slowest disk needs, and above the time
+/// after which the server itself gives up a lock or a silent session.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Handles a whole batch in one transaction. A panic of the participant's is a bug, and like an error that will come again:
 /// it must not take the engine and everybody else's inputs with it.
 pub(super) async fn commit_catching<P: Participant>(
@@ -59,9 +64,17 @@ pub(super) async fn commit_catching<P: Participant>(
     database: &Database,
     batch: &Batch<P>,
 ) -> Result<Committed<P>, Failure> {
-    let committed = AssertUnwindSafe(commit(participant, database, batch)).catch_unwind().await;
-    committed
-        .unwrap_or_else(|_| Err(DbErr::Custom("loading or saving panicked; the log has the place".to_owned()).into()))
+    let committed = AssertUnwindSafe(commit(participant, database, batch)).catch_unwind();
+    match tokio::time::timeout(PATIENCE, committed).await {
+        Ok(Ok(committed)) => committed,
+        Ok(Err(_)) => Err(DbErr::Custom("loading or saving panicked; the log has the place".to_owned()).into()),
+        Err(_) => {
+            // Whether it was committed is not known, as after any lost connection: callers are told that, the broker delivers
+            // again, and the inbox and the keys drop what was there.
+            database.renew();
+            Err(DbErr::Conn(RuntimeErr::Internal(format!("no answer within {PATIENCE:?}"))).into())
+        }
+    }
 }
 
 async fn commit<P: Participant>(

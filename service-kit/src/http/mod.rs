@@ -13,12 +13,14 @@ mod openapi;
 mod operations;
 mod paging;
 mod params;
+mod probe;
 mod problem;
 mod refusal;
 mod router;
 mod server;
 #[cfg(test)]
 mod testing;
+mod waiting_room;
 
 pub use body::MAX_BODY_BYTES;
 pub use extract::ApiJson;
@@ -26,6 +28,8 @@ pub use health::{Dependency, DependencyStatus, Readiness, ReadinessReport, Readi
 pub use operations::Operations;
 pub use paging::{Limit, Page};
 pub use params::{ApiPath, ApiQuery};
+pub use probe::probe;
 pub use problem::{FieldError, FieldErrors, PROBLEM_JSON, Problem};
 pub use router::finish;
 pub use server::serve;
+pub(crate) use waiting_room::WaitingRoom;

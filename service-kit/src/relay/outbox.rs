@@ -1,15 +1,19 @@
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use sea_orm::{DbErr, EntityTrait, PaginatorTrait, QueryOrder, QuerySelect};
+use sea_orm::{DbErr, EntityTrait, PaginatorTrait, QueryOrder, QuerySelect, RuntimeErr};
 use shared_events::{FLOWS, MessageId};
 use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
 
 use crate::{
     broker::Outgoing,
-    database::{Database, tables::outbox},
+    database::{Database, find_by, tables::outbox},
 };
 
 /// What the engine tells the relay about the outbox table: how deep it is, and what was just committed, so that the relay
@@ -17,8 +21,11 @@ use crate::{
 #[derive(Debug)]
 pub struct Outbox {
     depth: AtomicU64,
-    /// How many events were committed since the start.
+    /// How many events were committed since the start, and how many deleted.
     added: AtomicU64,
+    deleted: AtomicU64,
+    /// Another replica publishes.
+    follows: AtomicBool,
     emptied: Notify,
     fresh: mpsc::Sender<Vec<Outgoing>>,
     receiver: Mutex<Option<mpsc::Receiver<Vec<Outgoing>>>>,
@@ -35,11 +42,13 @@ impl Outbox {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn open(database: &Database) -> Result<Arc<Self>, DbErr> {
-        let depth = outbox::Entity::find().count(database.reader()).await?;
+        let depth = count(database).await?;
         let (fresh, receiver) = mpsc::channel(HAND_OFFS);
         Ok(Arc::new(Self {
             depth: AtomicU64::new(depth),
             added: AtomicU64::new(0),
+            deleted: AtomicU64::new(0),
+            follows: AtomicBool::new(false),
             emptied: Notify::new(),
             fresh,
             receiver: Mutex::new(Some(receiver)),
@@ -65,6 +74,34 @@ impl Outbox {
         }
     }
 
+    /// Resolves when what is there now is published: at once where another replica does that. More may come in meanwhile.
+    pub(crate) async fn flushed(&self) {
+        let goal = self.deleted.load(Ordering::Acquire) + self.depth();
+        loop {
+            let emptied = self.emptied.notified();
+            let done = self.depth() == 0 || self.deleted.load(Ordering::Acquire) >= goal;
+            if done || self.follows.load(Ordering::Acquire) {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Whether another replica publishes.
+    pub(super) fn follows(&self, follows: bool) {
+        self.follows.store(follows, Ordering::Release);
+        self.emptied.notify_waiters();
+    }
+
+    /// So many events are in the table, those of other replicas included. What is committed at this moment may be missing,
+    /// until it is counted again.
+    pub(super) fn counted(&self, depth: u64) {
+        self.depth.store(depth, Ordering::Release);
+        if depth == 0 {
+            self.emptied.notify_waiters();
+        }
+    }
+
     /// How many events were committed since the start: whether an outbox that is empty has been so since.
     pub(crate) fn added(&self) -> u64 {
         self.added.load(Ordering::Acquire)
@@ -84,8 +121,9 @@ impl Outbox {
         }
         // The deleted may be events that were never counted here, of a commit whose success went unnoticed.
         let left = |depth: u64| Some(depth.saturating_sub(deleted));
-        let (Ok(before) | Err(before)) = self.depth.fetch_update(Ordering::AcqRel, Ordering::Acquire, left);
-        if deleted > 0 && before <= deleted {
+        let _ = self.depth.fetch_update(Ordering::AcqRel, Ordering::Acquire, left);
+        self.deleted.fetch_add(deleted, Ordering::AcqRel);
+        if deleted > 0 {
             self.emptied.notify_waiters();
         }
     }
@@ -106,11 +144,34 @@ impl Outbox {
     }
 }
 
+/// How many events are in the outbox.
+pub(super) async fn count(database: &Database) -> Result<u64, DbErr> {
+    in_time(outbox::Entity::find().count(&database.reader())).await
+}
+
+/// Those of these events that are still in the outbox, the oldest first.
+pub(super) async fn these(database: &Database, messages: Vec<Uuid>) -> Result<Vec<Outgoing>, DbErr> {
+    let keys = messages.into_iter().map(Into::into).collect();
+    let reader = database.reader();
+    let mut rows = in_time(find_by::<outbox::Entity, _>(&reader, outbox::Column::MessageId, keys)).await?;
+    rows.sort_unstable_by_key(|row| row.message_id);
+    Ok(rows.into_iter().filter_map(outgoing).collect())
+}
+
 /// The oldest events of the outbox, at most `limit`.
 pub(super) async fn oldest(database: &Database, limit: u64) -> Result<Vec<Outgoing>, DbErr> {
-    let rows =
-        outbox::Entity::find().order_by_asc(outbox::Column::MessageId).limit(limit).all(database.reader()).await?;
+    let reader = database.reader();
+    let rows = outbox::Entity::find().order_by_asc(outbox::Column::MessageId).limit(limit).all(&reader);
+    let rows = in_time(rows).await?;
     Ok(rows.into_iter().filter_map(outgoing).collect())
+}
+
+/// How long the database may take to read.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn in_time<T>(read: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+    let no_answer = || DbErr::Conn(RuntimeErr::Internal(format!("no answer within {PATIENCE:?}")));
+    tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| Err(no_answer()))
 }
 
 fn outgoing(row: outbox::Model) -> Option<Outgoing> {

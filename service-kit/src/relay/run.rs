@@ -7,14 +7,15 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
+use uuid::Uuid;
 
 use super::{
     in_flight::InFlight,
-    outbox::{Outbox, oldest},
+    outbox::{Outbox, count, oldest, these},
 };
 use crate::{
     broker::{Broker, BrokerError, Outcome, Outgoing, Publication, Publisher},
-    database::Database,
+    database::{Database, Lead, Topic},
     engine::{Mailbox, Participant},
     http::Readiness,
     retry::Pauses,
@@ -27,6 +28,8 @@ pub struct Relay<P: Participant> {
     broker: Arc<dyn Broker>,
     outbox: Arc<Outbox>,
     fresh: mpsc::Receiver<Vec<Outgoing>>,
+    /// What other replicas have committed.
+    heard: Option<mpsc::Receiver<Vec<Uuid>>>,
     mailbox: Mailbox<P>,
     readiness: Readiness,
     stop: Stages,
@@ -39,6 +42,8 @@ const DELETE_AT: usize = 512;
 const DELETE_AFTER: Duration = Duration::from_millis(10);
 /// The poll behind the wake-ups, for what nobody handed off: rows of a process that crashed, or of another replica.
 const POLL: Duration = Duration::from_secs(2);
+/// How often a replica that does not publish tries to take over.
+const TAKE_OVER: Duration = Duration::from_secs(1);
 
 /// Why a connection was given up.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +54,8 @@ enum Broken {
     Closed,
     #[error("the outbox cannot be read")]
     Outbox(#[from] DbErr),
+    #[error("the database no longer answers for this replica's lead")]
+    Lead,
 }
 
 impl<P: Participant> Relay<P> {
@@ -66,7 +73,8 @@ impl<P: Participant> Relay<P> {
         stop: Stages,
     ) -> Self {
         let fresh = outbox.take_receiver().expect("an outbox has one relay");
-        Self { database, broker, outbox, fresh, mailbox, readiness, stop }
+        let heard = database.neighbours().hear(Topic::Outbox);
+        Self { database, broker, outbox, fresh, heard, mailbox, readiness, stop }
     }
 
     /// Works until `stop.work`, through every loss of the broker.
@@ -74,11 +82,12 @@ impl<P: Participant> Relay<P> {
         let mut pauses = Pauses::growing(Duration::from_millis(100), Duration::from_secs(10));
         loop {
             let work = self.stop.work.clone();
+            let Some(lead) = work.run_until_cancelled(self.lead()).await else { return };
             let broken = match work.run_until_cancelled(self.broker.publisher()).await {
                 Some(Ok(publication)) => {
                     pauses.reset();
                     self.readiness.set("broker", Ok(()));
-                    match self.session(publication).await {
+                    match self.session(publication, &lead).await {
                         Ok(()) => return,
                         Err(broken) => broken,
                     }
@@ -86,6 +95,8 @@ impl<P: Participant> Relay<P> {
                 Some(Err(error)) => error.into(),
                 None => return,
             };
+            // Another replica may have a way to the broker.
+            drop(lead);
             self.readiness.set("broker", Err(broken.to_string()));
             let pause = pauses.next_pause();
             tracing::warn!(error = %broken, pause_ms = pause.as_millis(), outbox = self.outbox.depth(), "cannot publish; connecting again after a pause");
@@ -95,8 +106,40 @@ impl<P: Participant> Relay<P> {
         }
     }
 
-    /// Publishes over one connection until it breaks, or until `stop.work`.
-    async fn session(&mut self, (mut publisher, mut outcomes): Publication) -> Result<(), Broken> {
+    /// Waits until this replica is the one that publishes. Meanwhile the one that does is told what is committed here.
+    async fn lead(&mut self) -> Lead {
+        let mut tries = interval(TAKE_OVER);
+        tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tries.tick() => match self.database.lead().await {
+                    Ok(Some(lead)) => {
+                        self.outbox.follows(false);
+                        return lead;
+                    }
+                    Ok(None) => {
+                        self.outbox.follows(true);
+                        // Whether the broker is there is the other replica's concern.
+                        self.readiness.set("broker", Ok(()));
+                        if let Ok(depth) = count(&self.database).await {
+                            self.outbox.counted(depth);
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "the database does not say who publishes"),
+                },
+                Some(fresh) = self.fresh.recv() => {
+                    let messages = fresh.iter().map(|message| message.message_id.0);
+                    self.database.neighbours().tell(Topic::Outbox, messages);
+                }
+                // The other one looks into the table now and then.
+                () = self.outbox.overflow() => drop(self.outbox.take_overflow()),
+                _ = next(&mut self.heard) => {}
+            }
+        }
+    }
+
+    /// Publishes over one connection until it breaks, or the lead is lost, or until `stop.work`.
+    async fn session(&mut self, (mut publisher, mut outcomes): Publication, lead: &Lead) -> Result<(), Broken> {
         let work = self.stop.work.clone();
         let mut in_flight = InFlight::new();
         let mut deletions: FuturesUnordered<BoxFuture<'static, Vec<MessageId>>> = FuturesUnordered::new();
@@ -126,8 +169,12 @@ impl<P: Participant> Relay<P> {
                     let fresh = in_flight.enter(fresh);
                     publish(&mut *publisher, fresh, &work).await?;
                 }
-                count = outcomes.recv_many(&mut news, WINDOW) => {
-                    if count == 0 {
+                messages = next(&mut self.heard), if !behind && in_flight.unconfirmed() < WINDOW => {
+                    let theirs = in_flight.enter(these(&self.database, messages).await?);
+                    publish(&mut *publisher, theirs, &work).await?;
+                }
+                received = outcomes.recv_many(&mut news, WINDOW) => {
+                    if received == 0 {
                         return Err(Broken::Closed);
                     }
                     for outcome in news.drain(..) {
@@ -146,7 +193,13 @@ impl<P: Participant> Relay<P> {
                     behind = true;
                 }
                 () = self.outbox.overflow() => behind = true,
-                _ = poll.tick() => behind = true,
+                _ = poll.tick() => {
+                    behind = true;
+                    if self.heard.is_some() {
+                        self.outbox.counted(count(&self.database).await?);
+                    }
+                }
+                () = lead.lost() => return Err(Broken::Lead),
                 () = work.cancelled() => return Ok(()),
             }
             if in_flight.confirmed() >= DELETE_AT {
@@ -174,6 +227,17 @@ impl<P: Participant> Relay<P> {
         let page = oldest(&self.database, limit as u64).await?;
         *behind = page.len() >= limit;
         Ok(in_flight.enter(page))
+    }
+}
+
+/// What another replica has committed next.
+async fn next(heard: &mut Option<mpsc::Receiver<Vec<Uuid>>>) -> Vec<Uuid> {
+    match heard {
+        Some(heard) => match heard.recv().await {
+            Some(messages) => messages,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -9,13 +9,13 @@ use service_kit::database::{
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
-use crate::tally::Migrator;
+use crate::rig::open;
 
 const NUMBERS: [usize; 5] = [0, 1, 7, 64, 200];
 
 async fn database() -> (TempDir, Database) {
     let directory = tempdir().unwrap();
-    let database = Database::open_sqlite::<Migrator>(&directory.path().join("bulk.db")).await.unwrap();
+    let database = open(&directory.path().join("bulk.db")).await;
     (directory, database)
 }
 
@@ -67,7 +67,7 @@ async fn rows_are_inserted_found_and_deleted() {
         assert_eq!(delete_by::<Entity, _>(&transaction, Column::Reason, vec![]).await.unwrap(), 0);
         transaction.rollback().await.unwrap();
     }
-    assert_eq!(Entity::find().count(database.reader()).await.unwrap(), 0);
+    assert_eq!(Entity::find().count(&database.reader()).await.unwrap(), 0);
 }
 
 #[tokio::test]

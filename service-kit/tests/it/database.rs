@@ -32,8 +32,8 @@ async fn a_database_is_made_brought_up_to_date_and_opened_again() {
     Database::open_sqlite::<Older>(&path).await.unwrap().close().await;
     Database::open_sqlite::<Migrator>(&path).await.unwrap().close().await;
     let database = Database::open_sqlite::<Migrator>(&path).await.unwrap();
-    let counts = database
-        .reader()
+    let reader = database.reader();
+    let counts = reader
         .query_all_raw(sea_orm::Statement::from_string(database.backend(), "SELECT order_id FROM counts".to_owned()));
     assert_eq!(counts.await.unwrap().len(), 0);
     database.close().await;
@@ -88,7 +88,7 @@ async fn the_inbox_forgets_what_is_old_and_nothing_else() {
     let before = Timestamp::from_unix_micros(500_000_000);
     assert_eq!(trim_inbox(&database, before).await.unwrap(), 2);
     assert_eq!(trim_inbox(&database, before).await.unwrap(), 0);
-    let left = inbox::Entity::find().all(database.reader()).await.unwrap();
+    let left = inbox::Entity::find().all(&database.reader()).await.unwrap();
     assert_eq!(left.len(), 2);
     assert!(left.contains(&late));
 }

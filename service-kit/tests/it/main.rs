@@ -10,6 +10,8 @@ mod bulk;
 mod crash;
 mod database;
 mod graveyard;
+mod in_process;
+mod locked_file;
 mod outage;
 mod parking;
 mod relay;

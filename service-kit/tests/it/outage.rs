@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use service_kit::{database::Database, engine::Refusal};
+use service_kit::engine::Refusal;
 use tempfile::tempdir;
 
 use crate::{
     rig::{Plan, Rig, World, created},
-    tally::{Command, Migrator},
+    tally::Command,
     wait::{stays_pending, until},
 };
 
@@ -51,22 +51,5 @@ async fn a_service_that_stops_meanwhile_leaves_its_messages_to_the_next() {
     let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
     world.order.hear_confirmed(2).await;
     assert_eq!((rig.heard_of(1).await, rig.heard_of(2).await), (1, 1));
-    rig.finish().await;
-}
-
-#[tokio::test]
-async fn a_file_that_somebody_else_keeps_locked_is_away() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    let other = Database::open_sqlite::<Migrator>(&directory.path().join("tally.db")).await.unwrap();
-    let lock = other.begin().await.unwrap();
-    // It waits for the lock as long as it is set to, ten seconds, and then says no.
-    assert_eq!(rig.ask(Command::Count(1)).await, away());
-    assert!(!rig.is_up("database"));
-    world.order.say(&[created(1, 1)]).await;
-    lock.rollback().await.unwrap();
-    world.order.hear_confirmed(1).await;
-    assert_eq!((rig.heard_of(1).await, rig.dead_letters().await), (1, vec![]));
-    assert_eq!(rig.ask(Command::Count(1)).await, Ok(2));
     rig.finish().await;
 }

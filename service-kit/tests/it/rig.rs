@@ -10,7 +10,7 @@ use service_kit::{
     broker::{Broker, Outgoing},
     consumer::consume,
     database::{
-        Database,
+        Database, DatabaseArgs,
         tables::{dead_letter, inbox, outbox},
     },
     engine::{Cause, Engine, EngineSettings, Mailbox, Refusal},
@@ -52,9 +52,16 @@ pub(crate) struct Rig {
     tasks: JoinSet<()>,
 }
 
+/// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
+pub(crate) async fn open(file: &Path) -> Database {
+    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
+    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
+    args.for_service(Service::Order).unwrap().open::<Migrator>().await.unwrap()
+}
+
 impl Rig {
     pub(crate) async fn start(directory: &Path, broker: &Arc<dyn Broker>, plan: Plan) -> Self {
-        let database = Database::open_sqlite::<Migrator>(&directory.join("tally.db")).await.unwrap();
+        let database = open(&directory.join("tally.db")).await;
         let (script, stop) = (Arc::new(Script::default()), Stages::default());
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let outbox = Outbox::open(&database).await.unwrap();
@@ -94,21 +101,21 @@ impl Rig {
     }
 
     pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
-        let row = counts::Entity::find_by_id(order_id).one(self.database.reader()).await.unwrap();
+        let row = counts::Entity::find_by_id(order_id).one(&self.database.reader()).await.unwrap();
         row.map_or(0, |row| row.heard)
     }
 
     pub(crate) async fn dead_letters(&self) -> Vec<dead_letter::Model> {
-        dead_letter::Entity::find().all(self.database.reader()).await.unwrap()
+        dead_letter::Entity::find().all(&self.database.reader()).await.unwrap()
     }
 
     pub(crate) async fn in_the_inbox(&self) -> usize {
-        inbox::Entity::find().all(self.database.reader()).await.unwrap().len()
+        inbox::Entity::find().all(&self.database.reader()).await.unwrap().len()
     }
 
     /// What the outbox holds, oldest first.
     pub(crate) async fn in_the_outbox(&self) -> Vec<MessageId> {
-        let rows = outbox::Entity::find().all(self.database.reader()).await.unwrap();
+        let rows = outbox::Entity::find().all(&self.database.reader()).await.unwrap();
         let mut ids: Vec<MessageId> = rows.into_iter().map(|row| MessageId(row.message_id)).collect();
         ids.sort();
         ids
@@ -203,7 +210,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn begin() -> Self {
-        let brokers = crate::broker::in_process(&Service::ALL, 4_096).await;
+        let brokers = crate::in_process::in_process(&Service::ALL, 4_096);
         let order = crate::broker::Voice::open(&brokers[&Service::Order]).await;
         let (at_order, at_payment) = (Heard::default(), Heard::default());
         let _listeners =

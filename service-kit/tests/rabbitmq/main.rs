@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
+#[path = "../it/broker/mod.rs"]
+mod broker;
 mod consuming;
 mod dead_letters;
 mod losing;
@@ -10,4 +12,7 @@ mod provisioned;
 mod publishing;
 mod refusals;
 mod server;
+mod suite;
 mod sundry;
+#[path = "../it/wait.rs"]
+mod wait;

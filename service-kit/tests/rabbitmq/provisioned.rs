@@ -51,6 +51,12 @@ impl Provisioned {
     }
 }
 
+/// What is wrong and what to do.
+fn unusable(error: BrokerError) -> (String, String) {
+    let BrokerError::Unusable { wrong, remedy, .. } = error else { panic!("{error}") };
+    (wrong, remedy)
+}
+
 #[tokio::test]
 async fn every_service_works_with_the_least_rights() {
     let provisioned = Provisioned::new().await;
@@ -93,8 +99,9 @@ async fn a_service_cannot_say_what_is_anothers_to_say() {
     assert_eq!(forged.publisher, Service::Order);
     publisher.publish(vec![forged]).await.unwrap();
     assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("the channel is closed"), None);
-    let BrokerError::Unreachable(why) = publisher.publish(Vec::new()).await.unwrap_err() else { panic!() };
-    assert!(why.contains("ACCESS_REFUSED") && why.contains("order.events"), "{why}");
+    let (wrong, remedy) = unusable(publisher.publish(Vec::new()).await.unwrap_err());
+    assert!(wrong.contains("ACCESS_REFUSED") && wrong.contains("order.events"), "{wrong}");
+    assert!(remedy.contains("rights that rabbitmq/README.md names"), "{remedy}");
     // Nothing came through, and whoever may say it still can.
     let mut subscription = provisioned.broker(Service::Inventory).subscribe(1).await.unwrap();
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Order).publisher().await.unwrap();
@@ -108,8 +115,9 @@ async fn a_service_cannot_take_anothers_messages() {
     let provisioned = Provisioned::new().await;
     let user = format!("inventory-{}", provisioned.suffix);
     let thief = broker(Service::Payment, provisioned.vhost.url(Some((&user, "inventory-dev"))));
-    let BrokerError::Unreachable(why) = thief.subscribe(1).await.unwrap_err() else { panic!() };
-    assert!(why.contains("ACCESS_REFUSED") && why.contains("payment"), "{why}");
+    let (wrong, remedy) = unusable(thief.subscribe(1).await.unwrap_err());
+    assert!(wrong.contains("ACCESS_REFUSED") && wrong.contains("payment"), "{wrong}");
+    assert!(remedy.contains("rights that rabbitmq/README.md names"), "{remedy}");
 }
 
 #[tokio::test]
@@ -118,16 +126,13 @@ async fn all_that_is_missing_is_named_at_once() {
     for (kind, name) in [("queues", "order"), ("queues", "order.dead-letters"), ("exchanges", "payment.events")] {
         provisioned.vhost.delete(kind, name).await;
     }
-    let BrokerError::Unreachable(why) = provisioned.broker(Service::Order).subscribe(1).await.unwrap_err() else {
-        panic!()
-    };
+    let (why, remedy) = unusable(provisioned.broker(Service::Order).subscribe(1).await.unwrap_err());
+    assert!(remedy.contains("import rabbitmq/definitions.json"), "{remedy}");
     for name in ["the queue \"order\"", "the queue \"order.dead-letters\"", "the exchange \"payment.events\""] {
         assert!(why.contains(name), "{why}");
     }
     // Who publishes needs none of these.
     provisioned.broker(Service::Order).publisher().await.unwrap();
-    let Err(BrokerError::Unreachable(why)) = provisioned.broker(Service::Payment).publisher().await.map(|_| ()) else {
-        panic!()
-    };
+    let (why, _) = unusable(provisioned.broker(Service::Payment).publisher().await.map(|_| ()).unwrap_err());
     assert!(why.contains("the exchange \"payment.events\""), "{why}");
 }

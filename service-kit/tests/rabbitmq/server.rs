@@ -70,6 +70,17 @@ impl Vhost {
         uri.to_string()
     }
 
+    /// The same as the errors name it.
+    pub(crate) fn address(&self, user: &str) -> String {
+        let authority = &self.administrator.authority;
+        format!("amqp://{user}@{}:{}/{}", authority.host, authority.port, self.name)
+    }
+
+    /// The administrator's name.
+    pub(crate) fn administrator(&self) -> &str {
+        &self.administrator.authority.userinfo.username
+    }
+
     /// The broker of `service`, which may do anything.
     pub(crate) fn broker(&self, service: Service) -> RabbitMq {
         broker(service, self.url(None))

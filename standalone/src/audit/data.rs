@@ -7,7 +7,7 @@ use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
 use service_kit::{
     clock,
     database::{
-        Database,
+        Database, DatabaseArgs,
         tables::{dead_letter, outbox},
     },
 };
@@ -43,6 +43,18 @@ pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
         }
         Ok(Database::open_sqlite_for_reading(&file).await?)
     };
+    audit(open, wait).await
+}
+
+/// The same for the databases of three services on a server.
+///
+/// # Errors
+/// Where they cannot be read.
+pub async fn of_databases(args: &DatabaseArgs, wait: Duration) -> Result<Report> {
+    audit(async |service| Ok(args.for_service(service)?.open_for_reading().await?), wait).await
+}
+
+async fn audit(open: impl AsyncFn(Service) -> Result<Database>, wait: Duration) -> Result<Report> {
     let databases = Databases {
         order: open(Service::Order).await?,
         inventory: open(Service::Inventory).await?,
@@ -55,7 +67,7 @@ pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
 }
 
 impl Databases {
-    fn all(&self) -> [(Service, &DatabaseConnection); 3] {
+    fn all(&self) -> [(Service, DatabaseConnection); 3] {
         [
             (Service::Order, self.order.reader()),
             (Service::Inventory, self.inventory.reader()),
@@ -75,9 +87,9 @@ impl Databases {
         let mut looks = interval(Duration::from_millis(100));
         loop {
             looks.tick().await;
-            let mut on_their_way = order::store::under_way(self.order.reader()).await?;
+            let mut on_their_way = order::store::under_way(&self.order.reader()).await?;
             for (_, connection) in self.all() {
-                on_their_way += outbox::Entity::find().count(connection).await?;
+                on_their_way += outbox::Entity::find().count(&connection).await?;
             }
             if on_their_way == 0 || Instant::now() >= deadline {
                 return Ok(());
@@ -88,11 +100,11 @@ impl Databases {
     async fn audit(&self) -> Result<Report> {
         let mut report = Report::default();
         for (service, connection) in self.all() {
-            let unpublished = outbox::Entity::find().count(connection).await?;
+            let unpublished = outbox::Entity::find().count(&connection).await?;
             if unpublished > 0 {
                 report.breaches.push(format!("{service}: {unpublished} events are not published"));
             }
-            let parked = dead_letter::Entity::find().count(connection).await?;
+            let parked = dead_letter::Entity::find().count(&connection).await?;
             if parked > 0 {
                 report.breaches.push(format!("{service}: {parked} messages are parked as dead letters"));
             }
@@ -106,14 +118,14 @@ impl Databases {
     async fn audit_orders(&self, report: &mut Report) -> Result<()> {
         let mut after = OrderId(0);
         loop {
-            let orders = order::store::all(self.order.reader(), after, PAGE).await?;
+            let orders = order::store::all(&self.order.reader(), after, PAGE).await?;
             let Some(last) = orders.last() else { return Ok(()) };
             after = last.details.order_id;
             let sagas: Vec<SagaId> = orders.iter().map(|order| order.saga_id).collect();
-            let reservations = inventory::store::of_sagas(self.inventory.reader(), &sagas).await?;
+            let reservations = inventory::store::of_sagas(&self.inventory.reader(), &sagas).await?;
             let reservations: HashMap<_, _> =
                 reservations.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
-            let payments = payment::store::of_sagas(self.payment.reader(), &sagas).await?;
+            let payments = payment::store::of_sagas(&self.payment.reader(), &sagas).await?;
             let payments: HashMap<_, _> = payments.into_iter().filter_map(|one| Some((one.saga_id?, one))).collect();
             let now = clock::now();
             for order in orders {
@@ -132,7 +144,7 @@ impl Databases {
         let mut sums: HashMap<Sku, (i64, i64)> = HashMap::new();
         let mut after = ReservationId(0);
         loop {
-            let reservations = inventory::store::all_reservations(self.inventory.reader(), after, PAGE).await?;
+            let reservations = inventory::store::all_reservations(&self.inventory.reader(), after, PAGE).await?;
             let Some(last) = reservations.last() else { break };
             after = last.id;
             report.reservations += reservations.len() as u64;
@@ -154,7 +166,7 @@ impl Databases {
         }
         let mut after = String::new();
         loop {
-            let items = inventory::store::all_items(self.inventory.reader(), &after, PAGE).await?;
+            let items = inventory::store::all_items(&self.inventory.reader(), &after, PAGE).await?;
             let Some(last) = items.last() else { return Ok(()) };
             after.clone_from(&last.sku);
             for item in items {
@@ -172,7 +184,7 @@ impl Databases {
     async fn audit_payments(&self, report: &mut Report) -> Result<()> {
         let mut after = PaymentId(0);
         loop {
-            let payments = payment::store::all(self.payment.reader(), after, PAGE).await?;
+            let payments = payment::store::all(&self.payment.reader(), after, PAGE).await?;
             let Some(last) = payments.last() else { return Ok(()) };
             after = last.payment_id;
             report.payments += payments.len() as u64;
@@ -187,7 +199,7 @@ impl Databases {
     /// The ids of those whose saga belongs to no order.
     async fn without_an_order<I>(&self, of_sagas: Vec<(SagaId, I)>) -> Result<Vec<I>> {
         let sagas: Vec<SagaId> = of_sagas.iter().map(|(saga, _)| *saga).collect();
-        let orders = order::store::of_sagas(self.order.reader(), &sagas).await?;
+        let orders = order::store::of_sagas(&self.order.reader(), &sagas).await?;
         let known: std::collections::HashSet<SagaId> = orders.into_iter().map(|order| order.saga_id).collect();
         Ok(of_sagas.into_iter().filter(|(saga, _)| !known.contains(saga)).map(|(_, id)| id).collect())
     }

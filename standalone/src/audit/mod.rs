@@ -4,5 +4,5 @@ mod data;
 mod report;
 pub mod rules;
 
-pub use data::of_data_dir;
+pub use data::{of_data_dir, of_databases};
 pub use report::Report;

@@ -108,15 +108,6 @@ async fn detail(response: Response) -> String {
     response.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default()
 }
 
-/// Where a service listens unless it is told otherwise.
-pub(super) fn default_url(service: Service) -> &'static str {
-    match service {
-        Service::Order => "http://127.0.0.1:8001",
-        Service::Inventory => "http://127.0.0.1:8002",
-        Service::Payment => "http://127.0.0.1:8003",
-    }
-}
-
 /// Reads an address: only plain HTTP, because there is no TLS in here.
 pub(super) fn url(text: &str) -> Result<Url> {
     let url: Url = text.parse()?;

@@ -3,12 +3,15 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use reqwest::Url;
-use service_kit::admin::{AdminSettings, RedriveAllView, RedriveOutcome, RedriveView};
+use service_kit::{
+    admin::{AdminSettings, RedriveAllView, RedriveOutcome, RedriveView},
+    program::default_address,
+};
 use shared_events::Service;
 use uuid::Uuid;
 
 use super::{
-    client::{AdminClient, default_url, url},
+    client::{AdminClient, url},
     print::{self, visible},
 };
 
@@ -92,7 +95,7 @@ impl DeadLetters {
         let clients = |at: Anywhere| -> Result<Vec<AdminClient>> {
             let services = at.service.map_or(Service::ALL.to_vec(), |service| vec![service]);
             let client = |service: Service| {
-                let base = at.url.clone().map_or_else(|| url(default_url(service)), Ok)?;
+                let base = at.url.clone().map_or_else(|| url(&format!("http://{}", default_address(service))), Ok)?;
                 AdminClient::new(service, base, token.clone())
             };
             services.into_iter().map(client).collect()

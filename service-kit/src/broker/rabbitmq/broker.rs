@@ -6,13 +6,12 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     connection::Connector,
-    consumer,
-    declare::ensure,
+    consumer::{self, Source},
     message::{Reading, dead_letter, delivery},
     publisher,
     settings::{RabbitMqSettings, SettingsError},
     topology::{Topology, dead_letter_queue, queue},
-    trouble::{explain, unusable},
+    trouble::{During, Trouble},
 };
 use crate::broker::{Broker, BrokerError, Publication, Subscription};
 
@@ -50,11 +49,12 @@ impl RabbitMq {
         read: Reading,
     ) -> Result<Subscription, BrokerError> {
         self.connector
-            .in_time(async {
-                let connection = self.connector.connect(purpose).await.map_err(failed)?;
-                ensure(&connection, topology).await?;
-                let tag = self.connector.name(purpose);
-                consumer::start(connection, queue, &tag, prefetch, read, &self.sessions).await.map_err(failed)
+            .in_time(|| async {
+                let connection = self.connector.open(purpose, topology).await?;
+                let source = Source { queue, tag: &self.connector.name(purpose), read };
+                let started =
+                    consumer::start(connection, self.connector.address(), source, prefetch, &self.sessions).await;
+                started.map_err(|error| Trouble::of(&error, During::Preparing))
             })
             .await
     }
@@ -65,10 +65,10 @@ impl Broker for RabbitMq {
     async fn publisher(&self) -> Result<Publication, BrokerError> {
         let topology = Topology::to_publish(self.service);
         self.connector
-            .in_time(async {
-                let connection = self.connector.connect("publish").await.map_err(failed)?;
-                ensure(&connection, &topology).await?;
-                publisher::start(connection, &self.sessions).await.map_err(failed)
+            .in_time(|| async {
+                let connection = self.connector.open("publish", &topology).await?;
+                let started = publisher::start(connection, self.connector.address(), &self.sessions).await;
+                started.map_err(|error| Trouble::of(&error, During::Preparing))
             })
             .await
     }
@@ -88,8 +88,4 @@ impl Broker for RabbitMq {
     fn confirms_after_commit(&self) -> bool {
         false
     }
-}
-
-fn failed(error: lapin::Error) -> BrokerError {
-    unusable(explain(&error))
 }

@@ -17,13 +17,18 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use shared_events::Service;
 
 use super::{
+    declare::ensure,
     settings::{RabbitMqSettings, SettingsError, address, read},
-    trouble::unusable,
+    topology::Topology,
+    trouble::{During, Trouble},
 };
-use crate::broker::BrokerError;
+use crate::{broker::BrokerError, retry::Pauses, settings::host_name};
 
 /// For the whole way: name, TCP, TLS, the AMQP handshake and what is done first.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+/// RabbitMQ 3.10 fails at some of the declarations of a quorum queue that come at the same time, from services that start
+/// together, and at consuming one that is being made.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// A courtesy to the broker's log: whoever waits longer is blocked or cut off.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Seconds, unless the address has another `?heartbeat=`. A peer that vanished is noticed after about twice that.
@@ -49,16 +54,45 @@ impl Connector {
         Ok(Self { uri, tls, host: host_name(), service: settings.service })
     }
 
-    /// Does what is to be done before a connection is of use, under a timeout; its errors say which broker.
-    pub(super) async fn in_time<T>(
-        &self,
-        work: impl Future<Output = Result<T, BrokerError>>,
-    ) -> Result<T, BrokerError> {
-        match tokio::time::timeout(OPEN_TIMEOUT, work).await {
-            Ok(Err(BrokerError::Unreachable(why))) => Err(unusable(format!("{}: {why}", address(&self.uri)))),
-            Ok(done) => done,
-            Err(_) => Err(unusable(format!("{}: no answer within {OPEN_TIMEOUT:?}", address(&self.uri)))),
-        }
+    /// Does what is to be done before a connection is of use, under a timeout; its errors say which broker. It is done again
+    /// where the broker fails at it.
+    pub(super) async fn in_time<T, Work>(&self, work: impl Fn() -> Work) -> Result<T, BrokerError>
+    where
+        Work: Future<Output = Result<T, Trouble>>,
+    {
+        let mut failed = None;
+        let done = tokio::time::timeout(OPEN_TIMEOUT, async {
+            let mut pauses = Pauses::growing(FIRST_PAUSE, OPEN_TIMEOUT);
+            loop {
+                match work().await {
+                    Err(Trouble::Failed(reason)) => {
+                        tracing::debug!(
+                            reason,
+                            "the broker failed at what a connection needs; once more after a pause"
+                        );
+                        failed = Some(Trouble::Failed(reason));
+                    }
+                    done => return done,
+                }
+                tokio::time::sleep(pauses.next_pause()).await;
+            }
+        });
+        let done = done.await.unwrap_or_else(|_| {
+            Err(failed.unwrap_or_else(|| Trouble::Lost(format!("no answer within {OPEN_TIMEOUT:?}"))))
+        });
+        done.map_err(|trouble| trouble.at(&self.address()))
+    }
+
+    /// Opens a connection with everything of `topology` in place.
+    pub(super) async fn open(&self, purpose: &str, topology: &Topology) -> Result<Connection, Trouble> {
+        let connection = self.connect(purpose).await.map_err(|error| Trouble::of(&error, During::Opening))?;
+        ensure(&connection, topology).await?;
+        Ok(connection)
+    }
+
+    /// The broker's, for people: without the password.
+    pub(super) fn address(&self) -> String {
+        address(&self.uri)
     }
 
     /// `order@host`: which service on which machine; and what the connection is for.
@@ -66,7 +100,7 @@ impl Connector {
         format!("{}@{} {purpose}", self.service, self.host)
     }
 
-    pub(super) async fn connect(&self, purpose: &str) -> lapin::Result<Connection> {
+    async fn connect(&self, purpose: &str) -> lapin::Result<Connection> {
         // The library's own recovery is off unless asked for: it gives up after a while, and does not see a closed channel.
         let properties = ConnectionProperties::default().with_connection_name(self.name(purpose).into());
         let runtime = lapin::runtime::default_runtime()?;
@@ -151,14 +185,4 @@ fn tls(settings: &RabbitMqSettings) -> Result<RustlsConnector, SettingsError> {
     };
     // It takes the process's crypto provider, and makes ring that where there is none yet.
     config.connector_with_no_client_auth().map_err(|error| unusable(error.to_string()))
-}
-
-/// The name of this machine or container.
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .map(|name| name.trim().chars().take(64).collect::<String>())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "unknown".to_owned())
 }

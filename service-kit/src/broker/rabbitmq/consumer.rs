@@ -9,22 +9,36 @@ use lapin::{
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::{connection::close, ledger::Ledger, message::Reading, trouble::explain};
+use super::{
+    connection::close,
+    ledger::Ledger,
+    message::Reading,
+    trouble::{During, Trouble},
+};
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
 
 /// How many settlements are looked at together.
 const AT_ONCE: usize = 4_096;
 
-/// Begins to consume `queue` on `connection`, with at most `prefetch` deliveries unsettled. Operators see the consumer as
-/// `tag`; `read` makes deliveries of what comes in.
+/// What is consumed.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) queue: &'a str,
+    /// What operators see the consumer as.
+    pub(super) tag: &'a str,
+    /// Makes deliveries of what comes in.
+    pub(super) read: Reading,
+}
+
+/// Begins to consume on `connection`, to the broker at `address`, with at most `prefetch` deliveries unsettled.
 pub(super) async fn start(
     connection: Connection,
-    queue: &str,
-    tag: &str,
+    address: String,
+    source: Source<'_>,
     prefetch: usize,
-    read: Reading,
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
+    let Source { queue, tag, read } = source;
     // To AMQP, 0 is without bound.
     let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
     let channel = connection.create_channel().await?;
@@ -35,8 +49,8 @@ pub(super) async fn start(
     let (settle, settlements) = mpsc::unbounded_channel();
     let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
     tasks.spawn(async move {
-        if let Err(reason) = session.run().await {
-            tracing::warn!(reason, "the connection to the broker for consuming is lost");
+        if let Err(trouble) = session.run().await {
+            tracing::warn!(error = %trouble.at(&address), "the connection to the broker for consuming is lost");
         }
         close(connection).await;
     });
@@ -57,20 +71,20 @@ struct Session {
 impl Session {
     /// Works until the subscriber is gone and everything that it took is settled, or until the connection is lost: then
     /// says why.
-    async fn run(mut self) -> Result<(), String> {
+    async fn run(mut self) -> Result<(), Trouble> {
         let mut settled = Vec::new();
         loop {
             tokio::select! {
                 message = self.consumer.next() => match message {
                     Some(Ok(message)) => self.deliver(message),
-                    Some(Err(error)) => return Err(explain(&error)),
-                    None => return Err("the broker ended the consumer: is the queue gone?".to_owned()),
+                    Some(Err(error)) => return Err(lost(&error)),
+                    None => return Err(Trouble::Lost("it ended the consumer: is the queue gone?".to_owned())),
                 },
                 // It never ends: `settle` lives.
                 _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
-                    settle(&self.channel, &mut self.ledger, &mut settled).await.map_err(|error| explain(&error))?;
+                    settle(&self.channel, &mut self.ledger, &mut settled).await.map_err(|error| lost(&error))?;
                 }
-                () = self.deliveries.closed() => return self.finish().await.map_err(|error| explain(&error)),
+                () = self.deliveries.closed() => return self.finish().await.map_err(|error| lost(&error)),
             }
         }
     }
@@ -98,6 +112,10 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn lost(error: &lapin::Error) -> Trouble {
+    Trouble::of(error, During::Working)
 }
 
 /// Tells the broker, in few words.

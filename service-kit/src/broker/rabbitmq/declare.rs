@@ -8,23 +8,22 @@ use lapin::{
 
 use super::{
     topology::{Argument, Exchange, ExchangeType, Queue, Topology},
-    trouble::{Refusal, explain, unusable},
+    trouble::{During, PROVISION, Refusal, Trouble, explain},
 };
-use crate::broker::BrokerError;
 
 /// Makes sure that all of `topology` is there. Any number of services may do so at the same time.
 ///
 /// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where it
 /// may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows neither
 /// properties nor bindings to such a user. (A missing binding shows at the publisher: its messages are unroutable.)
-pub(super) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), BrokerError> {
+pub(super) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
     match declare(connection, topology).await {
         Ok(()) => Ok(()),
         Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => {
             tracing::debug!(reason = explain(&error), "the broker is provisioned by others; checking only");
             check(connection, topology).await
         }
-        Err(error) => Err(unusable(explain(&error))),
+        Err(error) => Err(failed(&error)),
     }
 }
 
@@ -48,10 +47,9 @@ async fn declare(connection: &Connection, topology: &Topology) -> lapin::Result<
 }
 
 /// Names all that is missing, so that it can be made at one go.
-async fn check(connection: &Connection, topology: &Topology) -> Result<(), BrokerError> {
-    let failed = |error: lapin::Error| unusable(explain(&error));
+async fn check(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
     let mut missing = Vec::new();
-    let mut channel = connection.create_channel().await.map_err(failed)?;
+    let mut channel = connection.create_channel().await.map_err(|error| failed(&error))?;
     for exchange in &topology.exchanges {
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         let name = exchange.name.as_str();
@@ -59,7 +57,7 @@ async fn check(connection: &Connection, topology: &Topology) -> Result<(), Broke
         if is_missing(found)? {
             missing.push(format!("the exchange {name:?}"));
             // The broker closes the channel with its answer.
-            channel = connection.create_channel().await.map_err(failed)?;
+            channel = connection.create_channel().await.map_err(|error| failed(&error))?;
         }
     }
     for queue in &topology.queues {
@@ -68,7 +66,7 @@ async fn check(connection: &Connection, topology: &Topology) -> Result<(), Broke
         let found = channel.queue_declare(name.into(), options, FieldTable::default()).await;
         if is_missing(found)? {
             missing.push(format!("the queue {name:?}"));
-            channel = connection.create_channel().await.map_err(failed)?;
+            channel = connection.create_channel().await.map_err(|error| failed(&error))?;
         }
     }
     // An orderly close is a courtesy; the channel dies with the connection.
@@ -77,15 +75,20 @@ async fn check(connection: &Connection, topology: &Topology) -> Result<(), Broke
         return Ok(());
     }
     let missing = missing.join(", ");
-    Err(unusable(format!("there is no such thing as {missing}, and this user may not make it")))
+    let wrong = format!("there is no such thing as {missing}, and this user may not make it");
+    Err(Trouble::Wrong { wrong, remedy: PROVISION })
 }
 
-fn is_missing<T>(found: lapin::Result<T>) -> Result<bool, BrokerError> {
+fn is_missing<T>(found: lapin::Result<T>) -> Result<bool, Trouble> {
     match found {
         Ok(_) => Ok(false),
         Err(error) if Refusal::of(&error) == Some(Refusal::NotThere) => Ok(true),
-        Err(error) => Err(unusable(explain(&error))),
+        Err(error) => Err(failed(&error)),
     }
+}
+
+fn failed(error: &lapin::Error) -> Trouble {
+    Trouble::of(error, During::Preparing)
 }
 
 fn arguments(queue: &Queue) -> FieldTable {

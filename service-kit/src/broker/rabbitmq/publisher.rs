@@ -28,7 +28,7 @@ use super::{
     connection::close,
     message::properties,
     topology::exchange,
-    trouble::{explain, unusable},
+    trouble::{During, Trouble},
     verdicts::Verdicts,
 };
 use crate::broker::{BrokerError, Outcome, Outgoing, Publication, Publisher, Verdict};
@@ -36,8 +36,8 @@ use crate::broker::{BrokerError, Outcome, Outgoing, Publication, Publisher, Verd
 /// With more messages than these unconfirmed, a publisher waits. (The relay keeps below it by itself.)
 const MOST_UNCONFIRMED: usize = 16_384;
 
-/// Opens the channel on `connection` and starts to work.
-pub(super) async fn start(connection: Connection, tasks: &TaskTracker) -> lapin::Result<Publication> {
+/// Opens the channel on `connection`, to the broker at `address`, and starts to work.
+pub(super) async fn start(connection: Connection, address: String, tasks: &TaskTracker) -> lapin::Result<Publication> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let (orders, taken) = mpsc::channel(1);
@@ -52,21 +52,23 @@ pub(super) async fn start(connection: Connection, tasks: &TaskTracker) -> lapin:
         verdicts: Verdicts::default(),
         proof: None,
     };
-    tasks.spawn(session.run(Arc::clone(&end)));
-    Ok((Box::new(RabbitMqPublisher { orders, end }), receiver))
+    tasks.spawn(session.run(address.clone(), Arc::clone(&end)));
+    Ok((Box::new(RabbitMqPublisher { orders, address, end }), receiver))
 }
 
 struct RabbitMqPublisher {
     orders: mpsc::Sender<Vec<Outgoing>>,
+    address: String,
     /// Why the connection was lost.
-    end: Arc<OnceLock<String>>,
+    end: Arc<OnceLock<BrokerError>>,
 }
 
 #[async_trait]
 impl Publisher for RabbitMqPublisher {
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         let handed_over = self.orders.send(messages).await;
-        handed_over.map_err(|_| unusable(self.end.get().map_or("the connection is closed", String::as_str)))
+        let closed = || Trouble::Lost("the connection is closed".to_owned()).at(&self.address);
+        handed_over.map_err(|_| self.end.get().cloned().unwrap_or_else(closed))
     }
 }
 
@@ -88,10 +90,11 @@ struct Confirm {
 }
 
 impl Session {
-    async fn run(mut self, end: Arc<OnceLock<String>>) {
-        if let Err(reason) = self.work().await {
-            tracing::warn!(reason, "the connection to the broker for publishing is lost");
-            let _ = end.set(reason);
+    async fn run(mut self, address: String, end: Arc<OnceLock<BrokerError>>) {
+        if let Err(trouble) = self.work().await {
+            let error = trouble.at(&address);
+            tracing::warn!(%error, "the connection to the broker for publishing is lost");
+            let _ = end.set(error);
         }
         let Self { connection, orders, outcomes, .. } = self;
         drop((orders, outcomes));
@@ -99,7 +102,7 @@ impl Session {
     }
 
     /// Works until both sides of the publication are done with it, or until the connection is lost: then says why.
-    async fn work(&mut self) -> Result<(), String> {
+    async fn work(&mut self) -> Result<(), Trouble> {
         let mut events = pin!(self.connection.events_listener());
         let mut ordered = true;
         while ordered || !self.confirms.is_empty() || !self.verdicts.is_empty() {
@@ -111,7 +114,7 @@ impl Session {
                 Some(confirm) = self.confirms.next() => self.hear(confirm)?,
                 Some(proof) = OptionFuture::from(self.proof.as_mut()) => {
                     self.proof = None;
-                    proof.map_err(|error| explain(&error))?;
+                    proof.map_err(|error| lost(&error))?;
                     self.hear_what_is_there()?;
                     for outcome in self.verdicts.proved() {
                         self.tell(outcome);
@@ -131,7 +134,7 @@ impl Session {
 
     /// Puts a message into the connection's buffer. To wait here until it is written would cost a round through the
     /// connection's thread for each message, and for ever while the broker is blocked.
-    fn hand_over(&mut self, message: Outgoing) -> Result<(), String> {
+    fn hand_over(&mut self, message: Outgoing) -> Result<(), Trouble> {
         let channel = self.channel.clone();
         let properties = properties(&message);
         let Outgoing { message_id, publisher, routing_key, mandatory, body, .. } = message;
@@ -155,9 +158,9 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, confirm: Confirm) -> Result<(), String> {
+    fn hear(&mut self, confirm: Confirm) -> Result<(), Trouble> {
         let Confirm { message_id, mandatory, answer } = confirm;
-        match answer.map_err(|error| explain(&error))? {
+        match answer.map_err(|error| lost(&error))? {
             Confirmation::Ack(returned) => {
                 self.came_back(returned);
                 if mandatory {
@@ -170,13 +173,13 @@ impl Session {
                 self.came_back(returned);
                 self.tell(Outcome { message_id, verdict: Verdict::Refused });
             }
-            Confirmation::NotRequested => return Err("the channel does not confirm".to_owned()),
+            Confirmation::NotRequested => return Err(Trouble::Lost("the channel does not confirm".to_owned())),
         }
         Ok(())
     }
 
     /// Hears all confirms that are resolved by now.
-    fn hear_what_is_there(&mut self) -> Result<(), String> {
+    fn hear_what_is_there(&mut self) -> Result<(), Trouble> {
         // The stream may stop before it is through; then it wakes whoever polls it.
         let more = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&more));
@@ -199,10 +202,10 @@ impl Session {
     }
 
     /// What happens to the connection as a whole.
-    fn notice(&self, event: Event) -> Result<(), String> {
+    fn notice(&self, event: Event) -> Result<(), Trouble> {
         match event {
             // Also told of other channels, such as one that was refused a declaration.
-            Event::Error(error) if !self.connection.status().connected() => return Err(explain(&error)),
+            Event::Error(error) if !self.connection.status().connected() => return Err(lost(&error)),
             Event::ConnectionBlocked(reason) => {
                 tracing::warn!(reason, "the broker takes no messages for the moment; they stay in the outbox");
             }
@@ -216,6 +219,10 @@ impl Session {
         // Whoever does not listen any more publishes the message again.
         let _ = self.outcomes.send(outcome);
     }
+}
+
+fn lost(error: &lapin::Error) -> Trouble {
+    Trouble::of(error, During::Working)
 }
 
 #[derive(Default)]

@@ -7,13 +7,16 @@ use clap::Args;
 use lapin::uri::AMQPUri;
 use shared_events::Service;
 
+use crate::settings::of_service;
+
 /// Where RabbitMQ is, and as whom to go there.
 #[derive(Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct RabbitMqArgs {
     /// RabbitMQ's address: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS
     ///
-    /// In the user, the password and the vhost, special characters are percent-encoded: the vhost / is %2F.
+    /// {service} stands for the service's name. In the user, the password and the vhost, special characters are
+    /// percent-encoded: the vhost / is %2F.
     #[arg(long, env = "AMQP_URL", hide_env_values = true)]
     pub amqp_url: String,
     /// A file that holds the password, instead of the address
@@ -25,13 +28,13 @@ pub struct RabbitMqArgs {
 }
 
 impl RabbitMqArgs {
-    /// The settings of `service`.
+    /// The settings of `service`, whose name takes the place of `{service}` in the address and in the file's name.
     #[must_use]
     pub fn for_service(&self, service: Service) -> RabbitMqSettings {
         RabbitMqSettings {
             service,
-            url: self.amqp_url.clone(),
-            password_file: self.amqp_password_file.clone(),
+            url: self.amqp_url.replace("{service}", service.name()),
+            password_file: self.amqp_password_file.as_deref().map(|path| of_service(path, service)),
             ca_file: self.amqp_ca_file.clone(),
         }
     }

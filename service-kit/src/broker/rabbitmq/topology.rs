@@ -12,8 +12,11 @@ pub const DEAD_LETTER_EXCHANGE: &str = "dead-letters";
 /// How often a message may come back, by a consumer that died with it or gave it back, before it is a dead letter.
 ///
 /// What cannot be handled is parked by the engine at its first delivery; this limit is only for a message that takes its
-/// consumer down each time.
-pub const DELIVERY_LIMIT: u32 = 20;
+/// consumer down each time. But whenever a consumer is killed, all that it had prefetched comes back and is counted with that
+/// message, innocent or not. So the limit is far above the number of crashes that a bad deployment or a night without memory
+/// brings about before somebody looks, and a service that is started again at growing pauses still gets past a deadly message
+/// within hours.
+pub const DELIVERY_LIMIT: u32 = 100;
 
 /// RabbitMQ 4 drops a message from a quorum queue after 20 returns where no limit is set, and 3.10 knows no "unlimited". An
 /// operator who looks at a dead letter gives it back each time, so this is as good as unlimited on both.

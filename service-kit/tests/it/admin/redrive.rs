@@ -93,7 +93,7 @@ async fn poison_stays_parked_and_is_counted() {
         assert!(again["reason"].as_str().unwrap().starts_with(reason), "{reason}: {again}");
     }
     assert_eq!(station.redrive_all().await, report(0, 7, 0, true));
-    let letters = dead_letter::Entity::find().all(station.database.reader()).await.unwrap();
+    let letters = dead_letter::Entity::find().all(&station.database.reader()).await.unwrap();
     for (message, (body, _)) in messages.iter().zip(kinds) {
         let letter = letters.iter().find(|letter| letter.message_id == message.message_id.0).unwrap();
         assert_eq!(letter.attempts, 3);

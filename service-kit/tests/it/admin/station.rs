@@ -22,7 +22,8 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::{
-    tally::{Migrator, Script, Tally, counts},
+    rig::open,
+    tally::{Script, Tally, counts},
     wait::{SOON, soon},
 };
 
@@ -49,7 +50,7 @@ impl Station {
     }
 
     pub(crate) async fn with_token(directory: &Path, broker: &Arc<dyn Broker>, token: Option<&str>) -> Self {
-        let database = Database::open_sqlite::<Migrator>(&directory.join("tally.db")).await.unwrap();
+        let database = open(&directory.join("tally.db")).await;
         let script = Arc::new(Script::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -120,17 +121,17 @@ impl Station {
     }
 
     pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
-        let row = counts::Entity::find_by_id(order_id).one(self.database.reader()).await.unwrap();
+        let row = counts::Entity::find_by_id(order_id).one(&self.database.reader()).await.unwrap();
         row.map_or(0, |row| row.heard)
     }
 
     pub(crate) async fn in_the_inbox(&self) -> usize {
-        inbox::Entity::find().all(self.database.reader()).await.unwrap().len()
+        inbox::Entity::find().all(&self.database.reader()).await.unwrap().len()
     }
 
     /// An orderly end, with so many messages parked and nothing unpublished.
     pub(crate) async fn finish(self, parked: usize) {
-        let letters = dead_letter::Entity::find().all(self.database.reader()).await.unwrap();
+        let letters = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
         assert_eq!(letters.len(), parked, "{letters:?}");
         soon("everything is published", async {
             while self.running.unpublished() > 0 {

@@ -1,10 +1,10 @@
-//! What every broker promises, written once, and each broker that is held to it.
+//! What every broker promises, written once. Each broker is held to it by its own tests: the one in the process here, RabbitMQ
+//! in the tests that need a server.
 
-mod conformance;
-mod in_process;
-mod sessions;
+pub(crate) mod conformance;
+pub(crate) mod sessions;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, ops::Index, sync::Arc};
 
 use async_trait::async_trait;
 use service_kit::broker::{Broker, BrokerError, Outcome, Outgoing, Publisher, Subscription, Verdict};
@@ -15,32 +15,70 @@ use uuid::Uuid;
 use crate::wait::soon;
 
 /// One broker, as each service sees it.
-pub(crate) type Brokers = HashMap<Service, Arc<dyn Broker>>;
+pub(crate) struct Brokers {
+    services: HashMap<Service, Arc<dyn Broker>>,
+    /// What is to be kept for as long as the broker is used.
+    _rest: Box<dyn Any + Send + Sync>,
+}
+
+impl Brokers {
+    pub(crate) fn new<B: Broker + 'static>(
+        services: impl IntoIterator<Item = (Service, B)>,
+        rest: impl Any + Send + Sync,
+    ) -> Self {
+        let services = services.into_iter().map(|(service, broker)| (service, Arc::new(broker) as Arc<dyn Broker>));
+        Self { services: services.collect(), _rest: Box::new(rest) }
+    }
+}
+
+impl Index<&Service> for Brokers {
+    type Output = Arc<dyn Broker>;
+
+    fn index(&self, service: &Service) -> &Self::Output {
+        &self.services[service]
+    }
+}
 
 /// A kind of broker that the suite can be run on.
 #[async_trait]
 pub(crate) trait BrokerUnderTest: Send + Sync {
-    /// A new one with the queues of these `services`, all empty, which take `capacity` messages each.
-    async fn fresh(&self, services: &[Service], capacity: usize) -> Brokers;
+    /// A new one with the queues of these `services`, all empty.
+    async fn fresh(&self, services: &[Service]) -> Brokers;
 }
 
 /// Makes a test of each function of the suite, run on `$broker`.
 macro_rules! held_to_the_suite {
+    ($broker:expr) => {
+        $crate::broker::held_to_the_suite! { $broker;
+            conformance:
+                a_delivery_dropped_without_an_acknowledgement_comes_again
+                a_consumer_holds_no_more_than_it_asked_for
+                what_is_confirmed_came_to_every_queue
+                only_a_mandatory_message_needs_a_queue
+                each_queue_gets_what_the_flow_table_says
+                the_order_is_kept;
+            sessions:
+                what_a_lost_consumer_held_goes_to_the_next
+                an_acknowledgement_that_comes_late_costs_a_redelivery_at_most
+                a_queue_keeps_what_comes_while_nobody_consumes
+                a_publisher_that_goes_away_harms_nobody;
+        }
+    };
     ($broker:expr; $($module:ident: $($promise:ident)*;)*) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                super::$module::$promise(&$broker).await;
+                $crate::broker::$module::$promise(&$broker).await;
             }
         )*)*
     };
 }
-use held_to_the_suite;
+pub(crate) use held_to_the_suite;
 
 /// An open publisher and its outcomes.
 pub(crate) struct Voice {
-    publisher: Box<dyn Publisher>,
-    outcomes: UnboundedReceiver<Outcome>,
+    pub(crate) publisher: Box<dyn Publisher>,
+    pub(crate) outcomes: UnboundedReceiver<Outcome>,
 }
 
 impl Voice {
@@ -54,7 +92,7 @@ impl Voice {
     }
 
     /// The next outcome.
-    async fn hear(&mut self) -> (MessageId, Verdict) {
+    pub(crate) async fn hear(&mut self) -> (MessageId, Verdict) {
         let outcome = soon("an outcome", self.outcomes.recv()).await.expect("the connection is there");
         (outcome.message_id, outcome.verdict)
     }
@@ -86,13 +124,8 @@ pub(crate) async fn subscribe(broker: &Arc<dyn Broker>, prefetch: usize) -> Subs
     .await
 }
 
-/// The broker inside the process.
-pub(crate) async fn in_process(services: &[Service], capacity: usize) -> Brokers {
-    in_process::InProcess.fresh(services, capacity).await
-}
-
 /// A message that says `body`.
-fn message(event: EventType, body: impl ToString) -> Outgoing {
+pub(crate) fn message(event: EventType, body: impl ToString) -> Outgoing {
     let flow = event.flow();
     Outgoing {
         message_id: MessageId(Uuid::now_v7()),
@@ -105,10 +138,10 @@ fn message(event: EventType, body: impl ToString) -> Outgoing {
 }
 
 /// So many messages, which say their numbers.
-fn messages(event: EventType, count: usize) -> Vec<Outgoing> {
+pub(crate) fn messages(event: EventType, count: usize) -> Vec<Outgoing> {
     (0..count).map(|number| message(event, number)).collect()
 }
 
-fn ids(messages: &[Outgoing]) -> Vec<MessageId> {
+pub(crate) fn ids(messages: &[Outgoing]) -> Vec<MessageId> {
     messages.iter().map(|message| message.message_id).collect()
 }

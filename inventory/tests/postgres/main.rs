@@ -1,0 +1,11 @@
+//! The same tests on PostgreSQL: each on a database of its own on the test server.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
+#[path = "../it/harness.rs"]
+mod harness;
+#[path = "../it/http.rs"]
+mod http;
+#[path = "../it/redelivery.rs"]
+mod redelivery;
+#[path = "../it/saga.rs"]
+mod saga;

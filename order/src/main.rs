@@ -1,0 +1,25 @@
+//! The program `order`: the order service in a process of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use order::{Migrator, OrderSettings, start};
+use service_kit::program::{self, ProgramArgs};
+use shared_events::Service;
+
+/// The order service: takes orders, collects the facts about them, and answers for their status
+#[derive(Debug, Parser)]
+#[command(name = "order", version, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(flatten)]
+    program: ProgramArgs,
+    #[command(flatten)]
+    order: OrderSettings,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { program, order } = Cli::parse();
+    let start = async |foundation, listener| start(&order, foundation, listener).await;
+    program::main::<Migrator>(Service::Order, program, start).await
+}

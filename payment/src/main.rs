@@ -1,0 +1,25 @@
+//! The program `payment`: the payment service in a process of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use payment::{Migrator, PaymentSettings, start};
+use service_kit::program::{self, ProgramArgs};
+use shared_events::Service;
+
+/// The payment service: has payments authorized and voided at the gateway
+#[derive(Debug, Parser)]
+#[command(name = "payment", version, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(flatten)]
+    program: ProgramArgs,
+    #[command(flatten)]
+    payment: PaymentSettings,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { program, payment } = Cli::parse();
+    let start = async |foundation, listener| start(&payment, foundation, listener).await;
+    program::main::<Migrator>(Service::Payment, program, start).await
+}

@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use sea_orm::{
+    DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector,
+    sqlx::{
+        self, ConnectOptions as _, Connection as _, PgConnection, PgPool,
+        postgres::{PgConnectOptions, PgPoolOptions},
+    },
+};
+use sea_orm_migration::MigratorTrait;
+
+use super::{DatabaseError, PostgresSettings, connect::Pools, migrate};
+
+/// For one connection: name, TCP, TLS and the handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long somebody waits for a connection of the pool before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The engine's, one for trimming, and one to spare while a broken one is replaced.
+const WRITERS: u32 = 3;
+
+/// What each session asks of the server. A replica that hangs, or is cut off, must not hold row locks or the relay's lead
+/// for longer than some seconds: the others wait for them.
+const SESSION: [(&str, &str); 6] = [
+    ("idle_in_transaction_session_timeout", "15s"),
+    ("lock_timeout", "10s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "15s"),
+];
+
+/// Advisory locks are numbers. These are "orders" in ASCII, and what is locked.
+const MIGRATION_LOCK: i64 = 0x6f72_6465_7273_0001;
+pub(super) const RELAY_LOCK: i64 = 0x6f72_6465_7273_0002;
+pub(super) const NEIGHBOUR_LOCK: i64 = 0x6f72_6465_7273_0003;
+
+/// How to reach a PostgreSQL database.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    options: PgConnectOptions,
+    most_connections: u32,
+    /// For people: without the password.
+    pub(super) place: String,
+}
+
+impl Server {
+    pub(super) fn new(settings: &PostgresSettings) -> Self {
+        let options = PgConnectOptions::clone(&settings.options);
+        let place = place(&options);
+        let options = options.options(SESSION).disable_statement_logging();
+        Self { options, most_connections: settings.most_connections, place }
+    }
+
+    /// Looks whether the database is there and may be used.
+    pub(super) async fn look(&self) -> Result<(), DatabaseError> {
+        let session = self.session().await.map_err(|source| self.unusable(source))?;
+        let _ = session.close().await;
+        Ok(())
+    }
+
+    /// Brings the tables up to date; replicas that start together wait for each other.
+    pub(super) async fn prepare<M: MigratorTrait>(&self) -> Result<(), DatabaseError> {
+        let mut session = self.session().await.map_err(|source| self.unusable(source))?;
+        // Another replica's migration may take as long as it takes.
+        let alone =
+            sqlx::query("SELECT set_config('lock_timeout', '0', false), pg_advisory_lock($1)").bind(MIGRATION_LOCK);
+        alone.execute(&mut session).await.map_err(|source| self.unusable(source))?;
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
+        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(self.options.clone()));
+        let done = migrate::up::<M>(&connection, &self.place).await;
+        let _ = connection.close().await;
+        // The lock ends with the session, whatever became of it.
+        let _ = session.close().await;
+        done
+    }
+
+    /// Pools that connect when they are used.
+    pub(super) fn pools(&self) -> Pools {
+        let writers = WRITERS.min(self.most_connections.saturating_sub(1)).max(1);
+        // A statement on a connection that broke while it was idle fails; the engine tries again, a reader would not.
+        let readers = self.pool(self.most_connections.saturating_sub(writers).max(1)).test_before_acquire(true);
+        Pools { write: self.connection(self.pool(writers).test_before_acquire(false)), read: self.connection(readers) }
+    }
+
+    /// A connection of its own, outside the pools.
+    pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
+        let connecting = PgConnection::connect_with(&self.options);
+        let timed_out = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// A pool of one connection, for listening.
+    pub(super) fn listening(&self) -> PgPool {
+        self.pool(1).connect_lazy_with(self.options.clone())
+    }
+
+    fn pool(&self, connections: u32) -> PgPoolOptions {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(Duration::from_secs(600))
+            .max_lifetime(None)
+    }
+
+    fn connection(&self, pool: PgPoolOptions) -> DatabaseConnection {
+        SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(self.options.clone()))
+    }
+
+    fn unusable(&self, error: sqlx::Error) -> DatabaseError {
+        let of_server = error.as_database_error();
+        let why = of_server.map_or_else(|| error.to_string(), |error| error.message().to_owned());
+        let code = of_server.and_then(|error| error.code()).unwrap_or_default();
+        let advice = match &*code {
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html
+            "28P01" | "28000" => "see DATABASE_URL and DATABASE_PASSWORD_FILE",
+            "3D000" => "create it, and make the user its owner",
+            "42501" => "make the user the owner of the database",
+            "53300" => "raise max_connections there, or lower --database-connections",
+            "57P03" => "it will be there soon",
+            _ if matches!(error, sqlx::Error::Io(_)) => "is the server up, and is the address right? See DATABASE_URL",
+            _ if matches!(error, sqlx::Error::Tls(_)) => "see sslmode and sslrootcert in DATABASE_URL",
+            _ => "see DATABASE_URL",
+        };
+        DatabaseError::Unusable { place: self.place.clone(), why, advice }
+    }
+}
+
+/// The address for people: without the password.
+pub(super) fn place(options: &PgConnectOptions) -> String {
+    let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());
+    format!("postgres://{user}@{host}:{port}/{}", options.get_database().unwrap_or(user))
+}
+
+pub(super) fn failed(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}

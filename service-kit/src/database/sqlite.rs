@@ -1,0 +1,49 @@
+use std::{path::Path, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DbErr,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+
+/// Who uses a connection to an SQLite file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Writer,
+    Readers,
+}
+
+pub(super) async fn connect(path: &Path, access: Access) -> Result<DatabaseConnection, DbErr> {
+    let path = path.to_owned();
+    let writes = access == Access::Writer;
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options
+        .max_connections(if writes { 1 } else { 4 })
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            let sqlite = sqlite
+                .in_memory(false)
+                .shared_cache(false)
+                .filename(&path)
+                .create_if_missing(writes)
+                .read_only(!writes)
+                .busy_timeout(Duration::from_secs(10))
+                .pragma("cache_size", "-16000")
+                .pragma("temp_store", "memory");
+            if !writes {
+                return sqlite;
+            }
+            sqlite
+                .journal_mode(SqliteJournalMode::Wal)
+                // An answer given to a client is durable: the log is on the disk before the commit returns.
+                .synchronous(SqliteSynchronous::Full)
+                // 16 MiB of log between checkpoints; the file does not stay larger than four times that.
+                .pragma("wal_autocheckpoint", "4096")
+                .pragma("journal_size_limit", "67108864")
+        });
+    sea_orm::Database::connect(options).await
+}

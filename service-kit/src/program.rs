@@ -1,0 +1,169 @@
+//! What the programs `order`, `inventory` and `payment` do alike: one service a process, on its own database and RabbitMQ.
+
+use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use sea_orm_migration::MigratorTrait;
+use shared_events::Service;
+use tokio::net::TcpListener;
+
+use crate::{
+    admin::AdminSettings,
+    broker::rabbitmq::{RabbitMq, RabbitMqArgs},
+    database::{Database, DatabaseArgs, DatabasePlace},
+    http::{Readiness, WaitingRoom, probe},
+    retry::Pauses,
+    service::{self, Foundation, RunningService},
+    settings::{LogSettings, WorkSettings},
+    shutdown, telemetry,
+};
+
+/// The command line of a service.
+#[derive(Debug, Args)]
+pub struct ProgramArgs {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Where the service listens [default: 127.0.0.1:8001 for order, 8002 for inventory, 8003 for payment]
+    #[arg(long, env = "LISTEN", global = true)]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    rabbitmq: RabbitMqArgs,
+    #[command(flatten)]
+    work: WorkSettings,
+    #[command(flatten)]
+    admin: AdminSettings,
+    #[command(flatten)]
+    logs: LogSettings,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Ask the service that runs here whether it is alive, and exit with 0 or 1; for container health checks
+    Health {
+        /// Ask whether it is ready, that is, whether all that it depends on is there
+        #[arg(long)]
+        ready: bool,
+    },
+}
+
+/// Where a service listens, unless it is told otherwise.
+#[must_use]
+pub fn default_address(service: Service) -> SocketAddr {
+    let port = match service {
+        Service::Order => 8001,
+        Service::Inventory => 8002,
+        Service::Payment => 8003,
+    };
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// The `main` of a service: does what the command line says, and says what stands in the way.
+pub async fn main<M: MigratorTrait>(
+    service: Service,
+    args: ProgramArgs,
+    start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
+) -> ExitCode {
+    let done = match args.command {
+        None => run::<M>(service, args, start).await,
+        Some(Command::Health { ready }) => {
+            let address = args.listen.unwrap_or_else(|| default_address(service));
+            probe(address, if ready { "/health/ready" } else { "/health" }).await
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{service}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run<M: MigratorTrait>(
+    service: Service,
+    args: ProgramArgs,
+    start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
+) -> Result<()> {
+    let ProgramArgs { listen: address, database, rabbitmq, work, admin, logs, .. } = args;
+    telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
+    let place = database.for_service(service)?;
+    let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
+    let admin = admin.token()?;
+    let listener = listen(service, address.unwrap_or_else(|| default_address(service)), "--listen").await?;
+    let mut signal = pin!(shutdown::signalled());
+    let patience = work.drain_timeout;
+    let opened = tokio::select! {
+        opened = open_patiently::<M>(&place, &listener) => opened?,
+        signal = &mut signal => {
+            tracing::info!(signal = signal?, "stopped before the database was there");
+            return Ok(());
+        }
+    };
+    let address = listener.local_addr()?;
+    let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work, admin };
+    let running = start(foundation, listener).await?;
+    tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
+    let signal = tokio::select! {
+        signal = &mut signal => signal.context("cannot listen for signals")?,
+        () = running.ended() => bail!("a part of the service has ended by itself; the log says why. Start it again: nothing is lost"),
+    };
+    tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
+    service::stop(vec![running], patience).await;
+    if tokio::time::timeout(patience, broker.closed()).await.is_err() {
+        tracing::warn!("the connections to RabbitMQ did not close in time");
+    }
+    tracing::info!("stopped; everything that was answered is durable");
+    Ok(())
+}
+
+/// Binds the address of a service.
+///
+/// # Errors
+/// A taken port or one that may not be bound: in words that say what to do, by `flag`.
+pub async fn listen(service: Service, address: SocketAddr, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "the address {address} of the {service} service is taken: stop what listens there, or choose another address with {flag}"
+        ),
+        io::ErrorKind::PermissionDenied => anyhow!(
+            "may not listen on the address {address} of the {service} service: choose a port above 1023 with {flag}"
+        ),
+        _ => anyhow!("cannot listen on the address {address} of the {service} service: {error}; choose another with {flag}"),
+    })
+}
+
+/// Opens the database, and waits for it if it is not there: meanwhile whoever asks on `listener` is told what is missing.
+///
+/// # Errors
+/// Where waiting is no use.
+pub async fn open_patiently<M: MigratorTrait>(place: &DatabasePlace, listener: &TcpListener) -> Result<Database> {
+    let first = match place.open::<M>().await {
+        Ok(database) => return Ok(database),
+        Err(error) => error,
+    };
+    let readiness = Readiness::new(["database", "broker", "queue"]);
+    let room = WaitingRoom::open(listener, readiness.clone())?;
+    let mut pauses = Pauses::growing(Duration::from_millis(250), Duration::from_secs(5));
+    let mut error = first;
+    while error.may_pass() {
+        readiness.set("database", Err("it cannot be used yet; the log says why".to_owned()));
+        let pause = pauses.next_pause();
+        tracing::warn!(
+            error = format!("{:#}", anyhow!(error)),
+            pause_ms = pause.as_millis(),
+            "waiting for the database; trying again after a pause"
+        );
+        tokio::time::sleep(pause).await;
+        error = match place.open::<M>().await {
+            Ok(database) => {
+                room.close().await;
+                return Ok(database);
+            }
+            Err(error) => error,
+        };
+    }
+    Err(error.into())
+}

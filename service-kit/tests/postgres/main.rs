@@ -1,0 +1,34 @@
+//! The same tests on PostgreSQL: each on a database of its own on the test server.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
+#[path = "../it/admin/mod.rs"]
+mod admin;
+#[path = "../it/asking.rs"]
+mod asking;
+#[path = "../it/batches.rs"]
+mod batches;
+#[path = "../it/broker/mod.rs"]
+mod broker;
+#[path = "../it/bulk.rs"]
+mod bulk;
+#[path = "../it/crash.rs"]
+mod crash;
+#[path = "../it/graveyard.rs"]
+mod graveyard;
+#[path = "../it/in_process.rs"]
+mod in_process;
+
+#[path = "../it/outage.rs"]
+mod outage;
+#[path = "../it/parking.rs"]
+mod parking;
+#[path = "../it/relay.rs"]
+mod relay;
+#[path = "../it/rig.rs"]
+mod rig;
+#[path = "../it/scripted.rs"]
+mod scripted;
+#[path = "../it/tally.rs"]
+mod tally;
+#[path = "../it/wait.rs"]
+mod wait;
