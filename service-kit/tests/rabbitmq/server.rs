@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `look` finds, as soon as it finds something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
@@ -125,6 +125,11 @@ impl Vhost {
 
     pub(crate) async fn delete(&self, kind: &str, name: &str) {
         self.call(Method::DELETE, &format!("{kind}/{}/{name}", self.name), Value::Null).await;
+    }
+
+    /// Deletes what lies in a queue.
+    pub(crate) async fn purge(&self, queue: &str) {
+        self.call(Method::DELETE, &format!("queues/{}/{queue}/contents", self.name), Value::Null).await;
     }
 
     /// What `path` of the management API answers.

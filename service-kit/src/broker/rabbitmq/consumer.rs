@@ -13,7 +13,7 @@ use super::{
     connection::close,
     ledger::Ledger,
     message::Reading,
-    trouble::{During, Trouble},
+    trouble::{During, GONE, Trouble},
 };
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
 
@@ -78,7 +78,7 @@ impl Session {
                 message = self.consumer.next() => match message {
                     Some(Ok(message)) => self.deliver(message),
                     Some(Err(error)) => return Err(lost(&error)),
-                    None => return Err(Trouble::Lost("it ended the consumer: is the queue gone?".to_owned())),
+                    None => return Err(gone()),
                 },
                 // It never ends: `settle` lives.
                 _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
@@ -110,8 +110,14 @@ impl Session {
         while settlements.recv_many(&mut settled, AT_ONCE).await > 0 {
             settle(&channel, &mut ledger, &mut settled).await?;
         }
-        Ok(())
+        // Its answer says that the broker has worked off the last acknowledgements. RabbitMQ 4 forgets some of those that are
+        // on their way to the queue when the connection is closed, and delivers these messages again.
+        channel.close(200, "OK".into()).await
     }
+}
+
+fn gone() -> Trouble {
+    Trouble::Wrong { wrong: "it ended the consumer, as it does when a queue is deleted".to_owned(), remedy: GONE }
 }
 
 fn lost(error: &lapin::Error) -> Trouble {
