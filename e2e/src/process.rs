@@ -90,7 +90,16 @@ impl Program {
         let mut command = Command::new(&self.0[0]);
         command.args(&self.0[1..]).stdin(Stdio::null());
         forget_the_cargo_around(&mut command);
-        for setting in ["DATA_DIR", "RUST_LOG", "LOG_FORMAT", "ORDER_LISTEN", "INVENTORY_LISTEN", "PAYMENT_LISTEN"] {
+        for setting in [
+            "DATA_DIR",
+            "RUST_LOG",
+            "LOG_FORMAT",
+            "ORDER_LISTEN",
+            "INVENTORY_LISTEN",
+            "PAYMENT_LISTEN",
+            "ADMIN_TOKEN",
+            "ADMIN_TOKEN_FILE",
+        ] {
             command.env_remove(setting);
         }
         command

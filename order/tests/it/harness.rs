@@ -135,7 +135,7 @@ impl Harness {
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let foundation = Foundation { database, broker, work: plan.work, admin: None };
+        let foundation = Foundation { database, broker, work: plan.work, admin: Some("the-token".parse().unwrap()) };
         let service = order::start(&plan.order, foundation, listener).await.unwrap();
         let database = open(&path).await;
         let client = Client::builder().no_proxy().build().unwrap();

@@ -9,6 +9,7 @@ mod http;
 mod idempotency;
 mod limits;
 mod neighbour;
+mod parked;
 mod prefer;
 mod reading;
 mod redelivery;
