@@ -25,3 +25,5 @@ mod redelivery;
 mod saga;
 #[path = "../it/stream.rs"]
 mod stream;
+
+mod replicas;

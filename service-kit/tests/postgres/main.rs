@@ -32,3 +32,5 @@ mod scripted;
 mod tally;
 #[path = "../it/wait.rs"]
 mod wait;
+
+mod opening;
