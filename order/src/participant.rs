@@ -14,7 +14,7 @@ use service_kit::{
 use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
-    domain::{AlreadyConfirmed, Fact, Facts, IdempotencyKey, NewOrder, Order, Pauses},
+    domain::{AlreadyConfirmed, Fact, IdempotencyKey, NewOrder, Order, Pauses},
     metrics::OrderMetrics,
     store::{self, order_events, orders},
     timeline::{timeline_row, what_changed},

@@ -18,6 +18,12 @@ async fn until_it_is(station: &Station, name: &str, value: f64) {
     until(&format!("{name} is {value}"), async || station.metrics().await.get(name) == Some(&value)).await;
 }
 
+/// How many of the writer's connections somebody uses.
+async fn busy(station: &Station) -> f64 {
+    let metrics = station.metrics().await;
+    metrics["database_connections{door=\"write\"}"] - metrics["database_idle_connections{door=\"write\"}"]
+}
+
 #[tokio::test]
 async fn the_engine_counts_what_it_commits() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
@@ -52,7 +58,7 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks() {
     for name in ["outbox_events", "outbox_oldest_age_seconds", "dead_letters", "queue_ready_messages"] {
         assert_eq!(quiet[name], 0.0, "{name}");
     }
-    assert_eq!(quiet["database_connections{door=\"write\"}"], 1.0);
+    assert!(quiet["database_connections{door=\"write\"}"] >= 1.0);
     assert!(quiet["database_connections{door=\"read\"}"] >= quiet["database_idle_connections{door=\"read\"}"]);
 
     station.park(Uuid::from_u128(1), b"nonsense").await;
@@ -71,10 +77,10 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks() {
     // The writer stands still in a transaction.
     station.script.gate.shut();
     world.order.say(&[created(9_999, 1)]).await;
-    until_it_is(&station, "database_idle_connections{door=\"write\"}", 0.0).await;
+    until("the writer is busy", async || busy(&station).await > 0.0).await;
     station.script.gate.open();
     world.order.hear_confirmed(1).await;
-    until_it_is(&station, "database_idle_connections{door=\"write\"}", 1.0).await;
+    until("the writer rests", async || busy(&station).await == 0.0).await;
     station.finish(1).await;
 }
 
