@@ -23,7 +23,6 @@ impl Administrator {
     }
 
     /// A request; in `path`, `{vhost}` is the virtual host.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}/api/{}", self.url, path.replace("{vhost}", &self.vhost)))
     }

@@ -22,7 +22,8 @@ pub struct Replica {
     /// Where it listens.
     pub address: SocketAddr,
     program: PathBuf,
-    settings: Settings,
+    /// What it is started with, the next time.
+    pub settings: Settings,
     log: PathBuf,
     child: Option<Child>,
 }

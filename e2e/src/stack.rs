@@ -248,6 +248,32 @@ impl Stack {
         }
     }
 
+    /// Waits until the log of the `number`th of [`Self::replicas`] has these words.
+    ///
+    /// # Errors
+    /// Where it does not, even after a long time.
+    pub async fn says(&self, number: usize, words: &str) -> Result<()> {
+        let (deadline, mut looks) = (Instant::now() + PATIENCE, interval(Duration::from_millis(25)));
+        let replica = &self.replicas[number];
+        while !replica.log().contains(words) {
+            ensure!(Instant::now() < deadline, "{replica} does not say {words:?}, even after {PATIENCE:?}");
+            looks.tick().await;
+        }
+        Ok(())
+    }
+
+    /// Has the broker write down which quorum queues it has. RabbitMQ 3.10 does so minutes after a queue was made, or when it
+    /// stops; a queue whose name is not on the disk comes out of a crash empty, without a leader, and answers nobody
+    /// (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). A broker that is to crash here has not run for minutes.
+    ///
+    /// # Errors
+    /// Where `rabbitmqctl` fails.
+    pub fn queues_on_disk(&self) -> Result<()> {
+        let said = block_in_place(|| self.rabbitmq.rabbitmqctl(&["eval", "dets:sync(ra_directory_reverse)."]))?;
+        ensure!(said.trim() == "ok", "{said}");
+        Ok(())
+    }
+
     /// The test is content: the logs can go.
     pub fn passed(&mut self) {
         self.passed = true;
@@ -260,6 +286,9 @@ impl Drop for Stack {
         if self.passed {
             let _ = std::fs::remove_dir_all(&self.logs);
             return;
+        }
+        for (server, directory) in [("postgres", self.postgres.directory()), ("rabbitmq", self.rabbitmq.directory())] {
+            let _ = std::fs::copy(directory.join("log"), self.logs.join(format!("{server}.log")));
         }
         for replica in &self.replicas {
             let log = replica.log();

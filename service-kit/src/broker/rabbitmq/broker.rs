@@ -53,7 +53,7 @@ impl RabbitMq {
         self.connector
             .in_time(|| async {
                 let connection = self.connector.open(purpose, topology).await?;
-                let source = Source { queue, tag: &self.connector.name(purpose), read, watch };
+                let source = Source { queue, topology, tag: &self.connector.name(purpose), read, watch };
                 let started =
                     consumer::start(connection, self.connector.address(), source, prefetch, &self.sessions).await;
                 started.map_err(|error| Trouble::of(&error, During::Preparing))

@@ -11,8 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     connection::close,
+    declare::keep_bound,
     ledger::Ledger,
     message::Reading,
+    topology::Topology,
     trouble::{During, GONE, Trouble},
     watch::QueueWatch,
 };
@@ -25,6 +27,8 @@ const AT_ONCE: usize = 4_096;
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) queue: &'a str,
+    /// How messages come into it.
+    pub(super) topology: &'a Topology,
     /// What operators see the consumer as.
     pub(super) tag: &'a str,
     /// Makes deliveries of what comes in.
@@ -41,7 +45,7 @@ pub(super) async fn start(
     prefetch: usize,
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
-    let Source { queue, tag, read, watch } = source;
+    let Source { queue, topology, tag, read, watch } = source;
     // To AMQP, 0 is without bound.
     let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
     let channel = connection.create_channel().await?;
@@ -51,7 +55,7 @@ pub(super) async fn start(
     let (deliveries, subscription) = mpsc::channel(prefetch.into());
     let (settle, settlements) = mpsc::unbounded_channel();
     let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
-    let (queue, watch) = (queue.to_owned(), watch.cloned());
+    let (queue, topology, watch) = (queue.to_owned(), topology.clone(), watch.cloned());
     tasks.spawn(async move {
         let watched = async {
             match watch {
@@ -61,6 +65,7 @@ pub(super) async fn start(
         };
         let ended = tokio::select! {
             ended = session.run() => ended,
+            trouble = keep_bound(&connection, &topology) => Err(trouble),
             never = watched => match never {},
         };
         if let Err(trouble) = ended {

@@ -1,10 +1,14 @@
 //! Makes what a service needs at the broker, or checks that it is there.
 
+use std::time::Duration;
+
 use lapin::{
-    Connection, ExchangeKind,
+    Channel, Connection, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{
     topology::{Argument, Exchange, ExchangeType, Queue, Topology},
@@ -29,21 +33,56 @@ pub(super) async fn ensure(connection: &Connection, topology: &Topology) -> Resu
 
 async fn declare(connection: &Connection, topology: &Topology) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
-    for Exchange { name, kind } in &topology.exchanges {
-        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        channel.exchange_declare(name.as_str().into(), (*kind).into(), options, FieldTable::default()).await?;
-    }
+    declare_exchanges(&channel, topology).await?;
     for queue in &topology.queues {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(queue.name.as_str().into(), options, arguments(queue)).await?;
     }
+    bind(&channel, topology).await?;
+    channel.close(200, "OK".into()).await
+}
+
+async fn declare_exchanges(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
+    for Exchange { name, kind } in &topology.exchanges {
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(name.as_str().into(), (*kind).into(), options, FieldTable::default()).await?;
+    }
+    Ok(())
+}
+
+async fn bind(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
     for binding in &topology.bindings {
         let (queue, exchange, key) = (&*binding.queue, &*binding.exchange, &*binding.routing_key);
         channel
             .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
             .await?;
     }
-    channel.close(200, "OK".into()).await
+    Ok(())
+}
+
+/// The time between two looks at what nobody reports as missing.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// Makes exchanges and bindings anew, now and then, until that fails. Whoever consumes is told that its queue was deleted; but
+/// not that an exchange was, and its bindings with it: the queue would stay empty for ever.
+pub(super) async fn keep_bound(connection: &Connection, topology: &Topology) -> Trouble {
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let made = async {
+            let channel = connection.create_channel().await?;
+            declare_exchanges(&channel, topology).await?;
+            bind(&channel, topology).await?;
+            channel.close(200, "OK".into()).await
+        };
+        match made.await {
+            Ok(()) => {}
+            // Those who provisioned the broker see to it.
+            Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return std::future::pending().await,
+            Err(error) => return failed(&error),
+        }
+    }
 }
 
 /// Names all that is missing, so that it can be made at one go.

@@ -1,0 +1,62 @@
+//! A server that is gone for a while, under load.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{
+    customers::{Answered, Customers, PLENTY, Wish},
+    settled::Ends,
+    stack::{Options, Stack},
+};
+use reqwest::StatusCode;
+use serde_json::Value;
+use shared_events::Service;
+use tokio::task::block_in_place;
+
+use crate::missing;
+
+/// While a broker is away, every answer to a POST takes as long as the service waits for the order's end.
+const SHORT_WAIT: &str = "--order-wait=1s";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_broker_the_system_takes_orders_and_ends_them_when_it_is_back() -> Result<()> {
+    let mut stack = Stack::start("broker", Options::default().with(Service::Order, &[SHORT_WAIT])).await?;
+    let mut customers = Customers::come(&mut stack, 8).await?;
+    customers.answered(50).await?;
+    stack.queues_on_disk()?;
+    block_in_place(|| stack.rabbitmq.kill())?;
+    for number in 0..3 {
+        let why = |status, body: &Value| status == 503 && missing(body) == ["broker", "queue"];
+        stack.readiness(number, "without its broker", why).await?;
+    }
+    // They are durable, and nobody can end them now.
+    customers.answered(30).await?;
+    let key = "by-hand".to_owned();
+    let (status, order) = stack.client(0)?.place(PLENTY, 1, 200, Some(&key)).await?;
+    ensure!(status == StatusCode::ACCEPTED && order["status"] == "PENDING", "{status}: {order}");
+    let order_id = order["order_id"].as_i64().context("a number")?;
+    let by_hand = Answered { key, wish: Wish::Ordinary, order_id, status: "PENDING".to_owned(), cancelled: None };
+    block_in_place(|| stack.rabbitmq.start_again())?;
+    stack.ready().await?;
+    customers.ended(50).await?;
+    let answered = [customers.go_home().await?, vec![by_hand]].concat();
+    stack.settled(&answered, Ends::AsWished).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_database_the_system_refuses_orders_and_recovers_by_itself() -> Result<()> {
+    let mut stack = Stack::start("database", Options::default()).await?;
+    let mut customers = Customers::come(&mut stack, 8).await?;
+    for outage in 0..2 {
+        customers.answered(50).await?;
+        block_in_place(|| stack.postgres.stop_immediately())?;
+        let why = |status, body: &Value| status == 503 && missing(body).contains(&"database");
+        stack.readiness(0, "without its database", why).await?;
+        let client = stack.client(0)?;
+        let (status, body) = client.place(PLENTY, 1, 200, Some(&format!("refused-{outage}"))).await?;
+        ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}: {body}");
+        block_in_place(|| stack.postgres.start_again())?;
+        stack.ready().await?;
+        customers.ended(50).await?;
+    }
+    let answered = customers.go_home().await?;
+    stack.settled(&answered, Ends::AsWished).await
+}
