@@ -1,6 +1,17 @@
-//! Drives the whole system from outside, as its users do: starts the real program, speaks HTTP to it, kills it, asks it
-//! for its audit, and measures it. The tests are in `tests/`, the benchmarks in `src/bin/bench.rs`.
+//! Drives the whole system from outside, as its users do: starts the real programs, speaks HTTP to them, kills them, takes
+//! their servers and their network away, asks for the audit, and measures. The tests are in `tests/`, the benchmarks in
+//! `src/bin/bench.rs`.
+//!
+//! - `order-system`, the three services in one process: [`process`], [`client`], [`load`];
+//! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`customers`],
+//!   [`settled`], [`broker`].
 
+pub mod broker;
 pub mod client;
+pub mod customers;
 pub mod load;
 pub mod process;
+pub mod proxy;
+pub mod replica;
+pub mod settled;
+pub mod stack;

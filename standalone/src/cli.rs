@@ -47,7 +47,7 @@ struct Verify {
     data_dir: PathBuf,
     #[command(flatten)]
     database: Option<DatabaseArgs>,
-    /// How long to wait for orders that are under way to come to their end
+    /// How long to wait for orders that are under way to come to their end, and for the data to agree
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     wait: Duration,
 }

@@ -28,5 +28,6 @@ mod wait;
 
 pub use both::Both;
 pub use database::{POSTGRES_URL, database_url};
+pub use ports::free as free_port;
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;

@@ -22,7 +22,7 @@ const COUNT: u64 = 17_000;
 ///
 /// # Errors
 /// Where all ports are taken.
-pub(crate) fn free() -> Result<u16> {
+pub fn free() -> Result<u16> {
     static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(()) % COUNT));
     (0..COUNT)
         .filter_map(|_| u16::try_from(FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT).ok())

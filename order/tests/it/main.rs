@@ -8,6 +8,7 @@ mod harness;
 mod http;
 mod idempotency;
 mod limits;
+mod metrics;
 mod neighbour;
 mod parked;
 mod prefer;

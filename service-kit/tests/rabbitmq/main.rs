@@ -8,6 +8,7 @@
 mod broker;
 mod consuming;
 mod dead_letters;
+mod figures;
 mod losing;
 mod node;
 mod provisioned;

@@ -150,7 +150,8 @@ impl Vhost {
     }
 }
 
-/// A server takes no more queues after some 300 of these (RabbitMQ 3.10 reserves files for each of them).
+/// A server takes no more queues after some 300 of these (RabbitMQ 3.10 reserves files for each of them). A test that fails
+/// while its queues are being made may take RabbitMQ 3.10 along, and all tests after it: see `rabbitmq/README.md`.
 impl Drop for Vhost {
     fn drop(&mut self) {
         let address = format!("{}/api/vhosts/{}", self.management, self.name);

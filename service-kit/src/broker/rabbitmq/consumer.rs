@@ -14,6 +14,7 @@ use super::{
     ledger::Ledger,
     message::Reading,
     trouble::{During, GONE, Trouble},
+    watch::QueueWatch,
 };
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
 
@@ -28,6 +29,8 @@ pub(super) struct Source<'a> {
     pub(super) tag: &'a str,
     /// Makes deliveries of what comes in.
     pub(super) read: Reading,
+    /// Who wants to know how the queue stands.
+    pub(super) watch: Option<&'a QueueWatch>,
 }
 
 /// Begins to consume on `connection`, to the broker at `address`, with at most `prefetch` deliveries unsettled.
@@ -38,7 +41,7 @@ pub(super) async fn start(
     prefetch: usize,
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
-    let Source { queue, tag, read } = source;
+    let Source { queue, tag, read, watch } = source;
     // To AMQP, 0 is without bound.
     let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
     let channel = connection.create_channel().await?;
@@ -48,8 +51,19 @@ pub(super) async fn start(
     let (deliveries, subscription) = mpsc::channel(prefetch.into());
     let (settle, settlements) = mpsc::unbounded_channel();
     let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
+    let (queue, watch) = (queue.to_owned(), watch.cloned());
     tasks.spawn(async move {
-        if let Err(trouble) = session.run().await {
+        let watched = async {
+            match watch {
+                Some(watch) => watch.run(&connection, &queue).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = session.run() => ended,
+            never = watched => match never {},
+        };
+        if let Err(trouble) = ended {
             tracing::warn!(error = %trouble.at(&address), "the connection to the broker for consuming is lost");
         }
         close(connection).await;

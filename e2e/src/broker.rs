@@ -1,0 +1,85 @@
+//! RabbitMQ as its administrators see it: the management API.
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+
+/// Speaks to the management API of one broker.
+#[derive(Debug, Clone)]
+pub struct Administrator {
+    http: reqwest::Client,
+    url: String,
+    vhost: String,
+}
+
+impl Administrator {
+    /// Of the broker whose management is at `url`, and of its virtual host `vhost`.
+    ///
+    /// # Errors
+    /// Where no HTTP client can be made.
+    pub fn new(url: String, vhost: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(20)).build()?;
+        Ok(Self { http, url, vhost: vhost.replace('/', "%2F") })
+    }
+
+    /// A request; in `path`, `{vhost}` is the virtual host.
+    #[must_use]
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}/api/{}", self.url, path.replace("{vhost}", &self.vhost)))
+    }
+
+    /// The list at `path`.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub async fn list(&self, path: &str) -> Result<Vec<Value>> {
+        match self.request(Method::GET, path).send().await?.error_for_status()?.json().await? {
+            Value::Array(list) => Ok(list),
+            other => anyhow::bail!("not a list: {other}"),
+        }
+    }
+
+    /// The names of all that is listed at `path`, sorted.
+    ///
+    /// # Errors
+    /// Where there is no such list.
+    pub async fn names(&self, path: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in self.list(path).await? {
+            names.push(entry["name"].as_str().context("it has a name")?.to_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Throws away what lies in a queue.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub async fn purge(&self, queue: &str) -> Result<()> {
+        self.delete(&format!("queues/{{vhost}}/{queue}/contents")).await
+    }
+
+    /// Deletes a queue, and all that is in it.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub async fn delete_queue(&self, queue: &str) -> Result<()> {
+        self.delete(&format!("queues/{{vhost}}/{queue}")).await
+    }
+
+    /// Deletes an exchange, and its bindings.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub async fn delete_exchange(&self, exchange: &str) -> Result<()> {
+        self.delete(&format!("exchanges/{{vhost}}/{exchange}")).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        let answer = self.request(Method::DELETE, path).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "DELETE {path}: {status} {}", answer.text().await?);
+        Ok(())
+    }
+}

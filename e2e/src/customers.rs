@@ -1,0 +1,282 @@
+//! Customers: they place orders of many kinds over all replicas, insist on an answer, and remember it.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use shared_events::Service;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::{Client, answer},
+    stack::{PATIENCE, Stack},
+};
+
+/// What is in stock of the SKU that many want and few get.
+pub const HOT_STOCK: i64 = 150;
+/// The SKU that there is enough of.
+pub const PLENTY: &str = "PLENTY";
+/// The SKU that there is too little of for everybody.
+pub const HOT: &str = "HOT";
+/// The SKU that there is too little of for anybody who asks.
+pub const SCARCE: &str = "SCARCE";
+
+/// How long an answer is waited for before the same is asked again: longer than the service's own wait.
+const ANSWER: Duration = Duration::from_secs(8);
+/// Between two tries of the same order.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A kind of order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// There is enough of it, and the payment is authorized.
+    Ordinary,
+    /// The same, and not waited for.
+    Async,
+    /// The SKU that many want.
+    Hot,
+    /// The payment is declined.
+    Declined,
+    /// There is too little of it.
+    TooMuch,
+    /// It is cancelled as soon as it is answered, be it that it has ended by then.
+    Cancelled,
+}
+
+/// An order that was answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The client's name for it.
+    pub key: String,
+    /// What was ordered.
+    pub wish: Wish,
+    /// The number that it got.
+    pub order_id: i64,
+    /// Its status in the answer.
+    pub status: String,
+    /// The answer to its cancellation.
+    pub cancelled: Option<StatusCode>,
+}
+
+/// Those who place orders until they are told to stop.
+#[derive(Debug)]
+pub struct Customers {
+    told: Arc<Told>,
+    loops: JoinSet<Result<()>>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    answered: Mutex<Vec<Answered>>,
+    counts: watch::Sender<Counts>,
+}
+
+/// How many orders were answered, and how many of these answers were the order's end.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    answered: usize,
+    ended: usize,
+}
+
+impl Answered {
+    /// Whether the answer was the order's end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(&*self.status, "CONFIRMED" | "FAILED" | "CANCELLED")
+    }
+}
+
+impl Wish {
+    fn of(number: usize) -> Self {
+        match number % 10 {
+            2 => Self::Declined,
+            4 => Self::TooMuch,
+            1 | 6 => Self::Hot,
+            3 | 8 => Self::Async,
+            7 => Self::Cancelled,
+            _ => Self::Ordinary,
+        }
+    }
+
+    /// The request for it.
+    #[must_use]
+    pub fn body(self, key: &str) -> Value {
+        let (sku, amount) = match self {
+            Self::Hot => (HOT, 20),
+            Self::TooMuch => (SCARCE, 20),
+            Self::Declined => (PLENTY, 1_000),
+            Self::Ordinary | Self::Async | Self::Cancelled => (PLENTY, 200),
+        };
+        let quantity = if self == Self::TooMuch { 1_000 } else { 1 };
+        json!({"item_sku": sku, "quantity": quantity, "amount": amount, "currency": "USD", "idempotency_key": key})
+    }
+}
+
+impl Customers {
+    /// Puts in stock what they want, and lets `count` of them in.
+    ///
+    /// # Errors
+    /// Where the stock is not taken.
+    pub async fn come(stack: &mut Stack, count: usize) -> Result<Self> {
+        let client = stack.client(0)?;
+        for (sku, quantity) in [(PLENTY, 1_000_000), (HOT, HOT_STOCK), (SCARCE, 3)] {
+            client.put_in_stock(sku, quantity).await?;
+        }
+        let shops = stack.replicas.iter().filter(|replica| replica.service == Service::Order);
+        let shops: Arc<[SocketAddr]> = shops.map(|replica| replica.address).collect();
+        let (told, stop) = (Arc::new(Told::default()), CancellationToken::new());
+        let mut loops = JoinSet::new();
+        for number in 0..count {
+            let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
+            let customer = Customer { name: number, http, shops: Arc::clone(&shops), tries: number };
+            loops.spawn(customer.shop(Arc::clone(&told), stop.clone()));
+        }
+        Ok(Self { told, loops, stop })
+    }
+
+    /// Waits until so many more orders have been answered.
+    ///
+    /// # Errors
+    /// Where that takes too long, or a customer has got an answer that makes no sense.
+    pub async fn answered(&mut self, more: usize) -> Result<()> {
+        self.counted(more, "answers", |counts| counts.answered).await
+    }
+
+    /// Waits until so many more orders have been answered with their end.
+    ///
+    /// # Errors
+    /// As [`Self::answered`].
+    pub async fn ended(&mut self, more: usize) -> Result<()> {
+        self.counted(more, "ends", |counts| counts.ended).await
+    }
+
+    async fn counted(&mut self, more: usize, what: &str, count: impl Fn(&Counts) -> usize) -> Result<()> {
+        let mut counts = self.told.counts.subscribe();
+        let before = count(&counts.borrow_and_update());
+        let reached = timeout(PATIENCE, counts.wait_for(|counts| count(counts) >= before + more));
+        tokio::select! {
+            reached = reached => {
+                reached.map(drop).with_context(|| {
+                    let now = count(&self.told.counts.borrow()) - before;
+                    format!("not {more} {what}, but {now}, within {PATIENCE:?}")
+                })
+            }
+            Some(customer) = self.loops.join_next() => {
+                customer??;
+                bail!("a customer has gone home")
+            }
+        }
+    }
+
+    /// They go home, each with an answer to its last order; returns all that were answered.
+    ///
+    /// # Errors
+    /// Where one does not get an answer, or one that makes no sense.
+    pub async fn go_home(mut self) -> Result<Vec<Answered>> {
+        self.stop.cancel();
+        let all = async {
+            while let Some(customer) = self.loops.join_next().await {
+                customer??;
+            }
+            anyhow::Ok(())
+        };
+        timeout(PATIENCE, all).await.context("a customer still waits for an answer")??;
+        Ok(self.told.lock().clone())
+    }
+}
+
+impl Told {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Answered>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, answered: Answered) {
+        let ended = usize::from(answered.has_ended());
+        self.lock().push(answered);
+        self.counts.send_modify(|counts| {
+            counts.answered += 1;
+            counts.ended += ended;
+        });
+    }
+}
+
+struct Customer {
+    name: usize,
+    http: reqwest::Client,
+    shops: Arc<[SocketAddr]>,
+    tries: usize,
+}
+
+impl Customer {
+    async fn shop(mut self, told: Arc<Told>, stop: CancellationToken) -> Result<()> {
+        // They do not all want the same at the same time.
+        for number in self.name.. {
+            if stop.is_cancelled() {
+                break;
+            }
+            let (wish, key) = (Wish::of(number), format!("customer-{}-{number}", self.name));
+            told.tell(self.order(wish, key).await?);
+        }
+        Ok(())
+    }
+
+    async fn order(&mut self, wish: Wish, key: String) -> Result<Answered> {
+        let body = wish.body(&key);
+        let at_once = matches!(wish, Wish::Async | Wish::Cancelled);
+        let (status, order) = self.insist("/api/v1/orders", Some(&body), at_once).await?;
+        ensure!(matches!(status.as_u16(), 200 | 202), "{key}: {status} {order}");
+        let order_id = order["order_id"].as_i64().with_context(|| format!("{key}: {order}"))?;
+        let mut answered = Answered { key, wish, order_id, status: text(&order["status"]), cancelled: None };
+        if wish == Wish::Cancelled {
+            let (status, body) = self.insist(&format!("/api/v1/orders/{order_id}/cancel"), None, false).await?;
+            ensure!(matches!(status.as_u16(), 202 | 409), "cancel {order_id}: {status} {body}");
+            answered.cancelled = Some(status);
+        }
+        Ok(answered)
+    }
+
+    /// Asks one shop after the other until there is an answer.
+    async fn insist(&mut self, path: &str, body: Option<&Value>, at_once: bool) -> Result<(StatusCode, Value)> {
+        loop {
+            let shop = self.shops[self.tries % self.shops.len()];
+            self.tries += 1;
+            let mut request = self.http.post(format!("http://{shop}{path}"));
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            if at_once {
+                request = request.header("prefer", "respond-async");
+            }
+            match answer(request).await {
+                Ok((status, body)) if status != StatusCode::SERVICE_UNAVAILABLE => return Ok((status, body)),
+                // Whether it was done is not known now; to ask again does no harm.
+                _ => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+/// Asks for an order again by its key, and returns the number that it has.
+///
+/// # Errors
+/// Where there is no order in the answer.
+pub async fn number_of(client: &Client, answered: &Answered) -> Result<i64> {
+    let request = client.order(reqwest::Method::POST, "/api/v1/orders").json(&answered.wish.body(&answered.key));
+    let (status, body) = answer(request).await?;
+    body["order_id"].as_i64().with_context(|| format!("{}: {status} {body}", answered.key))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

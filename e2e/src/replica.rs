@@ -1,0 +1,146 @@
+//! One process of one service.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use shared_events::Service;
+
+/// How long a process may take to end once it was asked to. Above its own `--drain-timeout`s.
+const END: Duration = Duration::from_secs(40);
+
+/// A replica of a service: always on the same port, running or not. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Replica {
+    /// Which service.
+    pub service: Service,
+    /// Where it listens.
+    pub address: SocketAddr,
+    program: PathBuf,
+    settings: Settings,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+/// What a replica is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Environment variables; it gets no others but `PATH`.
+    pub variables: Vec<(String, String)>,
+    /// Arguments.
+    pub arguments: Vec<String>,
+}
+
+/// The program of this name: beside the program that runs now, or beside the directory where cargo puts tests.
+///
+/// # Errors
+/// Where it is not there.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let places = this.ancestors().skip(1).take(2);
+    places.map(|place| place.join(name)).find(|path| path.is_file()).with_context(|| {
+        format!("the program {name} is not there beside {}: cargo build --workspace --bins", this.display())
+    })
+}
+
+/// A command with nothing of this environment but `PATH`.
+#[must_use]
+pub fn bare_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null());
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command
+}
+
+impl Replica {
+    /// A replica that does not run yet; what it says is to be in the file `log`.
+    ///
+    /// # Errors
+    /// Where the service's program, or a free port, is missing.
+    pub fn new(service: Service, settings: Settings, log: PathBuf) -> Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], test_servers::free_port()?));
+        Ok(Self { service, address, program: program(service.name())?, settings, log, child: None })
+    }
+
+    /// Starts it; that it is ready is another matter.
+    ///
+    /// # Errors
+    /// Where it runs already, or cannot be started.
+    pub fn start(&mut self) -> Result<()> {
+        ensure!(!self.runs(), "{self} runs already");
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = bare_command(&self.program);
+        command.envs(self.settings.variables.iter().map(|(name, value)| (name, value)));
+        command.arg("--listen").arg(self.address.to_string()).args(&self.settings.arguments);
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        self.child = Some(child.with_context(|| format!("cannot start {self}"))?);
+        Ok(())
+    }
+
+    /// Whether the process is there.
+    pub fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// SIGKILL: nothing is flushed, nobody is told.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        ensure!(self.runs(), "{self} has ended by itself");
+        let mut child = self.child.take().context("it runs")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and its end.
+    ///
+    /// # Errors
+    /// Where it does not run, or does not end.
+    pub async fn stop(&mut self) -> Result<ExitStatus> {
+        ensure!(self.runs(), "{self} has ended by itself");
+        let mut child = self.child.take().context("it runs")?;
+        let asked = Command::new("sh").args(["-c", r#"kill -s TERM "$0""#, &child.id().to_string()]).status()?;
+        ensure!(asked.success(), "cannot signal {self}");
+        let deadline = tokio::time::Instant::now() + END;
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            looks.tick().await;
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if tokio::time::Instant::now() > deadline {
+                child.kill()?;
+                child.wait()?;
+                bail!("{self} did not end within {END:?} after SIGTERM");
+            }
+        }
+    }
+
+    /// What it has said so far, over all its lives: a JSON object a line.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {}", self.service, self.address)
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

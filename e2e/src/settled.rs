@@ -1,0 +1,159 @@
+//! What must hold at the end, whatever happened: nothing lost, nothing twice.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::Value;
+
+use crate::{
+    client::Client,
+    customers::{Answered, HOT, HOT_STOCK, PLENTY, SCARCE, Wish, number_of},
+    replica::{bare_command, program},
+    stack::{PATIENCE, Stack},
+};
+
+/// How orders may have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// As their customers wished.
+    AsWished,
+    /// Or by their deadline.
+    OrByDeadline,
+}
+
+impl Stack {
+    /// All that `answered` orders were promised: each is there exactly once and has come to its end, the right one; the stock
+    /// adds up; the audit is clean; and no log has an error.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub async fn settled(&mut self, answered: &[Answered], ends: Ends) -> Result<()> {
+        self.verified().await?;
+        let clients = self.clients()?;
+        let mut orders = HashMap::new();
+        for order in clients[0].orders().await? {
+            orders.insert(order["order_id"].as_i64().context("a number")?, order);
+        }
+        let numbers: std::collections::HashSet<i64> = answered.iter().map(|one| one.order_id).collect();
+        ensure!(numbers.len() == answered.len(), "two answers name the same order");
+        ensure!(orders.len() == answered.len(), "{} orders for {} answers", orders.len(), answered.len());
+        for one in answered {
+            let order = orders.get(&one.order_id).with_context(|| format!("lost: {one:?}"))?;
+            end(one, order, ends).with_context(|| format!("{one:?} has become {order}"))?;
+        }
+        // Each key names its order, at every replica.
+        let asked = answered.iter().enumerate().map(async |(number, one)| {
+            let again = number_of(&clients[number % clients.len()], one).await?;
+            ensure!(again == one.order_id, "{one:?} is order {again} at the second try");
+            Ok(())
+        });
+        stream::iter(asked).buffer_unordered(16).try_collect::<()>().await?;
+        stock(&clients[0], orders.values(), ends).await?;
+        self.no_errors()?;
+        self.passed();
+        Ok(())
+    }
+
+    /// The audit is clean, once all is at rest.
+    ///
+    /// # Errors
+    /// What it says otherwise.
+    pub async fn verified(&self) -> Result<()> {
+        let url = self.postgres.url("{service}");
+        let program = program("order-system")?;
+        let wait = format!("{}s", PATIENCE.as_secs());
+        let audit = tokio::task::spawn_blocking(move || {
+            bare_command(&program).args(["verify", "--wait", &wait]).env("DATABASE_URL", url).output()
+        });
+        // It has a deadline of its own; this one is for a hanging one.
+        let output = tokio::time::timeout(2 * PATIENCE, audit).await.context("the audit does not end")???;
+        let report = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// A client for each row of replicas.
+    fn clients(&mut self) -> Result<Vec<Client>> {
+        (0..self.replicas.len() / 3).map(|number| self.client(number)).collect()
+    }
+
+    /// No service has logged an error, or a panic.
+    ///
+    /// # Errors
+    /// The first such line.
+    pub fn no_errors(&self) -> Result<()> {
+        for replica in &self.replicas {
+            let log = replica.log();
+            // A panic is no line of JSON.
+            let bad = |line: &&str| line.contains(r#""level":"ERROR""#) || line.contains("panicked");
+            if let Some(line) = log.lines().find(bad) {
+                bail!("{replica} says: {line}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn end(one: &Answered, order: &Value, ends: Ends) -> Result<()> {
+    let (status, reason) = (text(&order["status"]), text(&order["failure_reason"]));
+    let by_deadline = ends == Ends::OrByDeadline && (status, reason) == ("FAILED", "DEADLINE_EXCEEDED");
+    let cancelled = one.cancelled.map(|answer| answer.as_u16());
+    let fits = match one.wish {
+        Wish::Ordinary | Wish::Async => status == "CONFIRMED",
+        Wish::Hot => status == "CONFIRMED" || (status, reason) == ("FAILED", "INSUFFICIENT_STOCK"),
+        Wish::Declined => (status, reason) == ("FAILED", "PAYMENT_DECLINED"),
+        Wish::TooMuch => (status, reason) == ("FAILED", "INSUFFICIENT_STOCK"),
+        Wish::Cancelled if cancelled == Some(409) => status == "CONFIRMED",
+        Wish::Cancelled => status == "CANCELLED",
+    };
+    ensure!(fits || (by_deadline && cancelled != Some(409)), "not the end that was wished");
+    // Whoever was told an end was told the truth.
+    ensure!(!one.has_ended() || one.status == status, "another end than the one that was answered");
+    let sent = one.wish.body(&one.key);
+    for field in ["item_sku", "quantity", "amount"] {
+        ensure!(order[field] == sent[field], "another {field} than the one that was ordered");
+    }
+    Ok(())
+}
+
+async fn stock(client: &Client, orders: impl Iterator<Item = &Value>, ends: Ends) -> Result<()> {
+    let (mut sold, mut hot) = (BTreeMap::<&str, i64>::new(), 0);
+    for order in orders {
+        let sku = text(&order["item_sku"]);
+        hot += i64::from(sku == HOT);
+        if order["status"] == "CONFIRMED" {
+            *sold.entry(sku).or_default() += order["quantity"].as_i64().context("a number")?;
+        }
+    }
+    for sku in [PLENTY, HOT, SCARCE] {
+        let (item, sold) = (client.stock(sku).await?, sold.get(sku).copied().unwrap_or_default());
+        let count = |field: &str| item[field].as_i64().with_context(|| format!("{sku}: no {field}"));
+        let [received, left, held] = [count("received")?, count("quantity")?, count("reserved")?];
+        ensure!(
+            received == left + sold && held == 0 && count("sold")? == sold,
+            "{sold} sold of {sku}, and the stock is {item}"
+        );
+    }
+    // What many want goes out to the last piece, and not further.
+    if ends == Ends::AsWished {
+        let sold = sold.get(HOT).copied().unwrap_or_default();
+        ensure!(sold == hot.min(HOT_STOCK), "{sold} of {HOT_STOCK} sold, {hot} wanted");
+    }
+    Ok(())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A number below `below` that nobody foresees.
+#[must_use]
+pub fn random(below: usize) -> usize {
+    use std::hash::{BuildHasher as _, RandomState};
+    let hash = RandomState::new().hash_one(Duration::ZERO);
+    usize::try_from(hash % below.max(1) as u64).unwrap_or_default()
+}

@@ -1,0 +1,271 @@
+//! The whole system on servers of its own: PostgreSQL, RabbitMQ, and replicas of the three services as processes.
+
+use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use shared_events::Service;
+use test_servers::{Postgres, RabbitMq, postgres, rabbitmq};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, interval},
+};
+
+use crate::{
+    broker::Administrator,
+    client::Client,
+    proxy::{Network, Proxy},
+    replica::{Replica, Settings, program},
+};
+
+/// How long a state is waited for before that counts as a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a stack is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many replicas of each service.
+    pub replicas: usize,
+    /// Arguments of a service.
+    pub arguments: Vec<(Service, String)>,
+    /// The broker.
+    pub broker: rabbitmq::Options,
+    /// How the services log in there, and the virtual host: `amqp://{here}`, `{service}` being the service's name.
+    /// `None`: as the broker's own user, at `/`.
+    pub amqp: Option<(String, String)>,
+    /// Whether a [`Proxy`] is between each service and each server.
+    pub proxied: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let broker = rabbitmq::Options { management: true, ..rabbitmq::Options::default() };
+        Self { replicas: 1, arguments: Vec::new(), broker, amqp: None, proxied: false }
+    }
+}
+
+impl Options {
+    /// With these arguments for a service.
+    #[must_use]
+    pub fn with(mut self, service: Service, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (service, (*argument).to_owned())));
+        self
+    }
+}
+
+/// One of the two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Server {
+    /// PostgreSQL.
+    Database,
+    /// RabbitMQ.
+    Broker,
+}
+
+/// Servers and services. Calls that start and stop servers block the thread that they are on, so it needs a runtime with
+/// several.
+#[derive(Debug)]
+pub struct Stack {
+    /// The database server, with a database for each service, which has its name.
+    pub postgres: Postgres,
+    /// The broker.
+    pub rabbitmq: RabbitMq,
+    /// The replicas of each service in turn.
+    pub replicas: Vec<Replica>,
+    amqp: Option<(String, String)>,
+    links: BTreeMap<(Service, Server), Proxy>,
+    logs: PathBuf,
+    /// Whether its logs need not be shown.
+    passed: bool,
+}
+
+impl Stack {
+    /// Starts servers and services, and waits until these are ready. `name` is for the directory with the logs.
+    ///
+    /// # Errors
+    /// Where something does not start.
+    pub async fn start(name: &str, options: Options) -> Result<Self> {
+        let mut stack = Self::servers(name, options).await?;
+        stack.start_all()?;
+        stack.ready().await?;
+        Ok(stack)
+    }
+
+    /// Starts the servers only.
+    ///
+    /// # Errors
+    /// Where one does not start.
+    pub async fn servers(name: &str, options: Options) -> Result<Self> {
+        let Options { replicas, arguments, broker, amqp, proxied } = options;
+        let (postgres, rabbitmq) = block_in_place(|| {
+            thread::scope(|scope| {
+                let rabbitmq = scope.spawn(|| RabbitMq::start(broker));
+                let postgres = Postgres::start(postgres::Options::default());
+                (postgres, rabbitmq.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
+        });
+        let (postgres, rabbitmq) = (postgres?, rabbitmq?);
+        let mut links = BTreeMap::new();
+        for service in Service::ALL {
+            block_in_place(|| postgres.create_database(service.name()))?;
+            if proxied {
+                links.insert((service, Server::Database), Proxy::to(postgres.port()).await?);
+                links.insert((service, Server::Broker), Proxy::to(rabbitmq.port()).await?);
+            }
+        }
+        // Beside the programs, for it is theirs.
+        let programs = program(Service::Order.name())?;
+        let logs = programs.with_file_name("e2e-logs").join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&logs)?;
+        let mut stack = Self { postgres, rabbitmq, replicas: Vec::new(), amqp, links, logs, passed: false };
+        for service in Service::ALL {
+            for number in 0..replicas {
+                let arguments = arguments.iter().filter(|(of, _)| *of == service).map(|(_, argument)| argument.clone());
+                let variables = vec![
+                    ("DATABASE_URL".to_owned(), stack.database_url(service)),
+                    ("AMQP_URL".to_owned(), stack.amqp_url(service)),
+                ];
+                let log = stack.logs.join(format!("{service}-{number}.log"));
+                let settings = Settings { variables, arguments: arguments.collect() };
+                stack.replicas.push(Replica::new(service, settings, log)?);
+            }
+        }
+        Ok(stack)
+    }
+
+    /// Where a service finds its database.
+    #[must_use]
+    pub fn database_url(&self, service: Service) -> String {
+        self.linked(service, Server::Database, self.postgres.url(service.name()), self.postgres.port())
+    }
+
+    /// Where a service finds the broker.
+    #[must_use]
+    pub fn amqp_url(&self, service: Service) -> String {
+        let port = self.rabbitmq.port();
+        let url = match &self.amqp {
+            None => self.rabbitmq.amqp_url(),
+            Some((user, vhost)) => format!("amqp://{user}@127.0.0.1:{port}/{vhost}"),
+        };
+        self.linked(service, Server::Broker, url, port)
+    }
+
+    fn linked(&self, service: Service, server: Server, url: String, port: u16) -> String {
+        match self.links.get(&(service, server)) {
+            Some(link) => url.replace(&format!("127.0.0.1:{port}/"), &format!("{}/", link.address)),
+            None => url,
+        }
+    }
+
+    /// From now on, the network between a service and a server does this.
+    ///
+    /// # Errors
+    /// Where there is no proxy.
+    pub fn network(&self, service: Service, server: Server, network: Network) -> Result<()> {
+        self.links.get(&(service, server)).context("the stack has no proxies")?.set(network);
+        Ok(())
+    }
+
+    /// The management API of the broker.
+    ///
+    /// # Errors
+    /// Where it has none.
+    pub fn administrator(&self) -> Result<Administrator> {
+        let url = self.rabbitmq.management_url().context("the broker has no management")?;
+        Administrator::new(url, self.amqp.as_ref().map_or("/", |(_, vhost)| vhost))
+    }
+
+    /// The replica of a service with this number, from 0.
+    ///
+    /// # Errors
+    /// Where there are not so many.
+    pub fn replica(&mut self, service: Service, number: usize) -> Result<&mut Replica> {
+        let mut replicas = self.replicas.iter_mut().filter(|replica| replica.service == service);
+        replicas.nth(number).with_context(|| format!("there is no {service} {number}"))
+    }
+
+    /// A client of these replicas of order, inventory and payment.
+    ///
+    /// # Errors
+    /// Where there are not so many.
+    pub fn client(&mut self, number: usize) -> Result<Client> {
+        let mut addresses = Vec::new();
+        for service in Service::ALL {
+            addresses.push(self.replica(service, number)?.address);
+        }
+        Client::new([addresses[0], addresses[1], addresses[2]])
+    }
+
+    /// Starts all replicas that do not run.
+    ///
+    /// # Errors
+    /// Where one cannot be started.
+    pub fn start_all(&mut self) -> Result<()> {
+        self.replicas.iter_mut().filter_map(|replica| (!replica.runs()).then(|| replica.start())).collect()
+    }
+
+    /// Waits until all replicas that run are ready.
+    ///
+    /// # Errors
+    /// Where one is not, even after a long time.
+    pub async fn ready(&mut self) -> Result<()> {
+        for number in 0..self.replicas.len() {
+            if self.replicas[number].runs() {
+                self.readiness(number, "ready", |status, _| status == 200).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the `number`th of [`Self::replicas`] answers at `/health/ready` with a status and a body that `reached`
+    /// likes; returns the body.
+    ///
+    /// # Errors
+    /// Where it does not, even after a long time, or has ended.
+    pub async fn readiness(
+        &mut self,
+        number: usize,
+        what: &str,
+        reached: impl Fn(u16, &Value) -> bool,
+    ) -> Result<Value> {
+        let replica = &mut self.replicas[number];
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+        let (deadline, mut looks) = (Instant::now() + PATIENCE, interval(Duration::from_millis(25)));
+        loop {
+            looks.tick().await;
+            let answer = async {
+                let answer = http.get(format!("http://{}/health/ready", replica.address)).send().await.ok()?;
+                Some((answer.status().as_u16(), answer.json::<Value>().await.ok()?))
+            };
+            let answer = answer.await;
+            match answer {
+                Some((status, body)) if reached(status, &body) => return Ok(body),
+                answer if Instant::now() > deadline => {
+                    bail!("{replica} is not {what}, even after {PATIENCE:?}; it says {answer:?}")
+                }
+                _ => ensure!(replica.runs(), "{replica} has ended by itself"),
+            }
+        }
+    }
+
+    /// The test is content: the logs can go.
+    pub fn passed(&mut self) {
+        self.passed = true;
+    }
+}
+
+/// Shows the ends of the logs, unless the test has passed.
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if self.passed {
+            let _ = std::fs::remove_dir_all(&self.logs);
+            return;
+        }
+        for replica in &self.replicas {
+            let log = replica.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("\n--- {replica}: the end of its log in {}", self.logs.display());
+            lines[lines.len().saturating_sub(15)..].iter().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
