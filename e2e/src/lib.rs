@@ -1,6 +1,6 @@
 //! Drives the whole system from outside, as its users do: starts the real programs, speaks HTTP to them, kills them, takes
 //! their servers and their network away, asks for the audit, and measures. The tests are in `tests/`, the benchmarks in
-//! `src/bin/bench.rs`.
+//! `src/bin/bench/`.
 //!
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`customers`],
@@ -16,3 +16,4 @@ pub mod proxy;
 pub mod replica;
 pub mod settled;
 pub mod stack;
+pub mod usage;

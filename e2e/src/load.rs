@@ -84,10 +84,18 @@ pub struct Outcome {
 /// # Errors
 /// Where a connection fails, or an answer is neither 200, 202 nor 503.
 pub async fn closed_loop(address: SocketAddr, connections: usize, mix: Mix, until: Until) -> Result<Outcome> {
+    closed_loop_over(&[address], connections, mix, until).await
+}
+
+/// The same over several replicas of the order service, each connection to one of them.
+///
+/// # Errors
+/// As for [`closed_loop`].
+pub async fn closed_loop_over(addresses: &[SocketAddr], connections: usize, mix: Mix, until: Until) -> Result<Outcome> {
     let started = Instant::now();
     let (next, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut loops = JoinSet::new();
-    for _ in 0..connections {
+    for &address in addresses.iter().cycle().take(connections) {
         loops.spawn(one_loop(address, mix, until, started, Arc::clone(&next), Arc::clone(&answered)));
     }
     let mut all = Outcome::none()?;

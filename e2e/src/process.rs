@@ -90,7 +90,16 @@ impl Program {
         let mut command = Command::new(&self.0[0]);
         command.args(&self.0[1..]).stdin(Stdio::null());
         forget_the_cargo_around(&mut command);
-        for setting in ["DATA_DIR", "RUST_LOG", "LOG_FORMAT", "ORDER_LISTEN", "INVENTORY_LISTEN", "PAYMENT_LISTEN"] {
+        for setting in [
+            "DATA_DIR",
+            "RUST_LOG",
+            "LOG_FORMAT",
+            "ORDER_LISTEN",
+            "INVENTORY_LISTEN",
+            "PAYMENT_LISTEN",
+            "ADMIN_TOKEN",
+            "ADMIN_TOKEN_FILE",
+        ] {
             command.env_remove(setting);
         }
         command
@@ -191,34 +200,6 @@ impl Running {
     pub fn stop(mut self) -> Result<ExitStatus> {
         self.signal("TERM")?;
         Ok(self.child.wait()?)
-    }
-
-    /// The most memory that it has used so far, in bytes (`VmHWM`).
-    #[must_use]
-    pub fn peak_memory(&self) -> Option<u64> {
-        self.status("VmHWM:").map(|kib| kib * 1024)
-    }
-
-    /// The memory that it uses now, in bytes (`VmRSS`).
-    #[must_use]
-    pub fn memory(&self) -> Option<u64> {
-        self.status("VmRSS:").map(|kib| kib * 1024)
-    }
-
-    /// The processor time that it has used so far, user and system together.
-    #[must_use]
-    pub fn processor_time(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
-        // The fields behind the name, which stands in brackets; user and system time are the 14th and 15th of all, in
-        // ticks of 10 ms on every Linux of today.
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-        let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
-        Some(Duration::from_millis(ticks * 10))
-    }
-
-    fn status(&self, field: &str) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
     }
 }
 

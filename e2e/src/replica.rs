@@ -88,6 +88,12 @@ impl Replica {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Its process, where one was started.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// SIGKILL: nothing is flushed, nobody is told.
     ///
     /// # Errors

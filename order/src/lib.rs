@@ -7,11 +7,13 @@
 
 pub mod domain;
 mod http;
+mod metrics;
 pub mod migration;
 mod neighbours;
 mod participant;
 mod settings;
 pub mod store;
+mod timeline;
 mod watch;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use prometheus_client::registry::Registry;
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
     database::{insert_missing, next_ids, upsert},
@@ -13,8 +14,10 @@ use service_kit::{
 use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
-    domain::{AlreadyConfirmed, Fact, Facts, IdempotencyKey, NewOrder, Order, Pauses},
+    domain::{AlreadyConfirmed, Fact, IdempotencyKey, NewOrder, Order, Pauses},
+    metrics::OrderMetrics,
     store::{self, order_events, orders},
+    timeline::{timeline_row, what_changed},
     watch::Watchers,
 };
 
@@ -54,6 +57,7 @@ const DUE_AT_ONCE: u64 = 500;
 pub(crate) struct Orders {
     pauses: Pauses,
     watchers: Arc<Watchers>,
+    metrics: OrderMetrics,
 }
 
 /// The orders of one batch.
@@ -65,6 +69,8 @@ pub(crate) struct State {
     due: Vec<OrderId>,
     new_ids: std::vec::IntoIter<OrderId>,
     timeline: Vec<order_events::Model>,
+    /// Those that came to their end in this batch.
+    ended: Vec<OrderId>,
     /// Every change, in its order, where somebody watches.
     changes: Option<Vec<Order>>,
 }
@@ -73,7 +79,7 @@ impl Orders {
     /// Orders with these pauses, whose changes are told to `watchers`.
     #[must_use]
     pub(crate) fn new(pauses: Pauses, watchers: Arc<Watchers>) -> Self {
-        Self { pauses, watchers }
+        Self { pauses, watchers, metrics: OrderMetrics::default() }
     }
 
     fn command(
@@ -163,6 +169,10 @@ impl Participant for Orders {
         Service::Order
     }
 
+    fn measure(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
     fn on_tick(&self) -> Option<Command> {
         Some(Command::WakeDue)
     }
@@ -198,6 +208,7 @@ impl Participant for Orders {
             due,
             new_ids: new_ids.into_iter(),
             timeline: Vec::new(),
+            ended: Vec::new(),
             changes: self.watchers.somebody_watches().then(Vec::new),
         };
         for order in &loaded {
@@ -230,6 +241,7 @@ impl Participant for Orders {
     }
 
     fn committed(&self, state: State) {
+        state.ended.iter().filter_map(|id| state.orders.get(id)).for_each(|order| self.metrics.ended(order));
         let orders = state.orders.into_changed().inspect(|order| {
             if order.status().is_terminal() {
                 tracing::info!(
@@ -262,36 +274,11 @@ impl State {
         let mut order = before.clone();
         let outcome = step(&mut order);
         if order != *before {
+            if order.status().is_terminal() && !before.status().is_terminal() {
+                self.ended.push(id);
+            }
             self.put(order);
         }
         Some(outcome)
     }
-}
-
-fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, changed: String) -> order_events::Model {
-    let event = envelope.event.body.event_type();
-    order_events::Model {
-        order_id: id.0,
-        message_id: envelope.id.0,
-        event: event.to_string(),
-        source: event.flow().publisher.name().to_owned(),
-        happened_at: envelope.time.unix_micros(),
-        recorded_at: now.unix_micros(),
-        changed,
-    }
-}
-
-/// What learning did, in words; nothing where it did nothing.
-fn what_changed(before: Facts, after: Facts) -> String {
-    let mut changes = Vec::new();
-    if before.stock != after.stock {
-        changes.push(format!("stock is {}", after.stock));
-    }
-    if before.payment != after.payment {
-        changes.push(format!("payment is {}", after.payment));
-    }
-    if before.status() != after.status() {
-        changes.push(format!("status is {}", after.status()));
-    }
-    changes.join(", ")
 }

@@ -15,6 +15,7 @@ use crate::{
     database::Database,
     engine::{Engine, Mailbox, Participant},
     http::{Operations, Readiness, serve},
+    metrics::{EngineMetrics, Levels, Metrics},
     relay::{Outbox, Relay},
     settings::WorkSettings,
     shutdown::Stages,
@@ -90,6 +91,9 @@ impl RunningService {
         let stop = Stages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let outbox = Outbox::open(&database).await.context("cannot read the outbox")?;
+        let engine_metrics = EngineMetrics::default();
+        let levels = Levels::new(database.clone(), Arc::clone(&broker), readiness.clone());
+        let metrics = Metrics::new(name, &engine_metrics, levels, |registry| participant.measure(registry));
         let (engine, mailbox) = Engine::new(
             participant,
             database.clone(),
@@ -98,6 +102,7 @@ impl RunningService {
             settings.engine(),
             stop.clone(),
         );
+        let engine = engine.measured(engine_metrics);
         let relay = Relay::new(
             database.clone(),
             Arc::clone(&broker),
@@ -124,7 +129,7 @@ impl RunningService {
                 mailbox,
                 database: database.clone(),
                 outbox: Arc::clone(&outbox),
-                operations: Operations { readiness, admin: Some(desk) },
+                operations: Operations { readiness, admin: Some(desk), metrics: Some(Arc::new(metrics)) },
                 stopping: stop.intake.clone(),
                 beside: work.clone(),
             })

@@ -10,6 +10,7 @@ use service_kit::{database::DatabaseArgs, settings::LogSettings, shutdown, telem
 
 use crate::{
     audit,
+    dead_letters::DeadLetters,
     system::{System, SystemSettings},
 };
 
@@ -33,6 +34,10 @@ enum Command {
     ///
     /// Names every order that breaks a rule, and then exits with 1. The system may run meanwhile.
     Verify(Verify),
+    /// Look at the messages that running services could not handle; have them handled again, or forget them.
+    ///
+    /// It speaks to the services' admin endpoints, and needs their token.
+    DeadLetters(DeadLetters),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +59,7 @@ struct Verify {
 pub async fn execute(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => run(&cli.system, &cli.logs).await,
+        Some(Command::DeadLetters(dead_letters)) => dead_letters.execute().await,
         Some(Command::Verify(Verify { data_dir, database, wait })) => {
             let report = match database {
                 None => audit::of_data_dir(&data_dir, wait).await?,

@@ -7,4 +7,5 @@
 pub mod audit;
 pub mod cli;
 pub mod data_dir;
+pub mod dead_letters;
 pub mod system;

@@ -6,8 +6,10 @@
 #![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
 
 mod bench;
+mod credentials;
 mod policy;
 mod servers;
+mod stack_test;
 mod step;
 mod test;
 
@@ -22,6 +24,8 @@ enum Task {
     Test(test::Args),
     Bench(bench::Args),
     Servers(servers::Args),
+    Credentials(credentials::Args),
+    StackTest(stack_test::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,5 +44,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Servers(args) => servers::run(&args),
+        Task::Credentials(args) => credentials::run(&args),
+        Task::StackTest(args) => stack_test::run(&args),
     }
 }

@@ -41,13 +41,13 @@ struct Settings {
 
 /// A running service, and everything around it. To be ended with [`Harness::finish`], which checks what is left.
 pub(crate) struct Harness {
-    client: reqwest::Client,
-    base: String,
+    pub(crate) client: reqwest::Client,
+    pub(crate) base: String,
     publisher: Box<dyn Publisher>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
     heard: Arc<Mutex<Vec<(Service, Envelope)>>>,
     service: Option<RunningService>,
-    database: Database,
+    pub(crate) database: Database,
     expected_parked: usize,
     _directory: TempDir,
 }
@@ -87,7 +87,12 @@ impl Harness {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let broker = Arc::new(brokers[&Service::Inventory].clone());
-        let foundation = Foundation { database: database.clone(), broker, work: settings.work, admin: None };
+        let foundation = Foundation {
+            database: database.clone(),
+            broker,
+            work: settings.work,
+            admin: Some("the-token".parse().unwrap()),
+        };
         let service = inventory::start(&settings.inventory, foundation, listener).await.unwrap();
         let harness = Self {
             client: reqwest::Client::new(),

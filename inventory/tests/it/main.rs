@@ -5,5 +5,6 @@
 
 mod harness;
 mod http;
+mod parked;
 mod redelivery;
 mod saga;

@@ -5,6 +5,8 @@
 mod harness;
 #[path = "../it/http.rs"]
 mod http;
+#[path = "../it/parked.rs"]
+mod parked;
 #[path = "../it/redelivery.rs"]
 mod redelivery;
 #[path = "../it/saga.rs"]

@@ -68,6 +68,8 @@ pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
     service: Option<RunningService>,
     database: Database,
+    broker: Arc<dyn Broker>,
+    plan: Plan,
     path: PathBuf,
     _directory: TempDir,
 }
@@ -115,6 +117,14 @@ pub(crate) async fn open(file: &Path) -> Database {
     args.for_service(Service::Order).unwrap().open::<Migrator>().await.unwrap()
 }
 
+async fn run(plan: &Plan, database: Database, broker: Arc<dyn Broker>) -> (RunningService, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Some("the-token".parse().unwrap());
+    let foundation = Foundation { database, broker, work: plan.work.clone(), admin };
+    (order::start(&plan.order, foundation, listener).await.unwrap(), address)
+}
+
 impl Harness {
     pub(crate) async fn start() -> Self {
         Self::with(Plan::default()).await
@@ -133,13 +143,25 @@ impl Harness {
             inventory.listen().await;
             payment.listen().await;
         }
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let foundation = Foundation { database, broker, work: plan.work, admin: None };
-        let service = order::start(&plan.order, foundation, listener).await.unwrap();
-        let database = open(&path).await;
+        let (service, address) = run(&plan, database, Arc::clone(&broker)).await;
+        let (database, service) = (open(&path).await, Some(service));
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { inventory, payment, client, address, service: Some(service), database, path, _directory: directory }
+        let _directory = directory;
+        Self { inventory, payment, client, address, service, database, broker, plan, path, _directory }
+    }
+
+    /// One more replica of the service, on the same database and the same broker, and where it listens.
+    #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
+    pub(crate) async fn replica(&self) -> (RunningService, SocketAddr) {
+        run(&self.plan, open(&self.path).await, Arc::clone(&self.broker)).await
+    }
+
+    /// Stops the first replica and puts another in its place.
+    #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
+    pub(crate) async fn replace(&mut self, (service, address): (RunningService, SocketAddr)) {
+        let first = self.service.replace(service);
+        self.address = address;
+        stop(first.into_iter().collect(), SOON).await;
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -15,6 +15,8 @@ mod idempotency;
 mod limits;
 #[path = "../it/neighbour.rs"]
 mod neighbour;
+#[path = "../it/parked.rs"]
+mod parked;
 #[path = "../it/prefer.rs"]
 mod prefer;
 #[path = "../it/reading.rs"]
@@ -25,3 +27,5 @@ mod redelivery;
 mod saga;
 #[path = "../it/stream.rs"]
 mod stream;
+
+mod replicas;

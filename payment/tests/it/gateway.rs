@@ -196,6 +196,10 @@ async fn questions_to_void_do_not_heap_up() {
     for _ in 0..20 {
         system.tell(&order.cancel()).await;
     }
+    // What each of them left to be asked is behind the engine once something later is.
+    let later = Order::of(2, "20");
+    system.tell(&later.cancel()).await;
+    assert_eq!(system.hear().await, later.event(EventBody::PaymentVoided));
     system.gateway.reached(Point::BeforeVoid, 1).await;
     assert_eq!(system.gateway.count(Point::BeforeVoid), 1);
     system.gateway.release(Point::BeforeVoid);

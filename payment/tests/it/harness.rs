@@ -223,8 +223,12 @@ async fn run(
     let database = open(&directory.path().join("payment.db")).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let foundation =
-        Foundation { database: database.clone(), broker: Arc::new(broker), work: settings.work.clone(), admin: None };
+    let foundation = Foundation {
+        database: database.clone(),
+        broker: Arc::new(broker),
+        work: settings.work.clone(),
+        admin: Some("the-token".parse().unwrap()),
+    };
     let running = match gateway {
         Some(gateway) => payment::start_with(gateway, &settings.payment, foundation, listener).await.unwrap(),
         None => payment::start(&settings.payment, foundation, listener).await.unwrap(),

@@ -206,10 +206,9 @@ async fn the_service_describes_itself() {
     .await;
     let (_, openapi) = system.get("/openapi.json").await;
     let mut paths: Vec<_> = openapi["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    paths.retain(|path| path.starts_with("/api/"));
     paths.sort_unstable();
-    let expected =
-        ["/api/v1/payments", "/api/v1/payments/authorize", "/api/v1/payments/{payment_id}", "/health", "/health/ready"];
-    assert_eq!(paths, expected);
+    assert_eq!(paths, ["/api/v1/payments", "/api/v1/payments/authorize", "/api/v1/payments/{payment_id}"]);
     assert_eq!(openapi["components"]["schemas"]["PaymentView"]["properties"]["amount"]["type"], "number");
     let docs = system.http.get(format!("{}/docs", system.url)).send().await.unwrap();
     assert_eq!(docs.status(), 200);

@@ -7,6 +7,7 @@ mod gateway;
 mod harness;
 mod http;
 mod orders;
+mod parked;
 mod redelivery;
 mod saga;
 mod scripted;

@@ -9,6 +9,8 @@ mod harness;
 mod http;
 #[path = "../it/orders.rs"]
 mod orders;
+#[path = "../it/parked.rs"]
+mod parked;
 #[path = "../it/redelivery.rs"]
 mod redelivery;
 #[path = "../it/saga.rs"]

@@ -23,9 +23,23 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// [`Delivery::dead_lettered`]. `None` where this broker never gives up.
     async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError>;
 
+    /// How this service's queue stands, as the broker last said. It asks nobody; `None`: it is not known.
+    fn queue(&self) -> Option<QueueFigures> {
+        None
+    }
+
     /// Whether a message is confirmed only once its consumers have committed it, so that an orderly end has to keep
     /// consuming until the outboxes are empty.
     fn confirms_after_commit(&self) -> bool;
+}
+
+/// How a queue stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueFigures {
+    /// How many messages wait in it, those not counted that a consumer has and has not acknowledged.
+    pub ready: u64,
+    /// How many consumers it has.
+    pub consumers: u64,
 }
 
 /// An open publisher, and where its outcomes come in.

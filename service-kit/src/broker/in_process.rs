@@ -11,8 +11,8 @@ use shared_events::{MessageId, Service};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
-    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, Receipt, Subscription, Verdict,
-    api::Settlement,
+    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, QueueFigures, Receipt, Subscription,
+    Verdict, api::Settlement,
 };
 
 /// A broker inside the process: one bounded queue a service, and no storage at all.
@@ -122,6 +122,12 @@ impl Broker for InProcessBroker {
     /// It delivers a message until it is acknowledged, however often.
     async fn dead_letters(&self, _prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
         Ok(None)
+    }
+
+    fn queue(&self) -> Option<QueueFigures> {
+        let queue = self.hub.queues.get(&self.service)?;
+        let ready = queue.lock().messages.len() as u64;
+        Some(QueueFigures { ready, consumers: 1 - queue.consumer.available_permits().min(1) as u64 })
     }
 
     fn confirms_after_commit(&self) -> bool {

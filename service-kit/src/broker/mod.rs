@@ -5,7 +5,8 @@ mod in_process;
 pub mod rabbitmq;
 
 pub use api::{
-    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, Receipt, Subscription, Verdict,
+    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, QueueFigures, Receipt, Subscription,
+    Verdict,
 };
 pub use in_process::InProcessBroker;
 pub use rabbitmq::{RabbitMq, RabbitMqArgs, RabbitMqSettings};

@@ -141,15 +141,14 @@ impl Line {
             sqlx::query("SELECT set_config('synchronous_commit', 'off', false), pg_advisory_lock_shared($1)");
         answer(settings.bind(NEIGHBOUR_LOCK).execute(&mut session)).await?;
         pauses.reset();
+        // Whoever thought to be alone hears by this that it is not.
+        let hello = Word { from: self.id, topic: Topic::Outbox, ids: Vec::new() };
+        notify(&mut session, vec![serde_json::to_string(&hello).unwrap_or_default()]).await?;
         let mut counts = interval(COUNT);
         counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.news.notified() => {
-                    let words = self.words();
-                    let tell = sqlx::query("SELECT pg_notify($1, word) FROM unnest($2) AS word").bind(CHANNEL).bind(words);
-                    answer(tell.execute(&mut session)).await?;
-                }
+                () = self.news.notified() => notify(&mut session, self.words()).await?,
                 _ = counts.tick() => self.alone.store(count(&mut session).await? < 2, Ordering::Relaxed),
             }
         }
@@ -194,11 +193,17 @@ impl Line {
         if from == self.id {
             return;
         }
+        self.alone.store(false, Ordering::Relaxed);
         if let Some(listener) = lock(&self.listeners).get(&topic) {
             // A listener that is behind finds the rest by itself.
             let _ = listener.try_send(ids);
         }
     }
+}
+
+async fn notify(session: &mut PgConnection, words: Vec<String>) -> Result<(), sqlx::Error> {
+    let tell = sqlx::query("SELECT pg_notify($1, word) FROM unnest($2) AS word").bind(CHANNEL).bind(words);
+    answer(tell.execute(session)).await.map(drop)
 }
 
 /// How many replicas have a line to this database, this one included.

@@ -21,7 +21,8 @@ pub struct DatabaseArgs {
     ///
     /// {service} stands for the service's name. In the user and the password, special characters are percent-encoded.
     /// For TLS, add ?sslmode=verify-full (and &sslrootcert=FILE for an authority of your own).
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    // Not required by the parser, or it would be where all of this is optional; whoever needs it misses it all the same.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, required = false)]
     pub database_url: String,
     /// A file that holds the password, instead of the address
     #[arg(long, env = "DATABASE_PASSWORD_FILE")]

@@ -8,7 +8,7 @@ use super::{
     Input, Participant, Refusal,
     redrive::{Discard, ParkAgain, Redrive},
 };
-use crate::{broker::Receipt, clock, database::tables::dead_letter};
+use crate::{broker::Receipt, clock, database::tables::dead_letter, metrics::InputKind};
 
 /// What lies in the mailbox.
 #[derive(Debug)]
@@ -48,6 +48,16 @@ pub(super) enum Origin<P: Participant> {
 }
 
 impl<P: Participant> Origin<P> {
+    /// For the metrics.
+    pub(super) fn kind(&self) -> InputKind {
+        match self {
+            Self::Caller { .. } => InputKind::command,
+            Self::Queue { .. } => InputKind::event,
+            Self::DeadLetter(_) => InputKind::redriven,
+            Self::Itself => InputKind::own,
+        }
+    }
+
     /// The parked message that it is, by the id under which it is parked.
     pub(super) fn dead_letter(&self) -> Option<Uuid> {
         match self {

@@ -1,5 +1,6 @@
 use std::{fmt, future::Future};
 
+use prometheus_client::registry::Registry;
 use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, Event, Service, Timestamp};
 
@@ -36,6 +37,9 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     fn on_tick(&self) -> Option<Self::Command> {
         None
     }
+
+    /// Registers what only this service measures.
+    fn measure(&self, _registry: &mut Registry) {}
 
     /// Reads the rows that `inputs` touch, one query a table, locked in the order of their keys.
     fn load(

@@ -2,7 +2,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use crate::{
     clock,
     database::{Database, Fault, trim_inbox},
     http::Readiness,
+    metrics::EngineMetrics,
     relay::Outbox,
     retry::Pauses,
     shutdown::Stages,
@@ -57,6 +58,7 @@ pub struct Engine<P: Participant> {
     postponed: Vec<Item<P>>,
     stop: Stages,
     asking: Asking<P>,
+    metrics: EngineMetrics,
 }
 
 /// How often a batch is tried again at once when another transaction was in its way.
@@ -93,8 +95,15 @@ impl<P: Participant> Engine<P> {
             postponed: Vec::new(),
             stop,
             asking,
+            metrics: EngineMetrics::default(),
         };
         (engine, mailbox)
+    }
+
+    /// The same engine, counting in `metrics`.
+    #[must_use]
+    pub fn measured(self, metrics: EngineMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Works until `stop.work`, then handles what still lies in the mailbox, and ends.
@@ -158,8 +167,11 @@ impl<P: Participant> Engine<P> {
         let mut pauses = Pauses::growing(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflicts = 0;
         while !batch.is_empty() {
+            let begun = Instant::now();
             let error = match commit_catching(&*self.participant, &self.database, &batch).await {
                 Ok(committed) => {
+                    let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
+                    self.metrics.committed(kinds, batch.parked.len(), begun.elapsed());
                     self.readiness.set("database", Ok(()));
                     return self.tell(batch, committed);
                 }

@@ -4,7 +4,7 @@ use std::{any::Any, time::Instant};
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -12,9 +12,10 @@ use axum::{
 use tracing::{Instrument, Span, field};
 
 use super::{Problem, body};
+use crate::metrics::HttpMetrics;
 
-/// Traces the request, refuses a body that says itself that it is too large, and makes every error answer a problem.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+/// Traces and counts the request, refuses a body that says itself that it is too large, and makes every error answer a problem.
+pub(super) async fn guard(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
     let span = tracing::debug_span!(
         "request",
         method = %request.method(),
@@ -25,7 +26,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     let began = Instant::now();
     async {
         // Its parts are shared, not copied: the path is needed in the rare case only.
-        let uri = request.uri().clone();
+        let (uri, method) = (request.uri().clone(), request.method().clone());
         let response = if body::is_announced_too_large(request.headers()) {
             let (parts, body) = request.into_parts();
             body::discard(&parts.headers, body).await;
@@ -33,7 +34,9 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
         } else {
             next.run(request).await
         };
-        let response = as_problem(response, uri.path());
+        let mut response = as_problem(response, uri.path());
+        let route = response.extensions_mut().remove::<MatchedPath>();
+        metrics.answered(&method, route, response.status(), began.elapsed());
         let span = Span::current();
         span.record("status", response.status().as_u16());
         span.record("duration_ms", began.elapsed().as_secs_f64() * 1e3);
@@ -42,6 +45,16 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// Tells the guard, by an extension of the answer, which route the request had.
+pub(super) async fn name_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
 }
 
 /// An error answer as a problem with its `instance`. What is a success, or a JSON document of its own, stays as it is.

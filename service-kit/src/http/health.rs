@@ -1,6 +1,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::{Json, extract::State, http::StatusCode};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -9,7 +13,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 ///
 /// It asks nobody. Who uses a dependency reports how that went, and none counts as up before it has been reported.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<Vec<Reported>>>);
+pub struct Readiness {
+    reported: Arc<Mutex<Vec<Reported>>>,
+    reconnects: Family<Named, Counter>,
+}
+
+/// The label of a dependency.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Named {
+    dependency: &'static str,
+}
 
 /// A dependency, and what was last reported of it, if anything was.
 #[derive(Debug)]
@@ -22,7 +35,7 @@ impl Readiness {
     /// Ready once each of `dependencies` (such as `database` and `broker`) is reported up.
     pub fn new(dependencies: impl IntoIterator<Item = &'static str>) -> Self {
         let unknown = dependencies.into_iter().map(|name| Reported { name, state: None }).collect();
-        Self(Arc::new(Mutex::new(unknown)))
+        Self { reported: Arc::new(Mutex::new(unknown)), reconnects: Family::default() }
     }
 
     /// Reports that a dependency is up, or down and why. The reason is shown to whoever asks: no addresses, no secrets.
@@ -36,6 +49,9 @@ impl Readiness {
         });
         let up = |state: &Result<(), String>| state.is_ok();
         let changed = all[index].state.as_ref().map(up) != Some(up(&state));
+        if matches!((&all[index].state, &state), (Some(Err(_)), Ok(()))) {
+            self.reconnects.get_or_create(&Named { dependency }).inc();
+        }
         let log = changed.then(|| state.clone());
         all[index].state = Some(state);
         drop(all);
@@ -55,9 +71,14 @@ impl Readiness {
         ReadinessReport { status, dependencies }
     }
 
+    /// How often each dependency was up again after it had been down; shared, and counting on.
+    pub(crate) fn reconnects(&self) -> Family<Named, Counter> {
+        self.reconnects.clone()
+    }
+
     /// A panic of another holder leaves nothing half done in here, so a poisoned lock is as good as any.
     fn lock(&self) -> MutexGuard<'_, Vec<Reported>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

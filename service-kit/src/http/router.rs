@@ -11,16 +11,21 @@ use super::{MAX_BODY_BYTES, Operations, edge, openapi};
 ///
 /// `routes` are to be given without trailing slashes.
 pub fn finish(title: &str, description: &str, routes: OpenApiRouter, operations: impl Into<Operations>) -> Router {
-    let (routes, mut openapi) = routes.merge(operations.into().routes()).split_for_parts();
+    let operations = operations.into();
+    let metrics = operations.http_metrics();
+    let (routes, mut openapi) = routes.merge(operations.routes()).split_for_parts();
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
     openapi::complete(&mut openapi, title, description);
     // `ApiJson` knows the limit by itself; this one is for other extractors of bodies.
-    let routes = routes.layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+    let routes = routes
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(middleware::from_fn(edge::name_route));
     // Swagger UI stays outside: it needs the slash of `/docs/`, and redirects there.
     Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback_service(NormalizePath::trim_trailing_slash(routes))
         .layer(CatchPanicLayer::custom(edge::panicked))
-        .layer(middleware::from_fn(edge::guard))
+        .layer(middleware::from_fn_with_state(metrics, edge::guard))
 }
 
 #[cfg(test)]

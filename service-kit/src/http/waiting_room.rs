@@ -5,6 +5,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{Problem, Readiness, edge, health, serve};
+use crate::metrics::HttpMetrics;
 
 /// Answers in the place of a service that waits for its database: it is alive, it is not ready, and anything else is asked
 /// to come back later.
@@ -33,7 +34,7 @@ impl WaitingRoom {
 fn router(readiness: Readiness) -> Router {
     let (health, _) = health::routes(readiness).split_for_parts();
     let later = || async { Problem::unavailable("the service waits for its database; nothing was written") };
-    health.fallback(later).layer(middleware::from_fn(edge::guard))
+    health.fallback(later).layer(middleware::from_fn_with_state(HttpMetrics::default(), edge::guard))
 }
 
 #[cfg(test)]

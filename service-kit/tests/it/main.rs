@@ -12,6 +12,7 @@ mod database;
 mod graveyard;
 mod in_process;
 mod locked_file;
+mod metrics;
 mod outage;
 mod parking;
 mod relay;

@@ -78,6 +78,7 @@ async fn only_a_confirmation_deletes() {
 async fn what_no_queue_takes_rests_and_the_others_go_on() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
     let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
+    until("it publishes", async || rig.is_up("broker")).await;
     let mut first = true;
     scripted.now(move |_| match std::mem::take(&mut first) {
         true => Reaction::Say(Verdict::Unroutable),

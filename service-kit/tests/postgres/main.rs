@@ -17,7 +17,8 @@ mod crash;
 mod graveyard;
 #[path = "../it/in_process.rs"]
 mod in_process;
-
+#[path = "../it/metrics.rs"]
+mod metrics;
 #[path = "../it/outage.rs"]
 mod outage;
 #[path = "../it/parking.rs"]
@@ -32,3 +33,5 @@ mod scripted;
 mod tally;
 #[path = "../it/wait.rs"]
 mod wait;
+
+mod opening;

@@ -11,8 +11,9 @@ use service_kit::broker::{
 use shared_events::Service;
 
 use crate::{
-    server::{Vhost, eventually},
+    server::Vhost,
     sundry::{id, ids, messages, next, nothing_comes, publish},
+    wait::until,
 };
 
 /// Publishes a message for inventory, and drops it until the broker gives up on it.
@@ -52,7 +53,7 @@ async fn a_message_that_keeps_coming_back_becomes_a_dead_letter_that_says_why() 
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_its_deaths_are_counted() {
+async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_may_die_again() {
     let vhost = Vhost::new().await;
     let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
     let killed = killed(&vhost, &mut subscription).await;
@@ -61,10 +62,13 @@ async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_its_deaths
     let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let queue = dead_letter_queue(Service::Inventory);
-    let letter = eventually("the dead letter comes", async || {
-        channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true }).await.unwrap()
+    let mut letter = None;
+    until("the dead letter comes", async || {
+        letter = channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true }).await.unwrap();
+        letter.is_some()
     })
     .await;
+    let letter = letter.unwrap();
     let options = BasicPublishOptions::default();
     channel
         .basic_publish("".into(), "inventory".into(), options, &letter.data, letter.properties.clone())
@@ -77,8 +81,9 @@ async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_its_deaths
         assert_eq!(delivery.dead_lettered, None);
     }
     let letter = next(&mut dead_letters(&vhost, Service::Inventory).await).await;
+    // RabbitMQ 4 does not count the deaths before somebody published it again.
     let why = letter.dead_lettered.unwrap();
-    assert!(why.ends_with("(queue \"inventory\", 2 times by now)"), "{why}");
+    assert!(why.contains("without an acknowledgement (queue \"inventory\""), "{why}");
 }
 
 #[tokio::test]

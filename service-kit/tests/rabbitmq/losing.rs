@@ -3,8 +3,9 @@ use shared_events::Service;
 use tokio::time::timeout;
 
 use crate::{
+    proxy::Proxy,
     server::{PATIENCE, Vhost},
-    sundry::{id, messages, next, publish},
+    sundry::{id, ids, messages, next, publish},
 };
 
 #[tokio::test]
@@ -46,16 +47,108 @@ async fn a_consumer_that_lost_its_connection_ends_and_the_next_one_gets_its_deli
 }
 
 #[tokio::test]
+async fn a_publisher_whose_line_is_dead_ends_by_itself_and_the_next_one_works() {
+    let vhost = Vhost::new().await;
+    let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
+    let proxy = Proxy::to(&vhost).await;
+    let broker = proxy.broker(Service::Order);
+    let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
+    next(&mut subscription).await.receipt.acknowledge();
+    proxy.stall();
+    let sent = messages(1);
+    publisher.publish(sent.clone()).await.unwrap();
+    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
+    let error = publisher.publish(Vec::new()).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Unreachable(_)) && error.to_string().contains("silent"), "{error}");
+
+    let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
+    drop((publisher, outcomes));
+    timeout(PATIENCE, broker.closed()).await.expect("nothing is left of the dead connection");
+}
+
+#[tokio::test]
+async fn a_consumer_whose_line_is_dead_ends_by_itself_and_the_next_one_gets_its_deliveries() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::to(&vhost).await;
+    let broker = proxy.broker(Service::Inventory);
+    let mut subscription = broker.subscribe(10).await.unwrap();
+    let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
+    let sent = messages(2);
+    publish(&mut *publisher, &mut outcomes, &sent).await;
+    let held = [next(&mut subscription).await, next(&mut subscription).await];
+    proxy.stall();
+    // The acknowledgements do not get through.
+    held.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
+    assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
+
+    let mut subscription = broker.subscribe(10).await.unwrap();
+    let mut again = [next(&mut subscription).await, next(&mut subscription).await];
+    again.sort_by_key(id);
+    assert_eq!(again.each_ref().map(id).to_vec(), ids(&sent));
+    again.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
+}
+
+#[tokio::test]
+async fn a_purged_queue_loses_what_lies_in_it_and_goes_on() {
+    let vhost = Vhost::new().await;
+    let mut subscription = vhost.broker(Service::Inventory).subscribe(1).await.unwrap();
+    let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
+    let sent = messages(3);
+    publish(&mut *publisher, &mut outcomes, &sent).await;
+    let held = next(&mut subscription).await;
+    vhost.purge("inventory").await;
+    // What was delivered is its consumer's still.
+    assert_eq!(id(&held), ids(&sent)[0]);
+    drop(held);
+    let again = next(&mut subscription).await;
+    assert_eq!((id(&again), again.redeliveries), (ids(&sent)[0].clone(), 1));
+    again.receipt.acknowledge();
+    let sent = messages(1);
+    publish(&mut *publisher, &mut outcomes, &sent).await;
+    assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
+}
+
+#[tokio::test]
 async fn a_consumer_whose_queue_is_deleted_ends_and_the_next_one_makes_it_anew() {
     let vhost = Vhost::new().await;
     let broker = vhost.broker(Service::Inventory);
     let mut subscription = broker.subscribe(10).await.unwrap();
+    let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     vhost.delete("queues", "inventory").await;
     assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
+    // Nothing is taken for delivered meanwhile.
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Unroutable]);
     let mut subscription = broker.subscribe(10).await.unwrap();
-    let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
-    publish(&mut *publisher, &mut outcomes, &messages(1)).await;
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
     next(&mut subscription).await.receipt.acknowledge();
+}
+
+#[tokio::test]
+async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_anew() {
+    let vhost = Vhost::new().await;
+    let (inventory, order) = (vhost.broker(Service::Inventory), vhost.broker(Service::Order));
+    let mut subscription = inventory.subscribe(10).await.unwrap();
+    let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
+    vhost.delete("exchanges", "order.events").await;
+    publisher.publish(messages(1)).await.unwrap();
+    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
+    let error = publisher.publish(Vec::new()).await.unwrap_err();
+    let BrokerError::Unusable { wrong, remedy, .. } = &error else { panic!("{error}") };
+    assert!(wrong.contains("NOT_FOUND - no exchange 'order.events'"), "{error}");
+    assert!(remedy.contains("the next connection makes it anew"), "{error}");
+
+    // The bindings went with it: nothing gets through, and nothing is lost, until the consumer's next connection.
+    let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Unroutable]);
+    vhost.close_connections(Service::Inventory, "consume").await;
+    assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
+    let mut subscription = inventory.subscribe(10).await.unwrap();
+    let sent = messages(1);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
 }
 
 /// RabbitMQ 3.10 answers some of those who declare the same quorum queue at once with INTERNAL_ERROR.

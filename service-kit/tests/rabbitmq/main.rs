@@ -1,5 +1,6 @@
 //! The RabbitMQ broker against a real server, whose addresses `TEST_AMQP_URL` (as an administrator) and
-//! `TEST_RABBITMQ_MANAGEMENT_URL` name: `cargo xtask test` brings one. Each test has a vhost of its own there.
+//! `TEST_RABBITMQ_MANAGEMENT_URL` name: `cargo xtask test` brings one. Each test has a vhost of its own there; what would be in
+//! the way of the others starts a server of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
@@ -7,8 +8,11 @@
 mod broker;
 mod consuming;
 mod dead_letters;
+mod figures;
 mod losing;
+mod node;
 mod provisioned;
+mod proxy;
 mod publishing;
 mod refusals;
 mod server;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `look` finds, as soon as it finds something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
@@ -127,6 +127,11 @@ impl Vhost {
         self.call(Method::DELETE, &format!("{kind}/{}/{name}", self.name), Value::Null).await;
     }
 
+    /// Deletes what lies in a queue.
+    pub(crate) async fn purge(&self, queue: &str) {
+        self.call(Method::DELETE, &format!("queues/{}/{queue}/contents", self.name), Value::Null).await;
+    }
+
     /// What `path` of the management API answers.
     async fn call(&self, method: Method, path: &str, body: Value) -> Value {
         let user = &self.administrator.authority.userinfo;
@@ -145,7 +150,8 @@ impl Vhost {
     }
 }
 
-/// A server takes no more queues after some 300 of these (RabbitMQ 3.10 reserves files for each of them).
+/// A server takes no more queues after some 300 of these (RabbitMQ 3.10 reserves files for each of them). A test that fails
+/// while its queues are being made may take RabbitMQ 3.10 along, and all tests after it: see `rabbitmq/README.md`.
 impl Drop for Vhost {
     fn drop(&mut self) {
         let address = format!("{}/api/vhosts/{}", self.management, self.name);

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod crash;
+mod dead_letters;
 mod interleavings;
 mod joined;
 mod protocol;

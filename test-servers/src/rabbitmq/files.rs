@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::server::{Credentials, Options, Ports};
+use super::server::{Certificate, Credentials, Options, Ports};
 use crate::{account::Account, files};
 
 #[derive(Debug)]
@@ -50,7 +50,13 @@ impl Files {
                 Some(file("definitions.json", &content)?)
             }
         };
-        let config = file("rabbitmq.conf", &config(options, credentials, &ports, definitions.as_deref()))?;
+        let mut lines = config(options, credentials, &ports, definitions.as_deref());
+        if let (Some(port), Some(Certificate { chain, key })) = (ports.tls, &options.tls) {
+            let (chain, key) = (file("server.pem", chain)?, file("server-key.pem", key)?);
+            lines += &format!("listeners.ssl.1 = 127.0.0.1:{port}\n");
+            lines += &format!("ssl_options.certfile = {}\nssl_options.keyfile = {}\n", chain.display(), key.display());
+        }
+        let config = file("rabbitmq.conf", &lines)?;
         let plugins = [("management", options.management), ("prometheus", options.prometheus)];
         let plugins: Vec<_> =
             plugins.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| format!("rabbitmq_{name}")).collect();

@@ -4,4 +4,4 @@ mod files;
 mod probe;
 mod server;
 
-pub use server::{Credentials, Options, RabbitMq};
+pub use server::{Certificate, Credentials, Options, RabbitMq};

@@ -20,11 +20,22 @@ pub struct Options {
     pub prometheus: bool,
     /// More lines for `rabbitmq.conf`; they win over the ones made here.
     pub config: Vec<String>,
+    /// With a port for AMQP over TLS, too.
+    pub tls: Option<Certificate>,
     /// A file of definitions, imported at every start. On a fresh node RabbitMQ then makes neither its default user nor
     /// its default virtual host: the file must have them, and `credentials` name one of its users.
     pub definitions: Option<PathBuf>,
     /// The user in the URLs; a default user with a random password where there is none.
     pub credentials: Option<Credentials>,
+}
+
+/// What the node shows to its clients, in PEM. It asks them for none.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// Its certificate, and those between it and the authority.
+    pub chain: String,
+    /// The key of the first of them.
+    pub key: String,
 }
 
 /// A user of RabbitMQ. Both parts stand in URLs as they are.
@@ -50,6 +61,7 @@ pub struct RabbitMq {
 #[derive(Debug)]
 pub(super) struct Ports {
     pub(super) amqp: u16,
+    pub(super) tls: Option<u16>,
     pub(super) management: Option<u16>,
     pub(super) prometheus: Option<u16>,
     /// Where Erlang nodes, `rabbitmqctl` among them, reach this one.
@@ -68,6 +80,7 @@ impl RabbitMq {
         let free = |wanted: bool| wanted.then(ports::free).transpose();
         let ports = Ports {
             amqp: ports::free()?,
+            tls: free(options.tls.is_some())?,
             management: free(options.management)?,
             prometheus: free(options.prometheus)?,
             distribution: ports::free()?,
@@ -89,6 +102,13 @@ impl RabbitMq {
     pub fn amqp_url(&self) -> String {
         let Credentials { user, password } = &self.credentials;
         format!("amqp://{user}:{password}@127.0.0.1:{}/%2f", self.node.ports.amqp)
+    }
+
+    /// The URL for AMQP over TLS to `host`, which is a name of 127.0.0.1. None without a certificate.
+    #[must_use]
+    pub fn amqps_url(&self, host: &str) -> Option<String> {
+        let Credentials { user, password } = &self.credentials;
+        self.node.ports.tls.map(|port| format!("amqps://{user}:{password}@{host}:{port}/%2f"))
     }
 
     /// The URL of the management UI, with the user in it; its API is `/api` below. None without the plugin.
@@ -159,6 +179,7 @@ impl RabbitMq {
         let ports = &self.node.ports;
         self.version = wait::for_start("RabbitMQ", server, &log, || {
             let version = probe::amqp(ports.amqp)?;
+            ports.tls.map_or(Some(()), probe::accepts)?;
             (ports.management.is_none_or(probe::management)).then_some(version)
         })?;
         Ok(())

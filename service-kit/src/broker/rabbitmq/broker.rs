@@ -12,8 +12,9 @@ use super::{
     settings::{RabbitMqSettings, SettingsError},
     topology::{Topology, dead_letter_queue, queue},
     trouble::{During, Trouble},
+    watch::QueueWatch,
 };
-use crate::broker::{Broker, BrokerError, Publication, Subscription};
+use crate::broker::{Broker, BrokerError, Publication, QueueFigures, Subscription};
 
 /// One service's way to RabbitMQ. It connects only when it is used; cheap to clone.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub struct RabbitMq {
     service: Service,
     connector: Arc<Connector>,
     sessions: TaskTracker,
+    watch: QueueWatch,
 }
 
 impl RabbitMq {
@@ -28,7 +30,7 @@ impl RabbitMq {
     /// Where the settings cannot be used, or their files cannot be read.
     pub fn new(settings: &RabbitMqSettings) -> Result<Self, SettingsError> {
         let connector = Arc::new(Connector::new(settings)?);
-        Ok(Self { service: settings.service, connector, sessions: TaskTracker::new() })
+        Ok(Self { service: settings.service, connector, sessions: TaskTracker::new(), watch: QueueWatch::default() })
     }
 
     /// Resolves when every connection of this broker is closed in good order, the last acknowledgements sent. It begins to
@@ -46,12 +48,12 @@ impl RabbitMq {
         topology: &Topology,
         queue: &str,
         prefetch: usize,
-        read: Reading,
+        (read, watch): (Reading, Option<&QueueWatch>),
     ) -> Result<Subscription, BrokerError> {
         self.connector
             .in_time(|| async {
                 let connection = self.connector.open(purpose, topology).await?;
-                let source = Source { queue, topology, tag: &self.connector.name(purpose), read };
+                let source = Source { queue, topology, tag: &self.connector.name(purpose), read, watch };
                 let started =
                     consumer::start(connection, self.connector.address(), source, prefetch, &self.sessions).await;
                 started.map_err(|error| Trouble::of(&error, During::Preparing))
@@ -75,13 +77,17 @@ impl Broker for RabbitMq {
 
     async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError> {
         let topology = Topology::to_consume(self.service);
-        self.consume("consume", &topology, queue(self.service), prefetch, delivery).await
+        self.consume("consume", &topology, queue(self.service), prefetch, (delivery, Some(&self.watch))).await
     }
 
     async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
         let topology = Topology::of_dead_letters(self.service);
         let queue = dead_letter_queue(self.service);
-        self.consume("dead-letters", &topology, &queue, prefetch, dead_letter).await.map(Some)
+        self.consume("dead-letters", &topology, &queue, prefetch, (dead_letter, None)).await.map(Some)
+    }
+
+    fn queue(&self) -> Option<QueueFigures> {
+        self.watch.last()
     }
 
     /// A confirm means that the queues have the message on their disks.

@@ -15,7 +15,8 @@ use super::{
     ledger::Ledger,
     message::Reading,
     topology::Topology,
-    trouble::{During, Trouble},
+    trouble::{During, GONE, Trouble},
+    watch::QueueWatch,
 };
 use crate::broker::{Delivery, Receipt, Subscription, api::Settlement};
 
@@ -32,6 +33,8 @@ pub(super) struct Source<'a> {
     pub(super) tag: &'a str,
     /// Makes deliveries of what comes in.
     pub(super) read: Reading,
+    /// Who wants to know how the queue stands.
+    pub(super) watch: Option<&'a QueueWatch>,
 }
 
 /// Begins to consume on `connection`, to the broker at `address`, with at most `prefetch` deliveries unsettled.
@@ -42,7 +45,7 @@ pub(super) async fn start(
     prefetch: usize,
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
-    let Source { queue, topology, tag, read } = source;
+    let Source { queue, topology, tag, read, watch } = source;
     // To AMQP, 0 is without bound.
     let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
     let channel = connection.create_channel().await?;
@@ -52,11 +55,18 @@ pub(super) async fn start(
     let (deliveries, subscription) = mpsc::channel(prefetch.into());
     let (settle, settlements) = mpsc::unbounded_channel();
     let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
-    let topology = topology.clone();
+    let (queue, topology, watch) = (queue.to_owned(), topology.clone(), watch.cloned());
     tasks.spawn(async move {
+        let watched = async {
+            match watch {
+                Some(watch) => watch.run(&connection, &queue).await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = tokio::select! {
             ended = session.run() => ended,
             trouble = keep_bound(&connection, &topology) => Err(trouble),
+            never = watched => match never {},
         };
         if let Err(trouble) = ended {
             tracing::warn!(error = %trouble.at(&address), "the connection to the broker for consuming is lost");
@@ -87,7 +97,7 @@ impl Session {
                 message = self.consumer.next() => match message {
                     Some(Ok(message)) => self.deliver(message),
                     Some(Err(error)) => return Err(lost(&error)),
-                    None => return Err(Trouble::Lost("it ended the consumer: is the queue gone?".to_owned())),
+                    None => return Err(gone()),
                 },
                 // It never ends: `settle` lives.
                 _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
@@ -119,8 +129,14 @@ impl Session {
         while settlements.recv_many(&mut settled, AT_ONCE).await > 0 {
             settle(&channel, &mut ledger, &mut settled).await?;
         }
-        Ok(())
+        // Its answer says that the broker has worked off the last acknowledgements. RabbitMQ 4 forgets some of those that are
+        // on their way to the queue when the connection is closed, and delivers these messages again.
+        channel.close(200, "OK".into()).await
     }
+}
+
+fn gone() -> Trouble {
+    Trouble::Wrong { wrong: "it ended the consumer, as it does when a queue is deleted".to_owned(), remedy: GONE }
 }
 
 fn lost(error: &lapin::Error) -> Trouble {

@@ -16,6 +16,7 @@ mod publisher;
 mod settings;
 mod trouble;
 mod verdicts;
+mod watch;
 
 pub mod topology;
 

@@ -17,7 +17,8 @@ pub struct RabbitMqArgs {
     ///
     /// {service} stands for the service's name. In the user, the password and the vhost, special characters are
     /// percent-encoded: the vhost / is %2F.
-    #[arg(long, env = "AMQP_URL", hide_env_values = true)]
+    // Not required by the parser, or it would be where all of this is optional; whoever needs it misses it all the same.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, required = false)]
     pub amqp_url: String,
     /// A file that holds the password, instead of the address
     #[arg(long, env = "AMQP_PASSWORD_FILE")]

@@ -36,6 +36,8 @@ pub(super) enum During {
     Working,
 }
 
+const INTERNAL: AMQPErrorKind = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
+
 const CREDENTIALS: &str = "check the user and the password in AMQP_URL, or the password in AMQP_PASSWORD_FILE";
 const VHOST: &str =
     "check the vhost in AMQP_URL, or have an administrator make it, give this user rights there or raise its limits";
@@ -44,7 +46,8 @@ const TLS: &str = "check that the port in AMQP_URL is one for TLS, that the brok
                    and that its authority is in AMQP_CA_FILE or, without that, trusted by this machine";
 const RIGHTS: &str = "have an administrator give this user the rights that rabbitmq/README.md names";
 pub(super) const PROVISION: &str = "have an administrator import rabbitmq/definitions.json, or let this user configure, so that the service declares it";
-const GONE: &str = "the next connection makes it anew where this user may, and otherwise names all that is missing";
+pub(super) const GONE: &str =
+    "the next connection makes it anew where this user may, and otherwise names all that is missing";
 const REPLACE: &str =
     "have an administrator delete it, after moving away what it holds, and make it as in rabbitmq/definitions.json";
 
@@ -74,6 +77,10 @@ impl Trouble {
 /// What `error` says, without the library's wrapping.
 pub(super) fn explain(error: &lapin::Error) -> String {
     match error.kind() {
+        // In this case, it has hardly any words of its own.
+        ErrorKind::ProtocolError(error) if *error.kind() == INTERNAL => {
+            format!("{}; the broker's log says more", error.get_message())
+        }
         // The broker's own words, such as "NOT_FOUND - no queue 'order' in vhost '/'".
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         ErrorKind::IOError(error) => error.to_string(),
@@ -113,7 +120,7 @@ fn remedy(error: &ErrorKind, during: During) -> Option<&'static str> {
 fn is_failure(error: &lapin::Error, during: During) -> bool {
     let ErrorKind::ProtocolError(error) = error.kind() else { return false };
     match error.kind() {
-        AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR) => true,
+        kind if *kind == INTERNAL => true,
         AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => during == During::Preparing,
         _ => false,
     }
@@ -145,8 +152,12 @@ mod tests {
 
     use super::*;
 
+    fn error(kind: impl Into<AMQPErrorKind>) -> lapin::Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind.into(), "its words".into())).into()
+    }
+
     fn remedy_of(kind: impl Into<AMQPErrorKind>, during: During) -> Option<&'static str> {
-        match Trouble::of(&ErrorKind::ProtocolError(AMQPError::new(kind.into(), "its words".into())).into(), during) {
+        match Trouble::of(&error(kind), during) {
             Trouble::Wrong { wrong, remedy } => {
                 assert_eq!(wrong, "its words");
                 Some(remedy)
@@ -159,7 +170,8 @@ mod tests {
     fn what_passes_by_itself_needs_no_remedy() {
         for during in [During::Opening, During::Preparing, During::Working] {
             assert_eq!(remedy_of(AMQPHardError::CONNECTIONFORCED, during), None);
-            assert_eq!(remedy_of(AMQPHardError::INTERNALERROR, during), None);
+            let failure = Trouble::of(&error(AMQPHardError::INTERNALERROR), during);
+            assert_eq!(failure, Trouble::Failed("its words; the broker's log says more".to_owned()));
             let reset: lapin::Error = io::Error::from(io::ErrorKind::ConnectionReset).into();
             assert!(matches!(Trouble::of(&reset, during), Trouble::Lost(_)));
         }

@@ -3,4 +3,4 @@
 mod doors;
 mod intake;
 mod redrive;
-mod station;
+pub(crate) mod station;

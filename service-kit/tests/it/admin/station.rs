@@ -1,6 +1,6 @@
 //! A whole service around the tally, with its HTTP side.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use clap::Parser;
 use reqwest::{Client, Method, Response, header};
@@ -120,6 +120,15 @@ impl Station {
         transaction.commit().await.unwrap();
     }
 
+    /// The metrics as they are now: each sample by its name and its labels, but for the one that they all have.
+    pub(crate) async fn metrics(&self) -> BTreeMap<String, f64> {
+        let response = self.request(Method::GET, "/metrics", &[]).await;
+        assert_eq!(response.status(), 200);
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"), "{content_type}");
+        parse(&soon("its body", response.text()).await.unwrap())
+    }
+
     pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
         let row = counts::Entity::find_by_id(order_id).one(&self.database.reader()).await.unwrap();
         row.map_or(0, |row| row.heard)
@@ -145,3 +154,26 @@ impl Station {
 
 /// Far in the past, so that a test sees whether something was kept.
 pub(crate) const LONG_AGO: &str = "2023-11-14T22:13:20Z";
+
+/// Reads OpenMetrics text as strictly as it is read elsewhere: each sample after its type, nothing twice, and the end.
+fn parse(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.strip_suffix("# EOF\n").expect("it has an end").lines();
+    let mut samples = BTreeMap::new();
+    let mut family = String::new();
+    for line in lines {
+        if let Some(description) = line.strip_prefix("# ") {
+            let mut words = description.split(' ');
+            assert!(["TYPE", "HELP", "UNIT"].contains(&words.next().unwrap()), "{line}");
+            family = words.next().unwrap().to_owned();
+            assert!(family.starts_with("order_system_"), "{line}");
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with(&family), "{line} is not of {family}");
+        let name = name.strip_prefix("order_system_").unwrap();
+        let name = name.replace("service=\"inventory\",", "").replace("{service=\"inventory\"}", "");
+        assert!(!name.contains("service="), "{line}");
+        assert_eq!(samples.insert(name, value.parse().unwrap()), None, "{line}");
+    }
+    samples
+}

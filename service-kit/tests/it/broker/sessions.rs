@@ -17,7 +17,7 @@ pub(crate) async fn what_a_lost_consumer_held_goes_to_the_next(kind: &dyn Broker
     let brokers = kind.fresh(&Service::ALL).await;
     let mut order = Voice::open(&brokers[&Service::Order]).await;
     // Whether the deliveries go before the consumer or with it, and in which order, is chance in real life.
-    for round in 0..12 {
+    for round in 0..24 {
         let sent = messages(EventType::OrderCreated, 12);
         order.say(&sent).await;
         let mut inventory = subscribe(&brokers[&Service::Inventory], 6).await;

@@ -1,81 +1,40 @@
-//! `cargo xtask bench`: measures the standalone system and prints what it measured, on what.
+//! The system in one process.
 
-#![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
-
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use clap::Parser;
 use e2e::{
     client::Client,
     load::{Mix, Outcome, Until, closed_loop},
     process::{Program, Running},
+    usage,
 };
 
-/// Measures the standalone system: orders a second to their end, each POST answered with it, every commit durable
-/// (SQLite, WAL, synchronous=FULL).
-#[derive(Debug, Parser)]
-struct Settings {
-    /// How long each scenario is measured
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-    time: Duration,
-    /// How long each scenario runs before it is measured
-    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
-    warm_up: Duration,
-    /// Connections, each with one order at a time
-    #[arg(long, value_delimiter = ',', default_values_t = [16, 64, 256])]
-    connections: Vec<usize>,
-    /// SKUs of the uniform scenario
-    #[arg(long, default_value_t = 1000)]
-    skus: u64,
-    /// Also measures how memory grows up to so many orders, such as 1000000
-    #[arg(long)]
-    growth: Option<u64>,
-    /// Where the data of the measured system is put; the disk under it is part of what is measured
-    #[arg(long, default_value = "target/bench")]
-    data_dir: PathBuf,
-    /// More settings for the measured system, such as --max-batch=256
-    #[arg(last = true)]
-    system: Vec<String>,
-}
+use crate::{MIB, Settings};
 
-const MIB: f64 = 1024.0 * 1024.0;
-
-#[tokio::main]
-async fn main() -> Result<()> {
-    let settings = Settings::parse();
+pub(crate) async fn measure(settings: &Settings) -> Result<()> {
     let program = Program::cargo_run_release()?;
-    println!("{}\n", machine(&settings.data_dir)?);
     println!(
         "| {:<24} | {:>5} | {:>9} | {:>8} | {:>8} | {:>8} | {:>9} | {:>9} |",
         "scenario", "conn.", "orders/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU cores", "peak MiB"
     );
     println!("|{}|", [26, 7, 11, 10, 10, 10, 11, 11].map(|width| "-".repeat(width)).join("|"));
     for &connections in &settings.connections {
-        let scenarios = [
-            (format!("uniform, {} SKUs", settings.skus), Mix::Uniform(settings.skus)),
-            ("one hot SKU".to_owned(), Mix::OneHotSku),
-            ("30% declined".to_owned(), Mix::Declined { skus: settings.skus, percent: 30 }),
-        ];
-        for (name, mix) in scenarios {
+        for (name, mix) in settings.scenarios() {
             let data_dir = settings.data_dir.join("run");
             let system = fresh(&program, &data_dir, &settings.system, mix).await?;
             let order = system.addresses[0];
             closed_loop(order, connections, mix, Until::Elapsed(settings.warm_up)).await?;
-            let before = system.processor_time().unwrap_or_default();
+            let before = usage::processor_time(system.id()).unwrap_or_default();
             let outcome = closed_loop(order, connections, mix, Until::Elapsed(settings.time)).await?;
-            let cores =
-                (system.processor_time().unwrap_or_default() - before).as_secs_f64() / outcome.elapsed.as_secs_f64();
+            let used = usage::processor_time(system.id()).unwrap_or_default() - before;
+            let cores = used.as_secs_f64() / outcome.elapsed.as_secs_f64();
             println!("{}", row(&name, connections, &outcome, cores, &system));
             end(&program, system, &data_dir)?;
         }
     }
     if let Some(orders) = settings.growth {
-        growth(&program, &settings, orders).await?;
+        growth(&program, settings, orders).await?;
     }
     Ok(())
 }
@@ -93,7 +52,7 @@ async fn growth(program: &Program, settings: &Settings, orders: u64) -> Result<(
             "| {:>9} | {:>9.0} | {:>10.1} | {:>8.0} |",
             orders / STEPS * step,
             outcome.rate(),
-            system.memory().unwrap_or_default() as f64 / MIB,
+            usage::memory(system.id()).unwrap_or_default() as f64 / MIB,
             size(&data_dir)? as f64 / MIB
         );
     }
@@ -132,44 +91,12 @@ fn row(name: &str, connections: usize, outcome: &Outcome, cores: f64, system: &R
         outcome.milliseconds(0.5),
         outcome.milliseconds(0.99),
         outcome.milliseconds(0.999),
-        system.peak_memory().unwrap_or_default() as f64 / MIB
+        usage::peak_memory(system.id()).unwrap_or_default() as f64 / MIB
     );
     if outcome.pending + outcome.refused > 0 {
         row.push_str(&format!(" and {} under way (202), {} refused (503)", outcome.pending, outcome.refused));
     }
     row
-}
-
-/// What it is measured on.
-fn machine(data_dir: &Path) -> Result<String> {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism()?;
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Ok(format!(
-        "On {cores} cores ({}), Linux {}, which the load generator shares; data in {}, where a flush to the disk (fdatasync of 8 KiB) takes {:.2} ms (median of 100).",
-        model.map_or("unknown", |(_, model)| model),
-        kernel.trim(),
-        data_dir.display(),
-        flush(data_dir)?.as_secs_f64() * 1_000.0,
-    ))
-}
-
-fn flush(data_dir: &Path) -> Result<Duration> {
-    use std::io::Write as _;
-    fs::create_dir_all(data_dir)?;
-    let path = data_dir.join("flush");
-    let mut file = fs::File::create(&path)?;
-    let mut times = Vec::new();
-    for _ in 0..100 {
-        file.write_all(&[1; 8192])?;
-        let begun = std::time::Instant::now();
-        file.sync_data()?;
-        times.push(begun.elapsed());
-    }
-    fs::remove_file(path)?;
-    times.sort();
-    Ok(times[50])
 }
 
 fn size(directory: &Path) -> Result<u64> {

@@ -1,0 +1,34 @@
+//! What an order's timeline says of an event.
+
+use shared_events::{Envelope, OrderId, Timestamp};
+
+use crate::{domain::Facts, store::order_events};
+
+/// The event of `envelope`, published or learnt, in the timeline of an order.
+pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, changed: String) -> order_events::Model {
+    let event = envelope.event.body.event_type();
+    order_events::Model {
+        order_id: id.0,
+        message_id: envelope.id.0,
+        event: event.to_string(),
+        source: event.flow().publisher.name().to_owned(),
+        happened_at: envelope.time.unix_micros(),
+        recorded_at: now.unix_micros(),
+        changed,
+    }
+}
+
+/// What learning did, in words; nothing where it did nothing.
+pub(crate) fn what_changed(before: Facts, after: Facts) -> String {
+    let mut changes = Vec::new();
+    if before.stock != after.stock {
+        changes.push(format!("stock is {}", after.stock));
+    }
+    if before.payment != after.payment {
+        changes.push(format!("payment is {}", after.payment));
+    }
+    if before.status() != after.status() {
+        changes.push(format!("status is {}", after.status()));
+    }
+    changes.join(", ")
+}

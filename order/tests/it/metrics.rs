@@ -1,0 +1,60 @@
+//! How orders end, as the metrics say it.
+
+use shared_events::{EventBody, FailureReason, Sku};
+
+use crate::harness::Harness;
+
+async fn metric(harness: &Harness, name: &str) -> f64 {
+    let text = harness.get("/metrics").await.text;
+    let sample = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    sample.map_or(0.0, |value| value.parse().unwrap())
+}
+
+async fn ended(harness: &Harness, end: &str, reason: &str) -> f64 {
+    let labels = format!("service=\"order\",end=\"{end}\",reason=\"{reason}\"");
+    metric(harness, &format!("order_system_orders_ended_total{{{labels}}}")).await
+}
+
+#[tokio::test]
+async fn each_order_is_counted_once_at_its_end() {
+    let mut harness = Harness::start().await;
+    let declined = || EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
+    let item_sku = Sku::parse("SKU-ABC").unwrap();
+    let rejected = EventBody::StockReservationFailed { reason: FailureReason::UnknownItem, item_sku };
+
+    let (_, confirmed) = harness.place().await;
+    harness.inventory.say(&confirmed, EventBody::StockReserved).await;
+    assert_eq!(metric(&harness, "order_system_saga_duration_seconds_count{service=\"order\"}").await, 0.0);
+    harness.payment.say(&confirmed, EventBody::PaymentAuthorized).await;
+    let (_, failed) = harness.place().await;
+    harness.inventory.say(&failed, rejected).await;
+    let (_, undone) = harness.place().await;
+    harness.inventory.say(&undone, EventBody::StockReserved).await;
+    harness.payment.say(&undone, declined()).await;
+    harness.inventory.say(&undone, EventBody::StockReleased).await;
+    let (id, cancelled) = harness.place().await;
+    assert_eq!(harness.cancel(id).await.status, 202);
+    harness.inventory.say(&cancelled, EventBody::StockReleased).await;
+    harness.payment.say(&cancelled, EventBody::PaymentVoided).await;
+    // Late facts, and facts again, are no further end.
+    harness.payment.say(&failed, EventBody::PaymentVoided).await;
+    harness.inventory.say(&failed, EventBody::StockReleased).await;
+    harness.inventory.say(&confirmed, EventBody::StockReleased).await;
+    harness.payment.say(&undone, declined()).await;
+
+    for (end, reason) in [
+        ("confirmed", "none"),
+        ("failed", "unknown_item"),
+        ("failed", "payment_declined"),
+        ("cancelled", "none"),
+        ("failed", "deadline_exceeded"),
+    ] {
+        let count = f64::from(u8::from(reason != "deadline_exceeded"));
+        assert_eq!(ended(&harness, end, reason).await, count, "{end} {reason}");
+    }
+    assert_eq!(metric(&harness, "order_system_saga_duration_seconds_count{service=\"order\"}").await, 4.0);
+    assert!(metric(&harness, "order_system_saga_duration_seconds_sum{service=\"order\"}").await > 0.0);
+    assert!(metric(&harness, "order_system_inputs_total{service=\"order\",kind=\"command\"}").await >= 5.0);
+    assert!(metric(&harness, "order_system_inputs_total{service=\"order\",kind=\"own\"}").await >= 1.0);
+    harness.finish().await;
+}

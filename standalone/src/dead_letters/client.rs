@@ -1,0 +1,118 @@
+//! A service's admin endpoints, as the command line uses them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use serde::{Deserialize, de::DeserializeOwned};
+use service_kit::admin::{AdminToken, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView};
+use shared_events::Service;
+use uuid::Uuid;
+
+/// How many messages are asked for at a time.
+const PAGE: usize = 1_000;
+
+/// Speaks to the admin endpoints of one service.
+pub(super) struct AdminClient {
+    pub(super) service: Service,
+    http: Client,
+    base: Url,
+    token: AdminToken,
+}
+
+/// The part of a problem that is for people.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+impl AdminClient {
+    pub(super) fn new(service: Service, base: Url, token: AdminToken) -> Result<Self> {
+        // Driving all messages again may take long; only the way there is under a timeout.
+        let http = Client::builder().no_proxy().connect_timeout(Duration::from_secs(10)).build()?;
+        Ok(Self { service, http, base, token })
+    }
+
+    /// The messages behind `after`, and whether there are more.
+    pub(super) async fn page(&self, after: Option<Uuid>) -> Result<(Vec<DeadLetterSummaryView>, bool)> {
+        let mut path = format!("?limit={PAGE}");
+        if let Some(after) = after {
+            path += &format!("&after={after}");
+        }
+        let letters: Vec<_> = self.json(Method::GET, &path).await?;
+        let more = letters.len() == PAGE;
+        Ok((letters, more))
+    }
+
+    pub(super) async fn show(&self, id: Uuid) -> Result<DeadLetterView> {
+        self.json(Method::GET, &format!("/{id}")).await
+    }
+
+    /// `None`: no such message is parked there.
+    pub(super) async fn redrive(&self, id: Uuid) -> Result<Option<RedriveView>> {
+        let response = self.send(Method::POST, &format!("/{id}/redrive")).await?;
+        // Also the answer of a service whose admin endpoints are off: that one says so in words, and is no "not here".
+        if response.status() == StatusCode::NOT_FOUND {
+            let detail = detail(response).await;
+            return if detail.contains("--admin-token") { Err(self.failed(&detail)) } else { Ok(None) };
+        }
+        Ok(Some(self.read(response).await?))
+    }
+
+    pub(super) async fn redrive_all(&self) -> Result<RedriveAllView> {
+        self.json(Method::POST, "/redrive").await
+    }
+
+    pub(super) async fn discard(&self, id: Uuid) -> Result<()> {
+        let response = self.send(Method::DELETE, &format!("/{id}")).await?;
+        if response.status() == StatusCode::NO_CONTENT { Ok(()) } else { Err(self.refused(response).await) }
+    }
+
+    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T> {
+        let response = self.send(method, path).await?;
+        self.read(response).await
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Result<Response> {
+        let url = format!("{}/admin/dead-letters{path}", self.base.as_str().trim_end_matches('/'));
+        let request = self.http.request(method, url).bearer_auth(self.token.reveal());
+        let unreachable =
+            || format!("cannot reach the {} service at {}: does it run? (see --url)", self.service, self.base);
+        request.send().await.with_context(unreachable)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
+        if response.status() != StatusCode::OK {
+            return Err(self.refused(response).await);
+        }
+        let strange = || format!("what answers at {} is not the {} service of this version", self.base, self.service);
+        response.json().await.with_context(strange)
+    }
+
+    async fn refused(&self, response: Response) -> anyhow::Error {
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return self.failed("it has another admin token");
+        }
+        let status = response.status();
+        let detail = detail(response).await;
+        self.failed(if detail.is_empty() { status.as_str() } else { &detail })
+    }
+
+    fn failed(&self, why: &str) -> anyhow::Error {
+        anyhow!("the {} service at {} says no: {why}", self.service, self.base)
+    }
+}
+
+/// What an error answer says in words; nothing where it is no problem.
+async fn detail(response: Response) -> String {
+    response.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default()
+}
+
+/// Reads an address: only plain HTTP, because there is no TLS in here.
+pub(super) fn url(text: &str) -> Result<Url> {
+    let url: Url = text.parse()?;
+    if url.scheme() != "http" {
+        bail!("must begin with http://");
+    }
+    Ok(url)
+}
