@@ -4,15 +4,19 @@
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
 COPY . .
-# The crates and what was compiled of them stay in the engine's cache, apart from the sources, so that a changed line
-# compiles this workspace only. Cargo goes by the times of the files, and what is in the cache may come from another
-# checkout with younger ones: hence the touch.
+# No part of the images, but members of the workspace, of which cargo wants to see a target each.
+RUN mkdir -p e2e/src test-servers/src xtask/src && touch e2e/src/lib.rs test-servers/src/lib.rs xtask/src/lib.rs
+# The crates and what was compiled stay in the engine's cache, so that a changed line compiles what depends on it only. Cargo goes
+# by the times of the files, which mean nothing here: each checkout has its own. So a file keeps its time as long as it
+# has the content that the cache has seen last, and is new otherwise.
 RUN --mount=type=cache,id=order-system-registry,target=/usr/local/cargo/registry,sharing=locked \
-    --mount=type=cache,id=order-system-target,target=/src/target,sharing=locked \
-    find . -path ./target -prune -o -type f -exec touch {} + \
- && cargo build --release --locked -p order -p inventory -p payment -p standalone \
- && mkdir /out \
- && cp target/release/order target/release/inventory target/release/payment target/release/order-system /out/
+    --mount=type=cache,id=order-system-target,target=/cache,sharing=locked \
+    find . -type f | while read -r file; do \
+      if cmp -s "$file" "/cache/src/$file"; then touch -r "/cache/src/$file" "$file"; else touch "$file"; fi; \
+    done \
+ && rm -rf /cache/src && cp -a . /cache/src \
+ && cargo build --release --locked --target-dir /cache -p order -p inventory -p payment -p standalone \
+ && mkdir /out && cd /cache/release && cp order inventory payment order-system /out/
 
 # What the images share: certificates for TLS to a database or a broker, and a user with a number, so that "not root" can be
 # seen without looking into /etc/passwd.

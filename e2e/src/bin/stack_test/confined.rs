@@ -45,7 +45,7 @@ async fn powerless(service: &str, container: &str) -> Result<()> {
     ] {
         ensure!(field(name) == expected, "{service}: {name} {}", field(name));
     }
-    for path in ["/file", "/tmp/file", "/usr/local/bin/file", "/dev/shm/../file"] {
+    for path in ["/file", "/tmp/file", "/usr/local/bin/file"] {
         let touch = try_docker(&["exec", "--user", "0", container, "touch", path]).await?;
         ensure!(!touch.success && touch.stderr.contains("Read-only file system"), "{service} can write {path}");
     }

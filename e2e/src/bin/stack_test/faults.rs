@@ -58,7 +58,8 @@ pub(crate) async fn replicas(stack: &mut Stack) -> Result<()> {
 async fn killed(container: &str) -> Result<()> {
     let before = state(container).await?;
     let process = docker(&["inspect", "--format", "{{.State.Pid}}", container]).await?;
-    docker(&["run", "--rm", "--pid", "host", "debian:trixie-slim", "kill", "-KILL", process.trim()]).await?;
+    let kill = format!("kill -KILL {}", process.trim());
+    docker(&["run", "--rm", "--pid", "host", "debian:trixie-slim", "bash", "-c", &kill]).await?;
     healthy(container, before.split(' ').next()).await
 }
 

@@ -281,7 +281,7 @@ pub(crate) async fn remove() -> Result<()> {
 
 /// The last lines of all logs, after a failure.
 pub(crate) async fn tell_logs() {
-    if let Ok(done) = compose(&["logs", "--no-color", "--tail", "25"], &[], PATIENCE).await {
+    if let Ok(done) = compose(&["logs", "--no-color", "--tail", "10"], &[], PATIENCE).await {
         println!("{}", done.stdout);
     }
 }
