@@ -83,7 +83,7 @@ pub async fn consume_dead_letters<P: Participant>(
 const CLOSED: &str = "the broker closed the connection";
 
 fn pauses() -> Pauses {
-    Pauses::growing(Duration::from_millis(100), Duration::from_secs(10))
+    Pauses::growing(Duration::from_millis(100), Duration::from_secs(3))
 }
 
 /// Takes in all deliveries, until the connection ends.

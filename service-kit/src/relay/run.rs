@@ -79,7 +79,7 @@ impl<P: Participant> Relay<P> {
 
     /// Works until `stop.work`, through every loss of the broker.
     pub async fn run(mut self) {
-        let mut pauses = Pauses::growing(Duration::from_millis(100), Duration::from_secs(10));
+        let mut pauses = Pauses::growing(Duration::from_millis(100), Duration::from_secs(3));
         loop {
             let work = self.stop.work.clone();
             let Some(lead) = work.run_until_cancelled(self.lead()).await else { return };
