@@ -136,12 +136,13 @@ impl Stack {
         let seen = async {
             loop {
                 steps.tick().await;
-                if let Some(one) = self.containers(service).await?.into_iter().next() {
-                    return anyhow::Ok(one);
+                // What is being created meanwhile may vanish again under its first name, which fails the list.
+                if let Some(one) = self.containers(service).await.unwrap_or_default().into_iter().next() {
+                    return one;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, seen).await.with_context(|| format!("there is no container of {service}"))?
+        tokio::time::timeout(PATIENCE, seen).await.with_context(|| format!("there is no container of {service}"))
     }
 
     /// Where the replicas of a service are published.
