@@ -42,7 +42,7 @@ pub struct WorkSettings {
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
     /// Which lines: a level, or a filter such as `info,service_kit=debug`
-    #[arg(long, env = "RUST_LOG", default_value = "info,sea_orm_migration=warn,lapin=off")]
+    #[arg(long, env = "RUST_LOG", default_value = "info,sqlx::postgres::notice=warn,sea_orm_migration=warn,lapin=off")]
     pub log: String,
     /// How they look
     #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
