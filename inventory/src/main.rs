@@ -9,7 +9,7 @@ use shared_events::Service;
 
 /// The inventory service: keeps the stock, and holds it for orders
 #[derive(Debug, Parser)]
-#[command(name = "inventory", version, subcommand_negates_reqs = true)]
+#[command(name = "inventory", version)]
 struct Cli {
     #[command(flatten)]
     program: ProgramArgs,

@@ -9,7 +9,7 @@ use shared_events::Service;
 
 /// The order service: takes orders, collects the facts about them, and answers for their status
 #[derive(Debug, Parser)]
-#[command(name = "order", version, subcommand_negates_reqs = true)]
+#[command(name = "order", version)]
 struct Cli {
     #[command(flatten)]
     program: ProgramArgs,

@@ -9,7 +9,7 @@ use shared_events::Service;
 
 /// The payment service: has payments authorized and voided at the gateway
 #[derive(Debug, Parser)]
-#[command(name = "payment", version, subcommand_negates_reqs = true)]
+#[command(name = "payment", version)]
 struct Cli {
     #[command(flatten)]
     program: ProgramArgs,

@@ -27,10 +27,11 @@ pub struct ProgramArgs {
     /// Where the service listens [default: 127.0.0.1:8001 for order, 8002 for inventory, 8003 for payment]
     #[arg(long, env = "LISTEN", global = true)]
     listen: Option<SocketAddr>,
+    // Whoever only asks for the health needs neither.
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: Option<DatabaseArgs>,
     #[command(flatten)]
-    rabbitmq: RabbitMqArgs,
+    rabbitmq: Option<RabbitMqArgs>,
     #[command(flatten)]
     work: WorkSettings,
     #[command(flatten)]
@@ -89,6 +90,8 @@ async fn run<M: MigratorTrait>(
 ) -> Result<()> {
     let ProgramArgs { listen: address, database, rabbitmq, work, admin, logs, .. } = args;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
+    let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
+    let rabbitmq = rabbitmq.context("where is RabbitMQ? Set --amqp-url (AMQP_URL); --help says more")?;
     let place = database.for_service(service)?;
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
     let admin = admin.token()?;
@@ -112,9 +115,7 @@ async fn run<M: MigratorTrait>(
     };
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
     service::stop(vec![running], patience).await;
-    if tokio::time::timeout(patience, broker.closed()).await.is_err() {
-        tracing::warn!("the connections to RabbitMQ did not close in time");
-    }
+    broker.close(patience).await;
     tracing::info!("stopped; everything that was answered is durable");
     Ok(())
 }

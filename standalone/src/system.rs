@@ -143,9 +143,7 @@ impl System {
     pub async fn stop(self) {
         service::stop(self.services, self.patience).await;
         for rabbitmq in self.rabbitmq {
-            if tokio::time::timeout(self.patience, rabbitmq.closed()).await.is_err() {
-                tracing::warn!("the connections to RabbitMQ did not close in time");
-            }
+            rabbitmq.close(self.patience).await;
         }
     }
 }

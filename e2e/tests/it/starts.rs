@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use e2e::{
     customers::Customers,
+    replica::{bare_command, program},
     settled::Ends,
     stack::{Options, Stack},
 };
@@ -88,4 +89,21 @@ fn named(body: &Value, dependency: &str) -> bool {
     let dependencies = body["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
     let detail = dependencies.iter().find(|one| one["name"] == dependency).and_then(|one| one["detail"].as_str());
     detail.is_some_and(|detail| detail != "not reached yet")
+}
+
+#[test]
+fn a_missing_setting_is_named_and_nobody_needs_one_to_ask_for_the_health() {
+    let said = |arguments: &[&str]| {
+        let order = program(Service::Order.name()).unwrap();
+        let output = bare_command(&order).args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (arguments, words) in [
+        (&[][..], "--database-url (DATABASE_URL)"),
+        (&["--database-url", "sqlite:unused"], "--amqp-url (AMQP_URL)"),
+        (&["health", "--listen", "127.0.0.1:1"], "nobody listens on 127.0.0.1:1"),
+    ] {
+        assert!(said(arguments).contains(words), "{arguments:?}: {}", said(arguments));
+    }
 }

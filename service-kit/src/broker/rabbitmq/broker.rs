@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use shared_events::Service;
@@ -39,6 +39,13 @@ impl RabbitMq {
     pub async fn closed(&self) {
         self.sessions.close();
         self.sessions.wait().await;
+    }
+
+    /// Waits until every connection is closed, at most for `patience`: the end of a program.
+    pub async fn close(&self, patience: Duration) {
+        if tokio::time::timeout(patience, self.closed()).await.is_err() {
+            tracing::warn!("the connections to RabbitMQ did not close in time");
+        }
     }
 
     /// Consumes `queue` on a connection of its own.
