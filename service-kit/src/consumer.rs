@@ -5,74 +5,60 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    broker::{Broker, Subscription},
+    broker::{Broker, BrokerError, Subscription},
     engine::{Mailbox, Participant},
     http::Readiness,
     retry::Pauses,
 };
 
-/// Consumes the service's queue until `stop`, through every loss of the broker. At most `prefetch` deliveries are in the
-/// mailbox at a time: it is the broker that holds the backlog.
-pub async fn consume<P: Participant>(
-    broker: Arc<dyn Broker>,
-    mailbox: Mailbox<P>,
-    prefetch: usize,
-    readiness: Readiness,
-    stop: CancellationToken,
-) {
-    let mut pauses = pauses();
-    loop {
-        let broken = match stop.run_until_cancelled(broker.subscribe(prefetch)).await {
-            None => return,
-            Some(Err(error)) => error.to_string(),
-            Some(Ok(deliveries)) => {
-                readiness.set("queue", Ok(()));
-                pauses.reset();
-                if stop.run_until_cancelled(take_in(deliveries, &mailbox)).await.is_none() {
-                    return;
-                }
-                CLOSED.to_owned()
-            }
-        };
-        readiness.set("queue", Err(broken.clone()));
-        let pause = pauses.next_pause();
-        tracing::warn!(error = broken, pause_ms = pause.as_millis(), "cannot consume; connecting again after a pause");
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            return;
-        }
-    }
+/// What is taken in.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The service's queue: at most `prefetch` deliveries are in the mailbox at a time, for it is the broker that holds the
+    /// backlog. How it stands is reported to `readiness`.
+    Queue {
+        /// The most unacknowledged deliveries.
+        prefetch: usize,
+        /// Who wants to know.
+        readiness: Readiness,
+    },
+    /// What the broker itself gave up on, to be parked beside what the engine gives up on. The service can do its work without.
+    DeadLetters,
 }
 
 /// How many of the broker's dead letters are in the mailbox at a time. They are rare, and may be large.
 const DEAD_LETTERS: usize = 16;
 
-/// Takes in what the broker itself gave up on, until `stop`, so that it is parked beside what the engine gives up on. The
-/// service can do its work without: readiness does not depend on it.
-pub async fn consume_dead_letters<P: Participant>(
+/// Takes in everything from `source` until `stop`, through every loss of the broker.
+pub async fn consume<P: Participant>(
     broker: Arc<dyn Broker>,
     mailbox: Mailbox<P>,
+    source: Source,
     stop: CancellationToken,
 ) {
-    let mut pauses = pauses();
+    let mut pauses = Pauses::growing(Duration::from_millis(100), Duration::from_secs(3));
     loop {
-        let broken = match stop.run_until_cancelled(broker.dead_letters(DEAD_LETTERS)).await {
+        let broken = match stop.run_until_cancelled(source.open(&*broker)).await {
             None => return,
             Some(Err(error)) => error.to_string(),
             // This broker has none.
             Some(Ok(None)) => return stop.cancelled().await,
             Some(Ok(Some(deliveries))) => {
+                source.report(Ok(()));
                 pauses.reset();
                 if stop.run_until_cancelled(take_in(deliveries, &mailbox)).await.is_none() {
                     return;
                 }
-                CLOSED.to_owned()
+                "the broker closed the connection".to_owned()
             }
         };
+        source.report(Err(broken.clone()));
         let pause = pauses.next_pause();
         tracing::warn!(
             error = broken,
             pause_ms = pause.as_millis(),
-            "cannot take in the broker's dead letters; connecting again after a pause"
+            "cannot {}; connecting again after a pause",
+            source.purpose()
         );
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
@@ -80,10 +66,26 @@ pub async fn consume_dead_letters<P: Participant>(
     }
 }
 
-const CLOSED: &str = "the broker closed the connection";
+impl Source {
+    async fn open(&self, broker: &dyn Broker) -> Result<Option<Subscription>, BrokerError> {
+        match self {
+            Self::Queue { prefetch, .. } => broker.subscribe(*prefetch).await.map(Some),
+            Self::DeadLetters => broker.dead_letters(DEAD_LETTERS).await,
+        }
+    }
 
-fn pauses() -> Pauses {
-    Pauses::growing(Duration::from_millis(100), Duration::from_secs(3))
+    fn report(&self, state: Result<(), String>) {
+        if let Self::Queue { readiness, .. } = self {
+            readiness.set("queue", state);
+        }
+    }
+
+    fn purpose(&self) -> &'static str {
+        match self {
+            Self::Queue { .. } => "consume",
+            Self::DeadLetters => "take in the broker's dead letters",
+        }
+    }
 }
 
 /// Takes in all deliveries, until the connection ends.

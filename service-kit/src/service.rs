@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use crate::{
     admin::{AdminDesk, AdminToken},
     broker::Broker,
-    consumer::{consume, consume_dead_letters},
+    consumer::{Source, consume},
     database::Database,
     engine::{Engine, Mailbox, Participant},
     http::{Operations, Readiness, serve},
@@ -114,8 +114,9 @@ impl RunningService {
         // Where the broker confirms after the commit, the outboxes empty only while everybody goes on consuming.
         let confirms_after_commit = broker.confirms_after_commit();
         let consume_until = if confirms_after_commit { stop.work.clone() } else { stop.intake.clone() };
-        let dead_letters = consume_dead_letters(Arc::clone(&broker), mailbox.clone(), stop.intake.clone());
-        let consumer = consume(broker, mailbox.clone(), settings.prefetch, readiness.clone(), consume_until);
+        let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake.clone());
+        let queue = Source::Queue { prefetch: settings.prefetch, readiness: readiness.clone() };
+        let consumer = consume(broker, mailbox.clone(), queue, consume_until);
         let desk = AdminDesk {
             database: database.clone(),
             messages: Arc::new(mailbox.clone()),

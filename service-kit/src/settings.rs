@@ -68,6 +68,11 @@ pub(crate) fn of_service(path: &Path, service: Service) -> PathBuf {
     path.to_str().map_or_else(|| path.to_owned(), |text| text.replace("{service}", service.name()).into())
 }
 
+/// The secret that a file holds: without the line's end, which editors put there.
+pub(crate) fn secret(path: &Path) -> std::io::Result<String> {
+    Ok(std::fs::read_to_string(path)?.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 /// The name of this machine or container, for the server's lists of who is connected.
 pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")

@@ -5,11 +5,10 @@
 //! Ubuntu.
 #![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
 
-mod bench;
 mod credentials;
+mod e2e_program;
 mod policy;
 mod servers;
-mod stack_test;
 mod step;
 mod test;
 
@@ -22,10 +21,12 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask", about = "The project's own commands")]
 enum Task {
     Test(test::Args),
-    Bench(bench::Args),
+    /// Runs the benchmarks; whatever follows is theirs, `--help` too
+    Bench(e2e_program::Args),
     Servers(servers::Args),
     Credentials(credentials::Args),
-    StackTest(stack_test::Args),
+    /// Tests and measures the stack of docker-compose.yml; whatever follows is passed on, `--help` too
+    StackTest(e2e_program::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,9 +43,9 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     env::set_current_dir(root).with_context(|| format!("cannot work in {}", root.display()))?;
     match task {
         Task::Test(args) => test::run(&args),
-        Task::Bench(args) => bench::run(&args),
+        Task::Bench(args) => e2e_program::run("benchmarks", &["--release"], "bench", &args),
         Task::Servers(args) => servers::run(&args),
         Task::Credentials(args) => credentials::run(&args),
-        Task::StackTest(args) => stack_test::run(&args),
+        Task::StackTest(args) => e2e_program::run("stack", &[], "stack-test", &args),
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use service_kit::{
     broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
     clock,
-    database::{Database, DatabaseArgs, tables::dead_letter},
+    database::{Database, tables::dead_letter},
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
 };
@@ -63,9 +63,7 @@ pub(crate) struct Answer {
 
 /// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
 pub(crate) async fn open(file: &Path) -> Database {
-    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
-    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
-    args.for_service(Service::Inventory).unwrap().open::<Migrator>().await.unwrap()
+    crate::test_database::open::<Migrator>(Service::Inventory, file).await
 }
 
 impl Harness {

@@ -8,3 +8,8 @@ mod http;
 mod parked;
 mod redelivery;
 mod saga;
+
+#[path = "../../../service-kit/tests/shared/parking.rs"]
+mod parking;
+#[path = "../../../service-kit/tests/shared/database.rs"]
+mod test_database;

@@ -1,11 +1,9 @@
 //! A parked message that an operator drives again goes the way of a delivery.
 
-use serde_json::Value;
-use service_kit::database::{Database, insert, tables::dead_letter};
 use shared_events::{Envelope, Event, EventBody, MessageId, Timestamp};
 use uuid::Uuid;
 
-use crate::{harness::Harness, saga::order};
+use crate::{harness::Harness, parking::park_and_drive, saga::order};
 
 #[tokio::test]
 async fn a_created_order_gets_its_stock_once() {
@@ -24,23 +22,4 @@ async fn a_created_order_gets_its_stock_once() {
     assert_eq!(inventory.said().await, [EventBody::StockReserved]);
     assert_eq!(inventory.numbers("A").await, (7, 3, 0));
     inventory.finish().await;
-}
-
-/// A message is parked at the service, as it came; returns what driving it again answers.
-async fn park_and_drive(database: &Database, client: &reqwest::Client, url: &str, message: &Envelope) -> Value {
-    let row = dead_letter::Model {
-        message_id: message.id.0,
-        reason: "parked by the test".to_owned(),
-        attempts: 1,
-        event: None,
-        order_id: None,
-        body: message.encode().into_bytes(),
-        parked_at: 0,
-    };
-    let transaction = database.begin().await.unwrap();
-    insert::<dead_letter::Entity, _>(&transaction, &[row]).await.unwrap();
-    transaction.commit().await.unwrap();
-    let url = format!("{url}/admin/dead-letters/{}/redrive", message.id);
-    let response = client.post(url).bearer_auth("the-token").send().await.unwrap();
-    response.json().await.unwrap()
 }

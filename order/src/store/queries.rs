@@ -38,14 +38,6 @@ pub async fn page(
     rows.into_iter().map(from_row).collect()
 }
 
-/// All orders behind `after`, `limit` at a time; for the audit.
-///
-/// # Errors
-/// What the database says.
-pub async fn all(connection: &impl ConnectionTrait, after: OrderId, limit: u64) -> Result<Vec<Order>, DbErr> {
-    page(connection, after, None, limit).await
-}
-
 /// The orders of these sagas.
 ///
 /// # Errors

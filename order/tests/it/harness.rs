@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use service_kit::{
     broker::{Broker, InProcessBroker},
     database::{
-        Database, DatabaseArgs,
+        Database,
         tables::{dead_letter, outbox},
     },
     service::{Foundation, RunningService, stop},
@@ -112,9 +112,7 @@ pub(crate) async fn answer(request: RequestBuilder) -> Answer {
 
 /// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
 pub(crate) async fn open(file: &Path) -> Database {
-    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
-    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
-    args.for_service(Service::Order).unwrap().open::<Migrator>().await.unwrap()
+    crate::test_database::open::<Migrator>(Service::Order, file).await
 }
 
 async fn run(plan: &Plan, database: Database, broker: Arc<dyn Broker>) -> (RunningService, SocketAddr) {

@@ -16,3 +16,8 @@ mod reading;
 mod redelivery;
 mod saga;
 mod stream;
+
+#[path = "../../../service-kit/tests/shared/parking.rs"]
+mod parking;
+#[path = "../../../service-kit/tests/shared/database.rs"]
+mod test_database;

@@ -29,3 +29,8 @@ mod saga;
 mod stream;
 
 mod replicas;
+
+#[path = "../../../service-kit/tests/shared/parking.rs"]
+mod parking;
+#[path = "../../../service-kit/tests/shared/database.rs"]
+mod test_database;

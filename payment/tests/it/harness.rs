@@ -10,7 +10,7 @@ use sea_orm::EntityTrait;
 use service_kit::{
     broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
     database::{
-        Database, DatabaseArgs,
+        Database,
         tables::{dead_letter, outbox},
     },
     service::{Foundation, RunningService, stop},
@@ -209,9 +209,7 @@ impl Drop for System {
 
 /// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
 pub(crate) async fn open(file: &Path) -> Database {
-    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
-    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
-    args.for_service(Service::Payment).unwrap().open::<Migrator>().await.unwrap()
+    crate::test_database::open::<Migrator>(Service::Payment, file).await
 }
 
 async fn run(

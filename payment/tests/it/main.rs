@@ -11,3 +11,8 @@ mod parked;
 mod redelivery;
 mod saga;
 mod scripted;
+
+#[path = "../../../service-kit/tests/shared/parking.rs"]
+mod parking;
+#[path = "../../../service-kit/tests/shared/database.rs"]
+mod test_database;

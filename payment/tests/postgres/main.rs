@@ -17,3 +17,8 @@ mod redelivery;
 mod saga;
 #[path = "../it/scripted.rs"]
 mod scripted;
+
+#[path = "../../../service-kit/tests/shared/parking.rs"]
+mod parking;
+#[path = "../../../service-kit/tests/shared/database.rs"]
+mod test_database;

@@ -245,13 +245,20 @@ fn as_text(value: Value) -> Value {
         Value::BigInt(number) => number.map(|number| number.to_string()),
         Value::Uuid(id) => id.map(|id| id.to_string()),
         Value::Bool(flag) => flag.map(|flag| flag.to_string()),
-        Value::Bytes(bytes) => {
-            bytes.map(|bytes| bytes.iter().fold("\\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
-        }
+        Value::Bytes(bytes) => bytes.map(|bytes| hex(&bytes)),
         // `array_of` knows no others.
         _ => None,
     };
     text.map_or_else(String::new, |text| format!("={text}")).into()
+}
+
+/// As PostgreSQL reads bytes.
+fn hex(bytes: &[u8]) -> String {
+    let mut text = "\\x".to_owned();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 fn array_of(column: &impl ColumnTrait) -> ArrayType {

@@ -1,10 +1,11 @@
 use std::{
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
 };
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
@@ -157,13 +158,13 @@ impl Database {
 
     /// For the few writes that are no input of the engine, such as trimming the inbox.
     pub(crate) fn writer(&self) -> DatabaseConnection {
-        self.pools().write
+        self.pools().write.clone()
     }
 
     /// For reading what is committed.
     #[must_use]
     pub fn reader(&self) -> DatabaseConnection {
-        self.pools().read
+        self.pools().read.clone()
     }
 
     /// Whether it is PostgreSQL or SQLite.
@@ -186,9 +187,23 @@ impl Database {
         }
     }
 
+    /// Does `work` on this database. Where that takes longer than `patience`, the database counts as away, and all
+    /// connections are made anew. Whether what was being written is committed is not known then, as after any lost connection.
+    pub(crate) async fn in_time<T, E: From<DbErr>>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+            tracing::warn!("the database does not answer; connecting anew");
+            self.renew();
+            Err(DbErr::Conn(RuntimeErr::Internal(format!("no answer within {patience:?}"))).into())
+        })
+    }
+
     /// Gives up all connections that are open now, for they do not answer, and begins with fresh ones. Without it a
     /// connection whose network has vanished is waited for until the system gives it up, which takes a quarter of an hour.
-    pub(crate) fn renew(&self) {
+    fn renew(&self) {
         let Some(server) = &self.0.server else { return };
         let old = std::mem::replace(&mut *self.0.pools.write().unwrap_or_else(PoisonError::into_inner), server.pools());
         // It waits until those who still use them let go.
@@ -197,11 +212,12 @@ impl Database {
 
     /// Closes all connections; SQLite then folds its log into the file.
     pub async fn close(self) {
-        close(self.pools()).await;
+        let pools = self.pools().clone();
+        close(pools).await;
     }
 
-    fn pools(&self) -> Pools {
-        self.0.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn pools(&self) -> RwLockReadGuard<'_, Pools> {
+        self.0.pools.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

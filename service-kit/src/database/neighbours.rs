@@ -89,12 +89,6 @@ impl Neighbours {
         })))
     }
 
-    /// Whether there may be any.
-    #[must_use]
-    pub fn are_possible(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Tells all others, soon.
     pub fn tell(&self, topic: Topic, ids: impl IntoIterator<Item = Uuid>) {
         let Some(line) = self.0.as_ref().filter(|line| !line.alone.load(Ordering::Relaxed)) else { return };

@@ -1,8 +1,4 @@
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    str::FromStr as _,
-};
+use std::{fmt, io, path::PathBuf, str::FromStr as _};
 
 use clap::Args;
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -10,6 +6,7 @@ use sea_orm_migration::MigratorTrait;
 use shared_events::Service;
 
 use super::{Database, DatabaseError};
+use crate::settings::{host_name, of_service, secret};
 
 /// Where a service's database is, and as whom to go there.
 ///
@@ -87,9 +84,11 @@ impl DatabaseArgs {
         // The parser's own message may hold the whole URL.
         let mut options = PgConnectOptions::from_str(&url).map_err(|_| DatabaseSettingsError::NoUrl)?;
         if let Some(path) = &self.database_password_file {
-            options = options.password(&password(&crate::settings::of_service(path, service))?);
+            let path = of_service(path, service);
+            let unreadable = |source| DatabaseSettingsError::Unreadable { path: path.clone(), source };
+            options = options.password(&secret(&path).map_err(unreadable)?);
         }
-        let name = format!("{service}@{}", crate::settings::host_name());
+        let name = format!("{service}@{}", host_name());
         // The server cuts longer names off, and says so each time.
         let options = options.application_name(&name.chars().take(63).collect::<String>());
         Ok(DatabasePlace::Postgres(PostgresSettings {
@@ -123,12 +122,6 @@ impl DatabasePlace {
     }
 }
 
-fn password(path: &Path) -> Result<String, DatabaseSettingsError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| DatabaseSettingsError::Unreadable { path: path.to_owned(), source })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
 /// Without the password.
 impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,6 +138,8 @@ impl fmt::Debug for DatabaseArgs {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
 
     fn args(url: &str) -> DatabaseArgs {

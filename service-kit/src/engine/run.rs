@@ -153,13 +153,9 @@ impl<P: Participant> Engine<P> {
             self.mailbox.tell(command);
         }
         let forget_before = clock::now().before(self.settings.inbox_retention);
-        match tokio::time::timeout(TRIM_PATIENCE, trim_inbox(&self.database, forget_before)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the inbox was not trimmed this time"),
-            Err(_) => {
-                tracing::warn!("the database does not answer; connecting anew");
-                self.database.renew();
-            }
+        let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
+        if let Err(error) = trimmed.await {
+            tracing::debug!(%error, "the inbox was not trimmed this time");
         }
     }
 

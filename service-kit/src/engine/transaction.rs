@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use sea_orm::{DatabaseTransaction, DbErr, RuntimeErr};
+use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, Event, MessageId};
 use uuid::Uuid;
 
@@ -64,17 +64,13 @@ pub(super) async fn commit_catching<P: Participant>(
     database: &Database,
     batch: &Batch<P>,
 ) -> Result<Committed<P>, Failure> {
-    let committed = AssertUnwindSafe(commit(participant, database, batch)).catch_unwind();
-    match tokio::time::timeout(PATIENCE, committed).await {
-        Ok(Ok(committed)) => committed,
-        Ok(Err(_)) => Err(DbErr::Custom("loading or saving panicked; the log has the place".to_owned()).into()),
-        Err(_) => {
-            // Whether it was committed is not known, as after any lost connection: callers are told that, the broker delivers
-            // again, and the inbox and the keys drop what was there.
-            database.renew();
-            Err(DbErr::Conn(RuntimeErr::Internal(format!("no answer within {PATIENCE:?}"))).into())
-        }
-    }
+    let committed = async {
+        let committed = AssertUnwindSafe(commit(participant, database, batch)).catch_unwind().await;
+        let panicked = || DbErr::Custom("loading or saving panicked; the log has the place".to_owned());
+        committed.unwrap_or_else(|_| Err(panicked().into()))
+    };
+    // Where it was committed although nobody said so, the broker delivers again, and the inbox and the keys drop what is there.
+    database.in_time(PATIENCE, committed).await
 }
 
 async fn commit<P: Participant>(

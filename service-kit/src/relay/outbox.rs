@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{DbErr, EntityTrait, PaginatorTrait, QueryOrder, QuerySelect, RuntimeErr};
+use sea_orm::{DbErr, EntityTrait, PaginatorTrait, QueryOrder, QuerySelect};
 use shared_events::{FLOWS, MessageId};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
@@ -146,14 +146,15 @@ impl Outbox {
 
 /// How many events are in the outbox.
 pub(super) async fn count(database: &Database) -> Result<u64, DbErr> {
-    in_time(outbox::Entity::find().count(&database.reader())).await
+    database.in_time(PATIENCE, outbox::Entity::find().count(&database.reader())).await
 }
 
 /// Those of these events that are still in the outbox, the oldest first.
 pub(super) async fn these(database: &Database, messages: Vec<Uuid>) -> Result<Vec<Outgoing>, DbErr> {
     let keys = messages.into_iter().map(Into::into).collect();
     let reader = database.reader();
-    let mut rows = in_time(find_by::<outbox::Entity, _>(&reader, outbox::Column::MessageId, keys)).await?;
+    let mut rows =
+        database.in_time(PATIENCE, find_by::<outbox::Entity, _>(&reader, outbox::Column::MessageId, keys)).await?;
     rows.sort_unstable_by_key(|row| row.message_id);
     Ok(rows.into_iter().filter_map(outgoing).collect())
 }
@@ -162,17 +163,12 @@ pub(super) async fn these(database: &Database, messages: Vec<Uuid>) -> Result<Ve
 pub(super) async fn oldest(database: &Database, limit: u64) -> Result<Vec<Outgoing>, DbErr> {
     let reader = database.reader();
     let rows = outbox::Entity::find().order_by_asc(outbox::Column::MessageId).limit(limit).all(&reader);
-    let rows = in_time(rows).await?;
+    let rows = database.in_time(PATIENCE, rows).await?;
     Ok(rows.into_iter().filter_map(outgoing).collect())
 }
 
 /// How long the database may take to read.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn in_time<T>(read: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-    let no_answer = || DbErr::Conn(RuntimeErr::Internal(format!("no answer within {PATIENCE:?}")));
-    tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| Err(no_answer()))
-}
 
 fn outgoing(row: outbox::Model) -> Option<Outgoing> {
     let flow = FLOWS.iter().find(|flow| flow.routing_key == row.routing_key);

@@ -8,7 +8,7 @@ use crate::{
     broker::{
         BrokerUnderTest, Brokers, Voice,
         conformance::{next, numbers, take, text},
-        held_to_the_suite, ids, message, messages, subscribe,
+        go_away, held_to_the_suite, ids, message, messages, subscribe,
     },
     wait::{soon, stays_pending},
 };
@@ -84,14 +84,7 @@ async fn what_a_lost_consumer_held_goes_to_the_next_in_its_order() {
             held.push(next(&mut inventory).await);
         }
         held.remove(1).receipt.acknowledge();
-        match round % 3 {
-            0 => drop((inventory, held)),
-            1 => drop((held, inventory)),
-            _ => {
-                held.reverse();
-                drop((inventory, held));
-            }
-        }
+        go_away(round, inventory, held);
         let mut inventory = subscribe(&brokers[&Service::Inventory], 20).await;
         let first = next(&mut inventory).await;
         assert_eq!(text(&first), "0", "round {round}");

@@ -20,3 +20,6 @@ mod rig;
 mod scripted;
 mod tally;
 mod wait;
+
+#[path = "../shared/database.rs"]
+mod test_database;

@@ -8,9 +8,9 @@ use std::{
 use sea_orm::EntityTrait;
 use service_kit::{
     broker::{Broker, Outgoing},
-    consumer::consume,
+    consumer::{Source, consume},
     database::{
-        Database, DatabaseArgs,
+        Database,
         tables::{dead_letter, inbox, outbox},
     },
     engine::{Cause, Engine, EngineSettings, Mailbox, Refusal},
@@ -54,9 +54,7 @@ pub(crate) struct Rig {
 
 /// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
 pub(crate) async fn open(file: &Path) -> Database {
-    let database_url = test_servers::database_url(env!("CARGO_CRATE_NAME"), file);
-    let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
-    args.for_service(Service::Order).unwrap().open::<Migrator>().await.unwrap()
+    crate::test_database::open::<Migrator>(Service::Order, file).await
 }
 
 impl Rig {
@@ -79,7 +77,8 @@ impl Rig {
             let relay = Relay::new(database.clone(), broker, outbox, mailbox.clone(), readiness.clone(), stop.clone());
             tasks.spawn(relay.run());
         }
-        tasks.spawn(consume(Arc::clone(broker), mailbox.clone(), 256, readiness.clone(), stop.work.clone()));
+        let queue = Source::Queue { prefetch: 256, readiness: readiness.clone() };
+        tasks.spawn(consume(Arc::clone(broker), mailbox.clone(), queue, stop.work.clone()));
         tasks.spawn(engine.run());
         Self { script, database, mailbox, outbox, readiness, stop, tasks }
     }

@@ -35,3 +35,6 @@ mod tally;
 mod wait;
 
 mod opening;
+
+#[path = "../shared/database.rs"]
+mod test_database;

@@ -127,7 +127,7 @@ impl Databases {
     async fn audit_orders(&self, report: &mut Report) -> Result<()> {
         let mut after = OrderId(0);
         loop {
-            let orders = order::store::all(&self.order.reader(), after, PAGE).await?;
+            let orders = order::store::page(&self.order.reader(), after, None, PAGE).await?;
             let Some(last) = orders.last() else { return Ok(()) };
             after = last.details.order_id;
             let sagas: Vec<SagaId> = orders.iter().map(|order| order.saga_id).collect();

@@ -7,7 +7,7 @@ use clap::Args;
 use lapin::uri::AMQPUri;
 use shared_events::Service;
 
-use crate::settings::of_service;
+use crate::settings::{of_service, secret};
 
 /// Where RabbitMQ is, and as whom to go there.
 #[derive(Clone, Args)]
@@ -92,14 +92,18 @@ impl RabbitMqSettings {
             uri.vhost = "/".to_owned();
         }
         if let Some(path) = &self.password_file {
-            uri.authority.userinfo.password = read(path)?.trim_end_matches(['\r', '\n']).to_owned();
+            uri.authority.userinfo.password = secret(path).map_err(|source| unreadable(path, source))?;
         }
         Ok(uri)
     }
 }
 
 pub(super) fn read(path: &Path) -> Result<String, SettingsError> {
-    fs::read_to_string(path).map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> SettingsError {
+    SettingsError::Unreadable { path: path.to_owned(), source }
 }
 
 /// The address of `uri` for people: without the password.

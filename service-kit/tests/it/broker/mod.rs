@@ -7,7 +7,7 @@ pub(crate) mod sessions;
 use std::{any::Any, collections::HashMap, ops::Index, sync::Arc};
 
 use async_trait::async_trait;
-use service_kit::broker::{Broker, BrokerError, Outcome, Outgoing, Publisher, Subscription, Verdict};
+use service_kit::broker::{Broker, BrokerError, Delivery, Outcome, Outgoing, Publisher, Subscription, Verdict};
 use shared_events::{EventType, MessageId, Service};
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
@@ -144,4 +144,16 @@ pub(crate) fn messages(event: EventType, count: usize) -> Vec<Outgoing> {
 
 pub(crate) fn ids(messages: &[Outgoing]) -> Vec<MessageId> {
     messages.iter().map(|message| message.message_id).collect()
+}
+
+/// A consumer goes away with what it holds, in one way or another.
+pub(crate) fn go_away(round: usize, consumer: Subscription, mut held: Vec<Delivery>) {
+    match round % 3 {
+        0 => drop((consumer, held)),
+        1 => drop((held, consumer)),
+        _ => {
+            held.reverse();
+            drop((consumer, held));
+        }
+    }
 }

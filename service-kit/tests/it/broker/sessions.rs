@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     BrokerUnderTest, Voice,
     conformance::{next, numbers, take, text},
-    ids, messages, subscribe,
+    go_away, ids, messages, subscribe,
 };
 use crate::wait::{A_WHILE, soon, stays_pending};
 
@@ -28,14 +28,7 @@ pub(crate) async fn what_a_lost_consumer_held_goes_to_the_next(kind: &dyn Broker
         let handled = held.remove(1);
         let (done, known): (_, Vec<_>) = (text(&handled), held.iter().map(text).collect());
         handled.receipt.acknowledge();
-        match round % 3 {
-            0 => drop((inventory, held)),
-            1 => drop((held, inventory)),
-            _ => {
-                held.reverse();
-                drop((inventory, held));
-            }
-        }
+        go_away(round, inventory, held);
         let mut inventory = subscribe(&brokers[&Service::Inventory], 20).await;
         let mut rest = BTreeSet::new();
         while rest.len() < 11 {
