@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
-    database::{insert, next_ids, upsert},
+    database::{Writes, next_ids},
     engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Event, EventBody, FailureReason, Line, SagaId, Service, Sku, Timestamp};
@@ -248,17 +248,18 @@ impl Participant for Inventory {
         }
     }
 
-    async fn save(&self, transaction: &DatabaseTransaction, state: &mut State) -> Result<(), DbErr> {
+    fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         let changed: Vec<_> = state.reservations.changed().map(|(_, one)| store::reservation_to_row(one)).collect();
-        upsert::<reservations::Entity, _>(transaction, &changed).await?;
+        writes.upsert::<reservations::Entity>(&changed);
         let (known, new): (Vec<_>, Vec<_>) = state.items.changed().partition(|(sku, _)| state.stored.contains(*sku));
         let rows = |items: Vec<(&Sku, &StockItem)>| -> Vec<stock_items::Model> {
             items.into_iter().map(|(_, item)| store::item_to_row(item)).collect()
         };
-        upsert::<stock_items::Entity, _>(transaction, &rows(known)).await?;
+        writes.upsert::<stock_items::Entity>(&rows(known));
         // Not an upsert: an item that another replica has made in the meantime was not locked here, and must not be
         // overwritten. This fails then, and the batch is tried again.
-        insert::<stock_items::Entity, _>(transaction, &rows(new)).await
+        writes.insert::<stock_items::Entity>(&rows(new));
+        Ok(())
     }
 
     fn committed(&self, state: State) {

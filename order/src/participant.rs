@@ -8,7 +8,7 @@ use std::{
 use prometheus_client::registry::Registry;
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
-    database::{insert_missing, next_ids, upsert},
+    database::{Writes, next_ids},
     engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
@@ -233,11 +233,12 @@ impl Participant for Orders {
         }
     }
 
-    async fn save(&self, transaction: &DatabaseTransaction, state: &mut State) -> Result<(), DbErr> {
+    fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         let changed: Vec<orders::Model> = state.orders.changed().map(|(_, order)| store::to_row(order)).collect();
-        upsert::<orders::Entity, _>(transaction, &changed).await?;
+        writes.upsert::<orders::Entity>(&changed);
         // A duplicate that the inbox has forgotten is in the timeline already.
-        insert_missing::<order_events::Entity, _>(transaction, &std::mem::take(&mut state.timeline)).await
+        writes.insert_missing::<order_events::Entity>(&std::mem::take(&mut state.timeline));
+        Ok(())
     }
 
     fn committed(&self, state: State) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
-    database::{next_ids, upsert},
+    database::{Writes, next_ids},
     engine::{AskError, Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Envelope, Event, EventBody, Money, OrderDetails, OrderId, SagaId, Service, Timestamp};
@@ -162,10 +162,11 @@ impl Participant for Payments {
         }
     }
 
-    async fn save(&self, transaction: &DatabaseTransaction, state: &mut State) -> Result<(), DbErr> {
+    fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         let changed = state.of_sagas.changed().map(|(_, payment)| payment).chain(&state.of_callers);
         let rows: Vec<payments::Model> = changed.map(store::to_row).collect();
-        upsert::<payments::Entity, _>(transaction, &rows).await
+        writes.upsert::<payments::Entity>(&rows);
+        Ok(())
     }
 
     fn committed(&self, state: State) {

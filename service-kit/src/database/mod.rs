@@ -15,7 +15,7 @@ mod settings;
 mod sqlite;
 pub mod tables;
 
-pub use bulk::{delete_by, find_by, find_locked, insert, insert_missing, insert_new, upsert};
+pub use bulk::{Writes, find_by, find_locked, insert_new};
 pub use connect::{Database, DatabaseError};
 pub use dead_letters::{DeadLetterSummary, dead_letter, dead_letters};
 pub(crate) use dead_letters::{count_attempt, dead_letter_ids, take_dead_letters};

@@ -18,6 +18,12 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The engine's, one for trimming, and one to spare while a broken one is replaced.
 const WRITERS: u32 = 3;
 
+/// What the sessions of the engine ask of the planner. All of their statements find rows by a key, whose values come in
+/// arrays: one plan by the index is right for arrays of every length, and planning anew costs more than it could save.
+/// Left alone, a server that has not looked at a table since it was empty reads a busy outbox from end to end for each
+/// batch (the dead rows too), and keeps to that plan.
+const BY_KEY: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+
 /// What each session asks of the server. A replica that hangs, or is cut off, must not hold row locks or the relay's lead
 /// for longer than some seconds: the others wait for them.
 const SESSION: [(&str, &str); 6] = [
@@ -79,7 +85,9 @@ impl Server {
         let writers = WRITERS.min(self.most_connections.saturating_sub(1)).max(1);
         // A statement on a connection that broke while it was idle fails; the engine tries again, a reader would not.
         let readers = self.pool(self.most_connections.saturating_sub(writers).max(1)).test_before_acquire(true);
-        Pools { write: self.connection(self.pool(writers).test_before_acquire(false)), read: self.connection(readers) }
+        let writers = self.pool(writers).test_before_acquire(false);
+        let by_key = self.options.clone().options(BY_KEY);
+        Pools { write: connection(writers, by_key), read: connection(readers, self.options.clone()) }
     }
 
     /// A connection of its own, outside the pools.
@@ -102,10 +110,6 @@ impl Server {
             .max_lifetime(None)
     }
 
-    fn connection(&self, pool: PgPoolOptions) -> DatabaseConnection {
-        SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(self.options.clone()))
-    }
-
     fn unusable(&self, error: sqlx::Error) -> DatabaseError {
         let of_server = error.as_database_error();
         let why = of_server.map_or_else(|| error.to_string(), |error| error.message().to_owned());
@@ -123,6 +127,10 @@ impl Server {
         };
         DatabaseError::Unusable { place: self.place.clone(), why, advice }
     }
+}
+
+fn connection(pool: PgPoolOptions, options: PgConnectOptions) -> DatabaseConnection {
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
 }
 
 /// The address for people: without the password.

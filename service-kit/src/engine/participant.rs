@@ -5,6 +5,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, Event, Service, Timestamp};
 
 use super::Cause;
+use crate::database::Writes;
 
 /// One service's part in the saga: what the engine runs.
 ///
@@ -63,12 +64,11 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     /// saved.
     fn published(&self, _state: &mut Self::State, _envelope: &Envelope) {}
 
-    /// Writes the changed rows, one statement a table.
-    fn save(
-        &self,
-        transaction: &DatabaseTransaction,
-        state: &mut Self::State,
-    ) -> impl Future<Output = Result<(), DbErr>> + Send;
+    /// Puts the changed rows among what the batch writes, each table once.
+    ///
+    /// # Errors
+    /// Where a row cannot be.
+    fn save(&self, state: &mut Self::State, writes: &mut Writes) -> Result<(), DbErr>;
 
     /// Told after the commit, before the replies: the place to wake those who wait.
     fn committed(&self, _state: Self::State) {}

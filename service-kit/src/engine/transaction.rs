@@ -18,7 +18,7 @@ use super::{
 use crate::{
     broker::Outgoing,
     database::{
-        Database, count_attempt, delete_by, insert, insert_missing, insert_new,
+        Database, Writes, count_attempt, insert_new,
         tables::{dead_letter, inbox, outbox},
         take_dead_letters,
     },
@@ -87,7 +87,7 @@ async fn commit<P: Participant>(
     let mut replies: Vec<Option<P::Reply>> = batch.inputs.iter().map(|_| None).collect();
     let mut outgoing = Vec::new();
     let mut follow_ups = Vec::new();
-    let mut state = None;
+    let (mut writes, mut state) = (Writes::default(), None);
     if !inputs.is_empty() {
         let mut rows = participant.load(&transaction, &inputs).await?;
         for (&index, input) in fresh.iter().zip(&inputs) {
@@ -101,20 +101,22 @@ async fn commit<P: Participant>(
             }
             follow_ups.extend(decision.follow_ups);
         }
-        participant.save(&transaction, &mut rows).await?;
+        participant.save(&mut rows, &mut writes)?;
         state = Some(rows);
     }
 
     let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = outgoing.iter().map(encode).unzip();
-    insert::<outbox::Entity, _>(&transaction, &rows).await?;
     let parked: Vec<dead_letter::Model> = batch.parked.iter().map(|parked| parked.row.clone()).collect();
-    insert_missing::<dead_letter::Entity, _>(&transaction, &parked).await?;
+    let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
+    writes
+        .insert::<outbox::Entity>(&rows)
+        .insert_missing::<dead_letter::Entity>(&parked)
+        .delete::<outbox::Entity>(outbox::Column::MessageId, confirmed);
+    let deleted = writes.run(&transaction).await?;
     let mut still_parked = Vec::with_capacity(batch.parked_again.len());
     for ParkAgain { redrive, reason } in &batch.parked_again {
         still_parked.push(count_attempt(&transaction, redrive.message_id, reason).await?);
     }
-    let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
-    let deleted = delete_by::<outbox::Entity, _>(&transaction, outbox::Column::MessageId, confirmed).await?;
     transaction.commit().await?;
     Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_parked, state })
 }

@@ -2,9 +2,8 @@
 
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 use service_kit::database::{
-    Database, delete_by, find_by, find_locked, insert, insert_missing, insert_new,
+    Database, Writes, find_by, find_locked, insert_new,
     tables::dead_letter::{Column, Entity, Model},
-    upsert,
 };
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
@@ -54,7 +53,7 @@ async fn rows_are_inserted_found_and_deleted() {
     let (_directory, database) = database().await;
     for count in NUMBERS {
         let (rows, transaction) = (rows(count), database.begin().await.unwrap());
-        insert::<Entity, _>(&transaction, &rows).await.unwrap();
+        Writes::default().insert::<Entity>(&rows).run(&transaction).await.unwrap();
         assert_eq!(all(&transaction).await, rows, "{count}");
         let found = find_by::<Entity, _>(&transaction, Column::MessageId, keys(&rows)).await.unwrap();
         assert_eq!(sorted(found), rows, "{count}");
@@ -62,9 +61,9 @@ async fn rows_are_inserted_found_and_deleted() {
         some.push(Uuid::from_u128(u128::MAX).into());
         let found = find_locked::<Entity, _>(&transaction, Column::MessageId, some.clone()).await.unwrap();
         assert_eq!(sorted(found), rows[count / 2..], "{count}");
-        let deleted = delete_by::<Entity, _>(&transaction, Column::MessageId, some).await.unwrap();
+        let deleted = Writes::default().delete::<Entity>(Column::MessageId, some).run(&transaction).await.unwrap();
         assert_eq!((deleted as usize, all(&transaction).await.len()), (count - count / 2, count / 2));
-        assert_eq!(delete_by::<Entity, _>(&transaction, Column::Reason, vec![]).await.unwrap(), 0);
+        assert_eq!(Writes::default().delete::<Entity>(Column::Reason, vec![]).run(&transaction).await.unwrap(), 0);
         transaction.rollback().await.unwrap();
     }
     assert_eq!(Entity::find().count(&database.reader()).await.unwrap(), 0);
@@ -74,12 +73,12 @@ async fn rows_are_inserted_found_and_deleted() {
 async fn by_other_columns_too() {
     let (_directory, database) = database().await;
     let (rows, transaction) = (rows(200), database.begin().await.unwrap());
-    insert::<Entity, _>(&transaction, &rows).await.unwrap();
+    Writes::default().insert::<Entity>(&rows).run(&transaction).await.unwrap();
     let attempts = vec![3_i64.into(), 7_i64.into()];
     let found = find_by::<Entity, _>(&transaction, Column::Attempts, attempts).await.unwrap();
     assert_eq!(sorted(found), [rows[3].clone(), rows[7].clone()]);
     let event = vec!["OrderCreated".into()];
-    assert_eq!(delete_by::<Entity, _>(&transaction, Column::Event, event).await.unwrap(), 100);
+    assert_eq!(Writes::default().delete::<Entity>(Column::Event, event).run(&transaction).await.unwrap(), 100);
 }
 
 #[tokio::test]
@@ -89,16 +88,16 @@ async fn only_what_is_not_there_is_inserted() {
         let (rows, transaction) = (rows(count), database.begin().await.unwrap());
         let (old, new) = rows.split_at(count / 3);
         let changed: Vec<Model> = old.iter().map(|row| Model { attempts: -1, ..row.clone() }).collect();
-        insert_missing::<Entity, _>(&transaction, &changed).await.unwrap();
+        Writes::default().insert_missing::<Entity>(&changed).run(&transaction).await.unwrap();
         assert_eq!(all(&transaction).await, changed);
         // One of them twice, as a message that is delivered twice.
         let twice: Vec<Model> = rows.iter().chain(rows.last()).cloned().collect();
         let mut inserted: Vec<Uuid> = insert_new::<Entity, _, _>(&transaction, &twice).await.unwrap();
         inserted.sort();
         assert_eq!(inserted, new.iter().map(|row| row.message_id).collect::<Vec<_>>(), "{count}");
-        insert_missing::<Entity, _>(&transaction, &rows).await.unwrap();
+        Writes::default().insert_missing::<Entity>(&rows).run(&transaction).await.unwrap();
         assert_eq!(all(&transaction).await, [&changed, new].concat(), "{count}: what was there stays as it was");
-        let clash = insert::<Entity, _>(&transaction, &rows).await;
+        let clash = Writes::default().insert::<Entity>(&rows).run(&transaction).await;
         assert_eq!(clash.is_err(), count > 0, "{count}");
         transaction.rollback().await.unwrap();
     }
@@ -109,12 +108,12 @@ async fn what_is_there_is_overwritten() {
     let (_directory, database) = database().await;
     for count in NUMBERS {
         let (rows, transaction) = (rows(count), database.begin().await.unwrap());
-        upsert::<Entity, _>(&transaction, &rows[count / 2..]).await.unwrap();
+        Writes::default().upsert::<Entity>(&rows[count / 2..]).run(&transaction).await.unwrap();
         let changed: Vec<Model> = rows
             .iter()
             .map(|row| Model { attempts: -1, event: None, order_id: Some(5), body: vec![], ..row.clone() })
             .collect();
-        upsert::<Entity, _>(&transaction, &changed).await.unwrap();
+        Writes::default().upsert::<Entity>(&changed).run(&transaction).await.unwrap();
         assert_eq!(all(&transaction).await, changed, "{count}");
         transaction.rollback().await.unwrap();
     }

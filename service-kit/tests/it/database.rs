@@ -5,7 +5,7 @@ use std::{error::Error, fs};
 use sea_orm::{ConnectionTrait, EntityTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use service_kit::database::{
-    Database, DatabaseError, insert,
+    Database, DatabaseError, Writes,
     tables::{MessageTables, inbox},
     trim_inbox,
 };
@@ -83,7 +83,11 @@ async fn the_inbox_forgets_what_is_old_and_nothing_else() {
     // The last is a message of long ago that came late.
     let late = inbox::Model { received_at: 900_000_000, ..second(10) };
     let transaction = database.begin().await.unwrap();
-    insert::<inbox::Entity, _>(&transaction, &[second(10), second(20), second(900), late.clone()]).await.unwrap();
+    Writes::default()
+        .insert::<inbox::Entity>(&[second(10), second(20), second(900), late.clone()])
+        .run(&transaction)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
     let before = Timestamp::from_unix_micros(500_000_000);
     assert_eq!(trim_inbox(&database, before).await.unwrap(), 2);

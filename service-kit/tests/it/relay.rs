@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::future::join_all;
 use service_kit::{
     broker::Verdict,
-    database::{insert, tables::outbox},
+    database::{Writes, tables::outbox},
     engine::{Cause, EngineSettings},
 };
 use shared_events::{EventBody, MessageId};
@@ -193,7 +193,7 @@ async fn what_nobody_handed_over_is_found_in_the_table() {
         created_at: 0,
     };
     let transaction = rig.database.begin().await.unwrap();
-    insert::<outbox::Entity, _>(&transaction, &[row]).await.unwrap();
+    Writes::default().insert::<outbox::Entity>(&[row]).run(&transaction).await.unwrap();
     transaction.commit().await.unwrap();
     until("it is deleted", async || rig.in_the_outbox().await.is_empty()).await;
     assert_eq!(scripted.published(), [message.message_id]);

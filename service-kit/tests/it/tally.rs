@@ -8,7 +8,7 @@ use std::sync::{
 use sea_orm::{DatabaseTransaction, DbErr, RuntimeErr};
 use sea_orm_migration::prelude::*;
 use service_kit::{
-    database::{find_locked, run_sql, tables::MessageTables, upsert},
+    database::{Writes, find_locked, run_sql, tables::MessageTables},
     engine::{AskError, Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Event, EventBody, Service};
@@ -203,9 +203,9 @@ impl Participant for Tally {
         Ok(Decision { reply: Some(heard), ..Decision::publish(events) })
     }
 
-    async fn save(&self, transaction: &DatabaseTransaction, state: &mut State) -> Result<(), DbErr> {
+    fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         let rows: Vec<counts::Model> = state.rows.changed().map(|(_, row)| row.clone()).collect();
-        upsert::<counts::Entity, _>(transaction, &rows).await?;
+        writes.upsert::<counts::Entity>(&rows);
         match state.spoilt {
             CANNOT_BE_SAVED => Err(DbErr::Custom("the test spoilt it".to_owned())),
             PANICS_WHEN_SAVED => panic!("a panic that the test wants"),

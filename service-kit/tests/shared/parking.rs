@@ -1,7 +1,7 @@
 //! A parked message, and the operator who drives it again.
 
 use serde_json::Value;
-use service_kit::database::{Database, insert, tables::dead_letter};
+use service_kit::database::{Database, Writes, tables::dead_letter};
 use shared_events::Envelope;
 
 /// A message is parked at the service, as it came; returns what driving it again answers.
@@ -21,7 +21,7 @@ pub(crate) async fn park_and_drive(
         parked_at: 0,
     };
     let transaction = database.begin().await.unwrap();
-    insert::<dead_letter::Entity, _>(&transaction, &[row]).await.unwrap();
+    Writes::default().insert::<dead_letter::Entity>(&[row]).run(&transaction).await.unwrap();
     transaction.commit().await.unwrap();
     let url = format!("{url}/admin/dead-letters/{}/redrive", message.id);
     let response = client.post(url).bearer_auth("the-token").send().await.unwrap();

@@ -10,7 +10,7 @@ use service_kit::{
     admin::AdminToken,
     broker::Broker,
     database::{
-        Database, insert,
+        Database, Writes,
         tables::{dead_letter, inbox},
     },
     http::finish,
@@ -116,7 +116,7 @@ impl Station {
             parked_at: 1_700_000_000_000_000,
         };
         let transaction = self.database.begin().await.unwrap();
-        insert::<dead_letter::Entity, _>(&transaction, &[row]).await.unwrap();
+        Writes::default().insert::<dead_letter::Entity>(&[row]).run(&transaction).await.unwrap();
         transaction.commit().await.unwrap();
     }
 

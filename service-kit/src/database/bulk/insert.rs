@@ -1,0 +1,122 @@
+use std::fmt::Write as _;
+
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DbBackend, DbErr, EntityTrait, IdenStatic, Iterable, ModelTrait, Statement,
+    Value, sea_query::ArrayType,
+};
+
+use super::columns::{array_of, as_text, chunks, names, primary_key, sql_type};
+
+/// Inserts those of `rows` that are not there yet, and returns the first columns of their keys, in no order.
+///
+/// # Errors
+/// What the database says.
+pub async fn insert_new<E, C, K>(connection: &C, rows: &[E::Model]) -> Result<Vec<K>, DbErr>
+where
+    E: EntityTrait,
+    C: ConnectionTrait,
+    K: sea_orm::TryGetable,
+{
+    let key = primary_key::<E>().join(", ");
+    let clause = format!(" ON CONFLICT ({key}) DO NOTHING RETURNING {key}");
+    let Some(insert) = Insert::of::<E>(rows, clause) else { return Ok(Vec::new()) };
+    let statements = match connection.get_database_backend() {
+        DbBackend::Postgres => {
+            let mut arrays = Vec::new();
+            let sql = insert.unnested(&mut arrays);
+            vec![Statement::from_sql_and_values(DbBackend::Postgres, sql, arrays)]
+        }
+        backend => insert.in_chunks(backend),
+    };
+    let mut keys = Vec::with_capacity(rows.len());
+    for statement in statements {
+        for row in connection.query_all_raw(statement).await? {
+            keys.push(row.try_get_by_index(0)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Rows on their way into a table.
+#[derive(Debug)]
+pub(super) struct Insert {
+    table: &'static str,
+    columns: Vec<Column>,
+    rows: usize,
+    /// What stands behind the rows: what to do with those that are there already, and what to return.
+    clause: String,
+}
+
+#[derive(Debug)]
+struct Column {
+    name: &'static str,
+    kind: ArrayType,
+    nullable: bool,
+    /// One of each row.
+    values: Vec<Value>,
+}
+
+impl Insert {
+    /// `None` where there is no row.
+    pub(super) fn of<E: EntityTrait>(rows: &[E::Model], clause: String) -> Option<Self> {
+        if rows.is_empty() {
+            return None;
+        }
+        let columns = E::Column::iter().map(|column| Column {
+            name: column.as_str(),
+            kind: array_of(&column),
+            nullable: column.def().is_null(),
+            values: rows.iter().map(|row| row.get(column)).collect(),
+        });
+        let table = E::default().table_name();
+        Some(Self { table, columns: columns.collect(), rows: rows.len(), clause })
+    }
+
+    /// For PostgreSQL: one statement, whose arrays are put behind `arrays`.
+    pub(super) fn unnested(self, arrays: &mut Vec<Value>) -> String {
+        let names = self.names();
+        let (mut selected, mut unnested) = (String::new(), String::new());
+        for (index, Column { name, kind, nullable, values }) in self.columns.into_iter().enumerate() {
+            let (comma, place, of_type) = (if index == 0 { "" } else { ", " }, arrays.len() + 1, sql_type(&kind));
+            // An array of the driver holds no nulls.
+            let array = if nullable {
+                let _ = write!(selected, "{comma}substr(NULLIF({name}, ''), 2)::{of_type}");
+                let _ = write!(unnested, "{comma}${place}::text[]");
+                Value::Array(ArrayType::String, Some(Box::new(values.into_iter().map(as_text).collect())))
+            } else {
+                let _ = write!(selected, "{comma}{name}");
+                let _ = write!(unnested, "{comma}${place}::{of_type}[]");
+                Value::Array(kind, Some(Box::new(values)))
+            };
+            arrays.push(array);
+        }
+        let (table, clause) = (self.table, self.clause);
+        format!("INSERT INTO {table} ({names}) SELECT {selected} FROM UNNEST({unnested}) AS new ({names}){clause}")
+    }
+
+    /// For SQLite: a statement for each chunk.
+    pub(super) fn in_chunks(self, backend: DbBackend) -> Vec<Statement> {
+        let row_of_places = format!("({})", vec!["?"; self.columns.len()].join(", "));
+        let head = format!("INSERT INTO {} ({}) VALUES ", self.table, self.names());
+        let rows: Vec<usize> = (0..self.rows).collect();
+        let statement = |chunk: &[usize]| {
+            let sql = format!("{head}{}{}", vec![row_of_places.as_str(); chunk.len()].join(", "), self.clause);
+            let values =
+                chunk.iter().flat_map(|&row| self.columns.iter().map(move |column| column.values[row].clone()));
+            Statement::from_sql_and_values(backend, sql, values)
+        };
+        chunks(&rows).map(statement).collect()
+    }
+
+    fn names(&self) -> String {
+        self.columns.iter().map(|column| column.name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What stands behind rows that overwrite those that are there.
+pub(super) fn overwriting<E: EntityTrait>() -> String {
+    let key = primary_key::<E>();
+    let others = names::<E>().into_iter().filter(|column| !key.contains(column));
+    let set: Vec<_> = others.map(|column| format!("{column} = excluded.{column}")).collect();
+    format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), set.join(", "))
+}
