@@ -26,7 +26,8 @@ const OUTBOX: &str = "INSERT INTO outbox (message_id, routing_key, saga_id, body
     AS new (message_id, saga_id, body)";
 const FORGET: &str = "DELETE FROM outbox WHERE message_id = ANY($1)";
 
-const PLACED: &str = "INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock,
+const PLACED: &str =
+    "INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock,
         payment, status, wake_at, repeats)
     SELECT order_id, saga_id, lines, $4, 'USD', $5, $5, 'UNKNOWN', 'UNKNOWN', 'PENDING', $5 + 600000000, 0
     FROM UNNEST($1::bigint[], $2::uuid[], $3::text[]) AS new (order_id, saga_id, lines)";
@@ -48,13 +49,15 @@ const PAID_EVENTS: &str =
     UNION ALL SELECT order_id, message_id, 'OrderConfirmed', 'order', $4, $4, 'status is CONFIRMED'
     FROM UNNEST($1::bigint[], $3::uuid[]) AS new (order_id, message_id)";
 
-const HELD: &str = "INSERT INTO reservations (reservation_id, saga_id, order_id, lines, minor_units, currency, state, made_at,
+const HELD: &str =
+    "INSERT INTO reservations (reservation_id, saga_id, order_id, lines, minor_units, currency, state, made_at,
         changed_at, wake_at, repeats)
     SELECT order_id, saga_id, order_id, lines, $4, 'USD', 'HELD', $5, $5, $5 + 900000000, 0
     FROM UNNEST($1::bigint[], $2::uuid[], $3::text[]) AS new (order_id, saga_id, lines)";
 const HOLD: &str = "UPDATE stock_items AS item SET available = available - units, held = held + units
     FROM UNNEST($1::text[], $2::bigint[]) AS new (sku, units) WHERE item.sku = new.sku";
-const SOLD: &str = "UPDATE reservations SET state = 'SOLD', changed_at = $2, wake_at = NULL WHERE reservation_id = ANY($1)";
+const SOLD: &str =
+    "UPDATE reservations SET state = 'SOLD', changed_at = $2, wake_at = NULL WHERE reservation_id = ANY($1)";
 const SELL: &str = "UPDATE stock_items AS item SET held = held - units, sold = sold + units
     FROM UNNEST($1::text[], $2::bigint[]) AS new (sku, units) WHERE item.sku = new.sku";
 
