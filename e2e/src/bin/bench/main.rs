@@ -2,19 +2,29 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+mod backlog;
 mod floor;
+mod history;
 mod machine;
 mod processes;
 mod progress;
+mod report;
+mod scenario;
 mod stack;
 mod standalone;
+mod table;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use e2e::load::Mix;
 use progress::Progress;
+use report::Report;
+use scenario::REFERENCE;
 
 /// Measures the system: orders a second to their end, every commit durable.
 ///
@@ -74,31 +84,40 @@ enum Part {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
+/// Where the tables are for people.
+const DOCUMENT: &str = "docs/benchmarks.md";
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let settings = Settings::parse();
-    println!("{}\n", machine::describe(&settings.data_dir)?);
-    let progress = Progress::of(4);
-    if settings.measures(Part::Floor) {
-        println!("{:#?}", stack::measure(&settings, &progress).await?);
+    if settings.write {
+        report::has_marks(Path::new(DOCUMENT))?;
     }
-    if settings.measures(Part::Standalone) {
-        standalone::measure(&settings).await?;
+    let mut report = Report { machine: machine::describe(&settings.data_dir)?, on_servers: None, in_one_process: None };
+    let standalone = settings.measures(Part::Standalone);
+    let progress =
+        Progress::of(stack::scenarios(&settings) + if standalone { standalone::scenarios(&settings) } else { 0 });
+    if settings.measures(Part::Floor) || settings.measures(Part::Stack) {
+        report.on_servers = Some(stack::measure(&settings, &progress).await?);
+    }
+    if standalone {
+        report.in_one_process = Some(standalone::measure(&settings, &progress).await?);
+    }
+    report.save(&settings.json)?;
+    print!("{}", report.markdown());
+    if settings.write {
+        report.write_into(Path::new(DOCUMENT))?;
     }
     Ok(())
 }
 
 impl Settings {
-    fn scenarios(&self) -> [(String, Mix); 3] {
-        let skus = self.skus;
-        [
-            (format!("uniform, {skus} SKUs"), Mix::Uniform(skus)),
-            ("one hot SKU".to_owned(), Mix::OneHotSku),
-            ("30% declined".to_owned(), Mix::Declined { skus, percent: 30 }),
-        ]
-    }
-
     fn measures(&self, part: Part) -> bool {
         self.only.contains(&part)
+    }
+
+    /// The connections of the uniform load, ascending; those that everything else is compared at are always among them.
+    fn connections(&self) -> BTreeSet<usize> {
+        self.connections.iter().copied().chain([REFERENCE]).collect()
     }
 }

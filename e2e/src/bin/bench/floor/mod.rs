@@ -7,4 +7,4 @@ mod gate;
 mod messages;
 mod run;
 
-pub(crate) use run::{Floor, measure};
+pub(crate) use run::{Floor, RUNS, measure};

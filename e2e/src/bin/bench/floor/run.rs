@@ -130,3 +130,10 @@ async fn clear(stack: &Stack) -> Result<()> {
     }
     Ok(())
 }
+
+impl Floor {
+    /// Whether it is that of both servers together, in batches of this size.
+    pub(crate) fn is_of_both(&self, batch: usize) -> bool {
+        self.driven == Sides::Both && self.orders_in_a_batch == batch
+    }
+}
