@@ -104,7 +104,10 @@ pub(super) async fn write(
     index: usize,
     gate: Arc<Gate>,
 ) -> Result<()> {
-    let mut writer = Writer::new(PgConnection::connect(&url).await?, service, batch, skus)?;
+    let mut connection = PgConnection::connect(&url).await?;
+    // The plans are made while the tables are empty, and would read the whole of them when they are not any more.
+    sqlx::query("SET enable_seqscan = off").execute(&mut connection).await?;
+    let mut writer = Writer::new(connection, service, batch, skus)?;
     let mut number = 0;
     while gate.enter(number).await {
         writer.number(number)?;
