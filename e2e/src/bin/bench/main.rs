@@ -20,8 +20,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
+use e2e::process::cargo;
 use progress::Progress;
 use report::Report;
 use scenario::REFERENCE;
@@ -93,6 +94,9 @@ async fn main() -> Result<()> {
     if settings.write {
         report::has_marks(Path::new(DOCUMENT))?;
     }
+    // All at once: alone, each would be compiled again, with other features of what they share.
+    let built = cargo(&["build", "--release", "--workspace", "--bins"]).status()?;
+    ensure!(built.success(), "the programs do not compile");
     let mut report = Report { machine: machine::describe(&settings.data_dir)?, on_servers: None, in_one_process: None };
     let standalone = settings.measures(Part::Standalone);
     let progress =

@@ -79,7 +79,7 @@ fn on_servers(found: &OnServers) -> String {
         let heads = ["the floor", "orders in a batch", "orders/s", "cores: PostgreSQL", "RabbitMQ", "drivers"];
         let mut table = Table::new(heads.map(str::to_owned));
         for floor in &found.floor {
-            let numbers = [floor.postgres_cores, floor.rabbitmq_cores, floor.driver_cores].map(|cores| two(cores));
+            let numbers = [floor.postgres_cores, floor.rabbitmq_cores, floor.driver_cores].map(two);
             let mut row = vec![floor.driven.name().to_owned(), floor.orders_in_a_batch.to_string()];
             row.push(whole(floor.orders_per_second));
             table.row(row.into_iter().chain(numbers));

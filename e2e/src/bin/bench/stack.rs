@@ -4,7 +4,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 use e2e::{
-    process::cargo,
     stack::{Options, Stack},
     usage,
 };
@@ -70,8 +69,6 @@ pub(crate) fn scenarios(settings: &Settings) -> usize {
 
 /// Measures the floor and the services, as the settings say.
 pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<OnServers> {
-    let built = cargo(&["build", "--release", "--workspace", "--bins"]).status()?;
-    ensure!(built.success(), "the programs do not compile");
     // The second replicas run in one scenario only.
     let options = Service::ALL.into_iter().fold(Options { replicas: 2, ..Options::default() }, |options, service| {
         // As by default, but for what is only information: the broker's library calls an orderly end an error.

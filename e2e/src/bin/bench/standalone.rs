@@ -7,6 +7,7 @@ use e2e::{
     client::Client,
     load::{Mix, Until, closed_loop},
     process::{Program, Running},
+    replica::program,
     usage,
 };
 use serde::Serialize;
@@ -51,7 +52,8 @@ pub(crate) fn scenarios(settings: &Settings) -> usize {
 
 /// Measures it, each scenario on a fresh system that is audited afterwards.
 pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<InOneProcess> {
-    let program = Program::cargo_run_release()?;
+    let program = program("order-system")?;
+    let program = Program::at(program.to_str().context("the path of the program is no text")?);
     let mut found = InOneProcess { scenarios: Vec::new(), growth: Vec::new() };
     let mut uniform = 0.0;
     for connections in settings.connections() {
