@@ -2,7 +2,7 @@
 //! their servers and their network away, asks for the audit, and measures. The tests are in `tests/`, the benchmarks in
 //! `src/bin/bench/`.
 //!
-//! - `order-system`, the three services in one process: [`process`], [`client`], [`load`];
+//! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`customers`],
 //!   [`settled`], [`broker`].
 
@@ -10,10 +10,12 @@ pub mod broker;
 pub mod client;
 pub mod customers;
 pub mod load;
+pub mod open_loop;
 pub mod options;
 pub mod process;
 pub mod proxy;
 pub mod replica;
+mod sending;
 pub mod settled;
 pub mod stack;
 pub mod usage;

@@ -9,12 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use hdrhistogram::Histogram;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::task::JoinSet;
+
+use crate::sending::{Answer, Connection, Wait};
 
 /// What is ordered.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +29,8 @@ pub enum Mix {
         /// How many of a hundred orders.
         percent: u64,
     },
+    /// One unit each of five of so many SKUs, at least five, in each order.
+    FiveLines(u64),
 }
 
 impl Mix {
@@ -37,12 +38,18 @@ impl Mix {
     #[must_use]
     pub fn skus(self) -> u64 {
         match self {
-            Self::Uniform(skus) | Self::Declined { skus, .. } => skus,
+            Self::Uniform(skus) | Self::FiveLines(skus) | Self::Declined { skus, .. } => skus,
             Self::OneHotSku => 1,
         }
     }
 
-    fn body(self, number: u64) -> String {
+    /// The body of the request that places the order of this number.
+    pub(crate) fn body(self, number: u64) -> String {
+        if let Self::FiveLines(skus) = self {
+            let line = |sku| format!(r#"{{"item_sku":"SKU-{sku}","quantity":1}}"#);
+            let lines: Vec<String> = (number * 5..).take(5).map(|sku| line(sku % skus)).collect();
+            return format!(r#"{{"items":[{}],"amount":200,"currency":"USD"}}"#, lines.join(","));
+        }
         let sku = number % self.skus();
         let amount = match self {
             // Spread over the hundred, not in a run.
@@ -115,11 +122,7 @@ async fn one_loop(
     answered: Arc<AtomicU64>,
 ) -> Result<Outcome> {
     let mut outcome = Outcome::none()?;
-    let stream = TcpStream::connect(address).await.context("cannot connect")?;
-    stream.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let host = address.to_string();
+    let mut connection = Connection::open(address).await?;
     loop {
         let over = match until {
             Until::Elapsed(time) => started.elapsed() >= time,
@@ -128,31 +131,15 @@ async fn one_loop(
         if over {
             return Ok(outcome);
         }
-        let request = Request::post("/api/v1/orders")
-            .header("host", &host)
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(mix.body(next.fetch_add(1, Ordering::Relaxed)))))?;
+        let body = mix.body(next.fetch_add(1, Ordering::Relaxed));
         let sent = Instant::now();
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        match status {
-            StatusCode::OK => {
-                outcome.ended += 1;
-                let confirmed = body.windows(11).any(|window| window == b"\"CONFIRMED\"");
-                outcome.confirmed += u64::from(confirmed);
-                outcome.latency.record(u64::try_from(sent.elapsed().as_micros())?)?;
-            }
-            StatusCode::ACCEPTED => outcome.pending += 1,
-            StatusCode::SERVICE_UNAVAILABLE => outcome.refused += 1,
-            other => bail!("{other}: {}", String::from_utf8_lossy(&body)),
-        }
+        outcome.count(connection.place(body, Wait::ForTheEnd).await?, sent.elapsed())?;
         answered.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Outcome {
-    fn none() -> Result<Self> {
+    pub(crate) fn none() -> Result<Self> {
         Ok(Self {
             latency: Histogram::new(3)?,
             ended: 0,
@@ -161,6 +148,19 @@ impl Outcome {
             refused: 0,
             elapsed: Duration::ZERO,
         })
+    }
+
+    pub(crate) fn count(&mut self, answer: Answer, latency: Duration) -> Result<()> {
+        match answer {
+            Answer::Ended { confirmed } => {
+                self.ended += 1;
+                self.confirmed += u64::from(confirmed);
+                self.latency.record(u64::try_from(latency.as_micros())?)?;
+            }
+            Answer::Pending => self.pending += 1,
+            Answer::Refused => self.refused += 1,
+        }
+        Ok(())
     }
 
     fn add(&mut self, other: &Self) -> Result<()> {

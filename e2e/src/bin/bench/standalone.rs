@@ -5,58 +5,116 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, bail};
 use e2e::{
     client::Client,
-    load::{Mix, Outcome, Until, closed_loop},
+    load::{Mix, Until, closed_loop},
     process::{Program, Running},
+    replica::program,
     usage,
 };
+use serde::Serialize;
 
-use crate::{MIB, Settings};
+use crate::{
+    MIB, Settings,
+    progress::Progress,
+    scenario::{Figures, REFERENCE, Scenario},
+};
 
-pub(crate) async fn measure(settings: &Settings) -> Result<()> {
-    let program = Program::cargo_run_release()?;
-    println!(
-        "| {:<24} | {:>5} | {:>9} | {:>8} | {:>8} | {:>8} | {:>9} | {:>9} |",
-        "scenario", "conn.", "orders/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU cores", "peak MiB"
-    );
-    println!("|{}|", [26, 7, 11, 10, 10, 10, 11, 11].map(|width| "-".repeat(width)).join("|"));
-    for &connections in &settings.connections {
-        for (name, mix) in settings.scenarios() {
-            let data_dir = settings.data_dir.join("run");
-            let system = fresh(&program, &data_dir, &settings.system, mix).await?;
-            let order = system.addresses[0];
-            closed_loop(order, connections, mix, Until::Elapsed(settings.warm_up)).await?;
-            let before = usage::processor_time(system.id()).unwrap_or_default();
-            let outcome = closed_loop(order, connections, mix, Until::Elapsed(settings.time)).await?;
-            let used = usage::processor_time(system.id()).unwrap_or_default() - before;
-            let cores = used.as_secs_f64() / outcome.elapsed.as_secs_f64();
-            println!("{}", row(&name, connections, &outcome, cores, &system));
-            end(&program, system, &data_dir)?;
-        }
-    }
-    if let Some(orders) = settings.growth {
-        growth(&program, settings, orders).await?;
-    }
-    Ok(())
+/// What was measured of the system in one process.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct InOneProcess {
+    pub(crate) scenarios: Vec<Measured>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) growth: Vec<Grown>,
 }
 
-async fn growth(program: &Program, settings: &Settings, orders: u64) -> Result<()> {
+/// One scenario, and what it used.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Measured {
+    #[serde(flatten)]
+    pub(crate) figures: Figures,
+    pub(crate) cores_of_system: f64,
+    pub(crate) cores_of_load_generator: f64,
+    pub(crate) peak_mib_of_system: f64,
+}
+
+/// How it stands after so many orders.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Grown {
+    pub(crate) orders: u64,
+    pub(crate) orders_per_second: f64,
+    pub(crate) mib_of_memory: f64,
+    pub(crate) mib_on_disk: f64,
+}
+
+/// How many scenarios [`measure`] has.
+pub(crate) fn scenarios(settings: &Settings) -> usize {
+    settings.connections().len() + 5 + usize::from(settings.growth.is_some())
+}
+
+/// Measures it, each scenario on a fresh system that is audited afterwards.
+pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<InOneProcess> {
+    let program = program("order-system")?;
+    let program = Program::at(program.to_str().context("the path of the program is no text")?);
+    let mut found = InOneProcess { scenarios: Vec::new(), growth: Vec::new() };
+    let mut uniform = 0.0;
+    for connections in settings.connections() {
+        let measured = one(&program, settings, progress, &Scenario::uniform(settings, connections)).await?;
+        if connections == REFERENCE {
+            uniform = measured.figures.orders_per_second;
+        }
+        found.scenarios.push(measured);
+    }
+    for scenario in Scenario::others(settings) {
+        let measured = one(&program, settings, progress, &scenario).await?;
+        found.scenarios.push(Measured { figures: measured.figures.compared(uniform), ..measured });
+    }
+    for scenario in [Scenario::half_of(settings, uniform), Scenario::uniform(settings, 1)] {
+        found.scenarios.push(one(&program, settings, progress, &scenario).await?);
+    }
+    if let Some(orders) = settings.growth {
+        progress.next(&format!("one process, growing up to {orders} orders"));
+        found.growth = growth(&program, settings, orders).await?;
+    }
+    Ok(found)
+}
+
+async fn one(program: &Program, settings: &Settings, progress: &Progress, scenario: &Scenario) -> Result<Measured> {
+    progress.next(&format!("one process, {}", scenario.title()));
+    let data_dir = settings.data_dir.join("run");
+    let system = fresh(program, &data_dir, &settings.system, scenario.mix).await?;
+    let order = [system.addresses[0]];
+    scenario.run(&order, settings.warm_up).await?;
+    let used = || [system.id(), std::process::id()].map(|id| usage::processor_time(id).unwrap_or_default());
+    let before = used();
+    let outcome = scenario.run(&order, settings.time).await?;
+    let after = used();
+    let cores = |index: usize| after[index].saturating_sub(before[index]).as_secs_f64() / outcome.elapsed.as_secs_f64();
+    let measured = Measured {
+        figures: scenario.figures(&outcome),
+        cores_of_system: cores(0),
+        cores_of_load_generator: cores(1),
+        peak_mib_of_system: usage::peak_memory(system.id()).unwrap_or_default() as f64 / MIB,
+    };
+    end(program, system, &data_dir)?;
+    Ok(measured)
+}
+
+async fn growth(program: &Program, settings: &Settings, orders: u64) -> Result<Vec<Grown>> {
     const STEPS: u64 = 10;
-    let (mix, connections) = (Mix::Uniform(settings.skus), 64);
+    let mix = Mix::Uniform(settings.skus);
     let data_dir = settings.data_dir.join("growth");
     let system = fresh(program, &data_dir, &settings.system, mix).await?;
-    println!("\n| {:>9} | {:>9} | {:>10} | {:>8} |", "orders", "orders/s", "memory MiB", "disk MiB");
-    println!("|{}|", [11, 11, 12, 10].map(|width| "-".repeat(width)).join("|"));
+    let mut grown = Vec::new();
     for step in 1..=STEPS {
-        let outcome = closed_loop(system.addresses[0], connections, mix, Until::Orders(orders / STEPS)).await?;
-        println!(
-            "| {:>9} | {:>9.0} | {:>10.1} | {:>8.0} |",
-            orders / STEPS * step,
-            outcome.rate(),
-            usage::memory(system.id()).unwrap_or_default() as f64 / MIB,
-            size(&data_dir)? as f64 / MIB
-        );
+        let outcome = closed_loop(system.addresses[0], REFERENCE, mix, Until::Orders(orders / STEPS)).await?;
+        grown.push(Grown {
+            orders: orders / STEPS * step,
+            orders_per_second: outcome.rate(),
+            mib_of_memory: usage::memory(system.id()).unwrap_or_default() as f64 / MIB,
+            mib_on_disk: size(&data_dir)? as f64 / MIB,
+        });
     }
-    end(program, system, &data_dir)
+    end(program, system, &data_dir)?;
+    Ok(grown)
 }
 
 /// A new system with plenty in stock.
@@ -82,21 +140,6 @@ fn end(program: &Program, system: Running, data_dir: &Path) -> Result<()> {
         bail!("the audit after the run failed ({status}):\n{}", String::from_utf8_lossy(&audit.stdout));
     }
     fs::remove_dir_all(data_dir).context("cannot clean up")
-}
-
-fn row(name: &str, connections: usize, outcome: &Outcome, cores: f64, system: &Running) -> String {
-    let mut row = format!(
-        "| {name:<24} | {connections:>5} | {:>9.0} | {:>8.1} | {:>8.1} | {:>8.1} | {cores:>9.2} | {:>9.1} |",
-        outcome.rate(),
-        outcome.milliseconds(0.5),
-        outcome.milliseconds(0.99),
-        outcome.milliseconds(0.999),
-        usage::peak_memory(system.id()).unwrap_or_default() as f64 / MIB
-    );
-    if outcome.pending + outcome.refused > 0 {
-        row.push_str(&format!(" and {} under way (202), {} refused (503)", outcome.pending, outcome.refused));
-    }
-    row
 }
 
 fn size(directory: &Path) -> Result<u64> {

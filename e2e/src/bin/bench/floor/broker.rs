@@ -1,0 +1,153 @@
+//! The broker's side: for each service one connection that publishes and one that consumes, as the services have them.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use futures::{FutureExt as _, StreamExt as _, future::try_join_all, stream::FuturesOrdered};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+        QueuePurgeOptions,
+    },
+    types::FieldTable,
+};
+use shared_events::{Envelope, Service};
+
+use super::{
+    gate::Gate,
+    messages::{SAID, envelope, heard_by},
+};
+
+/// How many batches a publisher has unconfirmed.
+const WINDOW: usize = 4;
+/// How many deliveries a consumer has unacknowledged: as the services' `--prefetch`.
+const PREFETCH: u16 = 2048;
+
+struct Message {
+    exchange: String,
+    routing_key: &'static str,
+    properties: BasicProperties,
+    body: Vec<u8>,
+}
+
+/// Publishes what `service` says of `batch` orders, again and again, as the loop `index` of the gate. The messages are
+/// encoded once: it is the broker that is measured.
+pub(super) async fn publish(
+    url: String,
+    service: Service,
+    batch: usize,
+    skus: u64,
+    index: usize,
+    gate: Arc<Gate>,
+) -> Result<()> {
+    let said = SAID.iter().filter(|body| body.event_type().flow().publisher == service);
+    let mut messages = Vec::new();
+    for body in said {
+        for number in 0..batch as u64 {
+            messages.push(message(&envelope(body, number, skus)?));
+        }
+    }
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let mut unconfirmed = FuturesOrdered::new();
+    let (mut number, mut open) = (0, true);
+    while open || !unconfirmed.is_empty() {
+        tokio::select! {
+            more = gate.enter(number), if open && unconfirmed.len() < WINDOW => {
+                open = more;
+                if more {
+                    unconfirmed.push_back(publish_all(&channel, &messages).boxed());
+                    number += 1;
+                }
+            }
+            Some(confirmed) = unconfirmed.next() => {
+                confirmed?;
+                gate.done(index);
+            }
+        }
+    }
+    drop(unconfirmed);
+    connection.close(200, "OK".into()).await?;
+    Ok(())
+}
+
+/// Hands all messages over, then waits for all confirms.
+async fn publish_all(channel: &Channel, messages: &[Message]) -> Result<()> {
+    // A message that no queue takes would be confirmed as well, but come back before.
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let confirms = messages.iter().map(|message| async move {
+        let (exchange, key) = (message.exchange.clone().into(), message.routing_key.into());
+        let published = channel.basic_publish(exchange, key, options, &message.body, message.properties.clone());
+        let confirm = published.await?.await?;
+        ensure!(matches!(confirm, Confirmation::Ack(None)), "a message was not taken: {confirm:?}");
+        Ok(())
+    });
+    try_join_all(confirms).await.map(drop)
+}
+
+/// Consumes the queue of `service`, as the loop `index` of the gate. All that was delivered of `batch` orders, or more where
+/// there is more, is acknowledged at once.
+pub(super) async fn consume(url: String, service: Service, batch: usize, index: usize, gate: Arc<Gate>) -> Result<()> {
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+    let (queue, tag) = (service.name().into(), "floor".into());
+    let mut deliveries =
+        channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
+    let each = batch * heard_by(service);
+    let mut heard = 0;
+    loop {
+        let delivery = tokio::select! {
+            delivery = deliveries.next() => delivery.context("the queue is consumed no more")??,
+            () = gate.closed() => break,
+        };
+        heard += 1;
+        if heard == each {
+            delivery.acker.ack(BasicAckOptions { multiple: true }).await?;
+            gate.done(index);
+            heard = 0;
+        }
+    }
+    connection.close(200, "OK".into()).await?;
+    Ok(())
+}
+
+/// Empties the queues of all services.
+pub(super) async fn purge(url: &str) -> Result<()> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    // What a consumer had comes back a moment after it went.
+    let mut quiet = 0;
+    while quiet < 3 {
+        let mut purged = 0;
+        for service in Service::ALL {
+            purged += channel.queue_purge(service.name().into(), QueuePurgeOptions::default()).await?;
+        }
+        quiet = if purged == 0 { quiet + 1 } else { 0 };
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    connection.close(200, "OK".into()).await?;
+    Ok(())
+}
+
+/// The message as the services send it: the same exchange, key, body and properties.
+fn message(envelope: &Envelope) -> Message {
+    let flow = envelope.event.body.event_type().flow();
+    let seconds = envelope.time.unix_micros().unsigned_abs() / 1_000_000;
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/cloudevents+json".into())
+        .with_message_id(envelope.id.0.to_string().into())
+        .with_correlation_id(envelope.event.saga_id.0.to_string().into())
+        .with_type(format!("order-system.{}.v1", flow.routing_key).into())
+        .with_app_id(flow.publisher.name().into())
+        .with_timestamp(seconds);
+    Message {
+        exchange: format!("{}.events", flow.publisher),
+        routing_key: flow.routing_key,
+        properties,
+        body: envelope.encode().into_bytes(),
+    }
+}

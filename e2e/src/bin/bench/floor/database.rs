@@ -1,0 +1,253 @@
+//! The databases' side: for each service one connection, and the rows that it writes.
+//!
+//! What is counted: an order takes three steps in the order service's database (placed; its stock reserved; paid, and so
+//! confirmed), two in inventory's (held; sold) and one in payment's. A commit does one step of each order of a batch, so a
+//! batch takes 3 + 2 + 1 commits, and there is no way to do it in fewer. Events that the broker has confirmed are deleted
+//! from the outbox in the next commit that comes along, at no commit of their own, as the services do it. Nothing is read,
+//! where the services read (and lock) each row before they write it; updates are plain ones, where the services upsert whole
+//! rows; and what is the same in each row stands in the statement.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Result;
+use sea_orm::sqlx::{self, Connection as _, PgConnection};
+use shared_events::Service;
+use uuid::Uuid;
+
+use super::{
+    gate::Gate,
+    messages::{MINOR_UNITS, SAID, envelope, lines, now, sku},
+};
+
+const INBOX: &str = "INSERT INTO inbox (message_id, received_at) SELECT new, $2 FROM UNNEST($1::uuid[]) AS new
+    ON CONFLICT (message_id) DO NOTHING";
+const OUTBOX: &str = "INSERT INTO outbox (message_id, routing_key, saga_id, body, created_at)
+    SELECT message_id, $4, saga_id, body, $5 FROM UNNEST($1::uuid[], $2::uuid[], $3::text[])
+    AS new (message_id, saga_id, body)";
+const FORGET: &str = "DELETE FROM outbox WHERE message_id = ANY($1)";
+
+const PLACED: &str =
+    "INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock,
+        payment, status, wake_at, repeats)
+    SELECT order_id, saga_id, lines, $4, 'USD', $5, $5, 'UNKNOWN', 'UNKNOWN', 'PENDING', $5 + 600000000, 0
+    FROM UNNEST($1::bigint[], $2::uuid[], $3::text[]) AS new (order_id, saga_id, lines)";
+const PLACED_EVENTS: &str =
+    "INSERT INTO order_events (order_id, message_id, event, source, happened_at, recorded_at, changed)
+    SELECT order_id, message_id, 'OrderCreated', 'order', $3, $3, 'status is PENDING'
+    FROM UNNEST($1::bigint[], $2::uuid[]) AS new (order_id, message_id)";
+const RESERVED: &str = "UPDATE orders SET stock = 'RESERVED', changed_at = $2 WHERE order_id = ANY($1)";
+const RESERVED_EVENTS: &str =
+    "INSERT INTO order_events (order_id, message_id, event, source, happened_at, recorded_at, changed)
+    SELECT order_id, message_id, 'StockReserved', 'inventory', $3, $3, 'stock is RESERVED'
+    FROM UNNEST($1::bigint[], $2::uuid[]) AS new (order_id, message_id)";
+const PAID: &str = "UPDATE orders SET payment = 'AUTHORIZED', status = 'CONFIRMED', changed_at = $2, wake_at = NULL
+    WHERE order_id = ANY($1)";
+const PAID_EVENTS: &str =
+    "INSERT INTO order_events (order_id, message_id, event, source, happened_at, recorded_at, changed)
+    SELECT order_id, message_id, 'PaymentAuthorized', 'payment', $4, $4, 'payment is AUTHORIZED, status is CONFIRMED'
+    FROM UNNEST($1::bigint[], $2::uuid[]) AS new (order_id, message_id)
+    UNION ALL SELECT order_id, message_id, 'OrderConfirmed', 'order', $4, $4, 'status is CONFIRMED'
+    FROM UNNEST($1::bigint[], $3::uuid[]) AS new (order_id, message_id)";
+
+const HELD: &str =
+    "INSERT INTO reservations (reservation_id, saga_id, order_id, lines, minor_units, currency, state, made_at,
+        changed_at, wake_at, repeats)
+    SELECT order_id, saga_id, order_id, lines, $4, 'USD', 'HELD', $5, $5, $5 + 900000000, 0
+    FROM UNNEST($1::bigint[], $2::uuid[], $3::text[]) AS new (order_id, saga_id, lines)";
+const HOLD: &str = "UPDATE stock_items AS item SET available = available - units, held = held + units
+    FROM UNNEST($1::text[], $2::bigint[]) AS new (sku, units) WHERE item.sku = new.sku";
+const SOLD: &str =
+    "UPDATE reservations SET state = 'SOLD', changed_at = $2, wake_at = NULL WHERE reservation_id = ANY($1)";
+const SELL: &str = "UPDATE stock_items AS item SET held = held - units, sold = sold + units
+    FROM UNNEST($1::text[], $2::bigint[]) AS new (sku, units) WHERE item.sku = new.sku";
+
+const AUTHORIZED: &str = "INSERT INTO payments (payment_id, saga_id, order_id, minor_units, currency, state, reference,
+        created_at, changed_at)
+    SELECT order_id, saga_id, order_id, $4, 'USD', 'AUTHORIZED', reference, $5, $5
+    FROM UNNEST($1::bigint[], $2::uuid[], $3::text[]) AS new (order_id, saga_id, reference)";
+
+/// What the tables of a service are, for [`clear`].
+fn tables(service: Service) -> &'static str {
+    match service {
+        Service::Order => "orders, order_events, inbox, outbox",
+        Service::Inventory => "reservations, stock_items, inbox, outbox",
+        Service::Payment => "payments, inbox, outbox",
+    }
+}
+
+/// Empties the tables of `service`.
+pub(super) async fn clear(url: &str, service: Service) -> Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    // Only literals are in it.
+    let sql = sqlx::AssertSqlSafe(format!("TRUNCATE {} RESTART IDENTITY", tables(service)));
+    sqlx::raw_sql(sql).execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Puts plenty of each SKU in stock.
+pub(super) async fn stock(url: &str, skus: u64) -> Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    let sql = "INSERT INTO stock_items (sku, received, available, held, sold)
+        SELECT 'SKU-' || number, 1000000000, 1000000000, 0, 0 FROM generate_series(0, $1 - 1) AS number";
+    sqlx::query(sql).bind(i64::try_from(skus)?).execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Writes what `service` does of `batch` orders, again and again, as the loop `index` of the gate.
+pub(super) async fn write(
+    url: String,
+    service: Service,
+    batch: usize,
+    skus: u64,
+    index: usize,
+    gate: Arc<Gate>,
+) -> Result<()> {
+    let mut connection = PgConnection::connect(&url).await?;
+    // The plans are made while the tables are empty, and would read the whole of them when they are not any more.
+    sqlx::query("SET enable_seqscan = off").execute(&mut connection).await?;
+    let mut writer = Writer::new(connection, service, batch, skus)?;
+    let mut number = 0;
+    while gate.enter(number).await {
+        writer.number(number)?;
+        match service {
+            Service::Order => writer.order().await?,
+            Service::Inventory => writer.inventory().await?,
+            Service::Payment => writer.payment().await?,
+        }
+        gate.done(index);
+        number += 1;
+    }
+    writer.connection.close().await?;
+    Ok(())
+}
+
+struct Writer {
+    connection: PgConnection,
+    skus: u64,
+    /// The encoded bodies of what the service says, event by event: made once, for it is the database that is measured.
+    bodies: Vec<Vec<String>>,
+    numbers: Vec<i64>,
+    sagas: Vec<Uuid>,
+    lines: Vec<String>,
+    items: Vec<String>,
+    units: Vec<i64>,
+    /// What the broker is taken to have confirmed by the first commit of the next batch.
+    confirmed: Vec<Uuid>,
+}
+
+impl Writer {
+    fn new(connection: PgConnection, service: Service, batch: usize, skus: u64) -> Result<Self> {
+        let mut bodies = Vec::new();
+        for body in SAID.iter().filter(|body| body.event_type().flow().publisher == service) {
+            let encoded = (0..batch as u64).map(|number| Ok(envelope(body, number, skus)?.encode()));
+            bodies.push(encoded.collect::<Result<_>>()?);
+        }
+        let none = Vec::new;
+        Ok(Self {
+            connection,
+            skus,
+            bodies,
+            numbers: vec![0; batch],
+            sagas: Vec::new(),
+            lines: none(),
+            items: none(),
+            units: Vec::new(),
+            confirmed: Vec::new(),
+        })
+    }
+
+    /// The orders of the batch of this number.
+    fn number(&mut self, batch: u64) -> Result<()> {
+        let first = batch * self.numbers.len() as u64;
+        let orders = first..first + self.numbers.len() as u64;
+        self.numbers = orders.clone().map(|number| Ok(i64::try_from(number)? + 1)).collect::<Result<_>>()?;
+        self.sagas = self.new_ids();
+        let encoded = orders.clone().map(|number| Ok(serde_json::to_string(&lines(number, self.skus)?)?));
+        self.lines = encoded.collect::<Result<_>>()?;
+        let mut units = BTreeMap::new();
+        orders.for_each(|number| *units.entry(sku(number, self.skus)).or_insert(0) += 1);
+        (self.items, self.units) = units.into_iter().unzip();
+        Ok(())
+    }
+
+    fn new_ids(&self) -> Vec<Uuid> {
+        self.numbers.iter().map(|_| Uuid::now_v7()).collect()
+    }
+
+    async fn order(&mut self) -> Result<()> {
+        let (created, reserved) = (self.new_ids(), self.new_ids());
+        let (paid, confirmed) = (self.new_ids(), self.new_ids());
+        let Self { connection, numbers, sagas, .. } = self;
+        let at = now();
+        let mut placing = connection.begin().await?;
+        let placed = sqlx::query(PLACED).bind(&*numbers).bind(&*sagas).bind(&self.lines);
+        placed.bind(MINOR_UNITS).bind(at).execute(&mut *placing).await?;
+        sqlx::query(PLACED_EVENTS).bind(&*numbers).bind(&created).bind(at).execute(&mut *placing).await?;
+        let outbox = sqlx::query(OUTBOX).bind(&created).bind(&*sagas).bind(&self.bodies[0]);
+        outbox.bind("order.created").bind(at).execute(&mut *placing).await?;
+        sqlx::query(FORGET).bind(&self.confirmed).execute(&mut *placing).await?;
+        placing.commit().await?;
+
+        let at = now();
+        let mut reserving = connection.begin().await?;
+        sqlx::query(INBOX).bind(&reserved).bind(at).execute(&mut *reserving).await?;
+        sqlx::query(RESERVED).bind(&*numbers).bind(at).execute(&mut *reserving).await?;
+        sqlx::query(RESERVED_EVENTS).bind(&*numbers).bind(&reserved).bind(at).execute(&mut *reserving).await?;
+        sqlx::query(FORGET).bind(&created).execute(&mut *reserving).await?;
+        reserving.commit().await?;
+
+        let at = now();
+        let mut paying = connection.begin().await?;
+        sqlx::query(INBOX).bind(&paid).bind(at).execute(&mut *paying).await?;
+        sqlx::query(PAID).bind(&*numbers).bind(at).execute(&mut *paying).await?;
+        let events = sqlx::query(PAID_EVENTS).bind(&*numbers).bind(&paid).bind(&confirmed);
+        events.bind(at).execute(&mut *paying).await?;
+        let outbox = sqlx::query(OUTBOX).bind(&confirmed).bind(&*sagas).bind(&self.bodies[1]);
+        outbox.bind("order.confirmed").bind(at).execute(&mut *paying).await?;
+        paying.commit().await?;
+        self.confirmed = confirmed;
+        Ok(())
+    }
+
+    async fn inventory(&mut self) -> Result<()> {
+        let (created, reserved, confirmed) = (self.new_ids(), self.new_ids(), self.new_ids());
+        let Self { connection, numbers, sagas, items, units, .. } = self;
+        let at = now();
+        let mut holding = connection.begin().await?;
+        sqlx::query(INBOX).bind(&created).bind(at).execute(&mut *holding).await?;
+        let held = sqlx::query(HELD).bind(&*numbers).bind(&*sagas).bind(&self.lines);
+        held.bind(MINOR_UNITS).bind(at).execute(&mut *holding).await?;
+        sqlx::query(HOLD).bind(&*items).bind(&*units).execute(&mut *holding).await?;
+        let outbox = sqlx::query(OUTBOX).bind(&reserved).bind(&*sagas).bind(&self.bodies[0]);
+        outbox.bind("stock.reserved").bind(at).execute(&mut *holding).await?;
+        holding.commit().await?;
+
+        let at = now();
+        let mut selling = connection.begin().await?;
+        sqlx::query(INBOX).bind(&confirmed).bind(at).execute(&mut *selling).await?;
+        sqlx::query(SOLD).bind(&*numbers).bind(at).execute(&mut *selling).await?;
+        sqlx::query(SELL).bind(&*items).bind(&*units).execute(&mut *selling).await?;
+        sqlx::query(FORGET).bind(&reserved).execute(&mut *selling).await?;
+        selling.commit().await?;
+        Ok(())
+    }
+
+    async fn payment(&mut self) -> Result<()> {
+        let (reserved, authorized) = (self.new_ids(), self.new_ids());
+        let references: Vec<String> = self.sagas.iter().map(|saga| format!("sim-{}", saga.simple())).collect();
+        let Self { connection, numbers, sagas, .. } = self;
+        let at = now();
+        let mut paying = connection.begin().await?;
+        sqlx::query(INBOX).bind(&reserved).bind(at).execute(&mut *paying).await?;
+        let payments = sqlx::query(AUTHORIZED).bind(&*numbers).bind(&*sagas).bind(&references);
+        payments.bind(MINOR_UNITS).bind(at).execute(&mut *paying).await?;
+        let outbox = sqlx::query(OUTBOX).bind(&authorized).bind(&*sagas).bind(&self.bodies[0]);
+        outbox.bind("payment.authorized").bind(at).execute(&mut *paying).await?;
+        sqlx::query(FORGET).bind(&self.confirmed).execute(&mut *paying).await?;
+        paying.commit().await?;
+        self.confirmed = authorized;
+        Ok(())
+    }
+}

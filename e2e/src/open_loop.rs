@@ -1,0 +1,94 @@
+//! Load in an open loop: orders come in on a fixed schedule, however long the answers to earlier ones take. The latency
+//! counts from the time that an order was due, so whoever had to wait for others is not left out.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    load::{Mix, Outcome},
+    sending::{Answer, Connection},
+};
+
+pub use crate::sending::Wait;
+
+/// With more connections than these, the system is too far behind for the schedule to mean anything.
+const MOST_CONNECTIONS: usize = 8_000;
+
+/// A schedule of orders.
+#[derive(Debug, Clone)]
+pub struct OpenLoop {
+    /// Where the order service is.
+    pub address: SocketAddr,
+    /// What is ordered.
+    pub mix: Mix,
+    /// Orders a second, above 0.
+    pub rate: f64,
+    /// What the answers wait for.
+    pub wait: Wait,
+    /// How many orders were taken so far: answered with their end, or as under way.
+    pub taken: Arc<AtomicU64>,
+}
+
+impl OpenLoop {
+    /// Sends orders as scheduled until `over` resolves, then waits for the answers. Tokio's clock ticks by the millisecond,
+    /// which is part of the latency.
+    ///
+    /// # Errors
+    /// Where a connection fails, or an answer is neither 200, 202 nor 503, or too many orders wait for theirs.
+    pub async fn run(&self, over: impl Future<Output = ()>) -> Result<Outcome> {
+        let (started, pool) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+        let (mut over, mut all) = (std::pin::pin!(over), Outcome::none()?);
+        let mut under_way = JoinSet::new();
+        for number in 0.. {
+            let due = started + Duration::from_secs_f64(number as f64 / self.rate);
+            tokio::select! {
+                () = &mut over => break,
+                () = sleep_until(due) => {}
+            }
+            ensure!(under_way.len() < MOST_CONNECTIONS, "{} orders wait for their answers", under_way.len());
+            under_way.spawn(one(self.clone(), number, due, Arc::clone(&pool)));
+            while let Some(answered) = under_way.try_join_next() {
+                let (answer, latency) = answered??;
+                all.count(answer, latency)?;
+            }
+        }
+        while let Some(answered) = under_way.join_next().await {
+            let (answer, latency) = answered??;
+            all.count(answer, latency)?;
+        }
+        all.elapsed = started.elapsed();
+        Ok(all)
+    }
+}
+
+async fn one(
+    load: OpenLoop,
+    number: u64,
+    due: Instant,
+    pool: Arc<Mutex<Vec<Connection>>>,
+) -> Result<(Answer, Duration)> {
+    let free = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut connection = match free {
+        Some(connection) => connection,
+        None => Connection::open(load.address).await?,
+    };
+    let answer = connection.place(load.mix.body(number), load.wait).await?;
+    let latency = due.elapsed();
+    if !matches!(answer, Answer::Refused) {
+        load.taken.fetch_add(1, Ordering::Relaxed);
+    }
+    pool.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    Ok((answer, latency))
+}

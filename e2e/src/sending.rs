@@ -1,0 +1,71 @@
+//! How load is sent: one connection to the order service, one order at a time.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, StatusCode,
+    body::Bytes,
+    client::conn::http1::{SendRequest, handshake},
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// A connection to the order service.
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+/// What an answer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The order's end, for as long as the service waits for it.
+    ForTheEnd,
+    /// Nothing but that the order is durable (`Prefer: respond-async`).
+    Durable,
+}
+
+/// What the service said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    /// 200: the order has ended.
+    Ended {
+        /// And how.
+        confirmed: bool,
+    },
+    /// 202: it is under way.
+    Pending,
+    /// 503.
+    Refused,
+}
+
+impl Connection {
+    /// Opens one.
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, host: address.to_string() })
+    }
+
+    /// Places an order. An answer that is none of [`Answer`] is an error.
+    pub(crate) async fn place(&mut self, body: String, wait: Wait) -> Result<Answer> {
+        let mut request =
+            Request::post("/api/v1/orders").header("host", &self.host).header("content-type", "application/json");
+        if wait == Wait::Durable {
+            request = request.header("prefer", "respond-async");
+        }
+        let response = self.sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(match status {
+            StatusCode::OK => Answer::Ended { confirmed: body.windows(11).any(|window| window == b"\"CONFIRMED\"") },
+            StatusCode::ACCEPTED => Answer::Pending,
+            StatusCode::SERVICE_UNAVAILABLE => Answer::Refused,
+            other => bail!("{other}: {}", String::from_utf8_lossy(&body)),
+        })
+    }
+}
