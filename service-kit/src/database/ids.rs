@@ -22,7 +22,9 @@ pub async fn next_ids<E: EntityTrait>(transaction: &DatabaseTransaction, count: 
         let highest: i64 = highest.ok_or(DbErr::RecordNotFound(key))?.try_get_by_index(0)?;
         return Ok((highest + 1..=highest + count).collect());
     }
-    let next = format!("SELECT nextval(pg_get_serial_sequence('{table}', '{key}')) FROM generate_series(1, $1)");
+    // Looked up once, not for each number.
+    let sequence = format!("(SELECT pg_get_serial_sequence('{table}', '{key}')::regclass AS sequence OFFSET 0) AS it");
+    let next = format!("SELECT nextval(sequence) FROM {sequence}, generate_series(1, $1)");
     let rows = transaction.query_all_raw(Statement::from_sql_and_values(backend, next, [count.into()])).await?;
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }

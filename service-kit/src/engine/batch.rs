@@ -58,6 +58,15 @@ impl<P: Participant> Origin<P> {
         }
     }
 
+    /// Whether somebody has already had it in hand.
+    fn may_be_handled_already(&self) -> bool {
+        match self {
+            Self::Queue { raw, .. } => raw.redeliveries > 0,
+            Self::DeadLetter(_) => true,
+            Self::Caller { .. } | Self::Itself => false,
+        }
+    }
+
     /// The parked message that it is, by the id under which it is parked.
     pub(super) fn dead_letter(&self) -> Option<Uuid> {
         match self {
@@ -131,6 +140,9 @@ pub(super) struct Batch<P: Participant> {
     pub(super) discarded: Vec<Discard>,
     pub(super) confirmed: Vec<MessageId>,
     pub(super) forgotten: Vec<oneshot::Sender<()>>,
+    /// Whether the inbox is asked which messages are new before anything is decided. Otherwise they are all taken to be, which
+    /// saves a way to the database and back; one that is not fails the batch, and it is tried again with care.
+    pub(super) careful: bool,
 }
 
 impl<P: Participant> Batch<P> {
@@ -142,6 +154,7 @@ impl<P: Participant> Batch<P> {
             discarded: Vec::new(),
             confirmed: Vec::new(),
             forgotten: Vec::new(),
+            careful: false,
         }
     }
 
@@ -149,7 +162,10 @@ impl<P: Participant> Batch<P> {
         let mut batch = Self::empty();
         for item in items {
             match item {
-                Item::Input(pending) => batch.inputs.push(pending),
+                Item::Input(pending) => {
+                    batch.careful |= pending.origin.may_be_handled_already();
+                    batch.inputs.push(pending);
+                }
                 Item::Park { raw, envelope, receipt, reason } => {
                     batch.parked.push(park(&raw, envelope.as_deref(), receipt, &reason));
                 }
@@ -197,7 +213,7 @@ impl<P: Participant> Batch<P> {
     /// The batch in pieces of one input each; what is not an input goes with the first.
     pub(super) fn one_at_a_time(mut self) -> Vec<Self> {
         let inputs = std::mem::take(&mut self.inputs);
-        let singles = inputs.into_iter().map(|pending| Self { inputs: vec![pending], ..Self::empty() });
+        let singles = inputs.into_iter().map(|pending| Self { inputs: vec![pending], careful: true, ..Self::empty() });
         std::iter::once(self).filter(|batch| !batch.is_empty()).collect::<Vec<_>>().into_iter().chain(singles).collect()
     }
 }

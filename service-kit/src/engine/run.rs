@@ -171,6 +171,12 @@ impl<P: Participant> Engine<P> {
                     self.readiness.set("database", Ok(()));
                     return self.tell(batch, committed);
                 }
+                // What cannot be may be what was handled long ago.
+                Err(Failure::Unacceptable { reason, .. }) if !batch.careful => {
+                    tracing::debug!(reason, "trying again with care");
+                    batch.careful = true;
+                    continue;
+                }
                 Err(Failure::Unacceptable { index, reason }) => {
                     batch.give_up(index, reason);
                     continue;
@@ -178,6 +184,10 @@ impl<P: Participant> Engine<P> {
                 Err(Failure::Database(error)) => error,
             };
             match Fault::of(&error) {
+                Fault::Taken | Fault::Permanent if !batch.careful => {
+                    tracing::debug!(%error, "trying again with care");
+                    batch.careful = true;
+                }
                 Fault::Conflict | Fault::Taken if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     tracing::debug!(%error, conflicts, "another transaction was in the way; trying again");

@@ -81,13 +81,13 @@ async fn commit<P: Participant>(
     let transaction = database.begin().await?;
     // First, because it keeps other replicas from driving the same message. Rolled back, it is parked as before.
     let taken = take_dead_letters(&transaction, to_be_taken(batch)).await?;
-    let fresh = first_times(&transaction, batch, &taken).await?;
+    let (mut writes, mut state) = (Writes::default(), None);
+    let fresh = first_times(&transaction, batch, &taken, &mut writes).await?;
     let inputs: Vec<&Input<P>> = fresh.iter().map(|&index| &batch.inputs[index].input).collect();
 
     let mut replies: Vec<Option<P::Reply>> = batch.inputs.iter().map(|_| None).collect();
     let mut outgoing = Vec::new();
     let mut follow_ups = Vec::new();
-    let (mut writes, mut state) = (Writes::default(), None);
     if !inputs.is_empty() {
         let mut rows = participant.load(&transaction, &inputs).await?;
         for (&index, input) in fresh.iter().zip(&inputs) {
@@ -128,11 +128,12 @@ fn to_be_taken<P: Participant>(batch: &Batch<P>) -> Vec<Uuid> {
 }
 
 /// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
-/// messages that were not there before, each once. A parked message that somebody else has taken out is none of them.
+/// messages that were not there before, each once (where the batch is not careful: all of them, and `writes` finds out). A parked message that somebody else has taken out is none of them.
 async fn first_times<P: Participant>(
     transaction: &DatabaseTransaction,
     batch: &Batch<P>,
     taken: &HashSet<Uuid>,
+    writes: &mut Writes,
 ) -> Result<Vec<usize>, DbErr> {
     let message = |payload: &Payload<P::Command>| payload.envelope().map(|envelope| envelope.id);
     let is_ours = |pending: &Pending<P>| pending.origin.dead_letter().is_none_or(|id| taken.contains(&id));
@@ -145,7 +146,13 @@ async fn first_times<P: Participant>(
         .collect();
     // Two replicas that enter the same messages must do so in the same order, or they deadlock.
     rows.sort_unstable_by_key(|row| row.message_id);
-    let new: Vec<Uuid> = insert_new::<inbox::Entity, _, _>(transaction, &rows).await?;
+    rows.dedup_by_key(|row| row.message_id);
+    let new: Vec<Uuid> = if batch.careful {
+        insert_new::<inbox::Entity, _, _>(transaction, &rows).await?
+    } else {
+        writes.insert::<inbox::Entity>(&rows);
+        rows.iter().map(|row| row.message_id).collect()
+    };
     let mut new: HashSet<MessageId> = new.into_iter().map(MessageId).collect();
     let is_first = |payload: &Payload<P::Command>, new: &mut HashSet<MessageId>| match message(payload) {
         Some(id) => new.remove(&id),

@@ -39,7 +39,7 @@ pub struct Relay<P: Participant> {
 const WINDOW: usize = 4_096;
 /// Confirmed events are deleted in bulk: when there are so many, or after so long.
 const DELETE_AT: usize = 512;
-const DELETE_AFTER: Duration = Duration::from_millis(10);
+const DELETE_AFTER: Duration = Duration::from_millis(100);
 /// The poll behind the wake-ups, for what nobody handed off: rows of a process that crashed, or of another replica.
 const POLL: Duration = Duration::from_secs(2);
 /// How often a replica that does not publish tries to take over.

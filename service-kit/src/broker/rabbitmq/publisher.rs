@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -21,7 +22,10 @@ use lapin::{
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use shared_events::MessageId;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -35,6 +39,10 @@ use crate::broker::{BrokerError, Outcome, Outgoing, Publication, Publisher, Verd
 
 /// With more messages than these unconfirmed, a publisher waits. (The relay keeps below it by itself.)
 const MOST_UNCONFIRMED: usize = 16_384;
+
+/// From one proof of the verdicts to the next. Nobody waits for the verdicts but the deletion from the outbox, and each proof
+/// is a way to the broker and back.
+const BETWEEN_PROOFS: Duration = Duration::from_millis(25);
 
 /// Opens the channel on `connection`, to the broker at `address`, and starts to work.
 pub(super) async fn start(connection: Connection, address: String, tasks: &TaskTracker) -> lapin::Result<Publication> {
@@ -51,6 +59,7 @@ pub(super) async fn start(connection: Connection, address: String, tasks: &TaskT
         confirms: FuturesUnordered::new(),
         verdicts: Verdicts::default(),
         proof: None,
+        next_proof: Instant::now(),
     };
     tasks.spawn(session.run(address.clone(), Arc::clone(&end)));
     Ok((Box::new(RabbitMqPublisher { orders, address, end }), receiver))
@@ -81,6 +90,8 @@ struct Session {
     confirms: FuturesUnordered<BoxFuture<'static, Confirm>>,
     verdicts: Verdicts,
     proof: Option<BoxFuture<'static, lapin::Result<()>>>,
+    /// Not before.
+    next_proof: Instant,
 }
 
 struct Confirm {
@@ -120,16 +131,20 @@ impl Session {
                         self.tell(outcome);
                     }
                 }
+                () = sleep_until(self.next_proof), if self.verdicts.lack_a_proof() => self.ask_for_proof(),
                 Some(event) = events.next() => self.notice(event)?,
                 () = self.outcomes.closed() => return Ok(()),
             }
-            if self.verdicts.ask_for_proof() {
-                let channel = self.channel.clone();
-                // Any request would do; this one changes nothing.
-                self.proof = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
-            }
         }
         Ok(())
+    }
+
+    fn ask_for_proof(&mut self) {
+        self.verdicts.ask_for_proof();
+        self.next_proof = Instant::now() + BETWEEN_PROOFS;
+        let channel = self.channel.clone();
+        // Any request would do; this one changes nothing.
+        self.proof = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
     }
 
     /// Puts a message into the connection's buffer. To wait here until it is written would cost a round through the

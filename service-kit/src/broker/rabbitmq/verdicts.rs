@@ -33,13 +33,14 @@ impl Verdicts {
         self.acknowledged.push(message);
     }
 
-    /// Whether to ask for a proof now. One is asked for at a time.
-    pub(super) fn ask_for_proof(&mut self) -> bool {
-        if !self.proving.is_empty() || self.acknowledged.is_empty() {
-            return false;
-        }
-        std::mem::swap(&mut self.proving, &mut self.acknowledged);
-        true
+    /// Whether a proof is to be asked for. One is asked for at a time.
+    pub(super) fn lack_a_proof(&self) -> bool {
+        self.proving.is_empty() && !self.acknowledged.is_empty()
+    }
+
+    /// The proof is being asked for.
+    pub(super) fn ask_for_proof(&mut self) {
+        self.proving.append(&mut self.acknowledged);
     }
 
     /// The proof is there, and all confirms that were resolved up to now have been heard.
@@ -71,17 +72,19 @@ mod tests {
     #[test]
     fn a_return_that_comes_with_a_later_confirm_is_seen() {
         let mut verdicts = Verdicts::default();
-        assert!(verdicts.is_empty() && !verdicts.ask_for_proof());
+        assert!(verdicts.is_empty() && !verdicts.lack_a_proof());
         verdicts.acknowledged(message(1));
         verdicts.acknowledged(message(2));
-        assert!(verdicts.ask_for_proof());
+        assert!(verdicts.lack_a_proof());
+        verdicts.ask_for_proof();
         // The return of the first comes with the confirm of the third.
         verdicts.acknowledged(message(3));
         verdicts.returned(message(1));
-        assert!(!verdicts.ask_for_proof(), "one at a time");
+        assert!(!verdicts.lack_a_proof(), "one at a time");
         let outcome = |number, verdict| Outcome { message_id: message(number), verdict };
         assert_eq!(verdicts.proved(), [outcome(1, Verdict::Unroutable), outcome(2, Verdict::Confirmed)]);
-        assert!(!verdicts.is_empty() && verdicts.ask_for_proof());
+        assert!(!verdicts.is_empty() && verdicts.lack_a_proof());
+        verdicts.ask_for_proof();
         assert_eq!(verdicts.proved(), [outcome(3, Verdict::Confirmed)]);
         assert!(verdicts.is_empty());
     }
