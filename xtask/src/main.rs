@@ -43,9 +43,9 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     env::set_current_dir(root).with_context(|| format!("cannot work in {}", root.display()))?;
     match task {
         Task::Test(args) => test::run(&args),
-        Task::Bench(args) => e2e_program::run("benchmarks", &["--release"], "bench", &args),
+        Task::Bench(args) => e2e_program::run_with_all("benchmarks", "bench", &args),
         Task::Servers(args) => servers::run(&args),
         Task::Credentials(args) => credentials::run(&args),
-        Task::StackTest(args) => e2e_program::run("stack", &[], "stack-test", &args),
+        Task::StackTest(args) => e2e_program::run("stack", "stack-test", &args),
     }
 }

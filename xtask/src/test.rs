@@ -1,6 +1,6 @@
 use std::{process::ExitCode, time::Instant};
 
-use crate::{policy, servers, step::Step};
+use crate::{e2e_program, policy, servers, step::Step};
 
 /// Checks everything that must hold before a change goes in: formatting, lints, docs, dependency policy, tests
 ///
@@ -48,8 +48,7 @@ fn tests(runner_args: &[String]) -> anyhow::Result<ExitCode> {
     if runner_args.is_empty() {
         // The test of the README's commands starts these; built here, their time is seen.
         Step::cargo("release build", ["build", "--release", "--locked"]).run()?;
-        Step::cargo("benchmark build", ["build", "--release", "--package", "e2e", "--bin", "bench", "--locked"])
-            .run()?;
+        Step::cargo("benchmark build", e2e_program::ALL_RELEASED).run()?;
     }
     let servers = servers::start()?;
     let variables = servers.environment()?;

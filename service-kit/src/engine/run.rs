@@ -1,5 +1,6 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use sea_orm::DbBackend;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
@@ -56,6 +57,8 @@ pub struct Engine<P: Participant> {
     items: mpsc::UnboundedReceiver<Item<P>>,
     /// What came in while the database was away; it comes before what is in the mailbox.
     postponed: Vec<Item<P>>,
+    /// How many inputs the last batch had.
+    last_batch: usize,
     stop: Stages,
     asking: Asking<P>,
     metrics: EngineMetrics,
@@ -63,6 +66,10 @@ pub struct Engine<P: Participant> {
 
 /// How often a batch is tried again at once when another transaction was in its way.
 const MAX_CONFLICTS: u32 = 10;
+
+/// How long a busy engine waits for more inputs, and the number of them from which it does not wait: docs/adr/0012.
+const LINGER: Duration = Duration::from_millis(1);
+const COMPANY: usize = 64;
 
 /// How long trimming the inbox may take. It is the one question that is asked also when there is nothing to do, so it is what
 /// notices that the network to the database has vanished.
@@ -93,6 +100,7 @@ impl<P: Participant> Engine<P> {
             mailbox: mailbox.clone(),
             items,
             postponed: Vec::new(),
+            last_batch: 0,
             stop,
             asking,
             metrics: EngineMetrics::default(),
@@ -141,10 +149,28 @@ impl<P: Participant> Engine<P> {
 
     /// Handles these items, and returns when they are durable and everybody is told.
     async fn step(&mut self, items: &mut Vec<Item<P>>) {
+        self.linger(items).await;
+        self.last_batch = items.len();
         let mut batch = Batch::of(items.drain(..));
         batch.inputs = self.asking.ready(batch.inputs).await;
         if !batch.is_empty() {
             self.handle(batch).await;
+        }
+    }
+
+    /// While it is busy, waits a moment for company: a batch on a server has its price, however small it is. One at a time
+    /// is never kept waiting. (On SQLite a batch costs less than the moment.)
+    async fn linger(&mut self, items: &mut Vec<Item<P>>) {
+        let alone = self.last_batch <= 1;
+        if alone || items.len() >= COMPANY || !self.postponed.is_empty() || self.database.backend() == DbBackend::Sqlite
+        {
+            return;
+        }
+        tokio::time::sleep(LINGER).await;
+        while items.len() < self.settings.max_batch
+            && let Ok(item) = self.items.try_recv()
+        {
+            items.push(item);
         }
     }
 

@@ -76,14 +76,16 @@ fn the_commands_do_what_the_readme_says() {
 #[test]
 fn the_benchmark_prints_its_table() {
     let place = tempfile::tempdir().unwrap();
-    let bench =
-        cargo(&["xtask", "bench", "--time=500ms", "--warm-up=100ms", "--connections=4", "--skus=10", "--data-dir"])
-            .arg(place.path())
-            .output()
-            .unwrap();
+    let small = ["--time=300ms", "--warm-up=100ms", "--connections=4", "--skus=10", "--backlog=1s", "--history=2000"];
+    let json = place.path().join("results.json");
+    let mut bench = cargo(&["xtask", "bench"]);
+    bench.args(small).arg("--json").arg(&json).arg("--data-dir").arg(place.path().join("data"));
+    let bench = bench.output().unwrap();
     let table = String::from_utf8_lossy(&bench.stdout);
     assert!(bench.status.success(), "{table}{}", String::from_utf8_lossy(&bench.stderr));
-    for word in ["orders/s", "p99 ms", "uniform, 10 SKUs", "one hot SKU", "30% declined"] {
+    for word in ["the floor", "orders/s", "p99 ms", "uniform, 10 SKUs", "one hot SKU", "30% declined", "two replicas"] {
         assert!(table.contains(word), "{word} is missing in {table}");
     }
+    let figures: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert!(figures["in_one_process"].is_object() && figures["on_servers"].is_object(), "{figures}");
 }

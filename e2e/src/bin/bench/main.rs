@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: measures the system and reports what it measured, on what.
+//! `cargo xtask bench`: measures the system and reports what it measured, on what. It measures the programs that lie beside
+//! it, which `cargo xtask bench` has compiled.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -20,9 +21,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use e2e::process::cargo;
 use progress::Progress;
 use report::Report;
 use scenario::REFERENCE;
@@ -94,9 +94,6 @@ async fn main() -> Result<()> {
     if settings.write {
         report::has_marks(Path::new(DOCUMENT))?;
     }
-    // All at once: alone, each would be compiled again, with other features of what they share.
-    let built = cargo(&["build", "--release", "--workspace", "--bins"]).status()?;
-    ensure!(built.success(), "the programs do not compile");
     let mut report = Report { machine: machine::describe(&settings.data_dir)?, on_servers: None, in_one_process: None };
     let standalone = settings.measures(Part::Standalone);
     let progress =

@@ -150,11 +150,7 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
 
 async fn one(stack: &mut Stack, settings: &Settings, progress: &Progress, scenario: &Scenario) -> Result<Measured> {
     progress.next(&format!("services, {}", scenario.title()));
-    // As PostgreSQL itself does, but each minute, and then somewhere in the middle: without statistics of the tables as they
-    // are by now, its plans are those for the empty ones, which read whole tables. And none pays for what another has written.
-    for service in Service::ALL {
-        block_in_place(|| stack.postgres.psql(service.name(), "VACUUM ANALYZE"))?;
-    }
+    // None pays for what another has written.
     block_in_place(|| stack.postgres.psql("postgres", "CHECKPOINT"))?;
     // Whoever was stopped has no process.
     let running = stack.replicas.iter().filter_map(|replica| Some((replica.service, replica.address, replica.id()?)));
