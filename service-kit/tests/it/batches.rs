@@ -1,5 +1,7 @@
 //! Batches: one transaction each, duplicates dropped, and what happens to a command that fails.
 
+use std::sync::atomic::Ordering;
+
 use futures::future::join_all;
 use service_kit::engine::{Cause, EngineSettings, Refusal};
 use shared_events::EventBody;
@@ -61,6 +63,23 @@ async fn a_message_counts_once_however_often_it_comes() {
     // Another message about the same order is no duplicate.
     world.told(&[created(1, 1)]).await;
     assert_eq!(rig.heard_of(1).await, 2);
+    assert_eq!(rig.dead_letters().await, []);
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_again() {
+    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let message = created(1, UNACCEPTABLE);
+    rig.script.cured.store(true, Ordering::SeqCst);
+    world.told(&[message.clone()]).await;
+    rig.script.cured.store(false, Ordering::SeqCst);
+    rig.hold().await;
+    world.order.say(&[created(2, 1), message, created(3, 1)]).await;
+    rig.script.gate.open();
+    world.order.hear_confirmed(3).await;
+    assert_eq!((rig.heard_of(1).await, rig.heard_of(2).await, rig.heard_of(3).await), (1, 1, 1));
     assert_eq!(rig.dead_letters().await, []);
     rig.finish().await;
 }

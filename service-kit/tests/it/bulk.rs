@@ -3,7 +3,10 @@
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 use service_kit::database::{
     Database, Writes, find_by, find_locked, insert_new,
-    tables::dead_letter::{Column, Entity, Model},
+    tables::{
+        dead_letter::{Column, Entity, Model},
+        inbox,
+    },
 };
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
@@ -115,6 +118,29 @@ async fn what_is_there_is_overwritten() {
             .collect();
         Writes::default().upsert::<Entity>(&changed).run(&transaction).await.unwrap();
         assert_eq!(all(&transaction).await, changed, "{count}");
+        transaction.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn several_writes_are_written_together() {
+    let (_directory, database) = database().await;
+    for count in NUMBERS {
+        let (rows, transaction) = (rows(count), database.begin().await.unwrap());
+        let (old, new) = rows.split_at(count / 2);
+        let handled: Vec<inbox::Model> =
+            rows.iter().map(|row| inbox::Model { message_id: row.message_id, received_at: row.attempts }).collect();
+        Writes::default().insert::<Entity>(old).run(&transaction).await.unwrap();
+        let mut writes = Writes::default();
+        writes.insert::<Entity>(new).upsert::<inbox::Entity>(&handled).delete::<Entity>(Column::MessageId, keys(old));
+        assert_eq!(writes.run(&transaction).await.unwrap(), old.len() as u64, "{count}");
+        assert_eq!(all(&transaction).await, new, "{count}");
+        assert_eq!(inbox::Entity::find().count(&transaction).await.unwrap(), handled.len() as u64, "{count}");
+        assert_eq!(writes.run(&transaction).await.unwrap(), 0, "nothing is written twice");
+        // One that fails, fails them all.
+        let mut clash = Writes::default();
+        clash.delete::<Entity>(Column::MessageId, keys(new)).insert::<inbox::Entity>(&handled);
+        assert_eq!(clash.run(&transaction).await.is_err(), count > 0, "{count}");
         transaction.rollback().await.unwrap();
     }
 }

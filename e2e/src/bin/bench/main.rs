@@ -38,7 +38,7 @@ struct Settings {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Floor, Part::Stack, Part::Standalone])]
     only: Vec<Part>,
     /// How long each scenario is measured
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
     time: Duration,
     /// How long each scenario runs before it is measured
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
