@@ -67,7 +67,7 @@ pub struct Engine<P: Participant> {
 /// How often a batch is tried again at once when another transaction was in its way.
 const MAX_CONFLICTS: u32 = 10;
 
-/// How long a busy engine waits for more inputs, and the number of them from which it does not wait: docs/adr/0012.
+/// How long a busy engine waits for more inputs, and the number of them from which it does not wait: docs/adr/0013.
 const LINGER: Duration = Duration::from_millis(1);
 const COMPANY: usize = 64;
 

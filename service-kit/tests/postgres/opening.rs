@@ -1,5 +1,6 @@
 //! Opening a database on a server: by several replicas at once, and what is said where it cannot be used.
 
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use service_kit::database::{Database, DatabaseArgs, DatabaseError, tables::MessageTables};
 use shared_events::Service;
@@ -33,6 +34,28 @@ async fn replicas_that_start_together_bring_the_tables_up_to_date_once() {
     for database in all {
         database.unwrap().close().await;
     }
+}
+
+#[tokio::test]
+async fn the_engine_finds_rows_by_their_keys_also_where_the_server_knows_nothing_of_a_table() {
+    let database = open::<Migrator>(&fresh()).await.unwrap();
+    let transaction = database.begin().await.unwrap();
+    let lines = async |sql: &str| -> String {
+        let rows = transaction.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap() + "\n").collect()
+    };
+    for statement in ["DELETE FROM outbox", "SELECT * FROM inbox", "SELECT * FROM counts"] {
+        let (key, keys) = if statement.ends_with("counts") {
+            ("order_id", "ARRAY[1, 2]::bigint[]")
+        } else {
+            ("message_id", "ARRAY[gen_random_uuid()]")
+        };
+        let plan = lines(&format!("EXPLAIN {statement} WHERE {key} = ANY({keys})")).await;
+        assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{plan}");
+    }
+    assert_eq!(lines("SHOW plan_cache_mode").await, "force_generic_plan\n");
+    transaction.rollback().await.unwrap();
+    database.close().await;
 }
 
 #[tokio::test]
