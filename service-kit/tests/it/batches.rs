@@ -73,7 +73,7 @@ async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_agai
     let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
     let message = created(1, UNACCEPTABLE);
     rig.script.cured.store(true, Ordering::SeqCst);
-    world.told(&[message.clone()]).await;
+    world.told(std::slice::from_ref(&message)).await;
     rig.script.cured.store(false, Ordering::SeqCst);
     rig.hold().await;
     world.order.say(&[created(2, 1), message, created(3, 1)]).await;

@@ -20,7 +20,7 @@ struct Patterns {
 
 /// Fills the databases up to `orders` ended orders, while no service runs: each copy of an order has a new number, and new
 /// ids that are as far in the past as the copy is old, so that the orders to come stand at the right end of each index, as
-/// in a history that has grown. Times stay, or the services would throw old message ids away. What was sold in the copies
+/// in a history that has grown. What was sold in the copies
 /// is not in the stock's account, so the audit is to be run before. Returns how many orders there are.
 pub(crate) fn fill(stack: &Stack, orders: u64) -> Result<i64> {
     let ask = |sql: &str| -> Result<i64> {
@@ -64,10 +64,14 @@ fn multiply(postgres: &Postgres, service: Service, patterns: Patterns, copies: i
     postgres.psql(service.name(), "VACUUM ANALYZE").map(drop)
 }
 
-/// A UUIDv7 that is so many hours older: its first 48 bits are the milliseconds since 1970.
+/// How far back the copies reach, in seconds: within the time for which the inbox remembers (a day), for what is older is
+/// forgotten by a system that has run for so long.
+const SPAN: i64 = 20 * 60 * 60;
+
+/// A UUIDv7 that is so many seconds older: its first 48 bits are the milliseconds since 1970.
 const MOVED: &str =
-    "CREATE FUNCTION moved(id uuid, hours bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT (lpad(to_hex(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint - hours * 3600000), 12, '0')
+    "CREATE FUNCTION moved(id uuid, seconds bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (lpad(to_hex(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint - seconds * 1000), 12, '0')
         || substr(replace(id::text, '-', ''), 13))::uuid $$";
 
 impl Patterns {
@@ -83,7 +87,8 @@ impl Patterns {
 
 fn copied(copies: i64) -> String {
     // The oldest first.
-    format!("generate_series(1, {copies}) AS copy")
+    let step = SPAN / (copies + 1);
+    format!("(SELECT copy, ({copies} + 1 - copy) * {step} AS age FROM generate_series(1, {copies}) AS copy) AS copies")
 }
 
 fn orders(patterns: Patterns, copies: i64) -> String {
@@ -91,7 +96,7 @@ fn orders(patterns: Patterns, copies: i64) -> String {
     format!(
         "INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock, stock_reason,
              payment, payment_reason, cancel, status, wake_at, repeats)
-         SELECT order_id + {distance} * copy, moved(saga_id, {copies} + 1 - copy), lines, minor_units, currency,
+         SELECT order_id + {distance} * copy, moved(saga_id, age), lines, minor_units, currency,
              placed_at, changed_at, stock, stock_reason, payment, payment_reason, cancel, status, wake_at, repeats
          FROM {copied} CROSS JOIN (SELECT * FROM orders WHERE {chosen} ORDER BY order_id) AS pattern;
          SELECT setval(pg_get_serial_sequence('orders', 'order_id'), (SELECT max(order_id) FROM orders))"
@@ -102,7 +107,7 @@ fn order_events(patterns: Patterns, copies: i64) -> String {
     let (distance, chosen, copied) = (patterns.distance(), patterns.chosen(), copied(copies));
     format!(
         "INSERT INTO order_events (order_id, message_id, event, source, happened_at, recorded_at, changed)
-         SELECT order_id + {distance} * copy, moved(message_id, {copies} + 1 - copy), event, source, happened_at,
+         SELECT order_id + {distance} * copy, moved(message_id, age), event, source, happened_at,
              recorded_at, changed
          FROM {copied} CROSS JOIN (SELECT * FROM order_events WHERE {chosen} ORDER BY order_id) AS pattern"
     )
@@ -114,7 +119,7 @@ fn reservations(patterns: Patterns, copies: i64) -> String {
     format!(
         "INSERT INTO reservations (saga_id, order_id, lines, minor_units, currency, state, reason, item_sku, made_at,
              changed_at, wake_at, repeats)
-         SELECT moved(saga_id, {copies} + 1 - copy), order_id + {distance} * copy, lines, minor_units, currency, state,
+         SELECT moved(saga_id, age), order_id + {distance} * copy, lines, minor_units, currency, state,
              reason, item_sku, made_at, changed_at, wake_at, repeats
          FROM {copied} CROSS JOIN (SELECT * FROM reservations WHERE {chosen} ORDER BY order_id) AS pattern"
     )
@@ -124,7 +129,7 @@ fn payments(patterns: Patterns, copies: i64) -> String {
     let (distance, chosen, copied) = (patterns.distance(), patterns.chosen(), copied(copies));
     format!(
         "INSERT INTO payments (saga_id, order_id, minor_units, currency, state, reason, reference, created_at, changed_at)
-         SELECT moved(saga_id, {copies} + 1 - copy), order_id + {distance} * copy, minor_units, currency, state, reason,
+         SELECT moved(saga_id, age), order_id + {distance} * copy, minor_units, currency, state, reason,
              reference, created_at, changed_at
          FROM {copied} CROSS JOIN (SELECT * FROM payments WHERE {chosen} ORDER BY order_id) AS pattern"
     )
@@ -134,7 +139,7 @@ fn payments(patterns: Patterns, copies: i64) -> String {
 fn inbox(patterns: Patterns, copies: i64, each: i64) -> String {
     let (rows, copied) = (patterns.distance() * each, copied(copies));
     format!(
-        "INSERT INTO inbox (message_id, received_at) SELECT moved(message_id, {copies} + 1 - copy), received_at
+        "INSERT INTO inbox (message_id, received_at) SELECT moved(message_id, age), received_at
          FROM {copied} CROSS JOIN (SELECT * FROM inbox ORDER BY message_id DESC LIMIT {rows}) AS pattern"
     )
 }
