@@ -20,9 +20,10 @@ const WRITERS: u32 = 3;
 
 /// What the sessions of the engine ask of the planner. All of their statements find rows by a key, whose values come in
 /// arrays: one plan by the index is right for arrays of every length, and planning anew costs more than it could save.
-/// Left alone, a server that has not looked at a table since it was empty reads a busy outbox from end to end for each
+/// (A table that must be read whole all the same would seem dear enough to compile code for.) Left alone, a server that has not looked at a table since it was empty reads a busy outbox from end to end for each
 /// batch (the dead rows too), and keeps to that plan.
-const BY_KEY: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+const BY_KEY: [(&str, &str); 3] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
 
 /// What each session asks of the server. A replica that hangs, or is cut off, must not hold row locks or the relay's lead
 /// for longer than some seconds: the others wait for them.
