@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
+use crate::load::Mix;
+
 /// Speaks to one running system.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -49,6 +51,17 @@ impl Client {
         let body = json!({"item_sku": sku, "quantity": quantity});
         let (status, body) = answer(self.inventory(Method::POST, "/api/v1/stock/items").json(&body)).await?;
         if status == StatusCode::CREATED { Ok(body) } else { bail!("{status}: {body}") }
+    }
+
+    /// Puts a billion in stock of each SKU that `mix` orders.
+    ///
+    /// # Errors
+    /// As for [`Self::put_in_stock`].
+    pub async fn stock_up(&self, mix: Mix) -> Result<()> {
+        for sku in 0..mix.skus() {
+            self.put_in_stock(&format!("SKU-{sku}"), 1_000_000_000).await?;
+        }
+        Ok(())
     }
 
     /// What is in stock of `sku`.

@@ -8,36 +8,54 @@ const TICK: Duration = Duration::from_millis(10);
 /// The most memory that the process has used so far, in bytes (`VmHWM`).
 #[must_use]
 pub fn peak_memory(process: u32) -> Option<u64> {
-    status(process, "VmHWM:").map(|kib| kib * 1024)
+    memory_of(process, "status", "VmHWM:")
 }
 
 /// The memory that the process uses now, in bytes (`VmRSS`).
 #[must_use]
 pub fn memory(process: u32) -> Option<u64> {
-    status(process, "VmRSS:").map(|kib| kib * 1024)
+    memory_of(process, "status", "VmRSS:")
+}
+
+/// The process's share of the memory that is used now, in bytes (`Pss`): what several share is counted once.
+#[must_use]
+pub fn share_of_memory(process: u32) -> Option<u64> {
+    memory_of(process, "smaps_rollup", "Pss:")
 }
 
 /// The processor time that the process has used so far, user and system together.
 #[must_use]
 pub fn processor_time(process: u32) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The fields behind the name, which stands in brackets; user and system time are the 14th and 15th of all.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let ticks = fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?;
-    Some(TICK * ticks)
+    Times::of(process).map(|times| times.own)
 }
 
-/// The processor time that all processes of the machine have used so far, together.
-#[must_use]
-pub fn machine_time() -> Option<Duration> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let mut fields = stat.lines().next()?.split_whitespace().skip(1).map_while(|field| field.parse::<u64>().ok());
-    // User, nice and system; then come idle and waiting for the disk.
-    let busy = fields.next()? + fields.next()? + fields.next()?;
-    Some(TICK * u32::try_from(busy).ok()?)
+/// A process, and the processor time that was used so far, user and system together.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// The process that has started it.
+    pub parent: u32,
+    /// By itself.
+    pub own: Duration,
+    /// By those of its children that have ended.
+    pub of_ended_children: Duration,
 }
 
-fn status(process: u32, field: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
+impl Times {
+    /// Of this process; `None` where there is none.
+    #[must_use]
+    pub fn of(process: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The fields behind the name, which stands in brackets: the state, the parent, and from the 12th on the times.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse::<u32>().ok();
+        let two = |index: usize| Some(TICK * (number(index)? + number(index + 1)?));
+        Some(Self { parent: number(1)?, own: two(11)?, of_ended_children: two(13)? })
+    }
+}
+
+/// A field of a file about the process that says KiB, in bytes.
+fn memory_of(process: u32, file: &str, field: &str) -> Option<u64> {
+    let lines = std::fs::read_to_string(format!("/proc/{process}/{file}")).ok()?;
+    let number = lines.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?;
+    Some(number.parse::<u64>().ok()? * 1024)
 }

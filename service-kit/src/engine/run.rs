@@ -197,9 +197,8 @@ impl<P: Participant> Engine<P> {
                     self.readiness.set("database", Ok(()));
                     return self.tell(batch, committed);
                 }
-                // What cannot be may be what was handled long ago.
-                Err(Failure::Unacceptable { reason, .. }) if !batch.careful => {
-                    tracing::debug!(reason, "trying again with care");
+                Err(failure) if !batch.careful && failure.may_come_of_a_duplicate() => {
+                    tracing::debug!(error = %failure, "trying again with care");
                     batch.careful = true;
                     continue;
                 }
@@ -210,10 +209,6 @@ impl<P: Participant> Engine<P> {
                 Err(Failure::Database(error)) => error,
             };
             match Fault::of(&error) {
-                Fault::Taken | Fault::Permanent if !batch.careful => {
-                    tracing::debug!(%error, "trying again with care");
-                    batch.careful = true;
-                }
                 Fault::Conflict | Fault::Taken if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     tracing::debug!(%error, conflicts, "another transaction was in the way; trying again");

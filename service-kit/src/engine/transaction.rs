@@ -18,7 +18,7 @@ use super::{
 use crate::{
     broker::Outgoing,
     database::{
-        Database, Writes, count_attempt, insert_new,
+        Database, Fault, Writes, count_attempt, insert_new,
         tables::{dead_letter, inbox, outbox},
         take_dead_letters,
     },
@@ -40,16 +40,23 @@ pub(super) struct Committed<P: Participant> {
 }
 
 /// Why a batch was not committed. Nothing of it is in the database.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The input of this index cannot be.
+    #[error("{reason}")]
     Unacceptable { index: usize, reason: String },
     /// The database failed.
-    Database(DbErr),
+    #[error(transparent)]
+    Database(#[from] DbErr),
 }
 
-impl From<DbErr> for Failure {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
+impl Failure {
+    /// Whether it may come of a message that was taken to be new and was handled long ago.
+    pub(super) fn may_come_of_a_duplicate(&self) -> bool {
+        match self {
+            Self::Unacceptable { .. } => true,
+            Self::Database(error) => matches!(Fault::of(error), Fault::Taken | Fault::Permanent),
+        }
     }
 }
 
@@ -128,7 +135,8 @@ fn to_be_taken<P: Participant>(batch: &Batch<P>) -> Vec<Uuid> {
 }
 
 /// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
-/// messages that were not there before, each once (where the batch is not careful: all of them, and `writes` finds out). A parked message that somebody else has taken out is none of them.
+/// messages that were not there before, each once (where the batch is not careful: all of them, and `writes` finds out). A
+/// parked message that somebody else has taken out is none of them.
 async fn first_times<P: Participant>(
     transaction: &DatabaseTransaction,
     batch: &Batch<P>,

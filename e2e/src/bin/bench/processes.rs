@@ -8,10 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use e2e::stack::Stack;
-
-/// Ticks of 10 ms, on every Linux of today.
-const TICK: Duration = Duration::from_millis(10);
+use e2e::{
+    stack::Stack,
+    usage::{Times, processor_time, share_of_memory},
+};
 
 /// The servers of a stack, each as the processes that it consists of.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl Servers {
     /// The servers of this stack: what this process has started in their directories.
     pub(crate) fn of(stack: &Stack) -> Result<Self> {
         let started = |directory: &Path| {
-            let ours = Process::all().into_iter().filter(|(_, one)| one.parent == std::process::id());
+            let ours = all().into_iter().filter(|(_, one)| one.parent == std::process::id());
             let there = ours.filter(|(id, _)| {
                 fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|place| place.starts_with(directory))
             });
@@ -47,16 +47,16 @@ impl Servers {
 
     /// What they have used so far.
     pub(crate) fn used(&self) -> Used {
-        let all = Process::all();
-        let of = |roots: &[u32]| tree(&all, roots).iter().map(|id| all[id].used).sum();
-        let load = e2e::usage::processor_time(std::process::id()).unwrap_or_default();
+        let all = all();
+        let of = |roots: &[u32]| tree(&all, roots).iter().map(|id| all[id].own + all[id].of_ended_children).sum();
+        let load = processor_time(std::process::id()).unwrap_or_default();
         Used { postgres: of(&self.postgres), rabbitmq: of(&self.rabbitmq), load }
     }
 
     /// The memory that PostgreSQL and RabbitMQ use now, in bytes; what processes share is counted once.
     pub(crate) fn memory(&self) -> (u64, u64) {
-        let all = Process::all();
-        let of = |roots: &[u32]| tree(&all, roots).into_iter().filter_map(share).sum();
+        let all = all();
+        let of = |roots: &[u32]| tree(&all, roots).into_iter().filter_map(share_of_memory).sum();
         (of(&self.postgres), of(&self.rabbitmq))
     }
 }
@@ -72,29 +72,14 @@ impl Used {
     }
 }
 
-struct Process {
-    parent: u32,
-    /// Its own, and that of its children that have ended.
-    used: Duration,
+/// All processes of the machine.
+fn all() -> BTreeMap<u32, Times> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter_map(|id| Some((id, Times::of(id)?))).collect()
 }
 
-impl Process {
-    fn all() -> BTreeMap<u32, Self> {
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.filter_map(|id| Some((id, Self::read(id)?))).collect()
-    }
-
-    fn read(id: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The fields behind the name, which stands in brackets: the state, the parent, and from the 12th on the times.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u32 = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u32>().ok()).sum();
-        Some(Self { parent: fields.get(1)?.parse().ok()?, used: TICK * ticks })
-    }
-}
-
-fn tree(all: &BTreeMap<u32, Process>, roots: &[u32]) -> BTreeSet<u32> {
+fn tree(all: &BTreeMap<u32, Times>, roots: &[u32]) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     let mut next: Vec<u32> = roots.iter().copied().filter(|id| all.contains_key(id)).collect();
     while let Some(id) = next.pop() {
@@ -103,11 +88,4 @@ fn tree(all: &BTreeMap<u32, Process>, roots: &[u32]) -> BTreeSet<u32> {
         }
     }
     found
-}
-
-/// A process's share of the memory, in bytes (`Pss`).
-fn share(id: u32) -> Option<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

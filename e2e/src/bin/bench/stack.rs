@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 use e2e::{
+    load::Mix,
     stack::{Options, Stack},
     usage,
 };
@@ -101,9 +102,7 @@ pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<
 
 async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, found: &mut OnServers) -> Result<()> {
     let client = stack.client(0)?;
-    for sku in 0..settings.skus {
-        client.put_in_stock(&format!("SKU-{sku}"), 1_000_000_000).await?;
-    }
+    client.stock_up(Mix::Uniform(settings.skus)).await?;
     let mut uniform = 0.0;
     for connections in settings.connections() {
         let mut measured = one(stack, settings, progress, &Scenario::uniform(settings, connections)).await?;

@@ -125,10 +125,7 @@ async fn fresh(program: &Program, data_dir: &Path, more: &[String], mix: Mix) ->
     let mut arguments: Vec<&str> = vec!["--log=warn"];
     arguments.extend(more.iter().map(String::as_str));
     let system = program.start(data_dir, &arguments)?;
-    let client = Client::new(system.addresses)?;
-    for sku in 0..mix.skus() {
-        client.put_in_stock(&format!("SKU-{sku}"), 1_000_000_000).await?;
-    }
+    Client::new(system.addresses)?.stock_up(mix).await?;
     Ok(system)
 }
 

@@ -47,10 +47,9 @@ pub(crate) async fn memory(stack: &Stack, start: Start, time: Duration) -> Resul
     }
     let rest = sample(&containers).await?;
     let client = stack.client().await?;
-    for sku in 0..SKUS {
-        client.put_in_stock(&format!("SKU-{sku}"), 1_000_000_000).await?;
-    }
-    let loading = closed_loop(client.addresses[0], CONNECTIONS, Mix::Uniform(SKUS), Until::Elapsed(time));
+    let mix = Mix::Uniform(SKUS);
+    client.stock_up(mix).await?;
+    let loading = closed_loop(client.addresses[0], CONNECTIONS, mix, Until::Elapsed(time));
     tokio::pin!(loading);
     let mut load = rest.clone();
     let outcome = loop {

@@ -10,14 +10,23 @@ use sea_orm::{
 /// a batch takes few statements (as many as its number of rows has ones in binary).
 const CHUNKS: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
-/// Cuts `all` into pieces of the sizes of [`CHUNKS`], the largest first.
+/// The sizes of [`CHUNKS`] that so many rows are cut into, the largest first.
+pub(super) fn sizes(rows: usize) -> impl Iterator<Item = usize> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = CHUNKS.into_iter().find(|&size| size <= rest)?;
+        rest -= size;
+        Some(size)
+    })
+}
+
+/// Cuts `all` into pieces of these sizes.
 pub(super) fn chunks<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = all;
-    std::iter::from_fn(move || {
-        let size = CHUNKS.into_iter().find(|&size| size <= rest.len())?;
+    sizes(all.len()).map(move |size| {
         let (chunk, behind) = rest.split_at(size);
         rest = behind;
-        Some(chunk)
+        chunk
     })
 }
 

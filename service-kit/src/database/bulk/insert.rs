@@ -5,7 +5,7 @@ use sea_orm::{
     Value, sea_query::ArrayType,
 };
 
-use super::columns::{array_of, as_text, chunks, names, primary_key, sql_type};
+use super::columns::{array_of, as_text, names, primary_key, sizes, sql_type};
 
 /// Inserts those of `rows` that are not there yet, and returns the first columns of their keys, in no order.
 ///
@@ -42,7 +42,6 @@ where
 pub(super) struct Insert {
     table: &'static str,
     columns: Vec<Column>,
-    rows: usize,
     /// What stands behind the rows: what to do with those that are there already, and what to return.
     clause: String,
 }
@@ -69,7 +68,7 @@ impl Insert {
             values: rows.iter().map(|row| row.get(column)).collect(),
         });
         let table = E::default().table_name();
-        Some(Self { table, columns: columns.collect(), rows: rows.len(), clause })
+        Some(Self { table, columns: columns.collect(), clause })
     }
 
     /// For PostgreSQL: one statement, whose arrays are put behind `arrays`.
@@ -98,14 +97,17 @@ impl Insert {
     pub(super) fn in_chunks(self, backend: DbBackend) -> Vec<Statement> {
         let row_of_places = format!("({})", vec!["?"; self.columns.len()].join(", "));
         let head = format!("INSERT INTO {} ({}) VALUES ", self.table, self.names());
-        let rows: Vec<usize> = (0..self.rows).collect();
-        let statement = |chunk: &[usize]| {
-            let sql = format!("{head}{}{}", vec![row_of_places.as_str(); chunk.len()].join(", "), self.clause);
-            let values =
-                chunk.iter().flat_map(|&row| self.columns.iter().map(move |column| column.values[row].clone()));
+        let rows = self.columns.first().map_or(0, |column| column.values.len());
+        let mut columns: Vec<_> = self.columns.into_iter().map(|column| column.values.into_iter()).collect();
+        let statement = |size: usize| {
+            let sql = format!("{head}{}{}", vec![row_of_places.as_str(); size].join(", "), self.clause);
+            let mut values = Vec::with_capacity(size * columns.len());
+            for _ in 0..size {
+                values.extend(columns.iter_mut().filter_map(Iterator::next));
+            }
             Statement::from_sql_and_values(backend, sql, values)
         };
-        chunks(&rows).map(statement).collect()
+        sizes(rows).map(statement).collect()
     }
 
     fn names(&self) -> String {

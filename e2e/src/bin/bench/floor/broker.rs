@@ -16,7 +16,7 @@ use shared_events::{Envelope, Service};
 
 use super::{
     gate::Gate,
-    messages::{SAID, envelope, heard_by},
+    messages::{heard_by, said_by},
 };
 
 /// How many batches a publisher has unconfirmed.
@@ -41,13 +41,7 @@ pub(super) async fn publish(
     index: usize,
     gate: Arc<Gate>,
 ) -> Result<()> {
-    let said = SAID.iter().filter(|body| body.event_type().flow().publisher == service);
-    let mut messages = Vec::new();
-    for body in said {
-        for number in 0..batch as u64 {
-            messages.push(message(&envelope(body, number, skus)?));
-        }
-    }
+    let messages: Vec<Message> = said_by(service, batch, skus)?.iter().flatten().map(message).collect();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;

@@ -11,12 +11,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Result;
 use sea_orm::sqlx::{self, Connection as _, PgConnection};
-use shared_events::Service;
+use shared_events::{Envelope, Service};
 use uuid::Uuid;
 
 use super::{
     gate::Gate,
-    messages::{MINOR_UNITS, SAID, envelope, lines, now, sku},
+    messages::{MINOR_UNITS, lines, now, said_by, sku},
 };
 
 const INBOX: &str = "INSERT INTO inbox (message_id, received_at) SELECT new, $2 FROM UNNEST($1::uuid[]) AS new
@@ -139,20 +139,16 @@ struct Writer {
 
 impl Writer {
     fn new(connection: PgConnection, service: Service, batch: usize, skus: u64) -> Result<Self> {
-        let mut bodies = Vec::new();
-        for body in SAID.iter().filter(|body| body.event_type().flow().publisher == service) {
-            let encoded = (0..batch as u64).map(|number| Ok(envelope(body, number, skus)?.encode()));
-            bodies.push(encoded.collect::<Result<_>>()?);
-        }
-        let none = Vec::new;
+        let said = said_by(service, batch, skus)?;
+        let bodies = said.iter().map(|envelopes| envelopes.iter().map(Envelope::encode).collect()).collect();
         Ok(Self {
             connection,
             skus,
             bodies,
             numbers: vec![0; batch],
             sagas: Vec::new(),
-            lines: none(),
-            items: none(),
+            lines: Vec::new(),
+            items: Vec::new(),
             units: Vec::new(),
             confirmed: Vec::new(),
         })

@@ -8,7 +8,7 @@ use shared_events::{
 use uuid::Uuid;
 
 /// What is said of a confirmed order, in its order: 4 messages, and 5 deliveries, for two hear of the second.
-pub(super) const SAID: [EventBody; 4] =
+const SAID: [EventBody; 4] =
     [EventBody::OrderCreated, EventBody::StockReserved, EventBody::PaymentAuthorized, EventBody::OrderConfirmed];
 
 /// The amount of each order: 200 dollars.
@@ -19,8 +19,14 @@ pub(super) fn heard_by(consumer: Service) -> usize {
     SAID.iter().filter(|body| body.event_type().flow().consumers.contains(&consumer)).count()
 }
 
+/// What `service` says of `batch` orders, event by event.
+pub(super) fn said_by(service: Service, batch: usize, skus: u64) -> Result<Vec<Vec<Envelope>>> {
+    let said = SAID.iter().filter(|body| body.event_type().flow().publisher == service);
+    said.map(|body| (0..batch as u64).map(|number| envelope(body, number, skus)).collect()).collect()
+}
+
 /// A message of an order that is not known yet: its envelope, encoded, is as long as any other's.
-pub(super) fn envelope(body: &EventBody, number: u64, skus: u64) -> Result<Envelope> {
+fn envelope(body: &EventBody, number: u64, skus: u64) -> Result<Envelope> {
     let order = OrderDetails {
         order_id: OrderId(i64::try_from(number)? + 1),
         lines: lines(number, skus)?,
