@@ -84,6 +84,18 @@ impl Program {
         Ok(Self(std::iter::once(cargo_path()).chain(words).collect()))
     }
 
+    /// The program with these environment variables.
+    #[must_use]
+    pub fn with_variables(self, variables: &[(&str, &Path)]) -> Self {
+        let assignment = |(name, value): &(&str, &Path)| {
+            let mut assignment = OsString::from(format!("{name}="));
+            assignment.push(value);
+            assignment
+        };
+        // `env` becomes the program, so the process id is the same.
+        Self(std::iter::once("env".into()).chain(variables.iter().map(assignment)).chain(self.0).collect())
+    }
+
     /// A command that runs the program without any of this environment's settings for it.
     #[must_use]
     pub fn command(&self) -> Command {

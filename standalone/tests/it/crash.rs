@@ -1,22 +1,25 @@
-//! The real program, loaded and killed with SIGKILL at random moments, again and again.
+//! The real program, loaded and killed with SIGKILL at random moments, again and again; and with it the machine's power.
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use e2e::client::{Client, answer};
+use e2e::{
+    client::{Client, answer},
+    process::Program,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::program;
+use crate::{power_cut::LossyDisk, program};
 
-const ROUNDS: usize = 24;
 const CLIENTS: usize = 24;
 const SKUS: u64 = 5;
 /// Too little for all of them, so that some orders fail.
@@ -83,16 +86,28 @@ async fn customer(client: Client, told: Arc<Told>, name: String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_answered_survives_any_crash() {
-    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    survives(&program(), &place.path().join("data"), 24, || {}).await;
+}
+
+/// SIGKILL alone leaves what was written in the system's cache, so it cannot tell `synchronous=FULL` from less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_was_answered_survives_a_power_cut() {
     let place = tempfile::tempdir().unwrap();
     let data_dir = place.path().join("data");
+    let disk = LossyDisk::new(place.path(), &data_dir);
+    survives(&disk.under(program()), &data_dir, 12, || disk.power_cut()).await;
+}
+
+/// Crashes the program `rounds` times under load, does `crashed` each time, and checks that all that was answered is there.
+async fn survives(program: &Program, data_dir: &Path, rounds: usize, crashed: impl Fn()) {
     let told = Arc::new(Told::default());
     // The last eight bytes of such an id are random.
     let mut random = u64::from_le_bytes(*Uuid::now_v7().as_bytes().last_chunk().unwrap());
     println!("seed of the random moments: {random}");
 
-    for round in 0..ROUNDS {
-        let system = program.start(&data_dir, &["--tick=200ms"]).unwrap();
+    for round in 0..rounds {
+        let system = program.start(data_dir, &["--tick=200ms"]).unwrap();
         let client = Client::new(system.addresses).unwrap();
         if round == 0 {
             for sku in 0..SKUS {
@@ -107,14 +122,15 @@ async fn whatever_was_answered_survives_any_crash() {
         let answers = told.count.load(Ordering::SeqCst) + 1 + (random >> 33) % 400;
         told.until(answers).await;
         system.crash().unwrap();
+        crashed();
         for customer in customers {
             customer.await.unwrap();
         }
     }
 
-    let system = program.start(&data_dir, &["--tick=200ms"]).unwrap();
+    let system = program.start(data_dir, &["--tick=200ms"]).unwrap();
     let client = Client::new(system.addresses).unwrap();
-    let audit = program.verify(&data_dir, "60s").unwrap();
+    let audit = program.verify(data_dir, "60s").unwrap();
     assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
     let orders = client.orders().await.unwrap();
     let by_id: HashMap<i64, &Value> = orders.iter().map(|order| (order["order_id"].as_i64().unwrap(), order)).collect();
@@ -130,7 +146,7 @@ async fn whatever_was_answered_survives_any_crash() {
     ids.dedup();
     assert_eq!(ids.len(), told.len(), "two keys name one order");
     assert!(system.stop().unwrap().success());
-    let audit = program.verify(&data_dir, "0s").unwrap();
+    let audit = program.verify(data_dir, "0s").unwrap();
     assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
     println!("{} orders answered, {} placed; {}", told.len(), orders.len(), String::from_utf8_lossy(&audit.stdout));
 }

@@ -8,6 +8,7 @@ mod crash;
 mod dead_letters;
 mod interleavings;
 mod joined;
+mod power_cut;
 mod protocol;
 mod readme;
 mod scenarios;
