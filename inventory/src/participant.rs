@@ -72,8 +72,6 @@ pub(crate) struct State {
     due: Vec<ReservationId>,
     new_ids: std::vec::IntoIter<ReservationId>,
     items: WorkingSet<Sku, StockItem>,
-    /// The items that have a row.
-    stored: HashSet<Sku>,
 }
 
 impl Stock for WorkingSet<Sku, StockItem> {
@@ -236,7 +234,6 @@ impl Participant for Inventory {
             not_for_clients: not_for_clients.into_iter().collect(),
             due: due_ids,
             new_ids: new_ids.into_iter(),
-            stored: items.iter().map(|item| item.sku().clone()).collect(),
             items: WorkingSet::loaded(items.into_iter().map(|item| (item.sku().clone(), item))),
         })
     }
@@ -249,16 +246,9 @@ impl Participant for Inventory {
     }
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
-        let changed: Vec<_> = state.reservations.changed().map(|(_, one)| store::reservation_to_row(one)).collect();
-        writes.upsert::<reservations::Entity>(&changed);
-        let (known, new): (Vec<_>, Vec<_>) = state.items.changed().partition(|(sku, _)| state.stored.contains(*sku));
-        let rows = |items: Vec<(&Sku, &StockItem)>| -> Vec<stock_items::Model> {
-            items.into_iter().map(|(_, item)| store::item_to_row(item)).collect()
-        };
-        writes.upsert::<stock_items::Entity>(&rows(known));
-        // Not an upsert: an item that another replica has made in the meantime was not locked here, and must not be
-        // overwritten. This fails then, and the batch is tried again.
-        writes.insert::<stock_items::Entity>(&rows(new));
+        writes.save::<reservations::Entity>(&state.reservations.to_save(store::reservation_to_row));
+        // An item that another replica has made in the meantime fails this, and the batch is tried again.
+        writes.save::<stock_items::Entity>(&state.items.to_save(store::item_to_row));
         Ok(())
     }
 

@@ -234,8 +234,7 @@ impl Participant for Orders {
     }
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
-        let changed: Vec<orders::Model> = state.orders.changed().map(|(_, order)| store::to_row(order)).collect();
-        writes.upsert::<orders::Entity>(&changed);
+        writes.save::<orders::Entity>(&state.orders.to_save(store::to_row));
         // A duplicate that the inbox has forgotten is in the timeline already.
         writes.insert_missing::<order_events::Entity>(&std::mem::take(&mut state.timeline));
         Ok(())

@@ -163,9 +163,9 @@ impl Participant for Payments {
     }
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
-        let changed = state.of_sagas.changed().map(|(_, payment)| payment).chain(&state.of_callers);
-        let rows: Vec<payments::Model> = changed.map(store::to_row).collect();
-        writes.upsert::<payments::Entity>(&rows);
+        let mut rows = state.of_sagas.to_save(store::to_row);
+        rows.new.extend(state.of_callers.iter().map(store::to_row));
+        writes.save::<payments::Entity>(&rows);
         Ok(())
     }
 

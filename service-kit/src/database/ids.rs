@@ -1,9 +1,15 @@
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait, Statement};
 
-use super::bulk::primary_key;
+use super::{bulk::primary_key, postgres::SEQUENCE_LOCK};
+
+/// How often numbers are drawn anew from a sequence that was behind its table.
+const DRAWS: usize = 3;
 
 /// So many numbers for new rows of a table whose key the database numbers, ascending: they are wanted before the rows are
 /// inserted, because events carry them. Numbers that are not used, or whose transaction fails, may be skipped for ever.
+///
+/// A sequence that stands behind its table, as after a restore of the data alone or a failover by logical replication, is
+/// set right.
 ///
 /// # Errors
 /// What the database says.
@@ -22,9 +28,48 @@ pub async fn next_ids<E: EntityTrait>(transaction: &DatabaseTransaction, count: 
         let highest: i64 = highest.ok_or(DbErr::RecordNotFound(key))?.try_get_by_index(0)?;
         return Ok((highest + 1..=highest + count).collect());
     }
-    // Looked up once, not for each number.
-    let sequence = format!("(SELECT pg_get_serial_sequence('{table}', '{key}')::regclass AS sequence OFFSET 0) AS it");
-    let next = format!("SELECT nextval(sequence) FROM {sequence}, generate_series(1, $1)");
-    let rows = transaction.query_all_raw(Statement::from_sql_and_values(backend, next, [count.into()])).await?;
-    rows.iter().map(|row| row.try_get_by_index(0)).collect()
+    // The sequence is looked up once, not for each number. A number that is in the table was given out before.
+    let next = format!(
+        "SELECT number, EXISTS (SELECT FROM {table} WHERE {key} = number) FROM (SELECT nextval(sequence) AS number \
+         FROM (SELECT {sequence} AS sequence OFFSET 0) AS it, generate_series(1, $1) OFFSET 0) AS new",
+        sequence = sequence_of(table, &key)
+    );
+    for _ in 0..DRAWS {
+        let next = Statement::from_sql_and_values(backend, next.as_str(), [count.into()]);
+        let (mut numbers, mut behind) = (Vec::new(), false);
+        for row in transaction.query_all_raw(next).await? {
+            numbers.push(row.try_get_by_index(0)?);
+            behind |= row.try_get_by_index::<bool>(1)?;
+        }
+        if !behind {
+            return Ok(numbers);
+        }
+        set_right(transaction, table, &key, numbers.first().copied().unwrap_or_default()).await?;
+    }
+    Err(DbErr::Custom(format!("the sequence of {table} is behind the table, however often it is set right")))
+}
+
+fn sequence_of(table: &str, key: &str) -> String {
+    format!("pg_get_serial_sequence('{table}', '{key}')::regclass")
+}
+
+/// Moves the sequence to the highest number of the table. It never goes back: another replica may have drawn from it.
+async fn set_right(transaction: &DatabaseTransaction, table: &str, key: &str, drawn: i64) -> Result<(), DbErr> {
+    let backend = transaction.get_database_backend();
+    // One replica at a time.
+    let lock = Statement::from_sql_and_values(backend, "SELECT pg_advisory_xact_lock($1)", [SEQUENCE_LOCK.into()]);
+    transaction.execute_raw(lock).await?;
+    let sequence = sequence_of(table, key);
+    let set = format!(
+        "SELECT setval({sequence}, GREATEST((SELECT MAX({key}) FROM {table}), pg_sequence_last_value({sequence})))"
+    );
+    let set = transaction.query_one_raw(Statement::from_string(backend, set)).await?;
+    let now: i64 = set.ok_or_else(|| DbErr::RecordNotFound(sequence))?.try_get_by_index(0)?;
+    tracing::warn!(
+        table,
+        drawn,
+        now,
+        "the sequence was behind its table and is set right; was only the data restored?"
+    );
+    Ok(())
 }

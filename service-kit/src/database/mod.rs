@@ -26,4 +26,5 @@ pub use inbox::trim_inbox;
 pub(crate) use lead::Lead;
 pub use migrate::run_sql;
 pub use neighbours::{Neighbours, Topic};
+pub(crate) use postgres::limit_lock_wait;
 pub use settings::{DatabaseArgs, DatabasePlace, DatabaseSettingsError, PostgresSettings};

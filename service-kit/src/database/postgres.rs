@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sea_orm::{
-    DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector,
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqlxPostgresConnector,
     sqlx::{
         self, ConnectOptions as _, Connection as _, PgConnection, PgPool,
         postgres::{PgConnectOptions, PgPoolOptions},
@@ -20,10 +20,13 @@ const WRITERS: u32 = 3;
 
 /// What the sessions of the engine ask of the planner. All of their statements find rows by a key, whose values come in
 /// arrays: one plan by the index is right for arrays of every length, and planning anew costs more than it could save.
-/// (A table that must be read whole all the same would seem dear enough to compile code for.) Left alone, a server that has not looked at a table since it was empty reads a busy outbox from end to end for each
-/// batch (the dead rows too), and keeps to that plan.
-const BY_KEY: [(&str, &str); 3] =
-    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")];
+/// (A table that must be read whole all the same would seem dear enough to compile code for.) Left alone, a server that has
+/// not looked at a table since it was empty reads a busy outbox from end to end for each batch (the dead rows too), and keeps
+/// to that plan.
+///
+/// And they wait for a lock much longer than any replica holds one, and no longer: docs/adr/0015.
+const ENGINE: [(&str, &str); 4] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off"), ("lock_timeout", "2s")];
 
 /// What each session asks of the server. A replica that hangs, or is cut off, must not hold row locks or the relay's lead
 /// for longer than some seconds: the others wait for them.
@@ -40,6 +43,7 @@ const SESSION: [(&str, &str); 6] = [
 const MIGRATION_LOCK: i64 = 0x6f72_6465_7273_0001;
 pub(super) const RELAY_LOCK: i64 = 0x6f72_6465_7273_0002;
 pub(super) const NEIGHBOUR_LOCK: i64 = 0x6f72_6465_7273_0003;
+pub(super) const SEQUENCE_LOCK: i64 = 0x6f72_6465_7273_0004;
 
 /// How to reach a PostgreSQL database.
 #[derive(Debug, Clone)]
@@ -87,8 +91,8 @@ impl Server {
         // A statement on a connection that broke while it was idle fails; the engine tries again, a reader would not.
         let readers = self.pool(self.most_connections.saturating_sub(writers).max(1)).test_before_acquire(true);
         let writers = self.pool(writers).test_before_acquire(false);
-        let by_key = self.options.clone().options(BY_KEY);
-        Pools { write: connection(writers, by_key), read: connection(readers, self.options.clone()) }
+        let engine = self.options.clone().options(ENGINE);
+        Pools { write: connection(writers, engine), read: connection(readers, self.options.clone()) }
     }
 
     /// A connection of its own, outside the pools.
@@ -128,6 +132,14 @@ impl Server {
         };
         DatabaseError::Unusable { place: self.place.clone(), why, advice }
     }
+}
+
+/// From here to its end, the transaction waits for each lock no longer than this. (SQLite has one lock, and one writer.)
+pub(crate) async fn limit_lock_wait(transaction: &DatabaseTransaction, lock_wait: Duration) -> Result<(), DbErr> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = {}", lock_wait.as_millis())).await?;
+    }
+    Ok(())
 }
 
 fn connection(pool: PgPoolOptions, options: PgConnectOptions) -> DatabaseConnection {

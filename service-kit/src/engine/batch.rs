@@ -181,11 +181,7 @@ impl<P: Participant> Batch<P> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.inputs.is_empty()
-            && self.parked.is_empty()
-            && self.parked_again.is_empty()
-            && self.discarded.is_empty()
-            && self.confirmed.is_empty()
+        self.inputs.is_empty() && self.without_inputs_is_empty()
     }
 
     /// Takes the input `index` out: an event is parked, or stays so, with the rest of the batch; a caller is told of an internal error.
@@ -210,7 +206,16 @@ impl<P: Participant> Batch<P> {
         self.discarded.drain(..).for_each(|discard| discard.answer(Err(unavailable(why))));
     }
 
-    /// The batch in pieces of one input each; what is not an input goes with the first.
+    /// Whether it cannot be divided any further.
+    pub(super) fn is_single(&self) -> bool {
+        self.inputs.is_empty() || (self.inputs.len() == 1 && self.without_inputs_is_empty())
+    }
+
+    fn without_inputs_is_empty(&self) -> bool {
+        self.parked.is_empty() && self.parked_again.is_empty() && self.discarded.is_empty() && self.confirmed.is_empty()
+    }
+
+    /// The batch in pieces of one input each; what is not an input is a piece of its own.
     pub(super) fn one_at_a_time(mut self) -> Vec<Self> {
         let inputs = std::mem::take(&mut self.inputs);
         let singles = inputs.into_iter().map(|pending| Self { inputs: vec![pending], careful: true, ..Self::empty() });

@@ -1,6 +1,7 @@
 //! The engine: one door in. Commands, events and ticks are inputs of one mailbox; the engine handles what is there in one
 //! database transaction, and only then replies, acknowledges and wakes the relay.
 
+mod aside;
 mod asking;
 mod batch;
 mod mailbox;
@@ -14,4 +15,4 @@ pub use mailbox::{Cause, Mailbox, Refusal};
 pub use participant::{AskError, Decision, Input, Participant, Payload, Unacceptable};
 pub use redrive::Redriven;
 pub use run::{Engine, EngineSettings};
-pub use working_set::WorkingSet;
+pub use working_set::{ToSave, WorkingSet};

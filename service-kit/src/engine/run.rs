@@ -3,11 +3,12 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use sea_orm::DbBackend;
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
     Mailbox, Participant,
+    aside::Aside,
     asking::Asking,
     batch::{Batch, Item, Origin},
     transaction::{Committed, Failure, commit_catching},
@@ -57,6 +58,9 @@ pub struct Engine<P: Participant> {
     items: mpsc::UnboundedReceiver<Item<P>>,
     /// What came in while the database was away; it comes before what is in the mailbox.
     postponed: Vec<Item<P>>,
+    aside: Aside<P>,
+    /// How many inputs were put aside or refused because of a lock, ever.
+    locked_out: u64,
     /// How many inputs the last batch had.
     last_batch: usize,
     stop: Stages,
@@ -75,7 +79,15 @@ const COMPANY: usize = 64;
 /// notices that the network to the database has vanished.
 const TRIM_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a lock is waited for while some session keeps rows locked: by a batch, and by an input alone. Otherwise it is
+/// as long as the session's `lock_timeout`. Replicas lock each other's rows for milliseconds.
+const BATCH_LOCK_WAIT: Duration = Duration::from_millis(50);
+const SINGLE_LOCK_WAIT: Duration = Duration::from_millis(5);
+/// After so many inputs of a batch in a row that are locked out, the rest of it is put aside untried: a whole table is locked.
+const MOST_LOCKED_OUT: u64 = 64;
+
 const AWAY: &str = "the database is away";
+const LOCKED: &str = "another session keeps locked what this needs";
 
 impl<P: Participant> Engine<P> {
     /// An engine, and the mailbox that leads to it.
@@ -100,6 +112,8 @@ impl<P: Participant> Engine<P> {
             mailbox: mailbox.clone(),
             items,
             postponed: Vec::new(),
+            aside: Aside::new(),
+            locked_out: 0,
             last_batch: 0,
             stop,
             asking,
@@ -122,8 +136,10 @@ impl<P: Participant> Engine<P> {
         let mut items = Vec::with_capacity(self.settings.max_batch);
         let work = self.stop.work.clone();
         loop {
+            let aside = self.aside.due();
             tokio::select! {
                 () = self.receive(&mut items) => self.step(&mut items).await,
+                () = sleep_until(aside.unwrap_or_else(Instant::now)), if aside.is_some() => self.try_aside().await,
                 _ = ticks.tick(), if !self.stop.intake.is_cancelled() => self.tick().await,
                 () = work.cancelled() => break,
             }
@@ -132,7 +148,7 @@ impl<P: Participant> Engine<P> {
             self.receive(&mut items).await;
             self.step(&mut items).await;
         }
-        // Whoever still asks is told that the service is stopping.
+        // What is aside was not committed: the broker delivers it again. Whoever still asks is told that the service is stopping.
         self.items.close();
         self.asking.end().await;
     }
@@ -185,16 +201,22 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    async fn handle(&mut self, mut batch: Batch<P>) {
+    async fn handle(&mut self, batch: Batch<P>) {
+        let lock_wait = (!self.aside.is_empty()).then_some(BATCH_LOCK_WAIT);
+        self.handle_within(lock_wait, batch).await;
+    }
+
+    /// Handles a batch that waits for locks no longer than `lock_wait`, or than the session's own limit.
+    async fn handle_within(&mut self, lock_wait: Option<Duration>, mut batch: Batch<P>) {
         let mut pauses = Pauses::growing(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflicts = 0;
         while !batch.is_empty() {
             let begun = Instant::now();
-            let error = match commit_catching(&*self.participant, &self.database, &batch).await {
+            let error = match commit_catching(&*self.participant, &self.database, &batch, lock_wait).await {
                 Ok(committed) => {
                     let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
                     self.metrics.committed(kinds, batch.parked.len(), begun.elapsed());
-                    self.readiness.set("database", Ok(()));
+                    self.readiness.set("database", self.aside.state());
                     return self.tell(batch, committed);
                 }
                 Err(failure) if !batch.careful && failure.may_come_of_a_duplicate() => {
@@ -213,6 +235,7 @@ impl<P: Participant> Engine<P> {
                     conflicts += 1;
                     tracing::debug!(%error, conflicts, "another transaction was in the way; trying again");
                 }
+                Fault::Locked => return self.locked(batch).await,
                 Fault::Taken | Fault::Permanent if batch.inputs.len() > 1 => {
                     tracing::warn!(%error, inputs = batch.inputs.len(), "a batch failed; its inputs are tried one at a time");
                     for single in batch.one_at_a_time() {
@@ -231,6 +254,58 @@ impl<P: Participant> Engine<P> {
                     }
                 }
             }
+        }
+    }
+
+    /// Another session keeps rows locked that the batch needs. Its inputs are tried by themselves, so that only those which
+    /// need the rows wait.
+    async fn locked(&mut self, batch: Batch<P>) {
+        if batch.is_single() {
+            return self.put_aside(batch);
+        }
+        tracing::debug!(
+            inputs = batch.inputs.len(),
+            "another session keeps rows locked; trying the inputs one at a time"
+        );
+        let mut in_a_row = 0;
+        for single in batch.one_at_a_time() {
+            if in_a_row >= MOST_LOCKED_OUT {
+                self.put_aside(single);
+                continue;
+            }
+            let before = self.locked_out;
+            Box::pin(self.handle_within(Some(SINGLE_LOCK_WAIT), single)).await;
+            in_a_row = if self.locked_out == before { 0 } else { in_a_row + 1 };
+        }
+    }
+
+    /// A caller is told, the clock comes again by itself, and everything else waits until the rows are free.
+    fn put_aside(&mut self, mut batch: Batch<P>) {
+        self.locked_out += 1;
+        batch.refuse_callers(LOCKED);
+        batch.inputs.retain(|pending| !matches!(pending.origin, Origin::Itself));
+        if !batch.is_empty() {
+            if self.aside.is_empty() {
+                tracing::warn!("another session keeps rows locked; what needs them waits, and the rest goes on");
+            }
+            self.aside.put(batch);
+        }
+        self.metrics.put_aside(self.aside.len());
+    }
+
+    async fn try_aside(&mut self) {
+        let (batches, before) = (self.aside.take(), self.locked_out);
+        let tried = batches.len() as u64;
+        for batch in batches {
+            self.handle_within(Some(SINGLE_LOCK_WAIT), batch).await;
+        }
+        self.aside.tried(self.locked_out - before < tried);
+        self.metrics.put_aside(self.aside.len());
+        if self.aside.is_empty() {
+            tracing::info!("the rows are free again; nothing waits for them any more");
+            self.readiness.set("database", Ok(()));
+        } else if let Err(locked) = self.aside.state() {
+            self.readiness.set("database", Err(locked));
         }
     }
 

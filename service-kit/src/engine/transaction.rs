@@ -18,7 +18,7 @@ use super::{
 use crate::{
     broker::Outgoing,
     database::{
-        Database, Fault, Writes, count_attempt, insert_new,
+        Database, Fault, Writes, count_attempt, insert_new, limit_lock_wait,
         tables::{dead_letter, inbox, outbox},
         take_dead_letters,
     },
@@ -64,15 +64,16 @@ impl Failure {
 /// after which the server itself gives up a lock or a silent session.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Handles a whole batch in one transaction. A panic of the participant's is a bug, and like an error that will come again:
+/// Handles a whole batch in one transaction, which waits for locks no longer than `lock_wait`, if that is given. A panic of the participant's is a bug, and like an error that will come again:
 /// it must not take the engine and everybody else's inputs with it.
 pub(super) async fn commit_catching<P: Participant>(
     participant: &P,
     database: &Database,
     batch: &Batch<P>,
+    lock_wait: Option<Duration>,
 ) -> Result<Committed<P>, Failure> {
     let committed = async {
-        let committed = AssertUnwindSafe(commit(participant, database, batch)).catch_unwind().await;
+        let committed = AssertUnwindSafe(commit(participant, database, batch, lock_wait)).catch_unwind().await;
         let panicked = || DbErr::Custom("loading or saving panicked; the log has the place".to_owned());
         committed.unwrap_or_else(|_| Err(panicked().into()))
     };
@@ -84,8 +85,12 @@ async fn commit<P: Participant>(
     participant: &P,
     database: &Database,
     batch: &Batch<P>,
+    lock_wait: Option<Duration>,
 ) -> Result<Committed<P>, Failure> {
     let transaction = database.begin().await?;
+    if let Some(lock_wait) = lock_wait {
+        limit_lock_wait(&transaction, lock_wait).await?;
+    }
     // First, because it keeps other replicas from driving the same message. Rolled back, it is parked as before.
     let taken = take_dead_letters(&transaction, to_be_taken(batch)).await?;
     let (mut writes, mut state) = (Writes::default(), None);

@@ -1,6 +1,6 @@
 use std::{
     borrow::Borrow,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::Hash,
 };
 
@@ -9,12 +9,14 @@ use std::{
 pub struct WorkingSet<K, V> {
     rows: HashMap<K, V>,
     changed: BTreeSet<K>,
+    /// Those that were not loaded.
+    new: HashSet<K>,
 }
 
 impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
     /// The rows as they were loaded.
     pub fn loaded(rows: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self { rows: rows.into_iter().collect(), changed: BTreeSet::new() }
+        Self { rows: rows.into_iter().collect(), changed: BTreeSet::new(), new: HashSet::new() }
     }
 
     /// The row as it stands now.
@@ -36,12 +38,21 @@ impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
     /// Sets a row, new or not: it will be saved.
     pub fn put(&mut self, key: K, row: V) {
         self.changed.insert(key.clone());
-        self.rows.insert(key, row);
+        if self.rows.insert(key.clone(), row).is_none() {
+            self.new.insert(key);
+        }
     }
 
-    /// The rows to be saved, in the order of their keys, so that two batches lock them in the same order.
-    pub fn changed(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.changed.iter().filter_map(|key| Some((key, self.rows.get(key)?)))
+    /// The rows to be saved, as `row` makes them: the new ones, and the changed ones that were loaded. Both are in the order of
+    /// their keys, so that two batches lock them in the same order.
+    pub fn to_save<R>(&self, row: impl Fn(&V) -> R) -> ToSave<R> {
+        let mut to_save = ToSave { new: Vec::new(), changed: Vec::new() };
+        for key in &self.changed {
+            let Some(value) = self.rows.get(key) else { continue };
+            let rows = if self.new.contains(key) { &mut to_save.new } else { &mut to_save.changed };
+            rows.push(row(value));
+        }
+        to_save
     }
 
     /// Takes the changed rows out, in the order of their keys.
@@ -49,6 +60,15 @@ impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
         let changed = std::mem::take(&mut self.changed);
         changed.into_iter().filter_map(move |key| self.rows.remove(&key))
     }
+}
+
+/// Rows of one table to be saved. See [`Writes::save`](crate::database::Writes::save).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToSave<R> {
+    /// To be inserted: that one is there already is an error.
+    pub new: Vec<R>,
+    /// They were loaded, and are locked by this transaction.
+    pub changed: Vec<R>,
 }
 
 #[cfg(test)]
@@ -63,7 +83,7 @@ mod tests {
         rows.put(0, "newer");
         assert_eq!(rows.get(&2), Some(&"b"));
         assert_eq!(rows.change(&9), None);
-        assert_eq!(rows.changed().collect::<Vec<_>>(), [(&0, &"newer"), (&3, &"C")]);
+        assert_eq!(rows.to_save(|row| *row), ToSave { new: vec!["newer"], changed: vec!["C"] });
         assert_eq!(rows.into_changed().collect::<Vec<_>>(), ["newer", "C"]);
     }
 }

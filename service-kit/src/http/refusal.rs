@@ -25,7 +25,7 @@ impl From<Refusal> for Problem {
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
         match Fault::of(&error) {
-            Fault::Away | Fault::Conflict => {
+            Fault::Away | Fault::Conflict | Fault::Locked => {
                 tracing::warn!(%error, "the database could not be read");
                 Self::unavailable("the database is away")
             }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
@@ -13,6 +13,7 @@ pub struct EngineMetrics {
     batch_inputs: Histogram,
     commit_duration: Histogram,
     parked: Counter,
+    put_aside: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +44,7 @@ impl Default for EngineMetrics {
                 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 10.,
             ]),
             parked: Counter::default(),
+            put_aside: Gauge::default(),
         }
     }
 }
@@ -55,6 +57,13 @@ impl EngineMetrics {
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_duration.clone());
         let help = "Deliveries that were parked because they cannot be handled";
         registry.register("dead_letters_parked", help, self.parked.clone());
+        let help = "Inputs that wait because another session keeps rows locked";
+        registry.register("inputs_put_aside", help, self.put_aside.clone());
+    }
+
+    /// So many inputs wait for locked rows.
+    pub(crate) fn put_aside(&self, inputs: usize) {
+        self.put_aside.set(i64::try_from(inputs).unwrap_or(i64::MAX));
     }
 
     /// A transaction is committed.

@@ -1,6 +1,8 @@
 //! A file that another process keeps locked.
 
-use service_kit::engine::Refusal;
+use std::time::Duration;
+
+use service_kit::engine::{EngineSettings, Refusal};
 use tempfile::tempdir;
 
 use crate::{
@@ -11,7 +13,9 @@ use crate::{
 #[tokio::test]
 async fn a_file_that_somebody_else_keeps_locked_is_away() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    // The clock would wait for the lock, too, and the test for both.
+    let settings = EngineSettings { tick: Duration::from_secs(3_600), ..EngineSettings::default() };
+    let rig = Rig::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
     let other = open(&directory.path().join("tally.db")).await;
     let lock = other.begin().await.unwrap();
     // It waits for the lock as long as it is set to, ten seconds, and then says no.

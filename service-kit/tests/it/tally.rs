@@ -204,8 +204,7 @@ impl Participant for Tally {
     }
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
-        let rows: Vec<counts::Model> = state.rows.changed().map(|(_, row)| row.clone()).collect();
-        writes.upsert::<counts::Entity>(&rows);
+        writes.save::<counts::Entity>(&state.rows.to_save(counts::Model::clone));
         match state.spoilt {
             CANNOT_BE_SAVED => Err(DbErr::Custom("the test spoilt it".to_owned())),
             PANICS_WHEN_SAVED => panic!("a panic that the test wants"),

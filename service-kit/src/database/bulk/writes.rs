@@ -5,6 +5,7 @@ use super::{
     find::with_keys,
     insert::{Insert, overwriting},
 };
+use crate::engine::ToSave;
 
 /// What a transaction writes, collected first: to PostgreSQL it is one statement, however many tables it touches, and so
 /// one way there and back.
@@ -21,6 +22,11 @@ enum Write {
 }
 
 impl Writes {
+    /// Saves rows of a working set: what is new is inserted and never overwrites anything.
+    pub fn save<E: EntityTrait>(&mut self, rows: &ToSave<E::Model>) -> &mut Self {
+        self.insert::<E>(&rows.new).upsert::<E>(&rows.changed)
+    }
+
     /// Inserts `rows`; one that is there already is a unique violation.
     pub fn insert<E: EntityTrait>(&mut self, rows: &[E::Model]) -> &mut Self {
         self.put::<E>(rows, String::new)
