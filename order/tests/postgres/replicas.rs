@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Method};
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use service_kit::service::stop;
 use shared_events::{EventBody, EventType};
@@ -102,6 +103,47 @@ async fn a_replica_takes_over_what_the_other_leaves() {
     harness.inventory.say(&created, EventBody::StockReserved).await;
     harness.payment.say(&created, EventBody::PaymentAuthorized).await;
     harness.until("it is confirmed", async |harness| harness.status(next).await.0 == "CONFIRMED").await;
+    harness.heard_besides().await;
+    harness.finish().await;
+}
+
+/// As after a restore of the data alone, or a failover by logical replication.
+#[tokio::test]
+async fn a_sequence_that_is_behind_its_table_is_set_right_and_overwrites_nothing() {
+    let mut harness = Harness::start().await;
+    let (second, address) = harness.replica().await;
+    let mut placed = Vec::new();
+    for _ in 0..5 {
+        placed.push(harness.place().await.0);
+    }
+    let before = harness.get("/api/v1/orders/").await.body;
+    let intruder = harness.intruder().await;
+    let writer = intruder.begin().await.unwrap();
+    let back = "SELECT setval(pg_get_serial_sequence('orders', 'order_id'), 1, false)";
+    writer.execute_unprepared(back).await.unwrap();
+    writer.commit().await.unwrap();
+    // At both replicas at the same time.
+    let mut other = example();
+    other["quantity"] = json!(1);
+    let posts = (0..20).map(|number| {
+        let (client, body) = (harness.client.clone(), other.clone());
+        let address = if number % 2 == 0 { address } else { harness.address };
+        tokio::spawn(async move {
+            let request = client.request(Method::POST, format!("http://{address}/api/v1/orders/"));
+            answer(request.header("prefer", "respond-async").json(&body)).await
+        })
+    });
+    for post in posts.collect::<Vec<_>>() {
+        let answer = soon("an answer", post).await.unwrap();
+        assert_eq!(answer.status, 202, "{answer:?}");
+        placed.push(answer.body["order_id"].as_i64().unwrap());
+    }
+    placed.sort_unstable();
+    placed.dedup();
+    assert_eq!(placed.len(), 25, "each order has a number of its own");
+    let after = harness.get("/api/v1/orders/?limit=5").await.body;
+    assert_eq!(after, before, "those that were there are as they were");
+    stop(vec![second], SOON).await;
     harness.heard_besides().await;
     harness.finish().await;
 }

@@ -194,6 +194,10 @@ impl<P: Participant> Engine<P> {
         if let Some(command) = self.participant.on_tick() {
             self.mailbox.tell(command);
         }
+        if !self.aside.is_empty() {
+            // The inbox may be among what is locked, and trimming it can wait.
+            return;
+        }
         let forget_before = clock::now().before(self.settings.inbox_retention);
         let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
         if let Err(error) = trimmed.await {

@@ -34,6 +34,7 @@ mod tally;
 #[path = "../it/wait.rs"]
 mod wait;
 
+mod locks;
 mod opening;
 
 #[path = "../shared/database.rs"]
