@@ -16,6 +16,7 @@ use crate::{
     clock,
     database::{Database, Fault, trim_inbox},
     http::Readiness,
+    identity::SystemIdentity,
     metrics::EngineMetrics,
     relay::Outbox,
     retry::Pauses,
@@ -52,6 +53,7 @@ pub struct Engine<P: Participant> {
     database: Database,
     outbox: Arc<Outbox>,
     readiness: Readiness,
+    identity: Arc<SystemIdentity>,
     settings: EngineSettings,
     mailbox: Mailbox<P>,
     items: mpsc::UnboundedReceiver<Item<P>>,
@@ -85,10 +87,11 @@ impl<P: Participant> Engine<P> {
         database: Database,
         outbox: Arc<Outbox>,
         readiness: Readiness,
+        identity: Arc<SystemIdentity>,
         settings: EngineSettings,
         stop: Stages,
     ) -> (Self, Mailbox<P>) {
-        let (mailbox, items) = Mailbox::new(settings.max_waiting);
+        let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity));
         let participant = Arc::new(participant);
         let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
         let engine = Self {
@@ -96,6 +99,7 @@ impl<P: Participant> Engine<P> {
             database,
             outbox,
             readiness,
+            identity,
             settings,
             mailbox: mailbox.clone(),
             items,
@@ -183,6 +187,10 @@ impl<P: Participant> Engine<P> {
         if let Err(error) = trimmed.await {
             tracing::debug!(%error, "the inbox was not trimmed this time");
         }
+        if let Err(error) = self.identity.look(&self.database).await {
+            tracing::debug!(%error, "whether another replica knows the system was not read this time");
+        }
+        self.identity.report();
     }
 
     async fn handle(&mut self, mut batch: Batch<P>) {
@@ -190,7 +198,7 @@ impl<P: Participant> Engine<P> {
         let mut conflicts = 0;
         while !batch.is_empty() {
             let begun = Instant::now();
-            let error = match commit_catching(&*self.participant, &self.database, &batch).await {
+            let error = match commit_catching(&*self.participant, &self.database, &self.identity, &batch).await {
                 Ok(committed) => {
                     let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
                     self.metrics.committed(kinds, batch.parked.len(), begun.elapsed());
@@ -200,6 +208,10 @@ impl<P: Participant> Engine<P> {
                 Err(failure) if !batch.careful && failure.may_come_of_a_duplicate() => {
                     tracing::debug!(error = %failure, "trying again with care");
                     batch.careful = true;
+                    continue;
+                }
+                Err(Failure::Foreign { own }) => {
+                    batch.give_back_foreign(own, &self.identity);
                     continue;
                 }
                 Err(Failure::Unacceptable { index, reason }) => {
@@ -247,6 +259,9 @@ impl<P: Participant> Engine<P> {
     }
 
     fn tell(&self, batch: Batch<P>, committed: Committed<P>) {
+        if let Some(id) = committed.system_id {
+            self.identity.adopted(id);
+        }
         self.outbox.committed(committed.outgoing, committed.deleted);
         for forgotten in batch.forgotten {
             let _ = forgotten.send(());
