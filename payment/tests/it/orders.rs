@@ -29,7 +29,8 @@ impl Order {
             id: MessageId(Uuid::now_v7()),
             time: Timestamp::from_unix_micros(1_763_800_000_000_000),
             causation_id: Uuid::now_v7(),
-            traceparent: None,
+            system_id: None,
+        traceparent: None,
             event: self.event(body),
         }
     }

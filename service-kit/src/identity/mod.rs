@@ -172,8 +172,9 @@ impl SystemIdentity {
     /// again at once, where nobody else takes it.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         let met = self.lock().met;
-        met.is_some_and(|met| met.elapsed() < 2 * self.hold)
-            .then_some("it has met messages of another system: is its database the right one? The log says more")
+        met.is_some_and(|met| met.elapsed() < 2 * self.hold).then_some(
+            "this service has met messages of another system: is its database the right one? Its log says more",
+        )
     }
 
     /// Tells readiness how it stands.

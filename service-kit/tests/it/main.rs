@@ -10,6 +10,7 @@ mod bulk;
 mod crash;
 mod database;
 mod graveyard;
+mod identity;
 mod in_process;
 mod locked_file;
 mod metrics;

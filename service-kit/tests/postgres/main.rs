@@ -15,6 +15,8 @@ mod bulk;
 mod crash;
 #[path = "../it/graveyard.rs"]
 mod graveyard;
+#[path = "../it/identity.rs"]
+mod identity;
 #[path = "../it/in_process.rs"]
 mod in_process;
 #[path = "../it/metrics.rs"]
