@@ -101,10 +101,12 @@ pub async fn establish_all(
         },
     };
     for (service, database) in without {
-        if is_older(id, made_at(&database.reader()).await?) {
+        let transaction = database.begin().await?;
+        // The others have their id from the order service. One that has neither an id nor an order is not theirs.
+        let is_not_theirs = service == Service::Order && !known.is_empty() && has_no_data(&transaction).await?;
+        if is_not_theirs || is_older(id, made_at(&transaction).await?) {
             return Err(IdentityError::New { service, id });
         }
-        let transaction = database.begin().await?;
         adopt(&transaction, service, id).await?;
         transaction.commit().await?;
     }

@@ -311,7 +311,11 @@ async fn the_databases_of_one_process_belong_to_one_system() {
     assert_eq!(all_of_one(&databases, &settings(Some(system))).await.unwrap(), system, "the empty one takes it");
 
     execute(&databases[0], "DELETE FROM system_identity").await;
-    assert_eq!(all_of_one(&databases, &settings(None)).await.unwrap(), system);
+    let refused = all_of_one(&databases, &settings(None)).await;
+    assert!(matches!(refused, Err(IdentityError::New { service: Service::Order, .. })), "{refused:?}");
+    assert_eq!(system_id(&databases[0]).await.unwrap(), None);
+    execute(&databases[0], "INSERT INTO counts VALUES (1, 1)").await;
+    assert_eq!(all_of_one(&databases, &settings(None)).await.unwrap(), system, "a backup from before systems had ids");
     for (database, sql) in [(0, "DELETE FROM system_identity"), (1, &*other), (2, &*other)] {
         execute(&databases[database], sql).await;
     }
