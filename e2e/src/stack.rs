@@ -154,7 +154,7 @@ impl Stack {
         replicas.nth(number).with_context(|| format!("there is no {service} {number}"))
     }
 
-    /// Adds one more process of a service, not started, whose environment is changed by `change`; returns its number among
+    /// Adds one more process of a service, not started, whose environment is changed by `change`; returns its number in
     /// [`Self::replicas`]. Its log is a file of its own, `{service}-{name}.log`.
     ///
     /// # Errors

@@ -89,9 +89,9 @@ impl Source {
     }
 }
 
-/// Takes in all deliveries, until the connection ends. What belongs to another system is held for some time and then given
-/// back, the oldest first; as everything that is held is unacknowledged, there is never more of it than the prefetch allows. (To
-/// give it back earlier would be no help: the broker delivers what comes back before everything else.)
+/// Takes in all deliveries, until the connection ends. What belongs to another system is held for some time and then
+/// given back, the oldest first; as all that is held is unacknowledged, there is never more of it than the prefetch.
+/// (To give it back earlier would be no help: the broker delivers what comes back before everything else.)
 async fn take_in<P: Participant>(mut deliveries: Subscription, mailbox: &Mailbox<P>) {
     let mut held: VecDeque<(Instant, Receipt)> = VecDeque::new();
     loop {

@@ -19,7 +19,8 @@ pub struct Envelope {
     pub time: Timestamp,
     /// The id of the message or the request that caused it.
     pub causation_id: Uuid,
-    /// The system that it belongs to. `None`: it was made before systems had ids, or by a service that has not met its own yet.
+    /// The system that it belongs to. `None`: it was made before systems had ids, or by a service that has not met its
+    /// own yet.
     pub system_id: Option<SystemId>,
     /// The trace that it belongs to, if there is one.
     pub traceparent: Option<String>,

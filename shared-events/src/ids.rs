@@ -30,8 +30,8 @@ pub struct SagaId(pub Uuid);
 #[serde(transparent)]
 pub struct MessageId(pub Uuid);
 
-/// The id of one deployment (UUIDv7): of its three databases and of its messages. Its order service makes it, once; a service
-/// handles no event of another system.
+/// The id of one deployment (UUIDv7): of its three databases and of its messages. Its order service makes it, once; a
+/// service handles no event of another system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Uuid", into = "Uuid")]
 pub struct SystemId(Uuid);

@@ -146,7 +146,8 @@ impl Ask for Stack {
         self.readiness(2, "ready", |status, _| status == 200).await.map(drop)
     }
 
-    /// Waits until payment has decided about all stock that is held, and its answers are in their queues; returns the states.
+    /// Waits until payment has decided about all stock that is held, and its answers are in their queues; returns the
+    /// states.
     async fn until_paid(&self) -> Result<[String; 2]> {
         let (deadline, mut looks) = (Instant::now() + PATIENCE, interval(LOOK));
         loop {

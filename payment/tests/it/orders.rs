@@ -30,7 +30,7 @@ impl Order {
             time: Timestamp::from_unix_micros(1_763_800_000_000_000),
             causation_id: Uuid::now_v7(),
             system_id: None,
-        traceparent: None,
+            traceparent: None,
             event: self.event(body),
         }
     }

@@ -34,8 +34,8 @@ pub(crate) async fn read_system_id<C: ConnectionTrait>(connection: &C) -> Result
     SystemId::try_from(id).map(Some).map_err(|error| DbErr::Custom(format!("{id} in {TABLE}: {error}")))
 }
 
-/// Has the database belong to the system `id`, unless it belongs to one already; returns to which. Of two replicas at once,
-/// the second waits for the first.
+/// Has the database belong to the system `id`, unless it belongs to one already; returns to which. Of two replicas at
+/// once, the second waits for the first.
 pub(crate) async fn adopt_system_id(transaction: &DatabaseTransaction, id: SystemId) -> Result<SystemId, DbErr> {
     let sql = format!("INSERT INTO {TABLE} (one, system_id) VALUES (1, $1) ON CONFLICT DO NOTHING");
     execute(transaction, &sql, id).await?;

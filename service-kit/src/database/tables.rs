@@ -1,5 +1,5 @@
-//! The tables that every service's database has for its messages: inbox, outbox and dead letters; and the one that says to
-//! which system it belongs.
+//! The tables that every service's database has for its messages: inbox, outbox and dead letters; and the one that says
+//! to which system it belongs.
 
 use sea_orm_migration::prelude::*;
 

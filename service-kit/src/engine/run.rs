@@ -187,8 +187,8 @@ impl<P: Participant> Engine<P> {
         if let Err(error) = trimmed.await {
             tracing::debug!(%error, "the inbox was not trimmed this time");
         }
-        if let Err(error) = self.identity.look(&self.database).await {
-            tracing::debug!(%error, "whether another replica knows the system was not read this time");
+        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.identity.look(&self.database)).await {
+            tracing::debug!(%error, "to which system the database belongs was not read this time");
         }
         self.identity.report();
     }

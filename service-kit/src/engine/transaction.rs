@@ -138,8 +138,8 @@ async fn commit<P: Participant>(
     Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_parked, state, system_id })
 }
 
-/// The system that the database belongs to. One that belongs to none comes to belong to that of the first event that says it, in
-/// the transaction that handles it.
+/// The system that the database belongs to. One that belongs to none comes to belong to that of the first event that
+/// says it, in the transaction that handles it.
 async fn system_of<P: Participant>(
     transaction: &DatabaseTransaction,
     identity: &SystemIdentity,

@@ -10,8 +10,8 @@ use crate::database::{Database, adopt_system_id, has_no_data, made_at, read_syst
 pub enum IdentityError {
     /// It has data of another system than the settings say.
     #[error(
-        "the database of {service} belongs to the system {theirs} and has data, and --system-id (SYSTEM_ID) says {chosen}: \
-         leave that out to go on with this database, or see whether DATABASE_URL (--data-dir) is right"
+        "the database of {service} belongs to the system {theirs} and has data, and --system-id (SYSTEM_ID) says \
+         {chosen}: leave that out to go on with this database, or see whether DATABASE_URL (--data-dir) is right"
     )]
     HasData {
         /// Whose database.
@@ -23,15 +23,15 @@ pub enum IdentityError {
     },
     /// Databases of different systems.
     #[error(
-        "the databases are not of one system: that of {0} belongs to {1}, and that of {2} to {3}. Is DATABASE_URL (--data-dir) \
-         right? If a database was lost and an empty one is in its place, start once with --system-id (SYSTEM_ID) and the id of \
-         the others; docs/operations.md says more"
+        "the databases are not of one system: that of {0} belongs to {1}, and that of {2} to {3}. Is DATABASE_URL \
+         (--data-dir) right? If a database was lost and an empty one is in its place, start once with --system-id \
+         (SYSTEM_ID) and the id of the others; docs/operations.md says more"
     )]
     NotOneSystem(Service, SystemId, Service, SystemId),
     /// A database without an id that is newer than the system.
     #[error(
-        "the database of {service} is new, and the system {id} is not: is it the wrong one, or was it restored without its \
-         data? If it was lost, start once with --system-id {id} (SYSTEM_ID); docs/operations.md says more"
+        "the database of {service} is new, and the system {id} is not: is it the wrong one, or was it restored without \
+         its data? If it was lost, start once with --system-id {id} (SYSTEM_ID); docs/operations.md says more"
     )]
     New {
         /// Whose database.
@@ -44,8 +44,8 @@ pub enum IdentityError {
     Database(#[from] DbErr),
 }
 
-/// Reads to which system the database of `service` belongs, and has it belong to one where it is this service that says so:
-/// the order service makes the id, and whoever is started with `--system-id` takes that.
+/// Reads to which system the database of `service` belongs, and has it belong to one where it is this service that says
+/// so: the order service makes the id, and whoever is started with `--system-id` takes that.
 ///
 /// # Errors
 /// Where the database has data of another system than the settings say.

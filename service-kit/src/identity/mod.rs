@@ -1,14 +1,18 @@
 //! Which system (deployment) a service belongs to, and what becomes of the events of another one.
 //!
-//! The three databases and all messages of a system carry one id (docs/adr/0017). A service handles no event of another system:
-//! an empty or a wrong database would answer it by undoing what the right one has done. Such an event is held for some time and
-//! given back to the broker, so that the right service can have it; meanwhile the service is not ready and takes no commands.
+//! The three databases and all messages of a system carry one id (docs/adr/0017). A service handles no event of another
+//! system: an empty or a wrong database would answer it by undoing what the right one has done. Such an event is held
+//! for some time and given back to the broker, so that the right service can have it; meanwhile the service is not
+//! ready and takes no commands.
 
 mod establish;
 mod settings;
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,12 +28,15 @@ use crate::{
     http::Readiness,
 };
 
-/// How much older than a database a system may be that the database is to belong to: the time in which the services of a new
-/// system are started one after the other.
+/// How much older than a database a system may be that the database is to belong to: the time in which the services of
+/// a new system are started one after the other.
 const TOLERANCE: Duration = Duration::from_secs(60 * 60);
 
 /// At most one error of this kind is logged in this time.
 const LOG_EVERY: Duration = Duration::from_secs(60);
+
+const EXCHANGED: &str =
+    "the database belongs to another system than the one that this service began with: start it again";
 
 /// What readiness says of it.
 const DEPENDENCY: &str = "system";
@@ -48,6 +55,8 @@ pub struct SystemIdentity {
     dead_lettered: Vec<SystemId>,
     hold: Duration,
     readiness: Readiness,
+    /// The database belongs to another system by now than when the service started.
+    exchanged: AtomicBool,
     met: Mutex<Met>,
 }
 
@@ -91,6 +100,7 @@ impl SystemIdentity {
             dead_lettered: settings.dead_letter_systems.clone(),
             hold: settings.hold,
             readiness,
+            exchanged: AtomicBool::new(false),
             met: Mutex::default(),
         };
         identity.report();
@@ -109,19 +119,28 @@ impl SystemIdentity {
         }
     }
 
-    /// Where the service does not know its system yet, looks whether another replica has learnt it.
+    /// Looks whether another replica has learnt to which system the database belongs, and whether it is still the
+    /// database that the service began with.
     pub(crate) async fn look(&self, database: &Database) -> Result<(), DbErr> {
-        if self.own().is_none()
-            && let Some(id) = read_system_id(&database.reader()).await?
-        {
-            self.adopted(id);
+        match (self.own(), read_system_id(&database.writer()).await?) {
+            (None, there) => there.into_iter().for_each(|id| self.adopted(id)),
+            (Some(own), there) => {
+                let exchanged = there != Some(own);
+                self.exchanged.store(exchanged, Ordering::Relaxed);
+                if exchanged {
+                    self.met(EXCHANGED);
+                }
+            }
         }
         Ok(())
     }
 
-    /// What is to be done with an event that says that it belongs to `theirs`. One that says nothing was made before systems
-    /// had ids.
+    /// What is to be done with an event that says that it belongs to `theirs`. One that says nothing was made before
+    /// systems had ids.
     pub(crate) fn verdict(&self, theirs: Option<SystemId>) -> Verdict {
+        if self.exchanged.load(Ordering::Relaxed) {
+            return Verdict::Foreign(EXCHANGED.to_owned());
+        }
         let (own, Some(theirs)) = (self.own(), theirs) else { return Verdict::Ours };
         if own == Some(theirs) || (own.is_none() && !is_older(theirs, self.database_made_at)) {
             return Verdict::Ours;
@@ -131,15 +150,15 @@ impl SystemIdentity {
         }
         Verdict::Foreign(match own {
             Some(own) => format!(
-                "it belongs to the system {theirs}, and this service's database to {own}: is DATABASE_URL (--data-dir) or \
-                 AMQP_URL the wrong one? If the database was lost and this empty one is in its place, start with --system-id \
-                 {theirs} (SYSTEM_ID); if the other system is the mistake, with --dead-letter-systems {theirs} \
-                 (DEAD_LETTER_SYSTEMS)"
+                "it belongs to the system {theirs}, and this service's database to {own}: is DATABASE_URL (--data-dir) \
+                 or AMQP_URL the wrong one? If the database was lost and this empty one is in its place, start with \
+                 --system-id {theirs} (SYSTEM_ID); if the other system is the mistake, with --dead-letter-systems \
+                 {theirs} (DEAD_LETTER_SYSTEMS)"
             ),
             None => format!(
-                "it belongs to the system {theirs}, and this database is new: is DATABASE_URL (--data-dir) the wrong one, or \
-                 was it restored without its data? If it was lost and this one is in its place, start with --system-id \
-                 {theirs} (SYSTEM_ID)"
+                "it belongs to the system {theirs}, and this database is new: is DATABASE_URL (--data-dir) the wrong \
+                 one, or was it restored without its data? If it was lost and this one is in its place, start with \
+                 --system-id {theirs} (SYSTEM_ID)"
             ),
         })
     }
@@ -156,8 +175,8 @@ impl SystemIdentity {
         drop(met);
         if log {
             tracing::error!(
-                "a message of another system is not handled, but held and given back: {why}. See \"The wrong database\" in \
-                 docs/operations.md"
+                "a message of another system is not handled, but held and given back: {why}. See \"The wrong \
+                 database\" in docs/operations.md"
             );
         }
         self.report();
@@ -168,8 +187,8 @@ impl SystemIdentity {
         self.hold
     }
 
-    /// Why commands are refused, where they are: events of another system were met lately. One that was given back comes
-    /// again at once, where nobody else takes it.
+    /// Why commands are refused, where they are: events of another system were met lately. One that was given back
+    /// comes again at once, where nobody else takes it.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         let met = self.lock().met;
         met.is_some_and(|met| met.elapsed() < 2 * self.hold).then_some(

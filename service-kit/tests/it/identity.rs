@@ -1,7 +1,6 @@
 //! To which system a database belongs, and what becomes of the events of another one.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,16 +9,15 @@ use std::{
 };
 
 use reqwest::Method;
-use sea_orm::ConnectionTrait;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use service_kit::{
     broker::{Broker, BrokerError, Outgoing, Publication, Subscription},
     database::{
-        Database, dead_letter, system_id,
+        dead_letter, system_id,
         tables::{MessageTables, outbox},
     },
     engine::{Redriven, Refusal},
-    identity::{IdentityError, IdentitySettings, establish, establish_all},
+    identity::IdentitySettings,
 };
 use shared_events::{Envelope, Service, SystemId};
 use tempfile::{TempDir, tempdir};
@@ -29,17 +27,18 @@ use uuid::Uuid;
 use crate::{
     admin::station::Station,
     graveyard::giving_up,
-    rig::{Plan, Rig, World, created, open},
+    one_system::{belongs_to, execute},
+    rig::{Plan, Rig, World, created},
     tally::{Command, Counts},
     test_database,
     wait::{soon, until},
 };
 
 /// Systems of 2024.
-const ONE: &str = "018d0000-0000-7000-8000-000000000001";
-const OTHER: &str = "018d0000-0000-7000-8000-000000000002";
+pub(crate) const ONE: &str = "018d0000-0000-7000-8000-000000000001";
+pub(crate) const OTHER: &str = "018d0000-0000-7000-8000-000000000002";
 
-fn id(text: &str) -> SystemId {
+pub(crate) fn id(text: &str) -> SystemId {
     text.parse().unwrap()
 }
 
@@ -54,7 +53,7 @@ fn of(system: SystemId, message: &Outgoing) -> Outgoing {
     Outgoing { body, ..message.clone() }
 }
 
-fn settings(system_id: Option<SystemId>) -> IdentitySettings {
+pub(crate) fn settings(system_id: Option<SystemId>) -> IdentitySettings {
     IdentitySettings { system_id, hold: Duration::from_millis(20), ..IdentitySettings::default() }
 }
 
@@ -231,7 +230,6 @@ async fn a_database_of_the_previous_version_belongs_to_the_system_of_the_next_ev
     assert_eq!(system_id(&old).await.unwrap(), None, "there is not even a table");
     let years_ago = "UPDATE seaql_migrations SET applied_at = 1600000000";
     for sql in ["INSERT INTO counts VALUES (1, 5)", years_ago] {
-        old.begin().await.unwrap().execute_unprepared(sql).await.unwrap();
         execute(&old, sql).await;
     }
     old.close().await;
@@ -241,89 +239,21 @@ async fn a_database_of_the_previous_version_belongs_to_the_system_of_the_next_ev
     rig.crash().await;
 }
 
-async fn execute(database: &Database, sql: &str) {
-    let transaction = database.begin().await.unwrap();
-    transaction.execute_unprepared(sql).await.unwrap();
-    transaction.commit().await.unwrap();
-}
-
 #[tokio::test]
-async fn replicas_of_order_that_start_at_once_make_one_id() {
-    let directory = tempdir().unwrap();
-    let file = directory.path().join("tally.db");
-    let replicas = [open(&file).await, open(&file).await];
-    let none = settings(None);
-    let [first, second] = replicas.each_ref().map(|replica| establish(replica, Service::Order, &none));
-    let (first, second) = tokio::join!(first, second);
-    let (first, second) = (first.unwrap(), second.unwrap());
-    assert!(first.is_some() && first == second, "{first:?} {second:?}");
-    assert_eq!(establish(&replicas[1], Service::Order, &none).await.unwrap(), first, "and keep it");
-    for replica in replicas {
-        replica.close().await;
-    }
-}
+async fn a_database_that_is_exchanged_behind_the_service_is_noticed() {
+    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let first = rig(&directory, &world, settings(Some(id(ONE)))).await;
+    world.told(&[of(id(ONE), &created(1, 1))]).await;
+    belongs_to(&first.database, OTHER).await;
+    until("it is not ready", async || !first.is_up("system")).await;
+    world.order.say(&[of(id(ONE), &created(2, 1)), created(3, 1)]).await;
+    assert!(first.ask(Command::Count(4)).await.is_err());
+    first.crash().await;
 
-#[tokio::test]
-async fn a_database_with_data_keeps_its_system() {
-    let directory = tempdir().unwrap();
-    let database = open(&directory.path().join("tally.db")).await;
-    assert!(establish(&database, Service::Order, &settings(None)).await.unwrap().is_some());
-    let chosen = async |system| establish(&database, Service::Order, &settings(Some(id(system)))).await;
-    assert_eq!(chosen(ONE).await.unwrap(), Some(id(ONE)), "there is nothing in it");
-    execute(&database, "INSERT INTO counts VALUES (1, 1)").await;
-    assert_eq!(chosen(ONE).await.unwrap(), Some(id(ONE)), "it is the same");
-    let refused = chosen(OTHER).await;
-    assert!(matches!(refused, Err(IdentityError::HasData { .. })), "{refused:?}");
-    assert_eq!(system_id(&database).await.unwrap(), Some(id(ONE)));
-    database.close().await;
-}
-
-/// Three databases, as one process opens them.
-async fn three(directory: &Path) -> [Database; 3] {
-    let mut all = Vec::new();
-    for service in Service::ALL {
-        all.push(open(&directory.join(format!("{service}.db"))).await);
-    }
-    all.try_into().unwrap()
-}
-
-async fn all_of_one(databases: &[Database; 3], settings: &IdentitySettings) -> Result<SystemId, IdentityError> {
-    let all: Vec<_> = Service::ALL.into_iter().zip(databases).collect();
-    establish_all(&all, settings).await
-}
-
-#[tokio::test]
-async fn the_databases_of_one_process_belong_to_one_system() {
-    let directory = tempdir().unwrap();
-    let databases = three(directory.path()).await;
-    let system = all_of_one(&databases, &settings(None)).await.unwrap();
-    for database in &databases {
-        assert_eq!(system_id(database).await.unwrap(), Some(system));
-    }
-    let replaced = "UPDATE system_identity SET system_id = ";
-    let other = match databases[0].backend() {
-        sea_orm::DbBackend::Sqlite => format!("{replaced} x'{}'", OTHER.replace('-', "")),
-        _ => format!("{replaced} '{OTHER}'"),
-    };
-    execute(&databases[0], &other).await;
-    let refused = all_of_one(&databases, &settings(None)).await;
-    assert!(matches!(refused, Err(IdentityError::NotOneSystem(Service::Order, ..))), "{refused:?}");
-    assert_eq!(all_of_one(&databases, &settings(Some(system))).await.unwrap(), system, "the empty one takes it");
-
-    execute(&databases[0], "DELETE FROM system_identity").await;
-    let refused = all_of_one(&databases, &settings(None)).await;
-    assert!(matches!(refused, Err(IdentityError::New { service: Service::Order, .. })), "{refused:?}");
-    assert_eq!(system_id(&databases[0]).await.unwrap(), None);
-    execute(&databases[0], "INSERT INTO counts VALUES (1, 1)").await;
-    assert_eq!(all_of_one(&databases, &settings(None)).await.unwrap(), system, "a backup from before systems had ids");
-    for (database, sql) in [(0, "DELETE FROM system_identity"), (1, &*other), (2, &*other)] {
-        execute(&databases[database], sql).await;
-    }
-    let refused = all_of_one(&databases, &settings(None)).await;
-    assert!(matches!(refused, Err(IdentityError::New { service: Service::Order, .. })), "{refused:?}");
-    for database in databases {
-        database.close().await;
-    }
+    let again = rig(&directory, &world, settings(None)).await;
+    world.order.hear_confirmed(1).await;
+    assert_eq!([again.heard_of(1).await, again.heard_of(2).await, again.heard_of(3).await], [1, 0, 1]);
+    again.crash().await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod identity;
 mod in_process;
 mod locked_file;
 mod metrics;
+mod one_system;
 mod outage;
 mod parking;
 mod relay;

@@ -21,6 +21,8 @@ mod identity;
 mod in_process;
 #[path = "../it/metrics.rs"]
 mod metrics;
+#[path = "../it/one_system.rs"]
+mod one_system;
 #[path = "../it/outage.rs"]
 mod outage;
 #[path = "../it/parking.rs"]

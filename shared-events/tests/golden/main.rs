@@ -2,7 +2,8 @@
 //!
 //! A message may wait in a queue or an outbox while the programs around it are replaced, so what was written once must
 //! be readable for ever. `golden/<routing key>.<version>.json` is what that version looks like on the wire, byte for
-//! byte, as the first release wrote it; `….system.json` is the same event with the id of its system. Nothing rewrites these files: a test that fails here asks for a new version of the event, not for a new file.
+//! byte, as the first release wrote it; `….system.json` is the same event with the id of its system. Nothing rewrites
+//! these files: a test that fails here asks for a new version of the event, not for a new file.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
