@@ -190,8 +190,8 @@ impl SystemIdentity {
     /// Why commands are refused, where they are: events of another system were met lately. One that was given back
     /// comes again at once, where nobody else takes it.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
-        let met = self.lock().met;
-        met.is_some_and(|met| met.elapsed() < 2 * self.hold).then_some(
+        let met_lately = self.lock().met.is_some_and(|met| met.elapsed() < 2 * self.hold);
+        (met_lately || self.exchanged.load(Ordering::Relaxed)).then_some(
             "this service has met messages of another system: is its database the right one? Its log says more",
         )
     }

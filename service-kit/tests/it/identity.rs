@@ -54,7 +54,7 @@ fn of(system: SystemId, message: &Outgoing) -> Outgoing {
 }
 
 pub(crate) fn settings(system_id: Option<SystemId>) -> IdentitySettings {
-    IdentitySettings { system_id, hold: Duration::from_millis(20), ..IdentitySettings::default() }
+    IdentitySettings { system_id, hold: Duration::from_millis(200), ..IdentitySettings::default() }
 }
 
 /// A rig whose database belongs to this system.
