@@ -111,6 +111,8 @@ impl Program {
             "PAYMENT_LISTEN",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
+            "SYSTEM_ID",
+            "DEAD_LETTER_SYSTEMS",
         ] {
             command.env_remove(setting);
         }

@@ -154,6 +154,23 @@ impl Stack {
         replicas.nth(number).with_context(|| format!("there is no {service} {number}"))
     }
 
+    /// Adds one more process of a service, not started, whose environment is changed by `change`; returns its number in
+    /// [`Self::replicas`]. Its log is a file of its own, `{service}-{name}.log`.
+    ///
+    /// # Errors
+    /// Where there is no free port.
+    pub fn another(
+        &mut self,
+        service: Service,
+        name: &str,
+        change: impl FnOnce(&mut Vec<(String, String)>),
+    ) -> Result<usize> {
+        let mut settings = self.replica(service, 0)?.settings.clone();
+        change(&mut settings.variables);
+        self.replicas.push(Replica::new(service, settings, self.logs.join(format!("{service}-{name}.log")))?);
+        Ok(self.replicas.len() - 1)
+    }
+
     /// A client of these replicas of order, inventory and payment.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! The ways in from the broker: every delivery goes into the mailbox.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    broker::{Broker, BrokerError, Subscription},
+    broker::{Broker, BrokerError, Receipt, Subscription},
     engine::{Mailbox, Participant},
     http::Readiness,
     retry::Pauses,
@@ -88,9 +89,20 @@ impl Source {
     }
 }
 
-/// Takes in all deliveries, until the connection ends.
+/// Takes in all deliveries, until the connection ends. What belongs to another system is held for some time and then
+/// given back, the oldest first; as all that is held is unacknowledged, there is never more of it than the prefetch.
+/// (To give it back earlier would be no help: the broker delivers what comes back before everything else.)
 async fn take_in<P: Participant>(mut deliveries: Subscription, mailbox: &Mailbox<P>) {
-    while let Some(delivery) = deliveries.recv().await {
-        mailbox.deliver(delivery);
+    let mut held: VecDeque<(Instant, Receipt)> = VecDeque::new();
+    loop {
+        let next = held.front().map(|(until, _)| *until);
+        tokio::select! {
+            delivery = deliveries.recv() => {
+                let Some(delivery) = delivery else { return };
+                let foreign = mailbox.deliver(delivery);
+                held.extend(foreign.map(|receipt| (Instant::now() + mailbox.hold(), receipt)));
+            }
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => drop(held.pop_front()),
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     broker::rabbitmq::{RabbitMq, RabbitMqArgs},
     database::{Database, DatabaseArgs, DatabasePlace},
     http::{Readiness, WaitingRoom, probe},
+    identity::IdentitySettings,
     retry::Pauses,
     service::{self, Foundation, RunningService},
     settings::{LogSettings, WorkSettings},
@@ -36,6 +37,8 @@ pub struct ProgramArgs {
     work: WorkSettings,
     #[command(flatten)]
     admin: AdminSettings,
+    #[command(flatten)]
+    identity: IdentitySettings,
     #[command(flatten)]
     logs: LogSettings,
 }
@@ -88,7 +91,7 @@ async fn run<M: MigratorTrait>(
     args: ProgramArgs,
     start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
 ) -> Result<()> {
-    let ProgramArgs { listen: address, database, rabbitmq, work, admin, logs, .. } = args;
+    let ProgramArgs { listen: address, database, rabbitmq, work, admin, identity, logs, .. } = args;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
     let rabbitmq = rabbitmq.context("where is RabbitMQ? Set --amqp-url (AMQP_URL); --help says more")?;
@@ -106,7 +109,7 @@ async fn run<M: MigratorTrait>(
         }
     };
     let address = listener.local_addr()?;
-    let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work, admin };
+    let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work, admin, identity };
     let running = start(foundation, listener).await?;
     tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
     let signal = tokio::select! {

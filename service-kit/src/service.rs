@@ -15,6 +15,7 @@ use crate::{
     database::Database,
     engine::{Engine, Mailbox, Participant},
     http::{Operations, Readiness, serve},
+    identity::{IdentitySettings, SystemIdentity},
     metrics::{EngineMetrics, Levels, Metrics},
     relay::{Outbox, Relay},
     settings::WorkSettings,
@@ -32,6 +33,8 @@ pub struct Foundation {
     pub work: WorkSettings,
     /// Who may use its admin endpoints. `None`: they are off.
     pub admin: Option<AdminToken>,
+    /// Which system it belongs to, where that has to be said.
+    pub identity: IdentitySettings,
 }
 
 /// What a service's routes need.
@@ -79,17 +82,20 @@ impl RunningService {
     /// Starts the service: it answers on `listener` with what `routes` makes, from the moment that this returns.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// Where the database cannot be read, or belongs to another system than the settings say.
     pub async fn start<P: Participant>(
         participant: P,
         foundation: Foundation,
         listener: TcpListener,
         routes: impl FnOnce(Doors<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let Foundation { database, broker, work: settings, admin } = foundation;
+        let Foundation { database, broker, work: settings, admin, identity } = foundation;
         let name = participant.service().name();
+        let span = tracing::info_span!("service", name);
         let stop = Stages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
+        let identity = SystemIdentity::open(&database, participant.service(), &identity, readiness.clone());
+        let identity = identity.instrument(span.clone()).await?;
         let outbox = Outbox::open(&database).await.context("cannot read the outbox")?;
         let engine_metrics = EngineMetrics::default();
         let levels = Levels::new(database.clone(), Arc::clone(&broker), readiness.clone());
@@ -99,6 +105,7 @@ impl RunningService {
             database.clone(),
             Arc::clone(&outbox),
             readiness.clone(),
+            identity,
             settings.engine(),
             stop.clone(),
         );
@@ -124,7 +131,6 @@ impl RunningService {
             stopping: stop.intake.clone(),
         };
         let (http, work) = (TaskTracker::new(), TaskTracker::new());
-        let span = tracing::info_span!("service", name);
         let router = span.in_scope(|| {
             routes(Doors {
                 mailbox,

@@ -4,13 +4,13 @@ use uuid::Uuid;
 
 use crate::{
     CancelReason, Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, MessageId, Money, OrderDetails,
-    OrderId, SagaId, Sku, Timestamp,
+    OrderId, SagaId, Sku, SystemId, Timestamp,
 };
 
 /// An event on its way: a CloudEvent 1.0 in structured JSON mode, one a message.
 ///
 /// Source of the format: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>, with the
-/// extension attributes `correlationid` (the saga), `causationid` and `traceparent` (W3C Trace Context).
+/// extension attributes `correlationid` (the saga), `causationid`, `systemid` and `traceparent` (W3C Trace Context).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// The id of this message.
@@ -19,6 +19,9 @@ pub struct Envelope {
     pub time: Timestamp,
     /// The id of the message or the request that caused it.
     pub causation_id: Uuid,
+    /// The system that it belongs to. `None`: it was made before systems had ids, or by a service that has not met its
+    /// own yet.
+    pub system_id: Option<SystemId>,
     /// The trace that it belongs to, if there is one.
     pub traceparent: Option<String>,
     /// What happened.
@@ -62,6 +65,8 @@ struct CloudEventOut<'a, D> {
     correlationid: SagaId,
     causationid: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
+    systemid: Option<SystemId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
     data: D,
 }
@@ -76,6 +81,8 @@ struct CloudEventIn<'a> {
     time: Timestamp,
     correlationid: SagaId,
     causationid: Uuid,
+    #[serde(default)]
+    systemid: Option<SystemId>,
     #[serde(default)]
     traceparent: Option<String>,
     #[serde(borrow)]
@@ -141,6 +148,7 @@ impl Envelope {
             datacontenttype: "application/json",
             correlationid: self.event.saga_id,
             causationid: self.causation_id,
+            systemid: self.system_id,
             traceparent: self.traceparent.as_deref(),
             data: DataOut { order_id: order.order_id, lines: &order.lines, total: order.total, reason, item_sku },
         })
@@ -172,10 +180,21 @@ impl Envelope {
             id: wire.id,
             time: wire.time,
             causation_id: wire.causationid,
+            system_id: wire.systemid,
             traceparent: wire.traceparent.filter(|text| is_traceparent(text)),
             event: Event { saga_id: wire.correlationid, order, body },
         })
     }
+}
+
+/// The system that a message says it belongs to, also where the message cannot be read as an event.
+#[must_use]
+pub fn system_of(body: &[u8]) -> Option<SystemId> {
+    #[derive(Deserialize)]
+    struct OfSystem {
+        systemid: SystemId,
+    }
+    serde_json::from_slice::<OfSystem>(body).ok().map(|message| message.systemid)
 }
 
 fn flow_of(cloud_event_type: &str) -> Result<&'static Flow, DecodeError> {

@@ -13,10 +13,10 @@ mod lines;
 mod money;
 mod time_stamp;
 
-pub use envelope::{DecodeError, Envelope, is_traceparent};
+pub use envelope::{DecodeError, Envelope, is_traceparent, system_of};
 pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails};
 pub use flow::{FLOWS, Flow, Service, routing_key_for};
-pub use ids::{MessageId, OrderId, SagaId, Sku, SkuError};
+pub use ids::{MessageId, OrderId, SagaId, Sku, SkuError, SystemId, SystemIdError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
 pub use time_stamp::Timestamp;

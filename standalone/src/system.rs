@@ -12,6 +12,7 @@ use service_kit::{
         rabbitmq::{RabbitMq, RabbitMqArgs},
     },
     database::{Database, DatabaseArgs},
+    identity::{IdentitySettings, establish_all},
     program::{listen, open_patiently},
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
@@ -48,6 +49,9 @@ pub struct SystemSettings {
     /// Who may use the admin endpoints of all three
     #[command(flatten)]
     pub admin: AdminSettings,
+    /// Which system the databases belong to, where that has to be said
+    #[command(flatten)]
+    pub identity: IdentitySettings,
     /// What is particular to the order service
     #[command(flatten)]
     pub order: order::OrderSettings,
@@ -80,7 +84,8 @@ impl System {
     /// Starts all three services; they answer from the moment that this returns.
     ///
     /// # Errors
-    /// A taken port, a data directory that is in use or cannot be written, a database of a newer version: each in words
+    /// A taken port, a data directory that is in use or cannot be written, a database of a newer
+    /// version, databases of different systems: each in words
     /// that say what to do.
     pub async fn start(settings: &SystemSettings) -> Result<Self> {
         let listeners = [
@@ -102,9 +107,18 @@ impl System {
             settings.open::<inventory::Migrator>(&place, Service::Inventory, &inventory).await?,
             settings.open::<payment::Migrator>(&place, Service::Payment, &payment).await?,
         ];
+        let [of_order, of_inventory, of_payment] = &databases;
+        let all = [(Service::Order, of_order), (Service::Inventory, of_inventory), (Service::Payment, of_payment)];
+        establish_all(&all, &settings.identity).await?;
         let mut foundations = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(&service).context("each service has its broker")?;
-            Ok(Foundation { database, broker, work: settings.work.clone(), admin: admin.clone() })
+            Ok(Foundation {
+                database,
+                broker,
+                work: settings.work.clone(),
+                admin: admin.clone(),
+                identity: settings.identity.clone(),
+            })
         });
         let mut foundation = || foundations.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
         let services = vec![

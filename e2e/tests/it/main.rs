@@ -3,6 +3,7 @@
 
 mod alarms;
 mod crashes;
+mod identity;
 mod network;
 mod outages;
 mod poison;

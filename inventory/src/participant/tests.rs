@@ -49,6 +49,7 @@ fn hear(state: &mut State, order: i64, body: EventBody) -> Vec<EventType> {
         id: MessageId(Uuid::now_v7()),
         time: Timestamp::default(),
         causation_id: Uuid::now_v7(),
+        system_id: None,
         traceparent: None,
         event: Event { saga_id, order: details, body },
     };

@@ -20,6 +20,7 @@ use service_kit::{
     broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
     clock,
     database::{Database, tables::dead_letter},
+    identity::IdentitySettings,
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
 };
@@ -90,6 +91,7 @@ impl Harness {
             broker,
             work: settings.work,
             admin: Some("the-token".parse().unwrap()),
+            identity: IdentitySettings::default(),
         };
         let service = inventory::start(&settings.inventory, foundation, listener).await.unwrap();
         let harness = Self {
@@ -254,7 +256,7 @@ fn outgoing(id: MessageId, event: Event) -> Outgoing {
     let flow = event.body.event_type().flow();
     let correlation_id = event.saga_id.0;
     let causation_id = Uuid::now_v7();
-    let envelope = Envelope { id, time: clock::now(), causation_id, traceparent: None, event };
+    let envelope = Envelope { id, time: clock::now(), causation_id, system_id: None, traceparent: None, event };
     Outgoing {
         message_id: id,
         publisher: flow.publisher,

@@ -3,7 +3,7 @@
 mod m0002_orders;
 
 use sea_orm_migration::prelude::*;
-use service_kit::database::tables::MessageTables;
+use service_kit::database::tables::{MessageTables, SystemIdentityTable};
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -12,6 +12,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(MessageTables), Box::new(m0002_orders::Migration)]
+        vec![Box::new(MessageTables), Box::new(m0002_orders::Migration), Box::new(SystemIdentityTable)]
     }
 }

@@ -20,6 +20,7 @@ use service_kit::{
         Database,
         tables::{dead_letter, outbox},
     },
+    identity::IdentitySettings,
     service::{Foundation, RunningService, stop},
     settings::WorkSettings,
 };
@@ -119,7 +120,8 @@ async fn run(plan: &Plan, database: Database, broker: Arc<dyn Broker>) -> (Runni
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let admin = Some("the-token".parse().unwrap());
-    let foundation = Foundation { database, broker, work: plan.work.clone(), admin };
+    let foundation =
+        Foundation { database, broker, work: plan.work.clone(), admin, identity: IdentitySettings::default() };
     (order::start(&plan.order, foundation, listener).await.unwrap(), address)
 }
 

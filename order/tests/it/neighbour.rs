@@ -103,6 +103,7 @@ pub(crate) fn saying(about: &Envelope, body: EventBody) -> Envelope {
         id: MessageId(Uuid::now_v7()),
         time: clock::now(),
         causation_id: about.id.0,
+        system_id: None,
         traceparent: None,
         event: Event { body, ..about.event.clone() },
     }

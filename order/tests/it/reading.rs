@@ -186,7 +186,7 @@ async fn the_service_tells_how_it_is_and_what_it_can_do() {
     let ready = harness.get("/health/ready").await.body;
     assert_eq!(ready["status"], "ready");
     let names: Vec<&Value> = ready["dependencies"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
-    assert_eq!(names, ["database", "broker", "queue"]);
+    assert_eq!(names, ["database", "broker", "queue", "system"]);
 
     let docs = harness.get("/docs/").await;
     assert!(docs.status == 200 && docs.text.contains("swagger-ui"), "{docs:?}");

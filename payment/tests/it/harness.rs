@@ -13,6 +13,7 @@ use service_kit::{
         Database,
         tables::{dead_letter, outbox},
     },
+    identity::IdentitySettings,
     service::{Foundation, RunningService, stop},
     settings::WorkSettings,
 };
@@ -226,6 +227,7 @@ async fn run(
         broker: Arc::new(broker),
         work: settings.work.clone(),
         admin: Some("the-token".parse().unwrap()),
+        identity: IdentitySettings::default(),
     };
     let running = match gateway {
         Some(gateway) => payment::start_with(gateway, &settings.payment, foundation, listener).await.unwrap(),

@@ -29,6 +29,7 @@ impl Order {
             id: MessageId(Uuid::now_v7()),
             time: Timestamp::from_unix_micros(1_763_800_000_000_000),
             causation_id: Uuid::now_v7(),
+            system_id: None,
             traceparent: None,
             event: self.event(body),
         }

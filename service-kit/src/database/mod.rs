@@ -13,6 +13,7 @@ mod neighbours;
 mod postgres;
 mod settings;
 mod sqlite;
+mod system;
 pub mod tables;
 
 pub use bulk::{Writes, find_by, find_locked, insert_new};
@@ -28,3 +29,5 @@ pub use migrate::run_sql;
 pub use neighbours::{Neighbours, Topic};
 pub(crate) use postgres::limit_lock_wait;
 pub use settings::{DatabaseArgs, DatabasePlace, DatabaseSettingsError, PostgresSettings};
+pub use system::system_id;
+pub(crate) use system::{adopt_system_id, has_no_data, made_at, read_system_id, replace_system_id};

@@ -1,4 +1,5 @@
-//! The tables that every service's database has for its messages: inbox, outbox and dead letters.
+//! The tables that every service's database has for its messages: inbox, outbox and dead letters; and the one that says
+//! to which system it belongs.
 
 use sea_orm_migration::prelude::*;
 
@@ -117,6 +118,30 @@ impl MigrationTrait for MessageTables {
                  order_id BIGINT,
                  body BYTEA NOT NULL,
                  parked_at BIGINT NOT NULL
+             );",
+        )
+        .await
+    }
+}
+
+/// The migration that makes the table for the system's id; each service's migrator has it behind its own first tables.
+#[derive(Debug)]
+pub struct SystemIdentityTable;
+
+impl MigrationName for SystemIdentityTable {
+    fn name(&self) -> &str {
+        "m0003_system_identity"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for SystemIdentityTable {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run_sql(
+            manager,
+            "CREATE TABLE system_identity (
+                 one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+                 system_id UUID NOT NULL
              );",
         )
         .await

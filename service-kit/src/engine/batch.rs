@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use shared_events::{Envelope, MessageId};
+use shared_events::{Envelope, MessageId, SystemId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use super::{
     Input, Participant, Refusal,
     redrive::{Discard, ParkAgain, Redrive},
 };
-use crate::{broker::Receipt, clock, database::tables::dead_letter, metrics::InputKind};
+use crate::{broker::Receipt, clock, database::tables::dead_letter, identity::SystemIdentity, metrics::InputKind};
 
 /// What lies in the mailbox.
 #[derive(Debug)]
@@ -195,6 +195,22 @@ impl<P: Participant> Batch<P> {
                 let _ = reply.send(Err(Refusal::Internal));
             }
             Origin::Itself => tracing::error!(command = ?input.payload, reason, "a step by the clock failed"),
+        }
+    }
+
+    /// Takes the events out that belong to another system than `own`: those of the queue go back to it.
+    pub(super) fn give_back_foreign(&mut self, own: SystemId, identity: &SystemIdentity) {
+        let inputs = std::mem::take(&mut self.inputs);
+        for pending in inputs {
+            let Some(theirs) = pending.input.payload.system_id().filter(|theirs| *theirs != own) else {
+                self.inputs.push(pending);
+                continue;
+            };
+            let why = format!("it belongs to the system {theirs}, and this service's database to {own}");
+            identity.met(&why);
+            if let Origin::DeadLetter(redrive) = pending.origin {
+                self.parked_again.push(ParkAgain { redrive, reason: why });
+            }
         }
     }
 

@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use shared_events::{Envelope, MessageId};
+use shared_events::{Envelope, MessageId, system_of};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
@@ -9,7 +9,12 @@ use super::{
     batch::{Item, Origin, Pending, Raw, bounded},
     redrive::{Discard, ParkAgain, Redrive, Redriven},
 };
-use crate::{broker::Delivery, clock, database::tables::dead_letter};
+use crate::{
+    broker::{Delivery, Receipt},
+    clock,
+    database::tables::dead_letter,
+    identity::{SystemIdentity, Verdict},
+};
 
 /// The one door into the engine; cheap to clone.
 #[derive(Debug)]
@@ -17,11 +22,12 @@ pub struct Mailbox<P: Participant> {
     items: mpsc::UnboundedSender<Item<P>>,
     /// A place for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
     places: Arc<Semaphore>,
+    identity: Arc<SystemIdentity>,
 }
 
 impl<P: Participant> Clone for Mailbox<P> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), places: Arc::clone(&self.places) }
+        Self { items: self.items.clone(), places: Arc::clone(&self.places), identity: Arc::clone(&self.identity) }
     }
 }
 
@@ -63,9 +69,9 @@ pub enum Refusal {
 }
 
 impl<P: Participant> Mailbox<P> {
-    pub(super) fn new(capacity: usize) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
+    pub(super) fn new(capacity: usize, identity: Arc<SystemIdentity>) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
         let (items, receiver) = mpsc::unbounded_channel();
-        (Self { items, places: Arc::new(Semaphore::new(capacity)) }, receiver)
+        (Self { items, places: Arc::new(Semaphore::new(capacity)), identity }, receiver)
     }
 
     /// Has a command carried out, and returns once it is durable.
@@ -73,6 +79,9 @@ impl<P: Participant> Mailbox<P> {
     /// # Errors
     /// Where it was not carried out.
     pub async fn ask(&self, command: P::Command, cause: Cause) -> Result<P::Reply, Refusal> {
+        if let Some(why) = self.identity.refusal() {
+            return Err(Refusal::Unavailable(why.to_owned()));
+        }
         let place = self.place()?;
         let (reply, answer) = oneshot::channel();
         self.put(Payload::Command(command), cause, Origin::Caller { reply, _place: place }).map_err(|()| stopping())?;
@@ -87,6 +96,12 @@ impl<P: Participant> Mailbox<P> {
     pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.place()?);
         let item = match Envelope::decode(&letter.body) {
+            Ok(envelope)
+                if let Verdict::Foreign(reason) | Verdict::DeadLetter(reason) =
+                    self.identity.verdict(envelope.system_id) =>
+            {
+                Item::ParkAgain(ParkAgain { redrive, reason })
+            }
             Ok(envelope) => Item::Input(Pending { input: event(envelope), origin: Origin::DeadLetter(redrive) }),
             Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: bounded(&error.to_string()) }),
         };
@@ -111,11 +126,21 @@ impl<P: Participant> Mailbox<P> {
     }
 
     /// Puts in what the broker delivered. What the broker itself gave up on is parked without being handled: it may be what
-    /// ended its consumers.
-    pub(crate) fn deliver(&self, delivery: Delivery) {
+    /// ended its consumers. What belongs to another system comes back, to be held.
+    pub(crate) fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
         let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
         let raw = Raw { body, message_id, redeliveries };
-        let item = match (Envelope::decode(&raw.body), dead_lettered) {
+        let envelope = Envelope::decode(&raw.body);
+        let system_id = envelope.as_ref().map_or_else(|_| system_of(&raw.body), |envelope| envelope.system_id);
+        let dead_lettered = match self.identity.verdict(system_id) {
+            Verdict::Ours => dead_lettered,
+            Verdict::DeadLetter(reason) => Some(reason),
+            Verdict::Foreign(why) => {
+                self.identity.met(&why);
+                return Some(receipt);
+            }
+        };
+        let item = match (envelope, dead_lettered) {
             (Ok(envelope), None) => {
                 Item::Input(Pending { input: event(envelope), origin: Origin::Queue { raw, receipt } })
             }
@@ -124,6 +149,12 @@ impl<P: Participant> Mailbox<P> {
         };
         // An engine that has ended drops the receipt, and so gives the delivery back.
         let _ = self.items.send(item);
+        None
+    }
+
+    /// How long what belongs to another system is held.
+    pub(crate) fn hold(&self) -> Duration {
+        self.identity.hold()
     }
 
     /// Puts an input back whose answer has come.

@@ -2,7 +2,7 @@ use std::{fmt, future::Future};
 
 use prometheus_client::registry::Registry;
 use sea_orm::{DatabaseTransaction, DbErr};
-use shared_events::{Envelope, Event, Service, Timestamp};
+use shared_events::{Envelope, Event, Service, SystemId, Timestamp};
 
 use super::Cause;
 use crate::database::Writes;
@@ -103,6 +103,11 @@ impl<C> Payload<C> {
             Self::Event(envelope) => Some(envelope),
             Self::Command(_) => None,
         }
+    }
+
+    /// The system that the event belongs to, where it is one and says so.
+    pub(super) fn system_id(&self) -> Option<SystemId> {
+        self.envelope()?.system_id
     }
 }
 

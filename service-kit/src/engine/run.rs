@@ -17,6 +17,7 @@ use crate::{
     clock,
     database::{Database, Fault, trim_inbox},
     http::Readiness,
+    identity::SystemIdentity,
     metrics::EngineMetrics,
     relay::Outbox,
     retry::Pauses,
@@ -53,6 +54,7 @@ pub struct Engine<P: Participant> {
     database: Database,
     outbox: Arc<Outbox>,
     readiness: Readiness,
+    identity: Arc<SystemIdentity>,
     settings: EngineSettings,
     mailbox: Mailbox<P>,
     items: mpsc::UnboundedReceiver<Item<P>>,
@@ -97,10 +99,11 @@ impl<P: Participant> Engine<P> {
         database: Database,
         outbox: Arc<Outbox>,
         readiness: Readiness,
+        identity: Arc<SystemIdentity>,
         settings: EngineSettings,
         stop: Stages,
     ) -> (Self, Mailbox<P>) {
-        let (mailbox, items) = Mailbox::new(settings.max_waiting);
+        let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity));
         let participant = Arc::new(participant);
         let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
         let engine = Self {
@@ -108,6 +111,7 @@ impl<P: Participant> Engine<P> {
             database,
             outbox,
             readiness,
+            identity,
             settings,
             mailbox: mailbox.clone(),
             items,
@@ -194,15 +198,18 @@ impl<P: Participant> Engine<P> {
         if let Some(command) = self.participant.on_tick() {
             self.mailbox.tell(command);
         }
-        if !self.aside.is_empty() {
-            // The inbox may be among what is locked, and trimming it can wait.
-            return;
+        // The inbox may be among what is locked, and trimming it can wait.
+        if self.aside.is_empty() {
+            let forget_before = clock::now().before(self.settings.inbox_retention);
+            let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
+            if let Err(error) = trimmed.await {
+                tracing::debug!(%error, "the inbox was not trimmed this time");
+            }
         }
-        let forget_before = clock::now().before(self.settings.inbox_retention);
-        let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
-        if let Err(error) = trimmed.await {
-            tracing::debug!(%error, "the inbox was not trimmed this time");
+        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.identity.look(&self.database)).await {
+            tracing::debug!(%error, "to which system the database belongs was not read this time");
         }
+        self.identity.report();
     }
 
     async fn handle(&mut self, batch: Batch<P>) {
@@ -216,7 +223,9 @@ impl<P: Participant> Engine<P> {
         let mut conflicts = 0;
         while !batch.is_empty() {
             let begun = Instant::now();
-            let error = match commit_catching(&*self.participant, &self.database, &batch, lock_wait).await {
+            let committed =
+                commit_catching(&*self.participant, &self.database, &self.identity, &batch, lock_wait).await;
+            let error = match committed {
                 Ok(committed) => {
                     let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
                     self.metrics.committed(kinds, batch.parked.len(), begun.elapsed());
@@ -226,6 +235,10 @@ impl<P: Participant> Engine<P> {
                 Err(failure) if !batch.careful && failure.may_come_of_a_duplicate() => {
                     tracing::debug!(error = %failure, "trying again with care");
                     batch.careful = true;
+                    continue;
+                }
+                Err(Failure::Foreign { own }) => {
+                    batch.give_back_foreign(own, &self.identity);
                     continue;
                 }
                 Err(Failure::Unacceptable { index, reason }) => {
@@ -326,6 +339,9 @@ impl<P: Participant> Engine<P> {
     }
 
     fn tell(&self, batch: Batch<P>, committed: Committed<P>) {
+        if let Some(id) = committed.system_id {
+            self.identity.adopted(id);
+        }
         self.outbox.committed(committed.outgoing, committed.deleted);
         for forgotten in batch.forgotten {
             let _ = forgotten.send(());

@@ -7,7 +7,7 @@ use std::{
 
 use futures::FutureExt;
 use sea_orm::{DatabaseTransaction, DbErr};
-use shared_events::{Envelope, Event, MessageId};
+use shared_events::{Envelope, Event, MessageId, SystemId};
 use uuid::Uuid;
 
 use super::{
@@ -18,10 +18,11 @@ use super::{
 use crate::{
     broker::Outgoing,
     database::{
-        Database, Fault, Writes, count_attempt, insert_new, limit_lock_wait,
+        Database, Fault, Writes, adopt_system_id, count_attempt, insert_new, limit_lock_wait,
         tables::{dead_letter, inbox, outbox},
         take_dead_letters,
     },
+    identity::SystemIdentity,
 };
 
 /// What a committed batch leaves to be done.
@@ -37,6 +38,8 @@ pub(super) struct Committed<P: Participant> {
     /// For each message that was parked again whether it is still there.
     pub(super) still_parked: Vec<bool>,
     pub(super) state: Option<P::State>,
+    /// The system that the database belongs to, where that is known now.
+    pub(super) system_id: Option<SystemId>,
 }
 
 /// Why a batch was not committed. Nothing of it is in the database.
@@ -45,6 +48,9 @@ pub(super) enum Failure {
     /// The input of this index cannot be.
     #[error("{reason}")]
     Unacceptable { index: usize, reason: String },
+    /// Some of its events belong to another system than the database.
+    #[error("events of another system than {own}")]
+    Foreign { own: SystemId },
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -55,6 +61,7 @@ impl Failure {
     pub(super) fn may_come_of_a_duplicate(&self) -> bool {
         match self {
             Self::Unacceptable { .. } => true,
+            Self::Foreign { .. } => false,
             Self::Database(error) => matches!(Fault::of(error), Fault::Taken | Fault::Permanent),
         }
     }
@@ -69,11 +76,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) async fn commit_catching<P: Participant>(
     participant: &P,
     database: &Database,
+    identity: &SystemIdentity,
     batch: &Batch<P>,
     lock_wait: Option<Duration>,
 ) -> Result<Committed<P>, Failure> {
     let committed = async {
-        let committed = AssertUnwindSafe(commit(participant, database, batch, lock_wait)).catch_unwind().await;
+        let committed = commit(participant, database, identity, batch, lock_wait);
+        let committed = AssertUnwindSafe(committed).catch_unwind().await;
         let panicked = || DbErr::Custom("loading or saving panicked; the log has the place".to_owned());
         committed.unwrap_or_else(|_| Err(panicked().into()))
     };
@@ -84,6 +93,7 @@ pub(super) async fn commit_catching<P: Participant>(
 async fn commit<P: Participant>(
     participant: &P,
     database: &Database,
+    identity: &SystemIdentity,
     batch: &Batch<P>,
     lock_wait: Option<Duration>,
 ) -> Result<Committed<P>, Failure> {
@@ -91,6 +101,7 @@ async fn commit<P: Participant>(
     if let Some(lock_wait) = lock_wait {
         limit_lock_wait(&transaction, lock_wait).await?;
     }
+    let system_id = system_of(&transaction, identity, batch).await?;
     // First, because it keeps other replicas from driving the same message. Rolled back, it is parked as before.
     let taken = take_dead_letters(&transaction, to_be_taken(batch)).await?;
     let (mut writes, mut state) = (Writes::default(), None);
@@ -107,7 +118,7 @@ async fn commit<P: Participant>(
                 .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, reason })?;
             replies[index] = decision.reply;
             for event in decision.events {
-                let envelope = envelop(input, event);
+                let envelope = envelop(input, system_id, event);
                 participant.published(&mut rows, &envelope);
                 outgoing.push(envelope);
             }
@@ -130,7 +141,23 @@ async fn commit<P: Participant>(
         still_parked.push(count_attempt(&transaction, redrive.message_id, reason).await?);
     }
     transaction.commit().await?;
-    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_parked, state })
+    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_parked, state, system_id })
+}
+
+/// The system that the database belongs to. One that belongs to none comes to belong to that of the first event that
+/// says it, in the transaction that handles it.
+async fn system_of<P: Participant>(
+    transaction: &DatabaseTransaction,
+    identity: &SystemIdentity,
+    batch: &Batch<P>,
+) -> Result<Option<SystemId>, Failure> {
+    let mut said = batch.inputs.iter().filter_map(|pending| pending.input.payload.system_id());
+    let own = match (identity.own(), said.clone().next()) {
+        (Some(own), _) => own,
+        (None, Some(first)) => adopt_system_id(transaction, first).await?,
+        (None, None) => return Ok(None),
+    };
+    if said.all(|theirs| theirs == own) { Ok(Some(own)) } else { Err(Failure::Foreign { own }) }
 }
 
 /// The parked messages that the batch handles or discards.
@@ -186,11 +213,12 @@ fn decide<P: Participant>(
         .unwrap_or_else(|_| Err(Unacceptable("the decision panicked; the log has the place".to_owned())))
 }
 
-fn envelop<P: Participant>(input: &Input<P>, event: Event) -> Envelope {
+fn envelop<P: Participant>(input: &Input<P>, system_id: Option<SystemId>, event: Event) -> Envelope {
     Envelope {
         id: MessageId(Uuid::now_v7()),
         time: input.at,
         causation_id: input.cause.id,
+        system_id,
         traceparent: input.cause.traceparent.clone(),
         event,
     }

@@ -24,7 +24,7 @@ const CONFIRM: Reaction = Reaction::Say(Verdict::Confirmed);
 const WINDOW: usize = 4_096;
 
 fn roomy() -> Plan {
-    Plan { settings: EngineSettings { max_waiting: 10_000, ..EngineSettings::default() }, relay: true }
+    Plan { settings: EngineSettings { max_waiting: 10_000, ..EngineSettings::default() }, ..Plan::default() }
 }
 
 /// Has so many events committed at once.

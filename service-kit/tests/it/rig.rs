@@ -15,6 +15,7 @@ use service_kit::{
     },
     engine::{Cause, Engine, EngineSettings, Mailbox, Refusal},
     http::{DependencyStatus, Readiness},
+    identity::{IdentitySettings, SystemIdentity},
     relay::{Outbox, Relay},
     shutdown::Stages,
 };
@@ -34,11 +35,12 @@ use crate::{
 pub(crate) struct Plan {
     pub(crate) settings: EngineSettings,
     pub(crate) relay: bool,
+    pub(crate) identity: IdentitySettings,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { settings: EngineSettings::default(), relay: true }
+        Self { settings: EngineSettings::default(), relay: true, identity: IdentitySettings::default() }
     }
 }
 
@@ -63,11 +65,14 @@ impl Rig {
         let (script, stop) = (Arc::new(Script::default()), Stages::default());
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let outbox = Outbox::open(&database).await.unwrap();
+        let service = Service::Inventory;
+        let identity = SystemIdentity::open(&database, service, &plan.identity, readiness.clone()).await.unwrap();
         let (engine, mailbox) = Engine::new(
             Tally(Arc::clone(&script)),
             database.clone(),
             Arc::clone(&outbox),
             readiness.clone(),
+            identity,
             plan.settings,
             stop.clone(),
         );
@@ -167,7 +172,7 @@ pub(crate) fn outgoing(event: Event) -> Outgoing {
     let id = MessageId(Uuid::now_v7());
     let (flow, saga) = (event.body.event_type().flow(), event.saga_id.0);
     let time = Timestamp::from_unix_micros(1_700_000_000_000_000);
-    let envelope = Envelope { id, time, causation_id: Uuid::now_v7(), traceparent: None, event };
+    let envelope = Envelope { id, time, causation_id: Uuid::now_v7(), system_id: None, traceparent: None, event };
     Outgoing {
         message_id: id,
         publisher: flow.publisher,

@@ -8,7 +8,10 @@ use std::sync::{
 use sea_orm::{DatabaseTransaction, DbErr, RuntimeErr};
 use sea_orm_migration::prelude::*;
 use service_kit::{
-    database::{Writes, find_locked, run_sql, tables::MessageTables},
+    database::{
+        Writes, find_locked, run_sql,
+        tables::{MessageTables, SystemIdentityTable},
+    },
     engine::{AskError, Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
 };
 use shared_events::{Event, EventBody, Service};
@@ -37,11 +40,11 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(MessageTables), Box::new(Counts)]
+        vec![Box::new(MessageTables), Box::new(Counts), Box::new(SystemIdentityTable)]
     }
 }
 
-struct Counts;
+pub(crate) struct Counts;
 
 impl MigrationName for Counts {
     fn name(&self) -> &str {

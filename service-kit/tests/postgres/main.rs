@@ -15,10 +15,14 @@ mod bulk;
 mod crash;
 #[path = "../it/graveyard.rs"]
 mod graveyard;
+#[path = "../it/identity.rs"]
+mod identity;
 #[path = "../it/in_process.rs"]
 mod in_process;
 #[path = "../it/metrics.rs"]
 mod metrics;
+#[path = "../it/one_system.rs"]
+mod one_system;
 #[path = "../it/outage.rs"]
 mod outage;
 #[path = "../it/parking.rs"]

@@ -2,7 +2,8 @@
 //!
 //! A message may wait in a queue or an outbox while the programs around it are replaced, so what was written once must
 //! be readable for ever. `golden/<routing key>.<version>.json` is what that version looks like on the wire, byte for
-//! byte. Nothing rewrites these files: a test that fails here asks for a new version of the event, not for a new file.
+//! byte, as the first release wrote it; `….system.json` is the same event with the id of its system. Nothing rewrites
+//! these files: a test that fails here asks for a new version of the event, not for a new file.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -14,7 +15,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use serde_json::{Value, json};
 use shared_events::{
     CancelReason, DecodeError, Envelope, Event, EventBody, EventType, FailureReason, Line, Lines, MessageId, Money,
-    OrderDetails, OrderId, Quantity, SagaId, Sku, Timestamp,
+    OrderDetails, OrderId, Quantity, SagaId, Sku, SystemId, Timestamp, system_of,
 };
 use uuid::Uuid;
 
@@ -46,6 +47,7 @@ fn envelope(event: EventType) -> Envelope {
         id: MessageId(uuid(number)),
         time: Timestamp::from_unix_micros(1_763_800_000_123_456),
         causation_id: uuid(0xca00 + number),
+        system_id: None,
         traceparent: (event != EventType::OrderCreated).then(|| traceparent.to_owned()),
         event: Event {
             saga_id: SagaId(uuid(0x5a6a)),
@@ -58,6 +60,13 @@ fn envelope(event: EventType) -> Envelope {
         },
     }
 }
+
+/// The same as a system with an id says it.
+fn of_a_system(event: EventType) -> Envelope {
+    Envelope { system_id: Some(SYSTEM.parse().unwrap()), ..envelope(event) }
+}
+
+const SYSTEM: &str = "019aab01-5b00-7000-8000-000000005751";
 
 fn sku(text: &str) -> Sku {
     Sku::parse(text).unwrap()
@@ -75,8 +84,16 @@ fn golden_name(event: EventType) -> String {
     format!("{}.v1.json", event.flow().routing_key)
 }
 
+fn golden_name_of_a_system(event: EventType) -> String {
+    format!("{}.v1.system.json", event.flow().routing_key)
+}
+
 fn golden(event: EventType) -> String {
-    let path = golden_dir().join(golden_name(event));
+    golden_file(&golden_name(event))
+}
+
+fn golden_file(name: &str) -> String {
+    let path = golden_dir().join(name);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.trim_end().to_owned()
 }
@@ -98,6 +115,8 @@ fn decode_without(event: EventType, parent: &str, field: &str) -> Result<Envelop
 fn every_event_is_written_as_its_golden_file() {
     for event in EventType::ALL {
         assert_eq!(envelope(event).encode(), golden(event), "{event} must have its frozen JSON");
+        let of_a_system = (of_a_system(event).encode(), golden_file(&golden_name_of_a_system(event)));
+        assert_eq!(of_a_system.0, of_a_system.1, "{event} must have its frozen JSON");
     }
 }
 
@@ -105,6 +124,28 @@ fn every_event_is_written_as_its_golden_file() {
 fn every_golden_file_is_read_as_its_event() {
     for event in EventType::ALL {
         assert_eq!(Envelope::decode(golden(event).as_bytes()).unwrap(), envelope(event), "{event}");
+        let of_its_system = golden_file(&golden_name_of_a_system(event));
+        assert_eq!(Envelope::decode(of_its_system.as_bytes()).unwrap(), of_a_system(event), "{event}");
+    }
+}
+
+#[test]
+fn the_system_of_a_message_can_be_read_also_where_its_event_cannot() {
+    let of_a_system = golden_file(&golden_name_of_a_system(EventType::OrderCreated));
+    let unknown = of_a_system.replace("order.created.v1", "order.created.v9");
+    assert!(Envelope::decode(unknown.as_bytes()).is_err());
+    assert_eq!(system_of(unknown.as_bytes()), Some(SYSTEM.parse().unwrap()));
+    for none in [golden(EventType::OrderCreated), unknown.replace(SYSTEM, "x"), String::new(), "{}".to_owned()] {
+        assert_eq!(system_of(none.as_bytes()), None, "{none}");
+    }
+}
+
+#[test]
+fn a_system_id_is_a_uuid_of_version_7_and_says_when_it_was_made() {
+    let id: SystemId = SYSTEM.parse().unwrap();
+    assert_eq!((id.to_string(), id.made_at().to_string()), (SYSTEM.to_owned(), "2025-11-22T09:59:44.128Z".to_owned()));
+    for wrong in ["", "x", "019aab01-5b00-4000-8000-000000005751", "00000000-0000-0000-0000-000000000000"] {
+        assert!(wrong.parse::<SystemId>().is_err(), "{wrong}");
     }
 }
 
@@ -115,7 +156,8 @@ fn there_is_one_golden_file_for_each_event_version() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| !name.ends_with(".rs"))
         .collect();
-    assert_eq!(files, EventType::ALL.map(golden_name).into());
+    let expected = EventType::ALL.map(golden_name).into_iter().chain(EventType::ALL.map(golden_name_of_a_system));
+    assert_eq!(files, expected.collect());
 }
 
 /// A golden file holds one reason only; the others are as frozen.

@@ -27,6 +27,8 @@ fn what_is_no_cloud_event_is_named_so() {
     ] {
         not_a_cloud_event(decode_with(EventType::StockReserved, pointer, value), pointer);
     }
+    let wrong_system = whole.replace("\"causationid\"", "\"systemid\":\"7\",\"causationid\"");
+    not_a_cloud_event(Envelope::decode(wrong_system.as_bytes()), "systemid");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
 use service_kit::{
     clock,
     database::{
-        Database, DatabaseArgs,
+        Database, DatabaseArgs, system_id,
         tables::{dead_letter, outbox},
     },
 };
@@ -108,6 +108,12 @@ impl Databases {
 
     async fn audit(&self) -> Result<Report> {
         let mut report = Report::default();
+        for (service, database) in
+            [(Service::Order, &self.order), (Service::Inventory, &self.inventory), (Service::Payment, &self.payment)]
+        {
+            report.systems.push((service, system_id(database).await?));
+        }
+        report.breaches.extend(rules::of_systems(&report.systems));
         for (service, connection) in self.all() {
             let unpublished = outbox::Entity::find().count(&connection).await?;
             if unpublished > 0 {

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use shared_events::{Service, SystemId};
+
 /// What an audit found.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -13,6 +15,8 @@ pub struct Report {
     pub payments: u64,
     /// How many stock items it looked at.
     pub items: u64,
+    /// The system that each service's database belongs to; one that has handled nothing yet may belong to none.
+    pub systems: Vec<(Service, Option<SystemId>)>,
     /// Everything that does not hold, a line each.
     pub breaches: Vec<String>,
 }
@@ -30,7 +34,7 @@ impl fmt::Display for Report {
         for breach in &self.breaches {
             writeln!(f, "{breach}")?;
         }
-        let Self { orders, under_way, reservations, payments, items, breaches } = self;
+        let Self { orders, under_way, reservations, payments, items, systems, breaches } = self;
         let looked_at = format!(
             "{orders} orders ({under_way} under way), {reservations} reservations, {payments} payments, {items} stock items"
         );
@@ -38,6 +42,17 @@ impl fmt::Display for Report {
             0 => writeln!(f, "clean: {looked_at}"),
             1 => writeln!(f, "1 breach in {looked_at}"),
             count => writeln!(f, "{count} breaches in {looked_at}"),
+        }?;
+        // What has to be known where a database is lost: docs/operations.md.
+        let without: Vec<_> =
+            systems.iter().filter(|(_, id)| id.is_none()).map(|(service, _)| service.name()).collect();
+        let id = systems.iter().find_map(|(_, id)| *id);
+        match (id, without.as_slice()) {
+            (None, _) => Ok(()),
+            (Some(id), []) => writeln!(f, "system id: {id}"),
+            (Some(id), without) => {
+                writeln!(f, "system id: {id} (not yet in the database of {})", without.join(" and "))
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use inventory::domain::{Reservation, State as ReservationState};
 use order::domain::{Cancel, Order, Status};
 use payment::domain::{Payment, State as PaymentState};
-use shared_events::Timestamp;
+use shared_events::{Service, SystemId, Timestamp};
 
 /// What is wrong with an order at rest, that is with nothing on its way: each breach in words.
 ///
@@ -60,6 +60,15 @@ fn of_payment(payment: Option<&Payment>) -> String {
     })
 }
 
+/// What is wrong with the systems that the databases belong to: the breach in words.
+#[must_use]
+pub fn of_systems(systems: &[(Service, Option<SystemId>)]) -> Option<String> {
+    let known: Vec<_> = systems.iter().filter_map(|(service, id)| Some((service, (*id)?))).collect();
+    let all_one = known.windows(2).all(|pair| pair[0].1 == pair[1].1);
+    let each = || known.iter().map(|(service, id)| format!("{service} to {id}")).collect::<Vec<_>>().join(", ");
+    (!all_one).then(|| format!("the databases belong to different systems: {}", each()))
+}
+
 /// The stock of one item as the database has it, whether or not it adds up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -96,6 +105,16 @@ pub fn of_item(counts: Counts, held_by_reservations: i64, sold_by_reservations: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn databases_of_different_systems_are_named() {
+        let [one, other] = ["018d0000-0000-7000-8000-000000000001", "018d0000-0000-7000-8000-000000000002"]
+            .map(|id| Some(id.parse().unwrap()));
+        let of = |order, inventory| of_systems(&[(Service::Order, order), (Service::Inventory, inventory)]);
+        assert_eq!((of(one, one), of(one, None), of(None, None)), (None, None, None));
+        let breach = of(one, other).unwrap();
+        assert!(breach.contains("order to 018d0000-0000-7000-8000-000000000001, inventory to"), "{breach}");
+    }
 
     #[test]
     fn stock_that_does_not_add_up_is_named() {

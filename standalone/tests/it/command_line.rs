@@ -103,8 +103,16 @@ fn the_help_names_both_uses_and_the_settings() {
     let program = program();
     let help = program.command().arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for word in ["verify", "--data-dir", "DATA_DIR", "--order-wait", "--hold-time", "--gateway-latency", "--max-batch"]
-    {
+    for word in [
+        "verify",
+        "--data-dir",
+        "DATA_DIR",
+        "--order-wait",
+        "--hold-time",
+        "--gateway-latency",
+        "--system-id",
+        "--max-batch",
+    ] {
         assert!(help.contains(word), "{word} is missing in {help}");
     }
     assert!(program.command().args(["verify", "--help"]).output().unwrap().status.success());
@@ -132,7 +140,9 @@ fn the_audit_names_what_breaks_it() {
     };
     let (code, clean) = report();
     assert_eq!(code, Some(0), "{clean}");
-    assert_eq!(clean, "clean: 4 orders (0 under way), 4 reservations, 4 payments, 1 stock items\n");
+    let (clean, system) = clean.split_once("\nsystem id: ").unwrap();
+    assert_eq!(clean, "clean: 4 orders (0 under way), 4 reservations, 4 payments, 1 stock items");
+    assert!(system.trim_end().parse::<shared_events::SystemId>().is_ok(), "{system}");
 
     let file = |service: &str| place.path().join(format!("{service}.sqlite"));
     execute(&file("payment"), "UPDATE payments SET state = 'VOIDED' WHERE order_id = 1");
@@ -141,6 +151,7 @@ fn the_audit_names_what_breaks_it() {
         &file("order"),
         "UPDATE orders SET minor_units = 1 WHERE order_id = 3; DELETE FROM orders WHERE order_id = 4",
     );
+    execute(&file("payment"), "UPDATE system_identity SET system_id = x'018d0000000070008000000000000001'");
     execute(&file("order"), "INSERT INTO outbox VALUES (x'00', 'order.created', x'00', '{}', 0)");
     let (code, report) = report();
     assert_eq!(code, Some(1), "{report}");
@@ -152,7 +163,8 @@ fn the_audit_names_what_breaks_it() {
         "reservation 4: its order does not exist",
         "payment 4: its order does not exist",
         "stock of SKU-ABC: sold is 4, but its reservations sold 3",
-        "7 breaches in 3 orders",
+        "payment to 018d0000-0000-7000-8000-000000000001",
+        "8 breaches in 3 orders",
     ] {
         assert!(report.contains(breach), "{breach} is missing in\n{report}");
     }

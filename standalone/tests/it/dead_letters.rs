@@ -38,7 +38,7 @@ fn released(id: Uuid) -> String {
     };
     let event = Event { saga_id: SagaId(Uuid::now_v7()), order, body: EventBody::StockReleased };
     let time = Timestamp::from_unix_micros(1_700_000_000_000_000);
-    Envelope { id: MessageId(id), time, causation_id: id, traceparent: None, event }.encode()
+    Envelope { id: MessageId(id), time, causation_id: id, system_id: None, traceparent: None, event }.encode()
 }
 
 /// The command line with these words, and the addresses of the running system in place of the usual ones.

@@ -6,6 +6,7 @@
 mod command_line;
 mod crash;
 mod dead_letters;
+mod identity;
 mod interleavings;
 mod joined;
 mod power_cut;

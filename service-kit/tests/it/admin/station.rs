@@ -14,6 +14,7 @@ use service_kit::{
         tables::{dead_letter, inbox},
     },
     http::finish,
+    identity::IdentitySettings,
     service::{Foundation, RunningService, stop},
     settings::WorkSettings,
 };
@@ -59,6 +60,7 @@ impl Station {
             broker: Arc::clone(broker),
             work: Settings::parse_from(["tally"]).work,
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
+            identity: IdentitySettings::default(),
         };
         let tally = Tally(Arc::clone(&script));
         let running = RunningService::start(tally, foundation, listener, |doors| {

@@ -38,6 +38,7 @@ fn envelope(body: &EventBody, number: u64, skus: u64) -> Result<Envelope> {
         id: MessageId(Uuid::now_v7()),
         time: Timestamp::from_unix_micros(now()),
         causation_id: Uuid::now_v7(),
+        system_id: Some(Uuid::now_v7().try_into()?),
         traceparent: None,
         event,
     })
