@@ -39,7 +39,7 @@ async fn wake(database: &Database, watchers: &Watchers, mut ended: Receiver<Vec<
 }
 
 async fn wake_those(database: &Database, watchers: &Watchers, awaited: &[SagaId]) -> Result<(), DbErr> {
-    let orders = store::of_sagas(&database.reader(), awaited).await?;
+    let orders = store::of_sagas(&database.internal_reader(), awaited).await?;
     for order in orders.into_iter().filter(|order| order.status().is_terminal()) {
         watchers.ended(order);
     }
@@ -51,7 +51,7 @@ async fn show(database: &Database, watchers: &Watchers, mut changed: Receiver<Ve
     while let Some(sagas) = changed.recv().await {
         let sagas = all(sagas, &mut changed);
         if watchers.somebody_watches() {
-            match store::of_sagas(&database.reader(), &sagas).await {
+            match store::of_sagas(&database.internal_reader(), &sagas).await {
                 Ok(orders) => watchers.changed(orders),
                 Err(error) => tracing::warn!(%error, "cannot show what other replicas have changed"),
             }

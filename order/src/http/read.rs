@@ -53,7 +53,8 @@ pub(super) async fn list(
     ApiQuery(List { limit, after, status }): ApiQuery<List>,
 ) -> Result<Page<OrderView>, Problem> {
     let status = status.map(|StatusName(status)| status);
-    let orders = store::page(&desk.doors.database.reader(), OrderId(after), status, limit.rows()).await?;
+    let reader = desk.doors.database.list_reader().await?;
+    let orders = store::page(&*reader, OrderId(after), status, limit.rows()).await?;
     let next = orders.last().map_or(OrderId(after), |order| order.details.order_id);
     Ok(Page::new(&uri, limit, orders.iter().map(OrderView::from).collect(), |_| next))
 }

@@ -68,6 +68,8 @@ pub(crate) struct Harness {
     pub(crate) client: Client,
     pub(crate) address: SocketAddr,
     service: Option<RunningService>,
+    /// The one that the service has.
+    pub(crate) its_database: Database,
     database: Database,
     broker: Arc<dyn Broker>,
     plan: Plan,
@@ -143,11 +145,12 @@ impl Harness {
             inventory.listen().await;
             payment.listen().await;
         }
+        let its_database = database.clone();
         let (service, address) = run(&plan, database, Arc::clone(&broker)).await;
         let (database, service) = (open(&path).await, Some(service));
         let client = Client::builder().no_proxy().build().unwrap();
         let _directory = directory;
-        Self { inventory, payment, client, address, service, database, broker, plan, path, _directory }
+        Self { inventory, payment, client, address, service, its_database, database, broker, plan, path, _directory }
     }
 
     /// One more replica of the service, on the same database and the same broker, and where it listens.

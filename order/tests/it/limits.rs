@@ -62,6 +62,25 @@ async fn one_waiting_request_too_many_is_refused_and_not_written() {
 }
 
 #[tokio::test]
+async fn too_many_lists_at_a_time_are_refused_and_single_orders_are_not() {
+    let mut harness = Harness::start().await;
+    let (id, _) = harness.place().await;
+    let database = harness.its_database.clone();
+    let mut lists = Vec::new();
+    while let Ok(list) = database.list_reader().await {
+        lists.push(list);
+    }
+    let answer = harness.get("/api/v1/orders/").await;
+    answer.assert_problem(503, "too many lists are being read; nothing was read");
+    assert_eq!((answer.header("retry-after"), &answer.body["type"]), (Some("1"), &json!("/problems/overloaded")));
+    assert_eq!(harness.get(&format!("/api/v1/orders/{id}")).await.status, 200);
+    drop(lists);
+    assert_eq!(harness.get("/api/v1/orders/").await.status, 200);
+    harness.heard_besides().await;
+    harness.finish().await;
+}
+
+#[tokio::test]
 async fn a_stop_answers_who_waits_and_finishes_what_was_taken() {
     let mut harness = Harness::start().await;
     let postings: Vec<_> = (0..3).map(|_| tokio::spawn(answer(harness.posting(&example())))).collect();

@@ -1,4 +1,5 @@
 use std::{
+    ops::Deref,
     path::Path,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
@@ -9,6 +10,7 @@ use sea_orm::{
     TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Lead, Neighbours, PostgresSettings, migrate,
@@ -24,17 +26,47 @@ pub struct Database(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     pools: RwLock<Pools>,
+    /// A permit for each list that is read at a time.
+    lists: Arc<Semaphore>,
     /// `None`: SQLite.
     server: Option<Server>,
     neighbours: Neighbours,
 }
 
-/// The two doors.
+/// Connections by their use.
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
     pub(super) write: DatabaseConnection,
+    /// For clients.
     pub(super) read: DatabaseConnection,
+    /// For the service's own reads, so that no client's can starve them.
+    pub(super) internal: DatabaseConnection,
 }
+
+/// A connection for reading a list. As long as it is there, its place is taken.
+#[derive(Debug)]
+pub struct ListReader {
+    connection: DatabaseConnection,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Deref for ListReader {
+    type Target = DatabaseConnection;
+
+    fn deref(&self) -> &DatabaseConnection {
+        &self.connection
+    }
+}
+
+/// As many lists are read as may be at a time; nothing was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many lists are being read")]
+pub struct TooManyLists;
+
+/// How long a list waits for others to be read.
+const LIST_WAIT: Duration = Duration::from_secs(1);
+/// How many lists are read at a time on SQLite: half of its readers.
+const SQLITE_LISTS: usize = 2;
 
 /// Why a database cannot be used; the words are for the person who starts the service.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +136,8 @@ impl Database {
         let write = sqlite::connect(path, Access::Writer).await.map_err(opened)?;
         migrate::up::<M>(&write, &place).await?;
         let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
-        Ok(Self::of(Pools { write, read }, None, Neighbours::none()))
+        let internal = sqlite::connect(path, Access::Internal).await.map_err(opened)?;
+        Ok(Self::of(Pools { write, read, internal }, SQLITE_LISTS, None, Neighbours::none()))
     }
 
     /// Opens the SQLite file at `path`, which another process may be writing, for reading only.
@@ -114,7 +147,8 @@ impl Database {
     pub async fn open_sqlite_for_reading(path: &Path) -> Result<Self, DatabaseError> {
         let opened = |source| DatabaseError::Open { place: path.display().to_string(), source };
         let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
-        Ok(Self::of(Pools { write: read.clone(), read }, None, Neighbours::none()))
+        let pools = Pools { write: read.clone(), internal: read.clone(), read };
+        Ok(Self::of(pools, SQLITE_LISTS, None, Neighbours::none()))
     }
 
     /// Opens a PostgreSQL database, and brings its tables up to date. Replicas may do so at the same time.
@@ -125,7 +159,7 @@ impl Database {
         let server = Server::new(settings);
         server.prepare::<M>().await?;
         let (pools, neighbours) = (server.pools(), Neighbours::on(server.clone()));
-        Ok(Self::of(pools, Some(server), neighbours))
+        Ok(Self::of(pools, server.lists(), Some(server), neighbours))
     }
 
     /// Opens a PostgreSQL database that is ready for use, for reading.
@@ -135,11 +169,12 @@ impl Database {
     pub async fn open_postgres_for_reading(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
         let server = Server::new(settings);
         server.look().await?;
-        Ok(Self::of(server.pools(), Some(server), Neighbours::none()))
+        Ok(Self::of(server.pools(), server.lists(), Some(server), Neighbours::none()))
     }
 
-    fn of(pools: Pools, server: Option<Server>, neighbours: Neighbours) -> Self {
-        Self(Arc::new(Inner { pools: RwLock::new(pools), server, neighbours }))
+    fn of(pools: Pools, lists: usize, server: Option<Server>, neighbours: Neighbours) -> Self {
+        let lists = Arc::new(Semaphore::new(lists));
+        Self(Arc::new(Inner { pools: RwLock::new(pools), lists, server, neighbours }))
     }
 
     /// Begins a transaction that may write. On SQLite it holds the file's one write lock from the start: a transaction that
@@ -161,10 +196,27 @@ impl Database {
         self.pools().write.clone()
     }
 
-    /// For reading what is committed.
+    /// For reading what is committed, in answer to a client: single rows. For lists, see [`Self::list_reader`].
     #[must_use]
     pub fn reader(&self) -> DatabaseConnection {
         self.pools().read.clone()
+    }
+
+    /// For reading a list in answer to a client. Lists are long, so they get only a part of the connections, and wait at most a
+    /// second for it.
+    ///
+    /// # Errors
+    /// Where too many lists are being read.
+    pub async fn list_reader(&self) -> Result<ListReader, TooManyLists> {
+        let permit = tokio::time::timeout(LIST_WAIT, Arc::clone(&self.0.lists).acquire_owned()).await;
+        let permit = permit.map_err(|_| TooManyLists)?.map_err(|_| TooManyLists)?;
+        Ok(ListReader { connection: self.reader(), _permit: permit })
+    }
+
+    /// For what the service itself has to read, whatever its clients ask for.
+    #[must_use]
+    pub fn internal_reader(&self) -> DatabaseConnection {
+        self.pools().internal.clone()
     }
 
     /// Whether it is PostgreSQL or SQLite.
@@ -221,8 +273,8 @@ impl Database {
     }
 }
 
-async fn close(Pools { read, write }: Pools) {
-    for connection in [read, write] {
+async fn close(Pools { read, internal, write }: Pools) {
+    for connection in [read, internal, write] {
         if let Err(error) = connection.close().await {
             tracing::warn!(%error, "a database connection did not close");
         }

@@ -27,7 +27,7 @@ pub(crate) async fn table_counts(database: &Database) -> Result<TableCounts, DbE
     let sql = "SELECT (SELECT COUNT(*) FROM outbox), \
                (SELECT created_at FROM outbox ORDER BY message_id LIMIT 1), \
                (SELECT COUNT(*) FROM dead_letters)";
-    let row = database.reader().query_one_raw(Statement::from_string(database.backend(), sql)).await?;
+    let row = database.internal_reader().query_one_raw(Statement::from_string(database.backend(), sql)).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("a query without a table has one row".to_owned()))?;
     let count = |index| row.try_get_by_index::<i64>(index).map(|count| u64::try_from(count).unwrap_or(0));
     let oldest: Option<i64> = row.try_get_by_index(1)?;
@@ -37,8 +37,12 @@ pub(crate) async fn table_counts(database: &Database) -> Result<TableCounts, DbE
 
 impl Database {
     /// How many connections are open, and how many of them nobody uses. It asks nobody.
-    pub(crate) fn pool_figures(&self) -> [PoolFigures; 2] {
-        [figures("write", &self.writer()), figures("read", &self.reader())]
+    pub(crate) fn pool_figures(&self) -> [PoolFigures; 3] {
+        [
+            figures("write", &self.writer()),
+            figures("read", &self.reader()),
+            figures("internal", &self.internal_reader()),
+        ]
     }
 }
 

@@ -17,7 +17,7 @@ mod system;
 pub mod tables;
 
 pub use bulk::{Writes, find_by, find_locked, insert_new};
-pub use connect::{Database, DatabaseError};
+pub use connect::{Database, DatabaseError, ListReader, TooManyLists};
 pub use dead_letters::{DeadLetterSummary, dead_letter, dead_letters};
 pub(crate) use dead_letters::{count_attempt, dead_letter_ids, take_dead_letters};
 pub use fault::Fault;

@@ -17,6 +17,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The engine's, one for trimming, and one to spare while a broken one is replaced.
 const WRITERS: u32 = 3;
+/// For the relay, and for whoever looks for orders that have ended.
+const INTERNAL_READERS: u32 = 2;
 
 /// What the sessions of the engine ask of the planner. All of their statements find rows by a key, whose values come in
 /// arrays: one plan by the index is right for arrays of every length, and planning anew costs more than it could save.
@@ -87,12 +89,27 @@ impl Server {
 
     /// Pools that connect when they are used.
     pub(super) fn pools(&self) -> Pools {
-        let writers = WRITERS.min(self.most_connections.saturating_sub(1)).max(1);
         // A statement on a connection that broke while it was idle fails; the engine tries again, a reader would not.
-        let readers = self.pool(self.most_connections.saturating_sub(writers).max(1)).test_before_acquire(true);
-        let writers = self.pool(writers).test_before_acquire(false);
-        let engine = self.options.clone().options(ENGINE);
-        Pools { write: connection(writers, engine), read: connection(readers, self.options.clone()) }
+        let readers = |count| connection(self.pool(count).test_before_acquire(true), self.options.clone());
+        let writers = self.pool(self.writers()).test_before_acquire(false);
+        Pools {
+            write: connection(writers, self.options.clone().options(ENGINE)),
+            read: readers(self.readers()),
+            internal: readers(INTERNAL_READERS),
+        }
+    }
+
+    /// How many lists are read at a time: half of the readers, so that single rows are found meanwhile.
+    pub(super) fn lists(&self) -> usize {
+        (self.readers() as usize / 2).max(1)
+    }
+
+    fn writers(&self) -> u32 {
+        WRITERS.min(self.most_connections.saturating_sub(1)).max(1)
+    }
+
+    fn readers(&self) -> u32 {
+        self.most_connections.saturating_sub(self.writers()).max(1)
     }
 
     /// A connection of its own, outside the pools.

@@ -24,7 +24,7 @@ pub struct DatabaseArgs {
     /// A file that holds the password, instead of the address
     #[arg(long, env = "DATABASE_PASSWORD_FILE")]
     pub database_password_file: Option<PathBuf>,
-    /// The most connections of a service to PostgreSQL, besides three of its own for the relay and the other replicas
+    /// The most connections of a service to PostgreSQL, besides five of its own for the relay and the other replicas
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,
 }

@@ -9,7 +9,10 @@ use sea_orm::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Writer,
+    /// For clients.
     Readers,
+    /// For the service itself.
+    Internal,
 }
 
 pub(super) async fn connect(path: &Path, access: Access) -> Result<DatabaseConnection, DbErr> {
@@ -17,7 +20,11 @@ pub(super) async fn connect(path: &Path, access: Access) -> Result<DatabaseConne
     let writes = access == Access::Writer;
     let mut options = ConnectOptions::new("sqlite::memory:");
     options
-        .max_connections(if writes { 1 } else { 4 })
+        .max_connections(match access {
+            Access::Writer => 1,
+            Access::Readers => 4,
+            Access::Internal => 2,
+        })
         .min_connections(1)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Problem;
 use crate::{
-    database::Fault,
+    database::{Fault, TooManyLists},
     engine::{Cause, Refusal},
 };
 
@@ -18,6 +18,12 @@ impl From<Refusal> for Problem {
             Refusal::Unavailable(why) => Self::unavailable(why),
             Refusal::Internal => Self::internal(),
         }
+    }
+}
+
+impl From<TooManyLists> for Problem {
+    fn from(_: TooManyLists) -> Self {
+        Self::overloaded("too many lists are being read; nothing was read")
     }
 }
 

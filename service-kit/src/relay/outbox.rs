@@ -146,13 +146,13 @@ impl Outbox {
 
 /// How many events are in the outbox.
 pub(super) async fn count(database: &Database) -> Result<u64, DbErr> {
-    database.in_time(PATIENCE, outbox::Entity::find().count(&database.reader())).await
+    database.in_time(PATIENCE, outbox::Entity::find().count(&database.internal_reader())).await
 }
 
 /// Those of these events that are still in the outbox, the oldest first.
 pub(super) async fn these(database: &Database, messages: Vec<Uuid>) -> Result<Vec<Outgoing>, DbErr> {
     let keys = messages.into_iter().map(Into::into).collect();
-    let reader = database.reader();
+    let reader = database.internal_reader();
     let mut rows =
         database.in_time(PATIENCE, find_by::<outbox::Entity, _>(&reader, outbox::Column::MessageId, keys)).await?;
     rows.sort_unstable_by_key(|row| row.message_id);
@@ -161,7 +161,7 @@ pub(super) async fn these(database: &Database, messages: Vec<Uuid>) -> Result<Ve
 
 /// The oldest events of the outbox, at most `limit`.
 pub(super) async fn oldest(database: &Database, limit: u64) -> Result<Vec<Outgoing>, DbErr> {
-    let reader = database.reader();
+    let reader = database.internal_reader();
     let rows = outbox::Entity::find().order_by_asc(outbox::Column::MessageId).limit(limit).all(&reader);
     let rows = database.in_time(PATIENCE, rows).await?;
     Ok(rows.into_iter().filter_map(outgoing).collect())

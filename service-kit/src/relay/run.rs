@@ -52,8 +52,6 @@ enum Broken {
     Broker(#[from] BrokerError),
     #[error("the broker closed the connection")]
     Closed,
-    #[error("the outbox cannot be read")]
-    Outbox(#[from] DbErr),
     #[error("the database no longer answers for this replica's lead")]
     Lead,
 }
@@ -149,17 +147,31 @@ impl<P: Participant> Relay<P> {
         let mut news: Vec<Outcome> = Vec::new();
         // Whether the table may hold events that are neither in flight nor handed off.
         let mut behind = true;
+        // The table is not read before this moment: it could not be read the last time.
+        let (mut read_at, mut read_pauses) =
+            (None, Pauses::growing(Duration::from_millis(100), Duration::from_secs(2)));
         loop {
             if in_flight.unconfirmed() < WINDOW {
                 if self.outbox.take_overflow() {
                     behind = true;
                 }
-                if behind {
-                    let page = self.next_page(&mut in_flight, &mut behind).await?;
-                    publish(&mut *publisher, page, &work).await?;
+                if behind && read_at.is_none() {
+                    match self.next_page(&mut in_flight, &mut behind).await {
+                        Ok(page) => {
+                            read_pauses.reset();
+                            publish(&mut *publisher, page, &work).await?;
+                        }
+                        Err(error) => {
+                            let pause = read_pauses.next_pause();
+                            let pause_ms = pause.as_millis();
+                            tracing::warn!(%error, pause_ms, "the outbox cannot be read; trying again after a pause");
+                            read_at = Some(Instant::now() + pause);
+                        }
+                    }
                 }
             }
             tokio::select! {
+                () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => read_at = None,
                 fresh = self.fresh.recv(), if !behind && in_flight.unconfirmed() < WINDOW => {
                     let Some(mut fresh) = fresh else { return Ok(()) };
                     while let Ok(mut more) = self.fresh.try_recv() {
@@ -170,8 +182,13 @@ impl<P: Participant> Relay<P> {
                     publish(&mut *publisher, fresh, &work).await?;
                 }
                 messages = next(&mut self.heard), if !behind && in_flight.unconfirmed() < WINDOW => {
-                    let theirs = in_flight.enter(these(&self.database, messages).await?);
-                    publish(&mut *publisher, theirs, &work).await?;
+                    match these(&self.database, messages).await {
+                        Ok(theirs) => publish(&mut *publisher, in_flight.enter(theirs), &work).await?,
+                        Err(error) => {
+                            tracing::debug!(%error, "what another replica committed cannot be read");
+                            behind = true;
+                        }
+                    }
                 }
                 received = outcomes.recv_many(&mut news, WINDOW) => {
                     if received == 0 {
@@ -195,8 +212,10 @@ impl<P: Participant> Relay<P> {
                 () = self.outbox.overflow() => behind = true,
                 _ = poll.tick() => {
                     behind = true;
-                    if self.heard.is_some() {
-                        self.outbox.counted(count(&self.database).await?);
+                    if self.heard.is_some()
+                        && let Ok(depth) = count(&self.database).await
+                    {
+                        self.outbox.counted(depth);
                     }
                 }
                 () = lead.lost() => return Err(Broken::Lead),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures::future::join_all;
+use sea_orm::TransactionTrait as _;
 use service_kit::{
     broker::Verdict,
     database::{Writes, tables::outbox},
@@ -179,11 +180,8 @@ async fn what_the_relay_is_too_slow_for_is_published_in_order_and_once() {
     rig.finish().await;
 }
 
-#[tokio::test]
-async fn what_nobody_handed_over_is_found_in_the_table() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    // As another process would: this one's count does not know of it.
+/// Puts an event into the outbox as another process would: this one's count does not know of it.
+async fn put_behind_the_relays_back(rig: &Rig) -> MessageId {
     let message = outgoing(event(1, 1, EventBody::StockReserved));
     let row = outbox::Model {
         message_id: message.message_id.0,
@@ -195,10 +193,36 @@ async fn what_nobody_handed_over_is_found_in_the_table() {
     let transaction = rig.database.begin().await.unwrap();
     Writes::default().insert::<outbox::Entity>(&[row]).run(&transaction).await.unwrap();
     transaction.commit().await.unwrap();
+    message.message_id
+}
+
+#[tokio::test]
+async fn what_nobody_handed_over_is_found_in_the_table() {
+    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
+    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
+    let message = put_behind_the_relays_back(&rig).await;
     until("it is deleted", async || rig.in_the_outbox().await.is_empty()).await;
-    assert_eq!(scripted.published(), [message.message_id]);
+    assert_eq!(scripted.published(), [message]);
     rig.ask(Command::Count(1)).await.unwrap();
     assert_eq!(rig.outbox.depth(), 0, "the count does not fall below nothing");
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn clients_that_use_all_connections_keep_no_event_from_being_published() {
+    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
+    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
+    until("it publishes", async || rig.is_up("broker")).await;
+    let mut reading = Vec::new();
+    while let Ok(Ok(one)) = tokio::time::timeout(A_WHILE, rig.database.reader().begin()).await {
+        reading.push(one);
+    }
+    assert!(reading.len() >= 4, "all of them are in use");
+    let message = put_behind_the_relays_back(&rig).await;
+    until("it is published", async || scripted.published() == [message]).await;
+    assert!(rig.is_up("broker"));
+    drop(reading);
+    until("it is deleted", async || rig.in_the_outbox().await.is_empty()).await;
     rig.finish().await;
 }
 
