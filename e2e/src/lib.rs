@@ -4,7 +4,8 @@
 //!
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`customers`],
-//!   [`settled`], [`broker`].
+//!   [`settled`], [`broker`];
+//! - the same under faults that a seed composes: [`torture`].
 
 pub mod broker;
 pub mod client;
@@ -18,4 +19,5 @@ pub mod replica;
 mod sending;
 pub mod settled;
 pub mod stack;
+pub mod torture;
 pub mod usage;

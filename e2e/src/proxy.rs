@@ -22,6 +22,29 @@ pub enum Network {
     Drops,
     /// Connections stay open, new ones are accepted, and nothing goes through: not even their end.
     Stalls,
+    /// What the client sends goes through, and what the server answers does not.
+    OneWay,
+    /// Everything takes a tenth of a second more.
+    Slow,
+    /// The next thing that a client sends goes through by half, and then the connection is torn off.
+    Tears,
+}
+
+/// Who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Client,
+    Server,
+}
+
+/// How late everything comes where the network is slow.
+const DELAY: std::time::Duration = std::time::Duration::from_millis(100);
+
+impl Network {
+    /// Whether what this side sends waits.
+    fn stalls(self, sender: Sender) -> bool {
+        self == Self::Stalls || (self == Self::OneWay && sender == Sender::Server)
+    }
 }
 
 /// Forwards connections to a server on this machine. Dropped, it tears them off.
@@ -77,31 +100,43 @@ async fn connection(client: TcpStream, port: u16, mut weather: watch::Receiver<N
     }
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = forward(from_client, to_server, weather.clone()) => {}
-        () = forward(from_server, to_client, weather) => {}
+        () = forward(Sender::Client, from_client, to_server, weather.clone()) => {}
+        () = forward(Sender::Server, from_server, to_client, weather) => {}
     }
 }
 
 /// Returns when the connection is to be torn off.
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Network>) {
+async fn forward(
+    sender: Sender,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut weather: watch::Receiver<Network>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let passes = weather.wait_for(|network| *network != Network::Stalls).await.map(|now| *now == Network::Passes);
-        if !passes.unwrap_or(false) {
-            return;
-        }
+        let now = weather.wait_for(|network| !network.stalls(sender)).await.map(|now| *now);
+        let Ok(now @ (Network::Passes | Network::OneWay | Network::Slow | Network::Tears)) = now else { return };
         tokio::select! {
             biased;
-            () = changed(&mut weather) => {}
+            () = changed(&mut weather, now) => {}
             read = from.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => return,
-                Ok(size) => if to.write_all(&buffer[..size]).await.is_err() { return },
+                Ok(size) => {
+                    if now == Network::Slow {
+                        tokio::time::sleep(DELAY).await;
+                    }
+                    let torn = now == Network::Tears && sender == Sender::Client;
+                    let size = if torn { size / 2 } else { size };
+                    if to.write_all(&buffer[..size]).await.is_err() || torn {
+                        return;
+                    }
+                }
             }
         }
     }
 }
 
-/// Resolves when the network no longer passes.
-async fn changed(weather: &mut watch::Receiver<Network>) {
-    let _ = weather.wait_for(|network| *network != Network::Passes).await;
+/// Resolves when the network no longer does this.
+async fn changed(weather: &mut watch::Receiver<Network>, now: Network) {
+    let _ = weather.wait_for(|network| *network != now).await;
 }

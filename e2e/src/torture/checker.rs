@@ -1,0 +1,156 @@
+//! The rules that every answer is held to, one order or one item at a time.
+
+use serde_json::Value;
+
+/// What is known of an order: for each rank of its status, when it was first known to have reached it.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// When a read that showed it to be being undone ended.
+    compensating: Option<u64>,
+    /// Its end, and when the first read that showed it ended.
+    terminal: Option<(String, u64)>,
+}
+
+/// How far an order is: an order never goes back.
+fn rank(status: &str) -> Option<u8> {
+    Some(match status {
+        "PENDING" => 0,
+        "COMPENSATING" => 1,
+        "CONFIRMED" | "FAILED" | "CANCELLED" => 2,
+        _ => return None,
+    })
+}
+
+impl Known {
+    /// Its end, if it is known.
+    pub(crate) fn terminal(&self) -> Option<&str> {
+        self.terminal.as_ref().map(|(status, _)| status.as_str())
+    }
+
+    /// A read from `began` to `ended` showed this status.
+    pub(crate) fn read(&mut self, status: &str, began: u64, ended: u64) -> Result<(), String> {
+        let rank = rank(status).ok_or_else(|| format!("{status:?} is no status"))?;
+        if let Some((terminal, since)) = &self.terminal {
+            if rank == 2 && status != terminal {
+                return Err(format!("it has ended as {terminal}, and then as {status}"));
+            }
+            if rank < 2 && began > *since {
+                return Err(format!("it has ended as {terminal}, and a later read shows {status}"));
+            }
+        }
+        if rank == 0 && self.compensating.is_some_and(|since| began > since) {
+            return Err(format!("it was COMPENSATING, and a later read shows {status}"));
+        }
+        match rank {
+            1 => self.compensating = Some(self.compensating.map_or(ended, |since| since.min(ended))),
+            2 => {
+                let since = self.terminal.as_ref().map_or(ended, |(_, since)| (*since).min(ended));
+                self.terminal = Some((status.to_owned(), since));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What one stream has shown of an order: it must not go back, whenever its events arrive.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    rank: u8,
+    version: i64,
+}
+
+impl Shown {
+    /// The next event of the stream about this order.
+    pub(crate) fn event(&mut self, order: &Value) -> Result<(), String> {
+        let status = order["status"].as_str().unwrap_or_default();
+        let rank = rank(status).ok_or_else(|| format!("{status:?} is no status"))?;
+        let version = order["version"].as_i64().unwrap_or(self.version);
+        if rank < self.rank || version < self.version {
+            let before = (self.rank, self.version);
+            return Err(format!("a stream goes back: {status} in version {version} after {before:?}"));
+        }
+        (self.rank, self.version) = (rank, version);
+        Ok(())
+    }
+}
+
+/// How much of an item is known to be sold.
+#[derive(Debug, Default)]
+pub(crate) struct StockFloor {
+    /// By a read that ended then.
+    sold: Vec<(u64, i64)>,
+}
+
+impl StockFloor {
+    /// A read from `began` to `ended` showed this item.
+    pub(crate) fn read(&mut self, item: &Value, began: u64, ended: u64) -> Result<(), String> {
+        let count = |field: &str| item[field].as_i64().ok_or_else(|| format!("no {field} in {item}"));
+        let [received, available, held, sold] =
+            [count("received")?, count("quantity")?, count("reserved")?, count("sold")?];
+        if [received, available, held, sold].iter().any(|count| *count < 0) {
+            return Err(format!("less than nothing in stock: {item}"));
+        }
+        if received != available + held + sold {
+            return Err(format!("stock does not add up: {item}"));
+        }
+        let before = self.sold.iter().rev().find(|(then, _)| *then < began).map_or(0, |(_, sold)| *sold);
+        if sold < before {
+            return Err(format!("{before} were sold before, and now it is {item}"));
+        }
+        let highest = self.sold.last().map_or(0, |(_, sold)| *sold);
+        if sold > highest {
+            self.sold.push((ended, sold));
+            self.sold.sort_unstable();
+            if self.sold.len() > 64 {
+                self.sold.remove(0);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_never_goes_back_for_whoever_reads_later() {
+        let mut known = Known::default();
+        known.read("PENDING", 0, 10).unwrap();
+        known.read("COMPENSATING", 11, 20).unwrap();
+        known.read("PENDING", 15, 25).expect("it was asked before the other was told");
+        assert!(known.read("PENDING", 21, 30).unwrap_err().contains("COMPENSATING"));
+        known.read("FAILED", 31, 40).unwrap();
+        known.read("COMPENSATING", 35, 45).expect("it was asked before the other was told");
+        assert!(known.read("COMPENSATING", 41, 50).unwrap_err().contains("later read"));
+        assert!(known.read("CONFIRMED", 32, 50).unwrap_err().contains("and then as CONFIRMED"));
+        assert!(known.read("LOST", 60, 61).is_err());
+    }
+
+    #[test]
+    fn a_stream_never_goes_back() {
+        let event = |status: &str, version: i64| json!({"order_id": 1, "status": status, "version": version});
+        let mut shown = Shown::default();
+        for (status, version) in [("PENDING", 1), ("PENDING", 2), ("CONFIRMED", 3), ("CONFIRMED", 3)] {
+            shown.event(&event(status, version)).unwrap();
+        }
+        assert!(shown.event(&event("PENDING", 3)).is_err());
+        assert!(shown.event(&event("CONFIRMED", 2)).is_err());
+    }
+
+    #[test]
+    fn stock_adds_up_and_what_is_sold_stays_sold() {
+        let item = |received: i64, available: i64, held: i64, sold: i64| json!({"item_sku": "A", "received": received, "quantity": available, "reserved": held, "sold": sold});
+        let mut floor = StockFloor::default();
+        floor.read(&item(10, 8, 2, 0), 0, 1).unwrap();
+        floor.read(&item(10, 7, 1, 2), 2, 5).unwrap();
+        floor.read(&item(10, 8, 2, 0), 3, 6).expect("it was asked before the other was told");
+        assert!(floor.read(&item(10, 8, 1, 1), 6, 7).unwrap_err().contains("2 were sold before"));
+        assert!(floor.read(&item(10, 9, 1, 1), 0, 7).unwrap_err().contains("does not add up"));
+        assert!(floor.read(&item(10, 12, -2, 0), 0, 7).unwrap_err().contains("less than nothing"));
+        assert!(floor.read(&json!({"item_sku": "A"}), 0, 7).is_err());
+    }
+}

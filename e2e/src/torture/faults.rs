@@ -1,0 +1,164 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use shared_events::Service;
+
+/// A fault of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// When it begins, in milliseconds from the beginning of the run.
+    pub at_ms: u64,
+    /// How long it lasts until it is repaired, in milliseconds. 0: there is nothing to repair.
+    pub lasts_ms: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// What it strikes.
+    pub target: Target,
+}
+
+/// What a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// A replica of a service, by its number from 0.
+    Replica(Service, usize),
+    /// What belongs to a service: its database, its queue, its exchange, or its way to one of the two servers.
+    Service(Service),
+    /// PostgreSQL.
+    Database,
+    /// RabbitMQ.
+    Broker,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replica(service, number) => write!(f, "{service} {number}"),
+            Self::Service(service) => write!(f, "{service}"),
+            Self::Database => f.write_str("PostgreSQL"),
+            Self::Broker => f.write_str("RabbitMQ"),
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
+        /// A kind of fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Kind {
+            $($(#[doc = $doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Kind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its name on the command line and in the output.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A replica is killed (SIGKILL), and started again.
+    Kill = "kill",
+    /// A replica is suspended (SIGSTOP), and goes on later.
+    Suspend = "suspend",
+    /// A replica is killed and started again with a clock that is ten minutes ahead or behind; its next start has the right one.
+    SkewClock = "skew-clock",
+    /// All services are stopped and started in another order, seconds apart.
+    StartLate = "start-late",
+    /// PostgreSQL stops at once, as in a crash, and is started again.
+    CrashDatabase = "crash-database",
+    /// PostgreSQL is suspended.
+    SuspendDatabase = "suspend-database",
+    /// The sessions at a service's database are ended by `pg_terminate_backend`.
+    EndSessions = "end-sessions",
+    /// The password of the services' role is changed and the sessions are ended; later it is changed back.
+    RotatePassword = "rotate-password",
+    /// A session locks a row of a service's busiest table.
+    LockRow = "lock-row",
+    /// A session locks a table.
+    LockTable = "lock-table",
+    /// RabbitMQ is killed, and started again.
+    KillBroker = "kill-broker",
+    /// RabbitMQ is suspended.
+    SuspendBroker = "suspend-broker",
+    /// RabbitMQ has no memory and takes nothing.
+    BrokerAlarm = "broker-alarm",
+    /// All connections to RabbitMQ are closed by an administrator.
+    CloseConnections = "close-connections",
+    /// A queue is purged.
+    Purge = "purge",
+    /// A queue is deleted.
+    DeleteQueue = "delete-queue",
+    /// An exchange is deleted.
+    DeleteExchange = "delete-exchange",
+    /// A binding is deleted.
+    DeleteBinding = "delete-binding",
+    /// Old messages are published again.
+    Republish = "republish",
+    /// The network between a service and PostgreSQL tears connections off.
+    CutDatabase = "cut-database",
+    /// The network between a service and PostgreSQL swallows everything.
+    StallDatabase = "stall-database",
+    /// The network between a service and PostgreSQL is slow.
+    SlowDatabase = "slow-database",
+    /// What PostgreSQL answers to a service is lost.
+    OneWayDatabase = "one-way-database",
+    /// The network between a service and RabbitMQ tears connections off.
+    CutBroker = "cut-broker",
+    /// The network between a service and RabbitMQ swallows everything.
+    StallBroker = "stall-broker",
+    /// The network between a service and RabbitMQ is slow.
+    SlowBroker = "slow-broker",
+    /// What RabbitMQ answers to a service is lost.
+    OneWayBroker = "one-way-broker",
+    /// A connection to RabbitMQ is torn off in the middle of what is being written.
+    TornBroker = "torn-broker",
+}
+
+impl Kind {
+    /// Whether it destroys messages: only then may an order end by its deadline.
+    #[must_use]
+    pub fn destroys(self) -> bool {
+        matches!(self, Self::Purge | Self::DeleteQueue)
+    }
+
+    /// Whether it needs RabbitMQ to be up when it begins.
+    pub(crate) fn needs_broker(self) -> bool {
+        matches!(
+            self,
+            Self::BrokerAlarm
+                | Self::CloseConnections
+                | Self::Purge
+                | Self::DeleteQueue
+                | Self::DeleteExchange
+                | Self::DeleteBinding
+                | Self::Republish
+        )
+    }
+
+    /// Whether it needs PostgreSQL to be up when it begins.
+    pub(crate) fn needs_database(self) -> bool {
+        matches!(self, Self::EndSessions | Self::RotatePassword | Self::LockRow | Self::LockTable)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+        Self::ALL.iter().copied().find(|kind| kind.name() == text).ok_or_else(|| format!("is none of {}", known()))
+    }
+}
