@@ -18,7 +18,7 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use service_kit::{
     broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
-    clock,
+    clock::Clock,
     database::{Database, tables::dead_letter},
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
@@ -254,7 +254,7 @@ fn outgoing(id: MessageId, event: Event) -> Outgoing {
     let flow = event.body.event_type().flow();
     let correlation_id = event.saga_id.0;
     let causation_id = Uuid::now_v7();
-    let envelope = Envelope { id, time: clock::now(), causation_id, traceparent: None, event };
+    let envelope = Envelope { id, time: Clock::default().now(), causation_id, traceparent: None, event };
     Outgoing {
         message_id: id,
         publisher: flow.publisher,

@@ -9,7 +9,7 @@ use super::{
     batch::{Item, Origin, Pending, Raw, bounded},
     redrive::{Discard, ParkAgain, Redrive, Redriven},
 };
-use crate::{broker::Delivery, clock, database::tables::dead_letter};
+use crate::{broker::Delivery, clock::Clock, database::tables::dead_letter};
 
 /// The one door into the engine; cheap to clone.
 #[derive(Debug)]
@@ -17,11 +17,13 @@ pub struct Mailbox<P: Participant> {
     items: mpsc::UnboundedSender<Item<P>>,
     /// A place for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
     places: Arc<Semaphore>,
+    /// Stamps what comes in.
+    pub(super) clock: Clock,
 }
 
 impl<P: Participant> Clone for Mailbox<P> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), places: Arc::clone(&self.places) }
+        Self { items: self.items.clone(), places: Arc::clone(&self.places), clock: self.clock.clone() }
     }
 }
 
@@ -63,9 +65,9 @@ pub enum Refusal {
 }
 
 impl<P: Participant> Mailbox<P> {
-    pub(super) fn new(capacity: usize) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
+    pub(super) fn new(capacity: usize, clock: Clock) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
         let (items, receiver) = mpsc::unbounded_channel();
-        (Self { items, places: Arc::new(Semaphore::new(capacity)) }, receiver)
+        (Self { items, places: Arc::new(Semaphore::new(capacity)), clock }, receiver)
     }
 
     /// Has a command carried out, and returns once it is durable.
@@ -87,7 +89,7 @@ impl<P: Participant> Mailbox<P> {
     pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.place()?);
         let item = match Envelope::decode(&letter.body) {
-            Ok(envelope) => Item::Input(Pending { input: event(envelope), origin: Origin::DeadLetter(redrive) }),
+            Ok(envelope) => Item::Input(Pending { input: self.event(envelope), origin: Origin::DeadLetter(redrive) }),
             Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: bounded(&error.to_string()) }),
         };
         self.items.send(item).map_err(|_| stopping())?;
@@ -114,10 +116,10 @@ impl<P: Participant> Mailbox<P> {
     /// ended its consumers.
     pub(crate) fn deliver(&self, delivery: Delivery) {
         let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
-        let raw = Raw { body, message_id, redeliveries };
+        let raw = Raw { body, message_id, redeliveries, received_at: self.clock.now() };
         let item = match (Envelope::decode(&raw.body), dead_lettered) {
             (Ok(envelope), None) => {
-                Item::Input(Pending { input: event(envelope), origin: Origin::Queue { raw, receipt } })
+                Item::Input(Pending { input: self.event(envelope), origin: Origin::Queue { raw, receipt } })
             }
             (envelope, Some(reason)) => Item::Park { raw, envelope: envelope.ok().map(Box::new), receipt, reason },
             (Err(error), None) => Item::Park { raw, envelope: None, receipt, reason: error.to_string() },
@@ -144,14 +146,14 @@ impl<P: Participant> Mailbox<P> {
     }
 
     fn put(&self, payload: Payload<P::Command>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
-        let input = Input { at: clock::now(), cause, payload, answer: None };
+        let input = Input { at: self.clock.now(), cause, payload, answer: None };
         self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
     }
-}
 
-fn event<P: Participant>(envelope: Envelope) -> Input<P> {
-    let cause = Cause { id: envelope.id.0, traceparent: envelope.traceparent.clone() };
-    Input { at: clock::now(), cause, payload: Payload::Event(Box::new(envelope)), answer: None }
+    fn event(&self, envelope: Envelope) -> Input<P> {
+        let cause = Cause { id: envelope.id.0, traceparent: envelope.traceparent.clone() };
+        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(envelope)), answer: None }
+    }
 }
 
 fn stopping() -> Refusal {

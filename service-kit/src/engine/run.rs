@@ -13,7 +13,6 @@ use super::{
     transaction::{Committed, Failure, commit_catching},
 };
 use crate::{
-    clock,
     database::{Database, Fault, trim_inbox},
     http::Readiness,
     metrics::EngineMetrics,
@@ -88,7 +87,7 @@ impl<P: Participant> Engine<P> {
         settings: EngineSettings,
         stop: Stages,
     ) -> (Self, Mailbox<P>) {
-        let (mailbox, items) = Mailbox::new(settings.max_waiting);
+        let (mailbox, items) = Mailbox::new(settings.max_waiting, database.clock().clone());
         let participant = Arc::new(participant);
         let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
         let engine = Self {
@@ -178,7 +177,10 @@ impl<P: Participant> Engine<P> {
         if let Some(command) = self.participant.on_tick() {
             self.mailbox.tell(command);
         }
-        let forget_before = clock::now().before(self.settings.inbox_retention);
+        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.database.compare_clock()).await {
+            tracing::debug!(%error, "the clock was not compared with the database's this time; it goes on by itself");
+        }
+        let forget_before = self.database.clock().now().before(self.settings.inbox_retention);
         let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
         if let Err(error) = trimmed.await {
             tracing::debug!(%error, "the inbox was not trimmed this time");

@@ -5,7 +5,6 @@ use inventory::domain::{ReservationId, State as ReservationState};
 use payment::domain::PaymentId;
 use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
 use service_kit::{
-    clock,
     database::{
         Database, DatabaseArgs,
         tables::{dead_letter, outbox},
@@ -136,7 +135,7 @@ impl Databases {
                 reservations.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
             let payments = payment::store::of_sagas(&self.payment.reader(), &sagas).await?;
             let payments: HashMap<_, _> = payments.into_iter().filter_map(|one| Some((one.saga_id?, one))).collect();
-            let now = clock::now();
+            let now = self.order.clock().now();
             for order in orders {
                 report.orders += 1;
                 report.under_way += u64::from(!order.status().is_terminal());
