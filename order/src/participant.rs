@@ -71,7 +71,7 @@ pub(crate) struct State {
     timeline: Vec<order_events::Model>,
     /// Those that came to their end in this batch.
     ended: Vec<OrderId>,
-    /// Every change, in its order, where somebody watches.
+    /// Every change, in its order, where somebody watched when the batch began.
     changes: Option<Vec<Order>>,
 }
 
@@ -275,6 +275,7 @@ impl State {
         let mut order = before.clone();
         let outcome = step(&mut order);
         if order != *before {
+            order.version += 1;
             if order.status().is_terminal() && !before.status().is_terminal() {
                 self.ended.push(id);
             }

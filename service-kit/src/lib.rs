@@ -12,6 +12,7 @@ pub mod consumer;
 pub mod database;
 pub mod engine;
 pub mod http;
+mod log_limit;
 pub mod metrics;
 pub mod program;
 pub mod relay;

@@ -89,7 +89,7 @@ impl Harness {
             database: database.clone(),
             broker,
             work: settings.work,
-            admin: Some("the-token".parse().unwrap()),
+            admin: Some("the-operators-token".parse().unwrap()),
         };
         let service = inventory::start(&settings.inventory, foundation, listener).await.unwrap();
         let harness = Self {
@@ -183,7 +183,8 @@ impl Harness {
     }
 
     pub(crate) async fn reservations(&self) -> Vec<Reservation> {
-        store::all_reservations(&self.database.reader(), ReservationId(0), 10_000).await.unwrap()
+        let rows = store::all_reservations(&self.database.reader(), ReservationId(0), 10_000).await.unwrap();
+        rows.into_iter().map(|(_, reservation)| reservation.unwrap()).collect()
     }
 
     pub(crate) async fn state_of(&self, saga_id: SagaId) -> Option<State> {

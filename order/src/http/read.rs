@@ -54,8 +54,7 @@ pub(super) async fn list(
 ) -> Result<Page<OrderView>, Problem> {
     let status = status.map(|StatusName(status)| status);
     let orders = store::page(&desk.doors.database.reader(), OrderId(after), status, limit.rows()).await?;
-    let next = orders.last().map_or(OrderId(after), |order| order.details.order_id);
-    Ok(Page::new(&uri, limit, orders.iter().map(OrderView::from).collect(), |_| next))
+    Ok(Page::of_rows(&uri, limit, "orders", orders, OrderView::from))
 }
 
 /// Show an order

@@ -118,7 +118,7 @@ pub(crate) async fn open(file: &Path) -> Database {
 async fn run(plan: &Plan, database: Database, broker: Arc<dyn Broker>) -> (RunningService, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let admin = Some("the-token".parse().unwrap());
+    let admin = Some("the-operators-token".parse().unwrap());
     let foundation = Foundation { database, broker, work: plan.work.clone(), admin };
     (order::start(&plan.order, foundation, listener).await.unwrap(), address)
 }

@@ -205,6 +205,9 @@ async fn a_stream_shows_nothing_that_is_older_than_what_it_has_shown() {
     let after = stream.until(id, "CANCELLED").await;
 
     let statuses: Vec<&str> = before.iter().chain(&after).filter_map(|order| order["status"].as_str()).collect();
+    let versions: Vec<i64> = before.iter().chain(&after).filter_map(|order| order["version"].as_i64()).collect();
+    assert_eq!(versions.len(), statuses.len());
+    assert!(versions.is_sorted_by(|earlier, later| earlier < later), "{versions:?}");
     let compensating = statuses.iter().position(|status| *status == "COMPENSATING").unwrap();
     assert!(!statuses[compensating..].contains(&"PENDING"), "{statuses:?}");
     drop((stream, intruder));

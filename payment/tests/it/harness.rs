@@ -150,7 +150,8 @@ impl System {
 
     /// All rows, also those that only remember a cancellation.
     pub(crate) async fn rows(&self) -> Vec<Payment> {
-        store::all(&self.database.reader(), PaymentId(0), 10_000).await.unwrap()
+        let rows = store::all(&self.database.reader(), PaymentId(0), 10_000).await.unwrap();
+        rows.into_iter().map(|(_, payment)| payment.unwrap()).collect()
     }
 
     pub(crate) async fn row(&self, saga_id: SagaId) -> Option<Payment> {
@@ -225,7 +226,7 @@ async fn run(
         database: database.clone(),
         broker: Arc::new(broker),
         work: settings.work.clone(),
-        admin: Some("the-token".parse().unwrap()),
+        admin: Some("the-operators-token".parse().unwrap()),
     };
     let running = match gateway {
         Some(gateway) => payment::start_with(gateway, &settings.payment, foundation, listener).await.unwrap(),
