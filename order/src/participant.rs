@@ -121,11 +121,13 @@ impl Orders {
     }
 
     fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Reply, Command> {
-        match state.change(id, |order| order.cancel(now, &self.pauses).map(|events| (events, order.clone()))) {
-            None => Decision::reply(Reply::Unknown),
-            Some(Err(AlreadyConfirmed)) => Decision::reply(Reply::Confirmed),
-            Some(Ok((events, order))) => {
-                Decision { reply: Some(Reply::CancelAccepted(order.into())), ..Decision::publish(events) }
+        let cancelled = state.change(id, |order| order.cancel(now, &self.pauses));
+        // As it is saved, and not as it stood within the step.
+        match (cancelled, state.orders.get(&id)) {
+            (None, _) | (_, None) => Decision::reply(Reply::Unknown),
+            (Some(Err(AlreadyConfirmed)), _) => Decision::reply(Reply::Confirmed),
+            (Some(Ok(events)), Some(order)) => {
+                Decision { reply: Some(Reply::CancelAccepted(order.clone().into())), ..Decision::publish(events) }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 /// Admits one line in a while, and counts those that it does not.
 #[derive(Debug)]
-pub struct LogLimit {
+pub(crate) struct LogLimit {
     pause: Duration,
     state: Mutex<State>,
 }
@@ -21,13 +21,13 @@ struct State {
 impl LogLimit {
     /// At most one line in each `pause`.
     #[must_use]
-    pub const fn new(pause: Duration) -> Self {
+    pub(crate) const fn new(pause: Duration) -> Self {
         Self { pause, state: Mutex::new(State { last: None, left_out: 0 }) }
     }
 
     /// Whether to write the line: `Some` with how many were left out since the last one that was written.
     #[must_use]
-    pub fn admit(&self) -> Option<u64> {
+    pub(crate) fn admit(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.last.is_some_and(|last| last.elapsed() < self.pause) {
             state.left_out += 1;

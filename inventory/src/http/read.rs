@@ -33,7 +33,7 @@ pub(super) async fn list(
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<ItemView>, Problem> {
     let items = store::page(&desk.database.reader(), after.as_ref(), limit.rows()).await?;
-    Ok(Page::of_rows(&uri, limit, "stock_items", items, ItemView::from))
+    Ok(Page::of_rows(&uri, limit, "stock_items", items))
 }
 
 /// Show the stock of an item

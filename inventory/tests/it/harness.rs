@@ -182,6 +182,11 @@ impl Harness {
         eventually("the outbox is empty", async || service.unpublished() == 0).await;
     }
 
+    /// Another process that opens the database to write.
+    pub(crate) async fn another_writer(&self) -> Database {
+        open(&self._directory.path().join("inventory.sqlite")).await
+    }
+
     pub(crate) async fn reservations(&self) -> Vec<Reservation> {
         let rows = store::all_reservations(&self.database.reader(), ReservationId(0), 10_000).await.unwrap();
         rows.into_iter().map(|(_, reservation)| reservation.unwrap()).collect()

@@ -54,7 +54,7 @@ pub(super) async fn list(
 ) -> Result<Page<OrderView>, Problem> {
     let status = status.map(|StatusName(status)| status);
     let orders = store::page(&desk.doors.database.reader(), OrderId(after), status, limit.rows()).await?;
-    Ok(Page::of_rows(&uri, limit, "orders", orders, OrderView::from))
+    Ok(Page::of_rows(&uri, limit, "orders", orders))
 }
 
 /// Show an order

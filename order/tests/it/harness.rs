@@ -154,6 +154,14 @@ impl Harness {
         run(&self.plan, open(&self.path).await, Arc::clone(&self.broker)).await
     }
 
+    /// The same, on a machine whose clock is wrong by `offset`.
+    #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
+    pub(crate) async fn replica_with_clock(&self, offset: &str) -> (RunningService, SocketAddr) {
+        let database = open(&self.path).await;
+        database.clock().skew_system_clock(offset.parse().unwrap());
+        run(&self.plan, database, Arc::clone(&self.broker)).await
+    }
+
     /// Stops the first replica and puts another in its place.
     #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
     pub(crate) async fn replace(&mut self, (service, address): (RunningService, SocketAddr)) {

@@ -215,3 +215,25 @@ async fn a_stream_shows_nothing_that_is_older_than_what_it_has_shown() {
     harness.heard_besides().await;
     harness.finish().await;
 }
+
+#[tokio::test]
+async fn who_comes_to_watch_while_a_change_is_being_saved_is_shown_it() {
+    let mut harness = Harness::start().await;
+    let intruder = harness.intruder().await;
+    let busy = intruder.begin().await.unwrap();
+    busy.execute_unprepared("LOCK TABLE order_events IN EXCLUSIVE MODE").await.unwrap();
+    let (client, address) = (harness.client.clone(), harness.address);
+    let posting = tokio::spawn(async move {
+        let posting = client.post(format!("http://{address}/api/v1/orders/")).json(&example());
+        answer(posting.header("prefer", "respond-async")).await
+    });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'order_events'::regclass AND NOT granted";
+    soon("it is being saved", async { while count(&intruder, waiting).await == 0 {} }).await;
+    let mut stream = Stream::open(&harness.client, harness.address).await;
+    busy.rollback().await.unwrap();
+    let placed = soon("it is placed", posting).await.unwrap().body;
+    assert_eq!(stream.next().await, placed);
+    drop((stream, intruder));
+    harness.heard_besides().await;
+    harness.finish().await;
+}

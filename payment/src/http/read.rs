@@ -38,7 +38,7 @@ pub(super) async fn list(
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<PaymentView>, Problem> {
     let payments = store::page(&doors.database.reader(), PaymentId(after), limit.rows()).await?;
-    Ok(Page::of_rows(&uri, limit, "payments", payments, PaymentView::from))
+    Ok(Page::of_rows(&uri, limit, "payments", payments))
 }
 
 /// Show a payment

@@ -148,6 +148,11 @@ impl System {
         in_time("an event", self.heard.recv()).await.unwrap().event
     }
 
+    /// Another process that opens the database to write.
+    pub(crate) async fn another_writer(&self) -> Database {
+        open(&self.directory.path().join("payment.db")).await
+    }
+
     /// All rows, also those that only remember a cancellation.
     pub(crate) async fn rows(&self) -> Vec<Payment> {
         let rows = store::all(&self.database.reader(), PaymentId(0), 10_000).await.unwrap();

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use shared_events::{Envelope, MessageId, Timestamp};
+use shared_events::{DecodeError, Envelope, MessageId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
@@ -234,8 +234,19 @@ fn clipped(text: &str, chars: usize) -> String {
 
 /// The reason, and what the broker calls the message: its sender's log may know it by that.
 fn with_message_id(reason: &str, id: &str) -> String {
-    let id = format!(" (message_id {})", clipped(id, MAX_ID_CHARS));
-    clipped(reason, MAX_REASON_CHARS - id.chars().count()) + &id
+    with_suffix(reason, &format!("{MESSAGE_ID}{})", clipped(id, MAX_ID_CHARS)))
+}
+
+/// Why a parked message still cannot be read, and what the broker called it.
+pub(super) fn still_unreadable(error: &DecodeError, reason_before: &str) -> String {
+    let suffix = reason_before.rfind(MESSAGE_ID).map_or("", |start| &reason_before[start..]);
+    with_suffix(&error.to_string(), suffix)
+}
+
+const MESSAGE_ID: &str = " (message_id ";
+
+fn with_suffix(reason: &str, suffix: &str) -> String {
+    clipped(reason, MAX_REASON_CHARS.saturating_sub(suffix.chars().count())) + suffix
 }
 
 fn park(raw: &Raw, envelope: Option<&Envelope>, receipt: Receipt, reason: &str) -> Parked {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Input, Participant, Payload,
-    batch::{Item, Origin, Pending, Raw, bounded},
+    batch::{Item, Origin, Pending, Raw, still_unreadable},
     redrive::{Discard, ParkAgain, Redrive, Redriven},
 };
 use crate::{broker::Delivery, clock::Clock, database::tables::dead_letter};
@@ -90,7 +90,7 @@ impl<P: Participant> Mailbox<P> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.place()?);
         let item = match Envelope::decode(&letter.body) {
             Ok(envelope) => Item::Input(Pending { input: self.event(envelope), origin: Origin::DeadLetter(redrive) }),
-            Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: bounded(&error.to_string()) }),
+            Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: still_unreadable(&error, &letter.reason) }),
         };
         self.items.send(item).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?

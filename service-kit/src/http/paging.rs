@@ -63,16 +63,13 @@ impl<T> Page<T> {
     /// The same for rows of `table`, of which some may be unreadable. They are left out and reported in the log: a client that
     /// goes through a collection wants all the others, and can do nothing about a damaged one. The page is shorter for it,
     /// and leads on all the same.
-    pub fn of_rows<K: Display, R>(
-        uri: &Uri,
-        limit: Limit,
-        table: &'static str,
-        rows: Rows<K, R>,
-        view: impl Fn(&R) -> T,
-    ) -> Self {
+    pub fn of_rows<K: Display, R>(uri: &Uri, limit: Limit, table: &'static str, rows: Rows<K, R>) -> Self
+    where
+        T: for<'row> From<&'row R>,
+    {
         let full = rows.len() >= usize::from(limit.0);
         let next = rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()));
-        Self { items: readable(table, rows).iter().map(view).collect(), next }
+        Self { items: readable(table, rows).iter().map(T::from).collect(), next }
     }
 }
 
@@ -141,14 +138,18 @@ mod tests {
 
     #[test]
     fn an_unreadable_row_is_left_out_and_the_page_leads_on() {
-        let rows = |unreadable: i64| -> Rows<i64, i64> {
-            let read = |key| if key == unreadable { Err(sea_orm::DbErr::Type("no".to_owned())) } else { Ok(key * 10) };
+        let rows = |unreadable: i64| -> Rows<i64, String> {
+            let read = |key: i64| match key == unreadable {
+                true => Err(sea_orm::DbErr::Type("no".to_owned())),
+                false => Ok(key.to_string()),
+            };
             (1..=2).map(|key| (key, read(key))).collect()
         };
         let (log, _guard) = crate::http::testing::log();
         for unreadable in [1, 2] {
-            let page = Page::of_rows(&"/x".parse().unwrap(), limit("2").unwrap(), "things", rows(unreadable), |row| *row);
-            assert_eq!(page.items, [(3 - unreadable) * 10]);
+            let page: Page<String> =
+                Page::of_rows(&"/x".parse().unwrap(), limit("2").unwrap(), "things", rows(unreadable));
+            assert_eq!(page.items, [(3 - unreadable).to_string()]);
             assert_eq!(page.next.unwrap(), r#"</x?limit=2&after=2>; rel="next""#);
         }
         let lines = log.lines();
