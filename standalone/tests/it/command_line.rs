@@ -120,7 +120,7 @@ fn the_audit_names_what_breaks_it() {
     let client = Client::new(system.addresses).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         client.put_in_stock("SKU-ABC", 10).await.unwrap();
-        for _ in 0..4 {
+        for _ in 0..5 {
             let (_, order) = client.place("SKU-ABC", 1, 10, None).await.unwrap();
             assert_eq!(order["status"], "CONFIRMED");
         }
@@ -132,7 +132,7 @@ fn the_audit_names_what_breaks_it() {
     };
     let (code, clean) = report();
     assert_eq!(code, Some(0), "{clean}");
-    assert_eq!(clean, "clean: 4 orders (0 under way), 4 reservations, 4 payments, 1 stock items\n");
+    assert_eq!(clean, "clean: 5 orders (0 under way), 5 reservations, 5 payments, 1 stock items\n");
 
     let file = |service: &str| place.path().join(format!("{service}.sqlite"));
     execute(&file("payment"), "UPDATE payments SET state = 'VOIDED' WHERE order_id = 1");
@@ -141,6 +141,8 @@ fn the_audit_names_what_breaks_it() {
         &file("order"),
         "UPDATE orders SET minor_units = 1 WHERE order_id = 3; DELETE FROM orders WHERE order_id = 4",
     );
+    execute(&file("order"), "UPDATE orders SET currency = 'XXX' WHERE order_id = 5");
+    execute(&file("payment"), "UPDATE payments SET created_at = 'yesterday' WHERE order_id = 5");
     execute(&file("order"), "INSERT INTO outbox VALUES (x'00', 'order.created', x'00', '{}', 0)");
     let (code, report) = report();
     assert_eq!(code, Some(1), "{report}");
@@ -151,8 +153,10 @@ fn the_audit_names_what_breaks_it() {
         "order 3 (CONFIRMED): the amount that is authorized is not that of the order",
         "reservation 4: its order does not exist",
         "payment 4: its order does not exist",
-        "stock of SKU-ABC: sold is 4, but its reservations sold 3",
-        "7 breaches in 3 orders",
+        "stock of SKU-ABC: sold is 5, but its reservations sold 4",
+        "order 5: its row cannot be read",
+        "payment 5: its row cannot be read",
+        "9 breaches in 3 orders",
     ] {
         assert!(report.contains(breach), "{breach} is missing in\n{report}");
     }
