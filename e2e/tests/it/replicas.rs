@@ -75,7 +75,12 @@ const AT_ONCE: usize = 32;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
-    let mut stack = Stack::start("streams", Options { replicas: 2, ..Options::default() }).await?;
+    let mut stack = Stack::servers("streams", Options { replicas: 2, ..Options::default() }).await?;
+    // One of the two has a wrong clock, which is to matter to nobody.
+    stack.replica(Service::Order, 1)?.settings.arguments.push("--clock-offset=+10min".to_owned());
+    stack.start_all()?;
+    stack.ready().await?;
+    stack.says(1, "the clock of this machine differs from the database's").await?;
     let clients = [stack.client(0)?, stack.client(1)?];
     clients[0].put_in_stock("PLENTY", 1_000_000).await?;
     let mut streams = [watch(clients[0].addresses[0]).await?, watch(clients[1].addresses[0]).await?];

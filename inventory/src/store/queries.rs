@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    Value,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select, Value,
     sea_query::{LockBehavior, LockType},
 };
 use service_kit::database::{Rows, find_by, find_each_by, find_locked, read_rows, readable};

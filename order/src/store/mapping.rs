@@ -9,8 +9,7 @@ use crate::domain::{Cancel, Facts, IdempotencyKey, Order, Payment, Stock};
 
 /// The row of an order.
 pub(crate) fn to_row(order: &Order) -> orders::Model {
-    let Order { details, saga_id, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } =
-        order;
+    let Order { details, saga_id, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } = order;
     let (stock, stock_reason) = match facts.stock {
         Stock::Unknown => ("UNKNOWN", None),
         Stock::Reserved => ("RESERVED", None),

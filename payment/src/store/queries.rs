@@ -35,11 +35,7 @@ pub async fn page(
 ///
 /// # Errors
 /// What the database says.
-pub async fn all(
-    connection: &impl ConnectionTrait,
-    after: PaymentId,
-    limit: u64,
-) -> Result<Rows<i64, Payment>, DbErr> {
+pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Rows<i64, Payment>, DbErr> {
     behind(connection, after, limit, None).await
 }
 

@@ -167,7 +167,8 @@ mod tests {
     fn it_is_compared_whole_and_not_shown() {
         let token: AdminToken = "0123456789abcdef".parse().unwrap();
         assert!(token.is(b"0123456789abcdef"));
-        for other in ["", "0123456789abcde", "0123456789abcdef ", "0123456789ABCDEF", "x123456789abcdef", "0123456789abcdefs"]
+        for other in
+            ["", "0123456789abcde", "0123456789abcdef ", "0123456789ABCDEF", "x123456789abcdef", "0123456789abcdefs"]
         {
             assert!(!token.is(other.as_bytes()), "{other}");
         }

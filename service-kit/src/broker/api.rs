@@ -176,7 +176,9 @@ impl BrokerError {
     pub fn public_reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "it cannot be reached; the log says more",
-            Self::Unusable { .. } => "it answers, and refuses this service or lacks what it needs; the log says what to do",
+            Self::Unusable { .. } => {
+                "it answers, and refuses this service or lacks what it needs; the log says what to do"
+            }
             Self::Taken(_) => "the queue has another consumer",
         }
     }

@@ -3,7 +3,9 @@
 
 use std::{fmt::Display, time::Duration};
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic as _, QueryTrait as _, Select, TryGetable};
+use sea_orm::{
+    ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic as _, QueryTrait as _, Select, TryGetable,
+};
 
 use crate::log_limit::LogLimit;
 

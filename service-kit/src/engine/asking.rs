@@ -58,11 +58,7 @@ impl<P: Participant> Asking<P> {
     }
 }
 
-async fn answered<P: Participant>(
-    participant: Arc<P>,
-    mut pending: Pending<P>,
-    clock: Clock,
-) -> Option<Pending<P>> {
+async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>, clock: Clock) -> Option<Pending<P>> {
     let mut pauses = Pauses::growing(Duration::from_millis(200), Duration::from_secs(15));
     loop {
         // A panic is a bug, and must not take the engine with it, which polls this first.

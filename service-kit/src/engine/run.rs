@@ -179,6 +179,8 @@ impl<P: Participant> Engine<P> {
         }
         if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.database.compare_clock()).await {
             tracing::debug!(%error, "the clock was not compared with the database's this time; it goes on by itself");
+            // The inbox would wait for the same database, and the engine with it.
+            return;
         }
         let forget_before = self.database.clock().now().before(self.settings.inbox_retention);
         let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));

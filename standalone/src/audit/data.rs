@@ -4,11 +4,9 @@ use anyhow::{Context as _, Result, bail};
 use inventory::domain::{ReservationId, State as ReservationState};
 use payment::domain::PaymentId;
 use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
-use service_kit::{
-    database::{
-        Database, DatabaseArgs,
-        tables::{dead_letter, outbox},
-    },
+use service_kit::database::{
+    Database, DatabaseArgs,
+    tables::{dead_letter, outbox},
 };
 use shared_events::{OrderId, SagaId, Service, Sku};
 use tokio::time::{Instant, interval};

@@ -1,6 +1,6 @@
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryResult, Statement, TryGetable, Value,
-    sea_query::ArrayType,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryResult, Statement, TryGetable,
+    Value, sea_query::ArrayType,
 };
 
 use super::columns::{array_of, chunks, names};
