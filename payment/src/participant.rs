@@ -88,8 +88,8 @@ impl Payments {
         Self { calls: Calls::new(gateway, timeout), put_off: Mutex::default() }
     }
 
-    /// The sagas whose payments the gateway is still to void. A payment that cannot be read is put off, so that it stands in the
-    /// way of no other, and reported each time.
+    /// The sagas whose payments the gateway is still to void. A payment that cannot be read is put off, so that it
+    /// stands in the way of no other, and reported each time.
     async fn to_void(&self, transaction: &DatabaseTransaction, now: Timestamp) -> Result<Vec<SagaId>, DbErr> {
         let except = {
             let mut put_off = self.put_off();
@@ -101,7 +101,10 @@ impl Payments {
             match row {
                 Ok(payment) => sagas.extend(payment.saga_id),
                 Err(error) => {
-                    tracing::error!(payment.id = id, %error, "a payment is to be voided and cannot be read: repair its row; the next look is in some minutes");
+                    tracing::error!(
+                        payment.id = id, %error,
+                        "a payment is to be voided and cannot be read: repair its row; the next look is in some minutes"
+                    );
                     let mut put_off = self.put_off();
                     if put_off.len() < MOST_PUT_OFF {
                         put_off.insert(id, now.after(PUT_OFF));

@@ -22,8 +22,8 @@ const NEVER: i64 = i64::MIN;
 
 /// The time that a service goes by. Clones share it.
 ///
-/// Once it was compared with a database ([`Clock::compare`]), it is the database's time at the last comparison and what has
-/// passed since by the machine's monotonic clock, which nobody sets. Before that, it is the system clock.
+/// Once it was compared with a database ([`Clock::compare`]), it is the database's time at the last comparison and what
+/// has passed since by the machine's monotonic clock, which nobody sets. Before that, it is the system clock.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<State>);
 
@@ -60,8 +60,8 @@ impl Clock {
         }
     }
 
-    /// By how many seconds the machine's clock is ahead of the database's; negative where it is behind. `None`: there is no
-    /// database to compare it with.
+    /// By how many seconds the machine's clock is ahead of the database's; negative where it is behind. `None`: there
+    /// is no database to compare it with.
     #[must_use]
     pub fn offset_seconds(&self) -> Option<f64> {
         let micros = self.offset()?;
@@ -69,15 +69,16 @@ impl Clock {
         Some(micros as f64 / 1e6)
     }
 
-    /// From now on the system clock counts as wrong by `offset`. For tests only: this is how they set a replica's clock.
+    /// From now on the system clock counts as wrong by `offset`. For tests only: this is how they set a replica's
+    /// clock.
     pub fn skew_system_clock(&self, offset: ClockOffset) {
         self.0.skew.store(offset.0, Ordering::Relaxed);
     }
 
     /// Compares with a database: `read` asks it for its time, in microseconds since 1970.
     ///
-    /// The database read its clock at some moment between question and answer. As long as this clock's own idea of its time
-    /// is possible, it stays; otherwise it moves to the nearest one that is. So a slow answer moves nothing, and a
+    /// The database read its clock at some moment between question and answer. As long as this clock's own idea of its
+    /// time is possible, it stays; otherwise it moves to the nearest one that is. So a slow answer moves nothing, and a
     /// database whose clock really was set is followed at once.
     pub(crate) async fn compare<E>(&self, read: impl Future<Output = Result<i64, E>>) -> Result<(), E> {
         let asked = self.monotonic();
@@ -113,7 +114,7 @@ impl Clock {
                 *reported = Some(offset);
                 tracing::warn!(
                     %machine, %database, seconds_ahead = offset / 1_000_000,
-                    "the clock of this machine differs from the database's, which counts; check its time synchronisation"
+                    "the clock of this machine differs from the database's, which counts; repair its synchronisation"
                 );
             }
         }

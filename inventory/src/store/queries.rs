@@ -109,8 +109,8 @@ pub(crate) async fn of_clients(
     Ok((of_clients, of_sagas.into_iter().map(|row| ReservationId(row.reservation_id)).collect()))
 }
 
-/// The reservations that the clock is to look at, at most `limit`, without those that another replica is looking at. One that
-/// cannot be read is put off, so that it stands in the way of no other, and reported each time.
+/// The reservations that the clock is to look at, at most `limit`, without those that another replica is looking at.
+/// One that cannot be read is put off, so that it stands in the way of no other, and reported each time.
 pub(crate) async fn due(
     transaction: &DatabaseTransaction,
     now: Timestamp,
@@ -128,7 +128,10 @@ pub(crate) async fn due(
         match row {
             Ok(reservation) => due.push(reservation),
             Err(error) => {
-                tracing::error!(reservation.id = id, %error, "a reservation is due and cannot be read: repair its row; the next look is in some minutes");
+                tracing::error!(
+                    reservation.id = id, %error,
+                    "a reservation is due and cannot be read: repair its row; the next look is in some minutes"
+                );
                 unreadable.push(id);
             }
         }

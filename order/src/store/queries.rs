@@ -26,8 +26,8 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Opt
     orders::Entity::find_by_id(id.0).one(connection).await?.map(from_row).transpose()
 }
 
-/// At most `limit` orders behind `after`, ascending by number, only those of `status` where one is given; each by itself, for
-/// one of them may be unreadable.
+/// At most `limit` orders behind `after`, ascending by number, only those of `status` where one is given; each by
+/// itself, for one of them may be unreadable.
 ///
 /// # Errors
 /// What the database says.
@@ -106,8 +106,8 @@ pub(crate) async fn by_idempotency_keys(
     locked(transaction, orders::Column::IdempotencyKey, keys).await
 }
 
-/// The orders that the clock is to look at, at most `limit`, without those that another replica is looking at. One that cannot
-/// be read is put off, so that it stands in the way of no other, and reported each time.
+/// The orders that the clock is to look at, at most `limit`, without those that another replica is looking at. One that
+/// cannot be read is put off, so that it stands in the way of no other, and reported each time.
 pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit: u64) -> Result<Vec<Order>, DbErr> {
     let query = orders::Entity::find()
         .filter(orders::Column::WakeAt.lte(now.unix_micros()))
@@ -120,7 +120,10 @@ pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit
         match row {
             Ok(order) => due.push(order),
             Err(error) => {
-                tracing::error!(order.id = id, %error, "an order is due and cannot be read: repair its row; the next look is in some minutes");
+                tracing::error!(
+                    order.id = id, %error,
+                    "an order is due and cannot be read: repair its row; the next look is in some minutes"
+                );
                 unreadable.push(id);
             }
         }

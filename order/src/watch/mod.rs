@@ -62,8 +62,8 @@ impl Watchers {
         self.changes.receiver_count() > 0
     }
 
-    /// The engine has changed these orders, durably. `changes` are all their steps, where these were collected. Who came to
-    /// watch later than that is told where the orders stand now.
+    /// The engine has changed these orders, durably. `changes` are all their steps, where these were collected. Who
+    /// came to watch later than that is told where the orders stand now.
     pub(crate) fn committed(&self, orders: impl Iterator<Item = Order>, changes: Option<Vec<Order>>) {
         let (mut changed, mut ended_elsewhere) = (Vec::new(), Vec::new());
         let mut as_they_stand = (changes.is_none() && self.somebody_watches()).then(Vec::new);
@@ -91,8 +91,8 @@ impl Watchers {
         waited
     }
 
-    /// These orders have changed, durably, here or at another replica. They may come in any order: what is older than what
-    /// was told of an order already is not told any more.
+    /// These orders have changed, durably, here or at another replica. They may come in any order: what is older than
+    /// what was told of an order already is not told any more.
     pub(crate) fn changed(&self, orders: Vec<Order>) {
         // Held until all are told, so that two who tell at the same time do not overtake each other in between.
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,13 +4,13 @@ use shared_events::{OrderId, Timestamp};
 
 use crate::domain::Order;
 
-/// How many orders a generation remembers. What is told late was read or committed just before, and both are given up after
-/// half a minute at most; so this is enough for a thousand changed orders a second with the whole half minute in
+/// How many orders a generation remembers. What is told late was read or committed just before, and both are given up
+/// after half a minute at most; so this is enough for a thousand changed orders a second with the whole half minute in
 /// between, and takes a few megabytes.
 const GENERATION: usize = 32_768;
 
-/// Which state of which order the watchers were told last, so that they are told nothing older. It remembers at least the last
-/// 32,768 orders, at most twice as many, and forgets those first that were told longest ago.
+/// Which state of which order the watchers were told last, so that they are told nothing older. It remembers at least
+/// the last 32,768 orders, at most twice as many, and forgets those first that were told longest ago.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     young: HashMap<OrderId, State>,

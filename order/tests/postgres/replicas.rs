@@ -182,7 +182,10 @@ async fn a_stream_shows_nothing_that_is_older_than_what_it_has_shown() {
     let mut steps = tokio::time::interval(Duration::from_millis(50));
     soon("a change is seen", async {
         loop {
-            tokio::select! { _ = stream.next() => break, _ = steps.tick() => drop(harness.post_async(&example()).await) }
+            tokio::select! {
+                _ = stream.next() => break,
+                _ = steps.tick() => drop(harness.post_async(&example()).await),
+            }
         }
     })
     .await;

@@ -17,8 +17,8 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: PaymentId) -> Result<O
     payments::Entity::find_by_id(id.0).filter(decided).one(connection).await?.map(from_row).transpose()
 }
 
-/// At most `limit` payments behind `after`, ascending by number, without the memory of cancellations; each by itself, for one
-/// of them may be unreadable.
+/// At most `limit` payments behind `after`, ascending by number, without the memory of cancellations; each by itself,
+/// for one of them may be unreadable.
 ///
 /// # Errors
 /// What the database says.
@@ -31,7 +31,8 @@ pub async fn page(
     behind(connection, after, limit, Some(decided)).await
 }
 
-/// All rows behind `after`, `limit` at a time, each by itself, also those that only remember a cancellation; for the audit.
+/// All rows behind `after`, `limit` at a time, each by itself, also those that only remember a cancellation; for the
+/// audit.
 ///
 /// # Errors
 /// What the database says.
@@ -39,8 +40,8 @@ pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64
     behind(connection, after, limit, None).await
 }
 
-/// The payments of these sagas, also those that only remember a cancellation, without those that cannot be read; for the
-/// audit.
+/// The payments of these sagas, also those that only remember a cancellation, without those that cannot be read; for
+/// the audit.
 ///
 /// # Errors
 /// What the database says.
@@ -72,8 +73,8 @@ pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaI
     rows.into_iter().map(from_row).collect()
 }
 
-/// The payments that the gateway is still to void, the oldest first, at most `limit`, each by itself; without those of the
-/// numbers `except`.
+/// The payments that the gateway is still to void, the oldest first, at most `limit`, each by itself; without those of
+/// the numbers `except`.
 pub(crate) async fn to_void(
     transaction: &DatabaseTransaction,
     except: Vec<i64>,

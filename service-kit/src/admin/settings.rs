@@ -7,7 +7,8 @@ use subtle::ConstantTimeEq as _;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Administration")]
 pub struct AdminSettings {
-    /// The bearer token that the admin endpoints want, of at least 16 visible ASCII characters; without one they are off
+    /// The bearer token that the admin endpoints want, of at least 16 visible ASCII characters; without one they are
+    /// off
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, conflicts_with = "admin_token_file")]
     pub admin_token: Option<AdminToken>,
     /// A file that holds this token; white space around it does not count

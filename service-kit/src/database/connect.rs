@@ -146,8 +146,8 @@ impl Database {
         Self(Arc::new(Inner { pools: RwLock::new(pools), server, neighbours, clock }))
     }
 
-    /// The time that the service goes by: on PostgreSQL the server's, compared when the database was opened and at each tick
-    /// of the engine.
+    /// The time that the service goes by: on PostgreSQL the server's, compared when the database was opened and at each
+    /// tick of the engine.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.clock

@@ -8,18 +8,19 @@ use super::Database;
 
 /// The most rows of one call, so that it never holds the database up for long.
 const AT_ONCE: i64 = 20_000;
-/// The most candidates of one call. More of them than this that are not old can only come of a machine whose clock is behind
-/// by more than a message is remembered; trimming then falls behind by as much.
+/// The most candidates of one call. More of them than this that are not old can only come of a machine whose clock is
+/// behind by more than a message is remembered; trimming then falls behind by as much.
 const LOOKED_AT: i64 = 100_000;
 /// An id that is further in the future was made by a clock that is wrong.
 const FAR: Duration = Duration::from_secs(60 * 60);
 
 /// Forgets messages that were handled before `before`, the oldest first, and returns how many it forgot.
 ///
-/// Message ids grow with time (UUIDv7), so the key finds the candidates; but they have the time of the machine that made
-/// them, which may be wrong. When a message was received, by this database's time, decides: the id of a machine that is
-/// behind is a candidate early and stays all the same; that of one that is a little ahead is a candidate by so much later. Ids
-/// from the far future would never be, so they are candidates at once; of these there are none where all clocks are right.
+/// Message ids grow with time (UUIDv7), so the key finds the candidates; but they have the time of the machine that
+/// made them, which may be wrong. When a message was received, by this database's time, decides: the id of a machine
+/// that is behind is a candidate early and stays all the same; that of one that is a little ahead is a candidate by so
+/// much later. Ids from the far future would never be, so they are candidates at once; of these there are none where
+/// all clocks are right.
 ///
 /// # Errors
 /// What the database says.

@@ -12,7 +12,7 @@ use sea_orm_migration::MigratorTrait;
 use super::{DatabaseError, PostgresSettings, connect::Pools, migrate};
 use crate::clock::Clock;
 
-/// For one connection: name, TCP, TLS and the handshake.
+/// For one connection: name, TCP, TLS and the handshake; and for the first question over it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long somebody waits for a connection of the pool before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,15 +97,13 @@ impl Server {
 
     /// A connection of its own, outside the pools.
     pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
-        let connecting = PgConnection::connect_with(&self.options);
-        let timed_out = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
-        tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(timed_out()))
+        answered(PgConnection::connect_with(&self.options)).await
     }
 
     /// A connection of its own, after `clock` was compared with the server's over it.
     async fn session_with_time(&self, clock: &Clock) -> Result<PgConnection, sqlx::Error> {
         let mut session = self.session().await?;
-        clock.compare(sqlx::query_scalar(CLOCK_QUERY).fetch_one(&mut session)).await?;
+        answered(clock.compare(sqlx::query_scalar(CLOCK_QUERY).fetch_one(&mut session))).await?;
         Ok(session)
     }
 
@@ -139,6 +137,11 @@ impl Server {
         };
         DatabaseError::Unusable { place: self.place.clone(), why, advice }
     }
+}
+
+async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let timed_out = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
+    tokio::time::timeout(CONNECT_TIMEOUT, question).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 fn connection(pool: PgPoolOptions, options: PgConnectOptions) -> DatabaseConnection {

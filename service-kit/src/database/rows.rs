@@ -1,5 +1,5 @@
-//! Reading rows one by one, so that one which cannot be read does not hide the others: it was damaged, or holds what this
-//! release does not know, such as a currency that exists no longer.
+//! Reading rows one by one, so that one which cannot be read does not hide the others: it was damaged, or holds what
+//! this release does not know, such as a currency that exists no longer.
 
 use std::{fmt::Display, time::Duration};
 

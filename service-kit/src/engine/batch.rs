@@ -252,8 +252,8 @@ fn with_suffix(reason: &str, suffix: &str) -> String {
 fn park(raw: &Raw, envelope: Option<&Envelope>, receipt: Receipt, reason: &str) -> Parked {
     let known_id = envelope.map(|envelope| envelope.id.0);
     let row = dead_letter::Model {
-        // A redelivery of the same body must come to lie on the same row; and another body on another row, whatever id the
-        // broker knows it by, for whoever sends what cannot be read may have given both the same.
+        // A redelivery of the same body must come to lie on the same row; and another body on another row, whatever id
+        // the broker knows it by, for whoever sends what cannot be read may have given both the same.
         message_id: known_id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
         reason: match &raw.message_id {
             Some(id) if envelope.is_none() => with_message_id(reason, id),

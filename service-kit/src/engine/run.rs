@@ -70,8 +70,8 @@ const MAX_CONFLICTS: u32 = 10;
 const LINGER: Duration = Duration::from_millis(1);
 const COMPANY: usize = 64;
 
-/// How long trimming the inbox may take. It is the one question that is asked also when there is nothing to do, so it is what
-/// notices that the network to the database has vanished.
+/// How long each of the questions of a tick may take, for the time and about the inbox. They are asked also when there
+/// is nothing to do, so they are what notices that the network to the database has vanished.
 const TRIM_PATIENCE: Duration = Duration::from_secs(20);
 
 const AWAY: &str = "the database is away";

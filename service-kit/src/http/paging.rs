@@ -60,9 +60,9 @@ impl<T> Page<T> {
         Self { items, next }
     }
 
-    /// The same for rows of `table`, of which some may be unreadable. They are left out and reported in the log: a client that
-    /// goes through a collection wants all the others, and can do nothing about a damaged one. The page is shorter for it,
-    /// and leads on all the same.
+    /// The same for rows of `table`, of which some may be unreadable. They are left out and reported in the log: a
+    /// client that goes through a collection wants all the others, and can do nothing about a damaged one. The page is
+    /// shorter for it, and leads on all the same.
     pub fn of_rows<K: Display, R>(uri: &Uri, limit: Limit, table: &'static str, rows: Rows<K, R>) -> Self
     where
         T: for<'row> From<&'row R>,
