@@ -22,7 +22,7 @@ const NEVER: i64 = i64::MIN;
 
 /// The time that a service goes by. Clones share it.
 ///
-/// Once it was compared with a database ([`Clock::compare`]), it is the database's time at the last comparison and what
+/// Once it was compared with a database, it is the database's time at the last comparison and what
 /// has passed since by the machine's monotonic clock, which nobody sets. Before that, it is the system clock.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<State>);
