@@ -71,7 +71,7 @@ pub(crate) struct State {
     timeline: Vec<order_events::Model>,
     /// Those that came to their end in this batch.
     ended: Vec<OrderId>,
-    /// Every change, in its order, where somebody watches.
+    /// Every change, in its order, where somebody watched when the batch began.
     changes: Option<Vec<Order>>,
 }
 
@@ -121,11 +121,13 @@ impl Orders {
     }
 
     fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Reply, Command> {
-        match state.change(id, |order| order.cancel(now, &self.pauses).map(|events| (events, order.clone()))) {
-            None => Decision::reply(Reply::Unknown),
-            Some(Err(AlreadyConfirmed)) => Decision::reply(Reply::Confirmed),
-            Some(Ok((events, order))) => {
-                Decision { reply: Some(Reply::CancelAccepted(order.into())), ..Decision::publish(events) }
+        let cancelled = state.change(id, |order| order.cancel(now, &self.pauses));
+        // As it is saved, and not as it stood within the step.
+        match (cancelled, state.orders.get(&id)) {
+            (None, _) | (_, None) => Decision::reply(Reply::Unknown),
+            (Some(Err(AlreadyConfirmed)), _) => Decision::reply(Reply::Confirmed),
+            (Some(Ok(events)), Some(order)) => {
+                Decision { reply: Some(Reply::CancelAccepted(order.clone().into())), ..Decision::publish(events) }
             }
         }
     }
@@ -274,6 +276,7 @@ impl State {
         let mut order = before.clone();
         let outcome = step(&mut order);
         if order != *before {
+            order.version += 1;
             if order.status().is_terminal() && !before.status().is_terminal() {
                 self.ended.push(id);
             }

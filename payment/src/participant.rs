@@ -1,6 +1,10 @@
 //! The payment service's part in the saga: which input touches which rows, and what becomes of them.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_kit::{
@@ -61,7 +65,13 @@ type Step = Decision<Payment, Command>;
 #[derive(Debug)]
 pub(crate) struct Payments {
     calls: Calls,
+    /// The payments that are to be voided and cannot be read, and until when they are left alone.
+    put_off: Mutex<HashMap<i64, Timestamp>>,
 }
+
+/// For how long a payment that cannot be read is left alone, and the most of them that are kept in mind.
+const PUT_OFF: Duration = Duration::from_secs(300);
+const MOST_PUT_OFF: usize = 1_000;
 
 /// The payments of one batch.
 #[derive(Debug)]
@@ -75,7 +85,38 @@ pub(crate) struct State {
 impl Payments {
     /// Payments at `gateway`, whose answers are waited for at most `timeout`.
     pub(crate) fn new(gateway: Arc<dyn PaymentGateway>, timeout: Duration) -> Self {
-        Self { calls: Calls::new(gateway, timeout) }
+        Self { calls: Calls::new(gateway, timeout), put_off: Mutex::default() }
+    }
+
+    /// The sagas whose payments the gateway is still to void. A payment that cannot be read is put off, so that it
+    /// stands in the way of no other, and reported each time.
+    async fn to_void(&self, transaction: &DatabaseTransaction, now: Timestamp) -> Result<Vec<SagaId>, DbErr> {
+        let except = {
+            let mut put_off = self.put_off();
+            put_off.retain(|_, until| *until > now);
+            put_off.keys().copied().collect()
+        };
+        let mut sagas = Vec::new();
+        for (id, row) in store::to_void(transaction, except, VOIDS_AT_ONCE).await? {
+            match row {
+                Ok(payment) => sagas.extend(payment.saga_id),
+                Err(error) => {
+                    tracing::error!(
+                        payment.id = id, %error,
+                        "a payment is to be voided and cannot be read: repair its row; the next look is in some minutes"
+                    );
+                    let mut put_off = self.put_off();
+                    if put_off.len() < MOST_PUT_OFF {
+                        put_off.insert(id, now.after(PUT_OFF));
+                    }
+                }
+            }
+        }
+        Ok(sagas)
+    }
+
+    fn put_off(&self) -> MutexGuard<'_, HashMap<i64, Timestamp>> {
+        self.put_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<GatewayAnswer, AskError> {
@@ -125,13 +166,13 @@ impl Participant for Payments {
 
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut voided) = (BTreeSet::new(), BTreeSet::new());
-        let (mut wishes, mut look) = (0, false);
+        let (mut wishes, mut look_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
                 Payload::Command(Command::Authorize(_)) => wishes += 1,
                 Payload::Command(Command::VoidAtGateway { saga_id, .. }) => drop(voided.insert(*saga_id)),
-                Payload::Command(Command::FinishVoids) => look = true,
+                Payload::Command(Command::FinishVoids) => look_at = Some(input.at),
             }
         }
         let loaded = store::by_sagas(transaction, sagas.union(&voided).copied().collect()).await?;
@@ -143,7 +184,10 @@ impl Participant for Payments {
         Ok(State {
             of_sagas: WorkingSet::loaded(loaded),
             of_callers: Vec::new(),
-            to_void: if look { store::to_void(transaction, VOIDS_AT_ONCE).await? } else { Vec::new() },
+            to_void: match look_at {
+                Some(now) => self.to_void(transaction, now).await?,
+                None => Vec::new(),
+            },
             new_ids: new_ids.into_iter(),
         })
     }

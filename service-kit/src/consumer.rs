@@ -30,6 +30,8 @@ pub enum Source {
 /// How many of the broker's dead letters are in the mailbox at a time. They are rare, and may be large.
 const DEAD_LETTERS: usize = 16;
 
+const CLOSED: &str = "the broker closed the connection";
+
 /// Takes in everything from `source` until `stop`, through every loss of the broker.
 pub async fn consume<P: Participant>(
     broker: Arc<dyn Broker>,
@@ -39,9 +41,9 @@ pub async fn consume<P: Participant>(
 ) {
     let mut pauses = Pauses::growing(Duration::from_millis(100), Duration::from_secs(3));
     loop {
-        let broken = match stop.run_until_cancelled(source.open(&*broker)).await {
+        let (broken, reason) = match stop.run_until_cancelled(source.open(&*broker)).await {
             None => return,
-            Some(Err(error)) => error.to_string(),
+            Some(Err(error)) => (error.to_string(), error.public_reason()),
             // This broker has none.
             Some(Ok(None)) => return stop.cancelled().await,
             Some(Ok(Some(deliveries))) => {
@@ -50,10 +52,10 @@ pub async fn consume<P: Participant>(
                 if stop.run_until_cancelled(take_in(deliveries, &mailbox)).await.is_none() {
                     return;
                 }
-                "the broker closed the connection".to_owned()
+                (CLOSED.to_owned(), CLOSED)
             }
         };
-        source.report(Err(broken.clone()));
+        source.report(Err(reason.to_owned()));
         let pause = pauses.next_pause();
         tracing::warn!(
             error = broken,

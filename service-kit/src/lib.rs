@@ -13,6 +13,7 @@ pub mod database;
 pub mod engine;
 pub mod http;
 pub mod identity;
+mod log_limit;
 pub mod metrics;
 pub mod program;
 pub mod relay;

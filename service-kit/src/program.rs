@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use crate::{
     admin::AdminSettings,
     broker::rabbitmq::{RabbitMq, RabbitMqArgs},
+    clock::ClockOffset,
     database::{Database, DatabaseArgs, DatabasePlace},
     http::{Readiness, WaitingRoom, probe},
     identity::IdentitySettings,
@@ -41,6 +42,9 @@ pub struct ProgramArgs {
     identity: IdentitySettings,
     #[command(flatten)]
     logs: LogSettings,
+    /// For tests: how wrong the clock of this machine is taken to be, such as +10min or -90s
+    #[arg(long, env = "CLOCK_OFFSET", hide = true, default_value = "0s", allow_hyphen_values = true)]
+    clock_offset: ClockOffset,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -91,7 +95,7 @@ async fn run<M: MigratorTrait>(
     args: ProgramArgs,
     start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
 ) -> Result<()> {
-    let ProgramArgs { listen: address, database, rabbitmq, work, admin, identity, logs, .. } = args;
+    let ProgramArgs { listen: address, database, rabbitmq, work, admin, identity, logs, clock_offset, .. } = args;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
     let rabbitmq = rabbitmq.context("where is RabbitMQ? Set --amqp-url (AMQP_URL); --help says more")?;
@@ -108,6 +112,7 @@ async fn run<M: MigratorTrait>(
             return Ok(());
         }
     };
+    opened.clock().skew_system_clock(clock_offset);
     let address = listener.local_addr()?;
     let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work, admin, identity };
     let running = start(foundation, listener).await?;

@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use crate::{
-    admin::{AdminDesk, AdminToken},
+    admin::{AdminDesk, AdminToken, RefusedRequests},
     broker::Broker,
     consumer::{Source, consume},
     database::Database,
@@ -99,7 +99,12 @@ impl RunningService {
         let outbox = Outbox::open(&database).await.context("cannot read the outbox")?;
         let engine_metrics = EngineMetrics::default();
         let levels = Levels::new(database.clone(), Arc::clone(&broker), readiness.clone());
-        let metrics = Metrics::new(name, &engine_metrics, levels, |registry| participant.measure(registry));
+        let refused = Arc::new(RefusedRequests::default());
+        let metrics = Metrics::new(name, &engine_metrics, levels, |registry| {
+            let help = "Requests to the admin endpoints that had no valid token";
+            registry.register("admin_refused", help, refused.counter.clone());
+            participant.measure(registry);
+        });
         let (engine, mailbox) = Engine::new(
             participant,
             database.clone(),
@@ -129,6 +134,7 @@ impl RunningService {
             messages: Arc::new(mailbox.clone()),
             token: admin,
             stopping: stop.intake.clone(),
+            refused,
         };
         let (http, work) = (TaskTracker::new(), TaskTracker::new());
         let router = span.in_scope(|| {

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use shared_events::Service;
 use uuid::Uuid;
 
-const TOKEN: &str = "let-me-in";
-const ADMIN: &str = "--admin-token=let-me-in";
+const TOKEN: &str = "let-the-operator-in";
+const ADMIN: &str = "--admin-token=let-the-operator-in";
 const LARGE: usize = 10 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,21 @@
 //! Two replicas of every service are one service.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::stack::{Options, Stack};
-use futures::future::try_join_all;
-use reqwest::StatusCode;
-use serde_json::Value;
+use e2e::{
+    client::{Client, answer, ok},
+    stack::{Options, PATIENCE, Stack},
+};
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use shared_events::Service;
+use tokio::{sync::mpsc, time::timeout};
 
 const ORDERS: usize = 60;
 const IN_STOCK: usize = 20;
@@ -60,4 +68,99 @@ async fn two_replicas_of_every_service_are_one_service() -> Result<()> {
 
 fn number(order: &Value) -> Result<i64> {
     order["order_id"].as_i64().with_context(|| format!("no order: {order}"))
+}
+
+const WATCHED: usize = 400;
+const AT_ONCE: usize = 32;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
+    let mut stack = Stack::servers("streams", Options { replicas: 2, ..Options::default() }).await?;
+    // One of the two has a wrong clock, which is to matter to nobody.
+    stack.replica(Service::Order, 1)?.settings.arguments.push("--clock-offset=+10min".to_owned());
+    stack.start_all()?;
+    stack.ready().await?;
+    stack.says(1, "the clock of this machine differs from the database's").await?;
+    let clients = [stack.client(0)?, stack.client(1)?];
+    clients[0].put_in_stock("PLENTY", 1_000_000).await?;
+    let mut streams = [watch(clients[0].addresses[0]).await?, watch(clients[1].addresses[0]).await?];
+    // The first changes may be over before the two know of each other.
+    for (placing, watching) in [(0, 1), (1, 0)] {
+        let known = async {
+            loop {
+                let (_, order) = clients[placing].place("PLENTY", 1, 20, None).await?;
+                let number = number(&order)?;
+                while let Ok(Some(event)) = timeout(Duration::from_millis(200), streams[watching].recv()).await {
+                    if event?["order_id"] == number {
+                        return anyhow::Ok(());
+                    }
+                }
+            }
+        };
+        timeout(PATIENCE, known).await.context("a change is seen at the other replica")??;
+    }
+
+    let orders = (0..WATCHED).map(|number| {
+        let (here, there) = (&clients[number % 2], &clients[(number + 1) % 2]);
+        async move { placed(here, there).await }
+    });
+    let mut numbers: Vec<i64> = stream::iter(orders).buffer_unordered(AT_ONCE).try_collect().await?;
+    // Behind these, each stream has shown what came before, from here and from there.
+    numbers.push(placed(&clients[0], &clients[1]).await?);
+    numbers.push(placed(&clients[1], &clients[0]).await?);
+    for events in &mut streams {
+        let mut last: HashMap<i64, (i64, String)> = HashMap::new();
+        while !numbers.iter().all(|number| last.get(number).is_some_and(|(_, status)| status == "CONFIRMED")) {
+            let event = timeout(PATIENCE, events.recv()).await.context("an order's end is not shown")?;
+            let event = event.context("the stream has ended")??;
+            let shown = (event["version"].as_i64().context("a version")?, text(&event["status"]));
+            if let Some(before) = last.insert(number(&event)?, shown.clone()) {
+                ensure!(before.0 < shown.0, "{event} was shown after {before:?}");
+            }
+        }
+    }
+    stack.verified().await?;
+    stack.no_errors()?;
+    stack.passed();
+    Ok(())
+}
+
+/// Places an order at one replica; the other one shows nothing older than the answer.
+async fn placed(here: &Client, there: &Client) -> Result<i64> {
+    let body = json!({"item_sku": "PLENTY", "quantity": 1, "amount": 20, "currency": "USD"});
+    let (status, answered) = answer(here.order(Method::POST, "/api/v1/orders/").json(&body)).await?;
+    ensure!(status == StatusCode::OK && answered["status"] == "CONFIRMED", "{status}: {answered}");
+    let number = number(&answered)?;
+    let read = ok(there.order(Method::GET, &format!("/api/v1/orders/{number}"))).await?;
+    ensure!(read == answered, "{answered} was answered, and then {read}");
+    Ok(number)
+}
+
+/// The events of a stream, read as they come.
+async fn watch(address: SocketAddr) -> Result<mpsc::UnboundedReceiver<Result<Value>>> {
+    let url = format!("http://{address}/api/v1/orders/stream");
+    let mut response = reqwest::Client::builder().no_proxy().build()?.get(url).send().await?;
+    let (events, received) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut text = String::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            text.push_str(&String::from_utf8_lossy(&chunk));
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                let event = match event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                    None => None,
+                    Some(_) if event.contains("event: missed") => Some(Err(anyhow::anyhow!("too slow: {event}"))),
+                    Some(data) => Some(serde_json::from_str(data).map_err(Into::into)),
+                };
+                if event.is_some_and(|event| events.send(event).is_err()) {
+                    return;
+                }
+                text = rest.to_owned();
+            }
+        }
+    });
+    Ok(received)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }

@@ -112,7 +112,10 @@ async fn a_wrong_setting_is_named_in_the_log_and_on_the_readiness_page() -> Resu
         order.start()?;
         let why =
             |status, body: &Value| status == 503 && missing(body).contains(&dependency) && named(body, dependency);
-        stack.readiness(0, "telling what is wrong", why).await?;
+        let body = stack.readiness(0, "telling what is wrong", why).await?.to_string();
+        for private in ["127.0.0.1", "://", "nowhere", "guest", "postgres", "vhost '", "password"] {
+            ensure!(!body.contains(private), "everybody may read {private:?}: {body}");
+        }
         stack.says(0, words).await?;
         let order = stack.replica(Service::Order, 0)?;
         let log = order.log();

@@ -33,8 +33,7 @@ pub(super) async fn list(
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<ItemView>, Problem> {
     let items = store::page(&*desk.database.list_reader().await?, after.as_ref(), limit.rows()).await?;
-    let next = items.last().map(|item| item.sku().to_string()).unwrap_or_default();
-    Ok(Page::new(&uri, limit, items.iter().map(ItemView::from).collect(), |_| next))
+    Ok(Page::of_rows(&uri, limit, "stock_items", items))
 }
 
 /// Show the stock of an item

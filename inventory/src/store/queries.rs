@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select, Value,
     sea_query::{LockBehavior, LockType},
 };
-use service_kit::database::{find_by, find_locked};
+use service_kit::database::{Rows, find_by, find_each_by, find_locked, read_rows, readable};
 use shared_events::{SagaId, Sku, Timestamp};
 
 use super::{
@@ -10,6 +13,9 @@ use super::{
     tables::{reservations, stock_items},
 };
 use crate::domain::{Reservation, ReservationId, StockItem};
+
+/// After which time a reservation that is due and cannot be read is looked at again.
+const PUT_OFF: Duration = Duration::from_secs(300);
 
 /// The stock of this item.
 ///
@@ -19,13 +25,17 @@ pub async fn item(connection: &impl ConnectionTrait, sku: &Sku) -> Result<Option
     stock_items::Entity::find_by_id(sku.as_str()).one(connection).await?.map(item_from_row).transpose()
 }
 
-/// At most `limit` items behind `after`, ascending by SKU.
+/// At most `limit` items behind `after`, ascending by SKU; each by itself, for one of them may be unreadable.
 ///
 /// # Errors
 /// What the database says.
-pub async fn page(connection: &impl ConnectionTrait, after: Option<&Sku>, limit: u64) -> Result<Vec<StockItem>, DbErr> {
-    let rows = all_items(connection, after.map_or("", Sku::as_str), limit).await?;
-    rows.into_iter().map(item_from_row).collect()
+pub async fn page(
+    connection: &impl ConnectionTrait,
+    after: Option<&Sku>,
+    limit: u64,
+) -> Result<Rows<String, StockItem>, DbErr> {
+    let query = items_behind(after.map_or("", Sku::as_str), limit);
+    read_rows(connection, query, stock_items::Column::Sku, item_from_row).await
 }
 
 /// All items behind `after`, `limit` at a time, as they stand in the table; for the audit, which is to see also what
@@ -38,15 +48,15 @@ pub async fn all_items(
     after: &str,
     limit: u64,
 ) -> Result<Vec<stock_items::Model>, DbErr> {
-    stock_items::Entity::find()
-        .filter(stock_items::Column::Sku.gt(after))
-        .order_by_asc(stock_items::Column::Sku)
-        .limit(limit)
-        .all(connection)
-        .await
+    items_behind(after, limit).all(connection).await
 }
 
-/// All reservations behind `after`, `limit` at a time; for the audit.
+fn items_behind(after: &str, limit: u64) -> Select<stock_items::Entity> {
+    let behind = stock_items::Entity::find().filter(stock_items::Column::Sku.gt(after));
+    behind.order_by_asc(stock_items::Column::Sku).limit(limit)
+}
+
+/// All reservations behind `after`, `limit` at a time, each by itself; for the audit.
 ///
 /// # Errors
 /// What the database says.
@@ -54,24 +64,24 @@ pub async fn all_reservations(
     connection: &impl ConnectionTrait,
     after: ReservationId,
     limit: u64,
-) -> Result<Vec<Reservation>, DbErr> {
-    let rows = reservations::Entity::find()
+) -> Result<Rows<i64, Reservation>, DbErr> {
+    let query = reservations::Entity::find()
         .filter(reservations::Column::ReservationId.gt(after.0))
         .order_by_asc(reservations::Column::ReservationId)
-        .limit(limit)
-        .all(connection)
-        .await?;
-    rows.into_iter().map(reservation_from_row).collect()
+        .limit(limit);
+    read_rows(connection, query, reservations::Column::ReservationId, reservation_from_row).await
 }
 
-/// The reservations of these sagas; for the audit.
+/// The reservations of these sagas, without those that cannot be read; for the audit.
 ///
 /// # Errors
 /// What the database says.
 pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<Vec<Reservation>, DbErr> {
     let keys = sagas.iter().map(|saga| saga.0.into()).collect();
-    let rows = find_by::<reservations::Entity, _>(connection, reservations::Column::SagaId, keys).await?;
-    rows.into_iter().map(reservation_from_row).collect()
+    let (saga_id, id) = (reservations::Column::SagaId, reservations::Column::ReservationId);
+    let rows: Rows<i64, Reservation> =
+        find_each_by::<reservations::Entity, _, _, _>(connection, saga_id, keys, id, reservation_from_row).await?;
+    Ok(readable("reservations", rows))
 }
 
 pub(crate) async fn by_sagas(
@@ -100,19 +110,40 @@ pub(crate) async fn of_clients(
 }
 
 /// The reservations that the clock is to look at, at most `limit`, without those that another replica is looking at.
+/// One that cannot be read is put off, so that it stands in the way of no other, and reported each time.
 pub(crate) async fn due(
     transaction: &DatabaseTransaction,
     now: Timestamp,
     limit: u64,
 ) -> Result<Vec<Reservation>, DbErr> {
-    let rows = reservations::Entity::find()
+    let query = reservations::Entity::find()
         .filter(reservations::Column::WakeAt.lte(now.unix_micros()))
         .order_by_asc(reservations::Column::WakeAt)
         .limit(limit)
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-        .all(transaction)
-        .await?;
-    rows.into_iter().map(reservation_from_row).collect()
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    let rows: Rows<i64, Reservation> =
+        read_rows(transaction, query, reservations::Column::ReservationId, reservation_from_row).await?;
+    let (mut due, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (id, row) in rows {
+        match row {
+            Ok(reservation) => due.push(reservation),
+            Err(error) => {
+                tracing::error!(
+                    reservation.id = id, %error,
+                    "a reservation is due and cannot be read: repair its row; the next look is in some minutes"
+                );
+                unreadable.push(id);
+            }
+        }
+    }
+    if !unreadable.is_empty() {
+        reservations::Entity::update_many()
+            .col_expr(reservations::Column::WakeAt, now.after(PUT_OFF).unix_micros().into())
+            .filter(reservations::Column::ReservationId.is_in(unreadable))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(due)
 }
 
 pub(crate) async fn items_by_sku(

@@ -18,7 +18,7 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use service_kit::{
     broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
-    clock,
+    clock::Clock,
     database::{Database, tables::dead_letter},
     identity::IdentitySettings,
     service::{self, Foundation, RunningService},
@@ -90,7 +90,7 @@ impl Harness {
             database: database.clone(),
             broker,
             work: settings.work,
-            admin: Some("the-token".parse().unwrap()),
+            admin: Some("the-operators-token".parse().unwrap()),
             identity: IdentitySettings::default(),
         };
         let service = inventory::start(&settings.inventory, foundation, listener).await.unwrap();
@@ -184,8 +184,14 @@ impl Harness {
         eventually("the outbox is empty", async || service.unpublished() == 0).await;
     }
 
+    /// Another process that opens the database to write.
+    pub(crate) async fn another_writer(&self) -> Database {
+        open(&self._directory.path().join("inventory.sqlite")).await
+    }
+
     pub(crate) async fn reservations(&self) -> Vec<Reservation> {
-        store::all_reservations(&self.database.reader(), ReservationId(0), 10_000).await.unwrap()
+        let rows = store::all_reservations(&self.database.reader(), ReservationId(0), 10_000).await.unwrap();
+        rows.into_iter().map(|(_, reservation)| reservation.unwrap()).collect()
     }
 
     pub(crate) async fn state_of(&self, saga_id: SagaId) -> Option<State> {
@@ -256,7 +262,8 @@ fn outgoing(id: MessageId, event: Event) -> Outgoing {
     let flow = event.body.event_type().flow();
     let correlation_id = event.saga_id.0;
     let causation_id = Uuid::now_v7();
-    let envelope = Envelope { id, time: clock::now(), causation_id, system_id: None, traceparent: None, event };
+    let time = Clock::default().now();
+    let envelope = Envelope { id, time, causation_id, system_id: None, traceparent: None, event };
     Outgoing {
         message_id: id,
         publisher: flow.publisher,

@@ -8,6 +8,7 @@ mod http;
 mod parked;
 mod redelivery;
 mod saga;
+mod unreadable;
 
 #[path = "../../../service-kit/tests/shared/parking.rs"]
 mod parking;

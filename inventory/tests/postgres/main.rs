@@ -11,6 +11,8 @@ mod parked;
 mod redelivery;
 #[path = "../it/saga.rs"]
 mod saga;
+#[path = "../it/unreadable.rs"]
+mod unreadable;
 
 #[path = "../../../service-kit/tests/shared/parking.rs"]
 mod parking;

@@ -25,6 +25,8 @@ pub struct Order {
     pub wake_at: Option<Timestamp>,
     /// How often its cancellation was repeated.
     pub repeats: u32,
+    /// 1 when it is placed, and one more with each change that is saved: of two states of it, the greater is the newer.
+    pub version: i64,
 }
 
 /// What a client asks for.
@@ -69,6 +71,7 @@ impl Order {
             facts: Facts::default(),
             wake_at: Some(now.after(pauses.deadline)),
             repeats: 0,
+            version: 1,
         };
         let created = order.event(EventBody::OrderCreated);
         (order, created)

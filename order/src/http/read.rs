@@ -55,8 +55,7 @@ pub(super) async fn list(
     let status = status.map(|StatusName(status)| status);
     let reader = desk.doors.database.list_reader().await?;
     let orders = store::page(&*reader, OrderId(after), status, limit.rows()).await?;
-    let next = orders.last().map_or(OrderId(after), |order| order.details.order_id);
-    Ok(Page::new(&uri, limit, orders.iter().map(OrderView::from).collect(), |_| next))
+    Ok(Page::of_rows(&uri, limit, "orders", orders))
 }
 
 /// Show an order

@@ -130,6 +130,9 @@ pub struct OrderView {
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+    /// Grows with each change: of two answers about an order, or events of the stream, the greater one is the newer.
+    #[schema(minimum = 1)]
+    version: i64,
 }
 
 impl From<&Order> for OrderView {
@@ -150,6 +153,7 @@ impl From<&Order> for OrderView {
             detail: failure_reason.map(FailureReason::detail),
             created_at: order.placed_at,
             updated_at: order.changed_at,
+            version: order.version,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The order database, step by step. A step that has shipped is never edited.
 
 mod m0002_orders;
+mod m0003_version;
 
 use sea_orm_migration::prelude::*;
 use service_kit::database::tables::{MessageTables, SystemIdentityTable};
@@ -12,6 +13,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(MessageTables), Box::new(m0002_orders::Migration), Box::new(SystemIdentityTable)]
+        vec![
+            Box::new(MessageTables),
+            Box::new(m0002_orders::Migration),
+            Box::new(m0003_version::Migration),
+            Box::new(SystemIdentityTable),
+        ]
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::{Cancel, Facts, IdempotencyKey, Order, Payment, Stock};
 
 /// The row of an order.
 pub(crate) fn to_row(order: &Order) -> orders::Model {
-    let Order { details, saga_id, idempotency_key, placed_at, changed_at, facts, wake_at, repeats } = order;
+    let Order { details, saga_id, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } = order;
     let (stock, stock_reason) = match facts.stock {
         Stock::Unknown => ("UNKNOWN", None),
         Stock::Reserved => ("RESERVED", None),
@@ -42,6 +42,7 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
         status: facts.status().as_str().to_owned(),
         wake_at: wake_at.map(Timestamp::unix_micros),
         repeats: i64::from(*repeats),
+        version: *version,
     }
 }
 
@@ -83,6 +84,7 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
         facts: Facts { stock, payment, cancel },
         wake_at: row.wake_at.map(Timestamp::from_unix_micros),
         repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
+        version: row.version,
     })
 }
 
@@ -138,6 +140,7 @@ mod tests {
             key in prop::option::of("[a-z]{1,20}"),
             wake_at in prop::option::of(0..i64::MAX),
             repeats in any::<u32>(),
+            version in 1..i64::MAX,
         ) {
             let line = Line { sku: Sku::parse("SKU \"x\"").unwrap(), quantity: Quantity::new(3).unwrap() };
             let order = Order {
@@ -153,6 +156,7 @@ mod tests {
                 facts,
                 wake_at: wake_at.map(Timestamp::from_unix_micros),
                 repeats,
+                version,
             };
             prop_assert_eq!(from_row(to_row(&order)).unwrap(), order);
         }

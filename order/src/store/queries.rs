@@ -1,16 +1,22 @@
+use std::{collections::HashSet, time::Duration};
+
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, Value,
     sea_query::{LockBehavior, LockType},
 };
-use service_kit::database::{find_by, find_locked};
+use service_kit::database::{Rows, find_each_by, find_locked, read_rows, readable};
 use shared_events::{OrderId, SagaId, Timestamp};
+use uuid::Uuid;
 
 use super::{
     mapping::from_row,
     tables::{order_events, orders},
 };
 use crate::domain::{IdempotencyKey, Order, Status};
+
+/// After which time an order that is due and cannot be read is looked at again.
+const PUT_OFF: Duration = Duration::from_secs(300);
 
 /// The order of this number.
 ///
@@ -20,7 +26,8 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Opt
     orders::Entity::find_by_id(id.0).one(connection).await?.map(from_row).transpose()
 }
 
-/// At most `limit` orders behind `after`, ascending by number, only those of `status` where one is given.
+/// At most `limit` orders behind `after`, ascending by number, only those of `status` where one is given; each by
+/// itself, for one of them may be unreadable.
 ///
 /// # Errors
 /// What the database says.
@@ -29,23 +36,37 @@ pub async fn page(
     after: OrderId,
     status: Option<Status>,
     limit: u64,
-) -> Result<Vec<Order>, DbErr> {
+) -> Result<Rows<i64, Order>, DbErr> {
     let mut query = orders::Entity::find().filter(orders::Column::OrderId.gt(after.0));
     if let Some(status) = status {
         query = query.filter(orders::Column::Status.eq(status.as_str()));
     }
-    let rows = query.order_by_asc(orders::Column::OrderId).limit(limit).all(connection).await?;
-    rows.into_iter().map(from_row).collect()
+    let query = query.order_by_asc(orders::Column::OrderId).limit(limit);
+    read_rows(connection, query, orders::Column::OrderId, from_row).await
 }
 
-/// The orders of these sagas.
+/// The orders of these sagas, without those that cannot be read.
 ///
 /// # Errors
 /// What the database says.
 pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<Vec<Order>, DbErr> {
     let keys = sagas.iter().map(|saga| saga.0.into()).collect();
-    let rows = find_by::<orders::Entity, _>(connection, orders::Column::SagaId, keys).await?;
-    rows.into_iter().map(from_row).collect()
+    let (saga_id, order_id) = (orders::Column::SagaId, orders::Column::OrderId);
+    let rows: Rows<i64, Order> =
+        find_each_by::<orders::Entity, _, _, _>(connection, saga_id, keys, order_id, from_row).await?;
+    Ok(readable("orders", rows))
+}
+
+/// Which of these sagas have an order, readable or not; for the audit.
+///
+/// # Errors
+/// What the database says.
+pub async fn known_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<HashSet<SagaId>, DbErr> {
+    let keys = sagas.iter().map(|saga| saga.0.into()).collect();
+    let column = orders::Column::SagaId;
+    let rows: Rows<Uuid, ()> =
+        find_each_by::<orders::Entity, _, _, _>(connection, column, keys, column, |_| Ok(())).await?;
+    Ok(rows.into_iter().map(|(saga, _)| SagaId(saga)).collect())
 }
 
 /// How many orders have not ended.
@@ -85,16 +106,36 @@ pub(crate) async fn by_idempotency_keys(
     locked(transaction, orders::Column::IdempotencyKey, keys).await
 }
 
-/// The orders that the clock is to look at, at most `limit`, without those that another replica is looking at.
+/// The orders that the clock is to look at, at most `limit`, without those that another replica is looking at. One that
+/// cannot be read is put off, so that it stands in the way of no other, and reported each time.
 pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit: u64) -> Result<Vec<Order>, DbErr> {
-    let rows = orders::Entity::find()
+    let query = orders::Entity::find()
         .filter(orders::Column::WakeAt.lte(now.unix_micros()))
         .order_by_asc(orders::Column::WakeAt)
         .limit(limit)
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-        .all(transaction)
-        .await?;
-    rows.into_iter().map(from_row).collect()
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    let rows: Rows<i64, Order> = read_rows(transaction, query, orders::Column::OrderId, from_row).await?;
+    let (mut due, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (id, row) in rows {
+        match row {
+            Ok(order) => due.push(order),
+            Err(error) => {
+                tracing::error!(
+                    order.id = id, %error,
+                    "an order is due and cannot be read: repair its row; the next look is in some minutes"
+                );
+                unreadable.push(id);
+            }
+        }
+    }
+    if !unreadable.is_empty() {
+        orders::Entity::update_many()
+            .col_expr(orders::Column::WakeAt, now.after(PUT_OFF).unix_micros().into())
+            .filter(orders::Column::OrderId.is_in(unreadable))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(due)
 }
 
 async fn locked(

@@ -2,7 +2,7 @@
 pub mod orders {
     use sea_orm::entity::prelude::*;
 
-    /// One order; see `m0002_orders` for what the columns mean.
+    /// One order; see `m0002_orders` and `m0003_version` for what the columns mean.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "orders")]
     #[allow(missing_docs, reason = "the columns are described where they are made")]
@@ -24,6 +24,7 @@ pub mod orders {
         pub status: String,
         pub wake_at: Option<i64>,
         pub repeats: i64,
+        pub version: i64,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

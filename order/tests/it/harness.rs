@@ -121,7 +121,7 @@ pub(crate) async fn open(file: &Path) -> Database {
 async fn run(plan: &Plan, database: Database, broker: Arc<dyn Broker>) -> (RunningService, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let admin = Some("the-token".parse().unwrap());
+    let admin = Some("the-operators-token".parse().unwrap());
     let foundation =
         Foundation { database, broker, work: plan.work.clone(), admin, identity: IdentitySettings::default() };
     (order::start(&plan.order, foundation, listener).await.unwrap(), address)
@@ -157,6 +157,14 @@ impl Harness {
     #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
     pub(crate) async fn replica(&self) -> (RunningService, SocketAddr) {
         run(&self.plan, open(&self.path).await, Arc::clone(&self.broker)).await
+    }
+
+    /// The same, on a machine whose clock is wrong by `offset`.
+    #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
+    pub(crate) async fn replica_with_clock(&self, offset: &str) -> (RunningService, SocketAddr) {
+        let database = open(&self.path).await;
+        database.clock().skew_system_clock(offset.parse().unwrap());
+        run(&self.plan, database, Arc::clone(&self.broker)).await
     }
 
     /// Stops the first replica and puts another in its place.

@@ -42,7 +42,7 @@ async fn a_confirmed_order_is_answered_when_its_saga_ends() {
     assert_eq!(harness.order(1).await, answer.body);
     let expected = json!({
         "order_id": 1, "status": "CONFIRMED", "payment_status": "SUCCEEDED", "item_sku": "SKU-ABC", "quantity": 2,
-        "items": [{"item_sku": "SKU-ABC", "quantity": 2}], "amount": 200, "currency": "USD",
+        "items": [{"item_sku": "SKU-ABC", "quantity": 2}], "amount": 200, "currency": "USD", "version": 3,
     });
     assert_eq!(without_times(answer.body), expected);
     let confirmed = harness.inventory.hear(EventType::OrderConfirmed).await;
@@ -105,7 +105,7 @@ async fn when_the_wait_is_over_the_answer_says_where_to_look() {
     assert_eq!(answer.header("location"), Some("/api/v1/orders/1"));
     let expected = json!({
         "order_id": 1, "status": "PENDING", "payment_status": "PENDING", "item_sku": "SKU-ABC", "quantity": 2,
-        "items": [{"item_sku": "SKU-ABC", "quantity": 2}], "amount": 200, "currency": "USD",
+        "items": [{"item_sku": "SKU-ABC", "quantity": 2}], "amount": 200, "currency": "USD", "version": 1,
     });
     assert_eq!(without_times(answer.body), expected);
 

@@ -16,6 +16,7 @@ mod reading;
 mod redelivery;
 mod saga;
 mod stream;
+mod unreadable;
 
 #[path = "../../../service-kit/tests/shared/parking.rs"]
 mod parking;

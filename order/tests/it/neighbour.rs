@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use service_kit::{
     broker::{Broker, Outcome, Outgoing, Publisher, Verdict},
-    clock,
+    clock::Clock,
 };
 use shared_events::{Envelope, Event, EventBody, EventType, MessageId};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
@@ -101,7 +101,7 @@ impl Neighbour {
 pub(crate) fn saying(about: &Envelope, body: EventBody) -> Envelope {
     Envelope {
         id: MessageId(Uuid::now_v7()),
-        time: clock::now(),
+        time: Clock::default().now(),
         causation_id: about.id.0,
         system_id: None,
         traceparent: None,

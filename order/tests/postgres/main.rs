@@ -27,7 +27,10 @@ mod redelivery;
 mod saga;
 #[path = "../it/stream.rs"]
 mod stream;
+#[path = "../it/unreadable.rs"]
+mod unreadable;
 
+mod clocks;
 mod replicas;
 
 #[path = "../../../service-kit/tests/shared/parking.rs"]

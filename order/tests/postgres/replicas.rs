@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, Response};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
-use service_kit::service::stop;
+use service_kit::{database::Database, service::stop};
 use shared_events::{EventBody, EventType};
 
 use crate::{
@@ -144,6 +144,140 @@ async fn a_sequence_that_is_behind_its_table_is_set_right_and_overwrites_nothing
     let after = harness.get("/api/v1/orders/?limit=5").await.body;
     assert_eq!(after, before, "those that were there are as they were");
     stop(vec![second], SOON).await;
+    harness.heard_besides().await;
+    harness.finish().await;
+}
+
+/// The events of a stream, as far as they were read.
+struct Stream {
+    response: Response,
+    text: String,
+}
+
+impl Stream {
+    async fn open(client: &Client, address: std::net::SocketAddr) -> Self {
+        let request = client.get(format!("http://{address}/api/v1/orders/stream"));
+        Self { response: soon("the stream begins", request.send()).await.unwrap(), text: String::new() }
+    }
+
+    /// The next order.
+    async fn next(&mut self) -> Value {
+        soon("an event", async {
+            loop {
+                if let Some((event, rest)) = self.text.split_once("\n\n") {
+                    let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                    self.text = rest.to_owned();
+                    match data {
+                        Some(data) => return serde_json::from_str(&data).unwrap(),
+                        None => continue,
+                    }
+                }
+                self.text.push_str(std::str::from_utf8(&self.response.chunk().await.unwrap().unwrap()).unwrap());
+            }
+        })
+        .await
+    }
+
+    /// The next of the order `id` that has this status, and those of it before that.
+    async fn until(&mut self, id: i64, status: &str) -> Vec<Value> {
+        let mut seen = Vec::new();
+        loop {
+            let order = self.next().await;
+            if order["order_id"] == id {
+                let found = order["status"] == status;
+                seen.push(order);
+                if found {
+                    return seen;
+                }
+            }
+        }
+    }
+}
+
+/// Puts a gate in front of the table: a session of the read pool that has begun to read waits in it, and reads what was
+/// there when it began. (Those of the engine have other settings, and pass.)
+const GATE: &str = "
+    ALTER TABLE orders RENAME TO all_orders;
+    CREATE FUNCTION gate() RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN
+        IF current_setting('plan_cache_mode') = 'auto' THEN
+            PERFORM pg_advisory_lock_shared(4711);
+            PERFORM pg_advisory_unlock_shared(4711);
+        END IF;
+        RETURN true;
+    END $$;
+    CREATE VIEW orders AS SELECT * FROM all_orders WHERE (SELECT gate());";
+
+async fn count(database: &Database, sql: &str) -> i64 {
+    let row = database.begin().await.unwrap();
+    let counted = row.query_one_raw(sea_orm::Statement::from_string(database.backend(), sql)).await.unwrap();
+    counted.unwrap().try_get_by_index(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_shows_nothing_that_is_older_than_what_it_has_shown() {
+    let mut harness = Harness::start().await;
+    let (second, address) = harness.replica().await;
+    let mut stream = Stream::open(&harness.client, address).await;
+    let (id, created) = harness.place().await;
+    // The two replicas know of each other once a change at the first is seen at the second.
+    let mut steps = tokio::time::interval(Duration::from_millis(50));
+    soon("a change is seen", async {
+        loop {
+            tokio::select! {
+                _ = stream.next() => break,
+                _ = steps.tick() => drop(harness.post_async(&example()).await),
+            }
+        }
+    })
+    .await;
+    let intruder = harness.intruder().await;
+    intruder.reader().execute_unprepared(GATE).await.unwrap();
+    let closed = intruder.begin().await.unwrap();
+    closed.execute_unprepared("SELECT pg_advisory_xact_lock(4711)").await.unwrap();
+
+    // The second replica is told of a change at the first, and has begun to read it …
+    harness.inventory.say(&created, EventBody::StockReserved).await;
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted";
+    soon("it reads", async { while count(&intruder, waiting).await == 0 {} }).await;
+    // … when it makes the next one itself.
+    let cancelling = harness.client.post(format!("http://{address}/api/v1/orders/{id}/cancel"));
+    assert_eq!(answer(cancelling).await.status, 202);
+    let before = stream.until(id, "COMPENSATING").await;
+    closed.rollback().await.unwrap();
+    harness.inventory.say(&created, EventBody::StockReleased).await;
+    harness.payment.say(&created, EventBody::PaymentVoided).await;
+    let after = stream.until(id, "CANCELLED").await;
+
+    let statuses: Vec<&str> = before.iter().chain(&after).filter_map(|order| order["status"].as_str()).collect();
+    let versions: Vec<i64> = before.iter().chain(&after).filter_map(|order| order["version"].as_i64()).collect();
+    assert_eq!(versions.len(), statuses.len());
+    assert!(versions.is_sorted_by(|earlier, later| earlier < later), "{versions:?}");
+    let compensating = statuses.iter().position(|status| *status == "COMPENSATING").unwrap();
+    assert!(!statuses[compensating..].contains(&"PENDING"), "{statuses:?}");
+    drop((stream, intruder));
+    stop(vec![second], SOON).await;
+    harness.heard_besides().await;
+    harness.finish().await;
+}
+
+#[tokio::test]
+async fn who_comes_to_watch_while_a_change_is_being_saved_is_shown_it() {
+    let mut harness = Harness::start().await;
+    let intruder = harness.intruder().await;
+    let busy = intruder.begin().await.unwrap();
+    busy.execute_unprepared("LOCK TABLE order_events IN EXCLUSIVE MODE").await.unwrap();
+    let (client, address) = (harness.client.clone(), harness.address);
+    let posting = tokio::spawn(async move {
+        let posting = client.post(format!("http://{address}/api/v1/orders/")).json(&example());
+        answer(posting.header("prefer", "respond-async")).await
+    });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'order_events'::regclass AND NOT granted";
+    soon("it is being saved", async { while count(&intruder, waiting).await == 0 {} }).await;
+    let mut stream = Stream::open(&harness.client, harness.address).await;
+    busy.rollback().await.unwrap();
+    let placed = soon("it is placed", posting).await.unwrap().body;
+    assert_eq!(stream.next().await, placed);
+    drop((stream, intruder));
     harness.heard_besides().await;
     harness.finish().await;
 }

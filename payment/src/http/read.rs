@@ -38,8 +38,7 @@ pub(super) async fn list(
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<PaymentView>, Problem> {
     let payments = store::page(&*doors.database.list_reader().await?, PaymentId(after), limit.rows()).await?;
-    let next = payments.last().map_or(PaymentId(after), |payment| payment.payment_id);
-    Ok(Page::new(&uri, limit, payments.iter().map(PaymentView::from).collect(), |_| next))
+    Ok(Page::of_rows(&uri, limit, "payments", payments))
 }
 
 /// Show a payment

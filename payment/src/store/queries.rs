@@ -2,7 +2,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
-use service_kit::database::{find_by, find_locked};
+use service_kit::database::{Rows, find_each_by, find_locked, read_rows, readable};
 use shared_events::SagaId;
 
 use super::{mapping::from_row, tables::payments};
@@ -17,31 +17,40 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: PaymentId) -> Result<O
     payments::Entity::find_by_id(id.0).filter(decided).one(connection).await?.map(from_row).transpose()
 }
 
-/// At most `limit` payments behind `after`, ascending by number, without the memory of cancellations.
+/// At most `limit` payments behind `after`, ascending by number, without the memory of cancellations; each by itself,
+/// for one of them may be unreadable.
 ///
 /// # Errors
 /// What the database says.
-pub async fn page(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Vec<Payment>, DbErr> {
+pub async fn page(
+    connection: &impl ConnectionTrait,
+    after: PaymentId,
+    limit: u64,
+) -> Result<Rows<i64, Payment>, DbErr> {
     let decided = payments::Column::State.ne(State::Cancelled.as_str());
     behind(connection, after, limit, Some(decided)).await
 }
 
-/// All rows behind `after`, `limit` at a time, also those that only remember a cancellation; for the audit.
+/// All rows behind `after`, `limit` at a time, each by itself, also those that only remember a cancellation; for the
+/// audit.
 ///
 /// # Errors
 /// What the database says.
-pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Vec<Payment>, DbErr> {
+pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Rows<i64, Payment>, DbErr> {
     behind(connection, after, limit, None).await
 }
 
-/// The payments of these sagas, also those that only remember a cancellation; for the audit.
+/// The payments of these sagas, also those that only remember a cancellation, without those that cannot be read; for
+/// the audit.
 ///
 /// # Errors
 /// What the database says.
 pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<Vec<Payment>, DbErr> {
     let keys = sagas.iter().map(|saga| saga.0.into()).collect();
-    let rows = find_by::<payments::Entity, _>(connection, payments::Column::SagaId, keys).await?;
-    rows.into_iter().map(from_row).collect()
+    let (saga_id, payment_id) = (payments::Column::SagaId, payments::Column::PaymentId);
+    let rows: Rows<i64, Payment> =
+        find_each_by::<payments::Entity, _, _, _>(connection, saga_id, keys, payment_id, from_row).await?;
+    Ok(readable("payments", rows))
 }
 
 async fn behind(
@@ -49,13 +58,13 @@ async fn behind(
     after: PaymentId,
     limit: u64,
     only: Option<Expr>,
-) -> Result<Vec<Payment>, DbErr> {
+) -> Result<Rows<i64, Payment>, DbErr> {
     let mut query = payments::Entity::find().filter(payments::Column::PaymentId.gt(after.0));
     if let Some(only) = only {
         query = query.filter(only);
     }
-    let rows = query.order_by_asc(payments::Column::PaymentId).limit(limit).all(connection).await?;
-    rows.into_iter().map(from_row).collect()
+    let query = query.order_by_asc(payments::Column::PaymentId).limit(limit);
+    read_rows(connection, query, payments::Column::PaymentId, from_row).await
 }
 
 pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaId>) -> Result<Vec<Payment>, DbErr> {
@@ -64,17 +73,18 @@ pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaI
     rows.into_iter().map(from_row).collect()
 }
 
-/// The sagas whose payments the gateway is still to void, the oldest first, at most `limit`.
-pub(crate) async fn to_void(transaction: &DatabaseTransaction, limit: u64) -> Result<Vec<SagaId>, DbErr> {
-    let sagas: Vec<Option<uuid::Uuid>> = payments::Entity::find()
-        .select_only()
-        .column(payments::Column::SagaId)
-        // As the index has it: with a parameter in its place, neither database would use the index.
-        .filter(Expr::cust("state = 'VOIDING'"))
-        .order_by_asc(payments::Column::PaymentId)
-        .limit(limit)
-        .into_tuple()
-        .all(transaction)
-        .await?;
-    Ok(sagas.into_iter().flatten().map(SagaId).collect())
+/// The payments that the gateway is still to void, the oldest first, at most `limit`, each by itself; without those of
+/// the numbers `except`.
+pub(crate) async fn to_void(
+    transaction: &DatabaseTransaction,
+    except: Vec<i64>,
+    limit: u64,
+) -> Result<Rows<i64, Payment>, DbErr> {
+    // As the index has it: with a parameter in its place, neither database would use the index.
+    let mut query = payments::Entity::find().filter(Expr::cust("state = 'VOIDING'"));
+    if !except.is_empty() {
+        query = query.filter(payments::Column::PaymentId.is_not_in(except));
+    }
+    let query = query.order_by_asc(payments::Column::PaymentId).limit(limit);
+    read_rows(transaction, query, payments::Column::PaymentId, from_row).await
 }

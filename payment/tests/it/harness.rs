@@ -149,9 +149,15 @@ impl System {
         in_time("an event", self.heard.recv()).await.unwrap().event
     }
 
+    /// Another process that opens the database to write.
+    pub(crate) async fn another_writer(&self) -> Database {
+        open(&self.directory.path().join("payment.db")).await
+    }
+
     /// All rows, also those that only remember a cancellation.
     pub(crate) async fn rows(&self) -> Vec<Payment> {
-        store::all(&self.database.reader(), PaymentId(0), 10_000).await.unwrap()
+        let rows = store::all(&self.database.reader(), PaymentId(0), 10_000).await.unwrap();
+        rows.into_iter().map(|(_, payment)| payment.unwrap()).collect()
     }
 
     pub(crate) async fn row(&self, saga_id: SagaId) -> Option<Payment> {
@@ -226,7 +232,7 @@ async fn run(
         database: database.clone(),
         broker: Arc::new(broker),
         work: settings.work.clone(),
-        admin: Some("the-token".parse().unwrap()),
+        admin: Some("the-operators-token".parse().unwrap()),
         identity: IdentitySettings::default(),
     };
     let running = match gateway {

@@ -11,6 +11,7 @@ mod parked;
 mod redelivery;
 mod saga;
 mod scripted;
+mod unreadable;
 
 #[path = "../../../service-kit/tests/shared/parking.rs"]
 mod parking;

@@ -17,6 +17,8 @@ mod redelivery;
 mod saga;
 #[path = "../it/scripted.rs"]
 mod scripted;
+#[path = "../it/unreadable.rs"]
+mod unreadable;
 
 #[path = "../../../service-kit/tests/shared/parking.rs"]
 mod parking;

@@ -1,12 +1,13 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, header},
     middleware::Next,
     response::Response,
 };
+use prometheus_client::metrics::counter::Counter;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use crate::{
     database::{Database, tables::dead_letter},
     engine::{Mailbox, Participant, Redriven, Refusal},
     http::Problem,
+    log_limit::LogLimit,
 };
 
 /// What can be done about parked messages: the engine's mailbox, whatever its participant is.
@@ -49,6 +51,31 @@ pub struct AdminDesk {
     pub(crate) token: Option<AdminToken>,
     /// Cancelled when the service begins to stop.
     pub(crate) stopping: CancellationToken,
+    /// Those that came without the token.
+    pub(crate) refused: Arc<RefusedRequests>,
+}
+
+/// The requests that had no valid token: all are counted, and one a second is reported in the log.
+#[derive(Debug)]
+pub(crate) struct RefusedRequests {
+    pub(crate) counter: Counter,
+    log: LogLimit,
+}
+
+impl Default for RefusedRequests {
+    fn default() -> Self {
+        Self { counter: Counter::default(), log: LogLimit::new(Duration::from_secs(1)) }
+    }
+}
+
+impl RefusedRequests {
+    fn count(&self, path: &str, peer: Option<SocketAddr>) {
+        self.counter.inc();
+        if let Some(not_logged_before) = self.log.admit() {
+            let peer = peer.map(|peer| peer.to_string());
+            tracing::warn!(path, peer, not_logged_before, "a request to the admin endpoints had no valid token");
+        }
+    }
 }
 
 /// What an operator without a token is told.
@@ -63,6 +90,8 @@ pub(super) async fn authorize(
 ) -> Result<Response, Problem> {
     let Some(token) = &desk.token else { return Err(Problem::not_found(OFF)) };
     if !bearer(request.headers()).is_some_and(|offered| token.is(offered)) {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        desk.refused.count(request.uri().path(), peer);
         return Err(Problem::unauthorized());
     }
     Ok(next.run(request).await)

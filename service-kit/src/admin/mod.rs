@@ -7,6 +7,7 @@ mod routes;
 mod settings;
 mod wire;
 
+pub(crate) use desk::RefusedRequests;
 pub use desk::{AdminDesk, ParkedMessages};
 pub(crate) use routes::routes;
 pub use settings::{AdminSettings, AdminSettingsError, AdminToken};

@@ -4,7 +4,6 @@ use uuid::Uuid;
 
 use super::{AdminDesk, RedriveAllView};
 use crate::{
-    clock,
     database::{dead_letter, dead_letter_ids},
     engine::{Redriven, Refusal},
     http::Problem,
@@ -29,7 +28,7 @@ impl AdminDesk {
     /// It ends early where the service stops, and after a page of which not one message could be tried: what is away then
     /// is needed for the next page too.
     pub(super) async fn redrive_all(&self) -> Result<RedriveAllView, DbErr> {
-        let begun = clock::now();
+        let begun = self.database.clock().now();
         let mut sum = RedriveAllView::default();
         let mut after = None;
         loop {

@@ -7,7 +7,8 @@ use subtle::ConstantTimeEq as _;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Administration")]
 pub struct AdminSettings {
-    /// The bearer token that the admin endpoints want; without one they are off
+    /// The bearer token that the admin endpoints want, of at least 16 visible ASCII characters; without one they are
+    /// off
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, conflicts_with = "admin_token_file")]
     pub admin_token: Option<AdminToken>,
     /// A file that holds this token; white space around it does not count
@@ -40,6 +41,9 @@ pub enum AdminSettingsError {
 #[derive(Clone)]
 pub struct AdminToken(Box<str>);
 
+/// The fewest characters of a token.
+const LEAST_CHARACTERS: usize = 16;
+
 /// What no token can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAToken {
@@ -49,6 +53,9 @@ pub enum NotAToken {
     /// It could not be sent in a header.
     #[error("has characters other than visible ASCII")]
     NotVisible,
+    /// Somebody could find it by trying.
+    #[error("has fewer than {LEAST_CHARACTERS} characters; make one with `openssl rand -base64 24`")]
+    TooShort,
 }
 
 impl AdminSettings {
@@ -86,8 +93,9 @@ impl FromStr for AdminToken {
     fn from_str(text: &str) -> Result<Self, NotAToken> {
         match text.trim() {
             "" => Err(NotAToken::Blank),
-            token if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Self(token.into())),
-            _ => Err(NotAToken::NotVisible),
+            token if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err(NotAToken::NotVisible),
+            token if token.len() < LEAST_CHARACTERS => Err(NotAToken::TooShort),
+            token => Ok(Self(token.into())),
         }
     }
 }
@@ -129,19 +137,26 @@ mod tests {
     fn a_token_is_given_itself_or_in_a_file() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(token(&[]), Ok(None));
-        assert_eq!(token(&["--admin-token", "s3cr=t"]), Ok(Some("s3cr=t".to_owned())));
-        assert_eq!(in_file(directory.path(), " s3cr=t\n"), Ok(Some("s3cr=t".to_owned())));
-        for both in
-            [["--admin-token", "a", "--admin-token-file", "b"], ["--admin-token-file", "b", "--admin-token", "a"]]
-        {
-            assert!(token(&both).unwrap_err().contains("cannot be used with"));
+        let secret = "s3cr=t-of-16-len";
+        assert_eq!(token(&["--admin-token", secret]), Ok(Some(secret.to_owned())));
+        assert_eq!(in_file(directory.path(), &format!(" {secret}\n")), Ok(Some(secret.to_owned())));
+        let (itself, file) = (["--admin-token", secret], ["--admin-token-file", "b"]);
+        for both in [[itself, file], [file, itself]] {
+            assert!(token(&both.concat()).unwrap_err().contains("cannot be used with"));
         }
     }
 
     #[test]
     fn what_is_no_token_is_refused_and_not_taken_for_none() {
         let directory = tempfile::tempdir().unwrap();
-        for (text, why) in [("", "blank"), (" \t\n", "blank"), ("two words", "ASCII"), ("schlüssel", "ASCII")] {
+        for (text, why) in [
+            ("", "blank"),
+            (" \t\n", "blank"),
+            ("two words, and some more", "ASCII"),
+            ("hauptschlüsselbund", "ASCII"),
+            ("a", "fewer than 16 characters"),
+            ("123456789012345", "fewer than 16 characters"),
+        ] {
             assert!(token(&["--admin-token", text]).unwrap_err().contains(why), "{text:?}");
             assert!(in_file(directory.path(), text).unwrap_err().contains(why), "{text:?}");
         }
@@ -151,9 +166,11 @@ mod tests {
 
     #[test]
     fn it_is_compared_whole_and_not_shown() {
-        let token: AdminToken = "s3cret".parse().unwrap();
-        assert!(token.is(b"s3cret"));
-        for other in ["", "s3cre", "s3cret ", "S3cret", "x3cret", "s3crets"] {
+        let token: AdminToken = "0123456789abcdef".parse().unwrap();
+        assert!(token.is(b"0123456789abcdef"));
+        for other in
+            ["", "0123456789abcde", "0123456789abcdef ", "0123456789ABCDEF", "x123456789abcdef", "0123456789abcdefs"]
+        {
             assert!(!token.is(other.as_bytes()), "{other}");
         }
         assert_eq!(format!("{token:?}"), "AdminToken");

@@ -169,3 +169,45 @@ pub enum BrokerError {
     #[error("the queue of {0} already has a consumer")]
     Taken(Service),
 }
+
+impl BrokerError {
+    /// The same for whoever asks for the service's health: no address, user or vhost. The log has the whole.
+    #[must_use]
+    pub fn public_reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "it cannot be reached; the log says more",
+            Self::Unusable { .. } => {
+                "it answers, and refuses this service or lacks what it needs; the log says what to do"
+            }
+            Self::Taken(_) => "the queue has another consumer",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_everybody_may_read_tells_no_address() {
+        let address = "amqp://order@rabbit.internal:5672/orders";
+        for error in [
+            BrokerError::Unreachable(format!("{address}: connection refused")),
+            BrokerError::Unusable {
+                broker: address.to_owned(),
+                wrong: "NOT_ALLOWED - vhost 'orders' not found".to_owned(),
+                remedy: "check the vhost in AMQP_URL".to_owned(),
+            },
+            BrokerError::Taken(Service::Order),
+        ] {
+            // A new variant belongs into this list.
+            match &error {
+                BrokerError::Unreachable(_) | BrokerError::Unusable { .. } | BrokerError::Taken(_) => {}
+            }
+            let public = error.public_reason();
+            for secret in ["order", "rabbit", "5672", "amqp", "://", "vhost '", "AMQP_URL", "127.0.0.1"] {
+                assert!(!public.contains(secret), "{secret}: {public}");
+            }
+        }
+    }
+}

@@ -6,17 +6,18 @@ use std::{
 };
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Lead, Neighbours, PostgresSettings, migrate,
-    postgres::Server,
+    postgres::{CLOCK_QUERY, Server},
     sqlite::{self, Access},
 };
+use crate::clock::Clock;
 
 /// A service's database. It is written through one door, the engine's transactions, and read through another, so that a
 /// reader never waits for the writer. Clones share it.
@@ -31,6 +32,7 @@ struct Inner {
     /// `None`: SQLite.
     server: Option<Server>,
     neighbours: Neighbours,
+    clock: Clock,
 }
 
 /// Connections by their use.
@@ -137,7 +139,8 @@ impl Database {
         migrate::up::<M>(&write, &place).await?;
         let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
         let internal = sqlite::connect(path, Access::Internal).await.map_err(opened)?;
-        Ok(Self::of(Pools { write, read, internal }, SQLITE_LISTS, None, Neighbours::none()))
+        let pools = Pools { write, read, internal };
+        Ok(Self::of(pools, SQLITE_LISTS, None, Neighbours::none(), Clock::default()))
     }
 
     /// Opens the SQLite file at `path`, which another process may be writing, for reading only.
@@ -148,7 +151,7 @@ impl Database {
         let opened = |source| DatabaseError::Open { place: path.display().to_string(), source };
         let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
         let pools = Pools { write: read.clone(), internal: read.clone(), read };
-        Ok(Self::of(pools, SQLITE_LISTS, None, Neighbours::none()))
+        Ok(Self::of(pools, SQLITE_LISTS, None, Neighbours::none(), Clock::default()))
     }
 
     /// Opens a PostgreSQL database, and brings its tables up to date. Replicas may do so at the same time.
@@ -157,9 +160,10 @@ impl Database {
     /// Where the server cannot be reached or does not let us in, and where the tables cannot be brought up to date.
     pub async fn open_postgres<M: MigratorTrait>(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
         let server = Server::new(settings);
-        server.prepare::<M>().await?;
+        let clock = Clock::default();
+        server.prepare::<M>(&clock).await?;
         let (pools, neighbours) = (server.pools(), Neighbours::on(server.clone()));
-        Ok(Self::of(pools, server.lists(), Some(server), neighbours))
+        Ok(Self::of(pools, server.lists(), Some(server), neighbours, clock))
     }
 
     /// Opens a PostgreSQL database that is ready for use, for reading.
@@ -168,13 +172,34 @@ impl Database {
     /// Where the server cannot be reached or does not let us in.
     pub async fn open_postgres_for_reading(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
         let server = Server::new(settings);
-        server.look().await?;
-        Ok(Self::of(server.pools(), server.lists(), Some(server), Neighbours::none()))
+        let clock = Clock::default();
+        server.look(&clock).await?;
+        Ok(Self::of(server.pools(), server.lists(), Some(server), Neighbours::none(), clock))
     }
 
-    fn of(pools: Pools, lists: usize, server: Option<Server>, neighbours: Neighbours) -> Self {
+    fn of(pools: Pools, lists: usize, server: Option<Server>, neighbours: Neighbours, clock: Clock) -> Self {
         let lists = Arc::new(Semaphore::new(lists));
-        Self(Arc::new(Inner { pools: RwLock::new(pools), lists, server, neighbours }))
+        Self(Arc::new(Inner { pools: RwLock::new(pools), lists, server, neighbours, clock }))
+    }
+
+    /// The time that the service goes by: on PostgreSQL the server's, compared when the database was opened and at each
+    /// tick of the engine.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Compares the clock with the server's, where there is one.
+    pub(crate) async fn compare_clock(&self) -> Result<(), DbErr> {
+        if self.0.server.is_none() {
+            return Ok(());
+        }
+        let read = async {
+            let question = Statement::from_string(self.backend(), CLOCK_QUERY);
+            let row = self.writer().query_one_raw(question).await?;
+            row.ok_or_else(|| DbErr::RecordNotFound("the time".to_owned()))?.try_get_by_index(0)
+        };
+        self.0.clock.compare(read).await
     }
 
     /// Begins a transaction that may write. On SQLite it holds the file's one write lock from the start: a transaction that

@@ -10,8 +10,9 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::{DatabaseError, PostgresSettings, connect::Pools, migrate};
+use crate::clock::Clock;
 
-/// For one connection: name, TCP, TLS and the handshake.
+/// For one connection: name, TCP, TLS and the handshake; and for the first question over it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long somebody waits for a connection of the pool before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +48,9 @@ pub(super) const RELAY_LOCK: i64 = 0x6f72_6465_7273_0002;
 pub(super) const NEIGHBOUR_LOCK: i64 = 0x6f72_6465_7273_0003;
 pub(super) const SEQUENCE_LOCK: i64 = 0x6f72_6465_7273_0004;
 
+/// The server's time, in microseconds since 1970: that of the moment, and not that at which the transaction began.
+pub(super) const CLOCK_QUERY: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
 /// How to reach a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
@@ -65,15 +69,15 @@ impl Server {
     }
 
     /// Looks whether the database is there and may be used.
-    pub(super) async fn look(&self) -> Result<(), DatabaseError> {
-        let session = self.session().await.map_err(|source| self.unusable(source))?;
+    pub(super) async fn look(&self, clock: &Clock) -> Result<(), DatabaseError> {
+        let session = self.session_with_time(clock).await.map_err(|source| self.unusable(source))?;
         let _ = session.close().await;
         Ok(())
     }
 
     /// Brings the tables up to date; replicas that start together wait for each other.
-    pub(super) async fn prepare<M: MigratorTrait>(&self) -> Result<(), DatabaseError> {
-        let mut session = self.session().await.map_err(|source| self.unusable(source))?;
+    pub(super) async fn prepare<M: MigratorTrait>(&self, clock: &Clock) -> Result<(), DatabaseError> {
+        let mut session = self.session_with_time(clock).await.map_err(|source| self.unusable(source))?;
         // Another replica's migration may take as long as it takes.
         let alone =
             sqlx::query("SELECT set_config('lock_timeout', '0', false), pg_advisory_lock($1)").bind(MIGRATION_LOCK);
@@ -114,9 +118,14 @@ impl Server {
 
     /// A connection of its own, outside the pools.
     pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
-        let connecting = PgConnection::connect_with(&self.options);
-        let timed_out = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
-        tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(timed_out()))
+        answered(PgConnection::connect_with(&self.options)).await
+    }
+
+    /// A connection of its own, after `clock` was compared with the server's over it.
+    async fn session_with_time(&self, clock: &Clock) -> Result<PgConnection, sqlx::Error> {
+        let mut session = self.session().await?;
+        answered(clock.compare(sqlx::query_scalar(CLOCK_QUERY).fetch_one(&mut session))).await?;
+        Ok(session)
     }
 
     /// A pool of one connection, for listening.
@@ -157,6 +166,11 @@ pub(crate) async fn limit_lock_wait(transaction: &DatabaseTransaction, lock_wait
         transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = {}", lock_wait.as_millis())).await?;
     }
     Ok(())
+}
+
+async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let timed_out = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
+    tokio::time::timeout(CONNECT_TIMEOUT, question).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 fn connection(pool: PgPoolOptions, options: PgConnectOptions) -> DatabaseConnection {

@@ -4,7 +4,7 @@ use futures::future::{BoxFuture, FutureExt, poll_fn};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{AskError, Mailbox, Participant, batch::Pending};
-use crate::retry::Pauses;
+use crate::{clock::Clock, retry::Pauses};
 
 /// Asks the world outside for the inputs that need it, before any transaction.
 ///
@@ -33,7 +33,7 @@ impl<P: Participant> Asking<P> {
                 continue;
             }
             let mut question: BoxFuture<'static, Option<Pending<P>>> =
-                answered(Arc::clone(&self.participant), pending).boxed();
+                answered(Arc::clone(&self.participant), pending, self.mailbox.clock.clone()).boxed();
             match poll_once(question.as_mut()).await {
                 Poll::Ready(answered) => ready.extend(answered),
                 Poll::Pending => self.wait_for(question),
@@ -58,7 +58,7 @@ impl<P: Participant> Asking<P> {
     }
 }
 
-async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>) -> Option<Pending<P>> {
+async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>, clock: Clock) -> Option<Pending<P>> {
     let mut pauses = Pauses::growing(Duration::from_millis(200), Duration::from_secs(15));
     loop {
         // A panic is a bug, and must not take the engine with it, which polls this first.
@@ -66,7 +66,7 @@ async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>) 
         match answer.unwrap_or_else(|_| Err(AskError("asking panicked; the log has the place".to_owned()))) {
             Ok(answer) => {
                 pending.input.answer = Some(answer);
-                pending.input.at = crate::clock::now();
+                pending.input.at = clock.now();
                 return Some(pending);
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use shared_events::{Envelope, MessageId, SystemId};
+use shared_events::{DecodeError, Envelope, MessageId, SystemId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use super::{
     Input, Participant, Refusal,
     redrive::{Discard, ParkAgain, Redrive},
 };
-use crate::{broker::Receipt, clock, database::tables::dead_letter, identity::SystemIdentity, metrics::InputKind};
+use crate::{broker::Receipt, database::tables::dead_letter, identity::SystemIdentity, metrics::InputKind};
 
 /// What lies in the mailbox.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ pub(super) struct Raw {
     pub(super) body: Arc<[u8]>,
     pub(super) message_id: Option<String>,
     pub(super) redeliveries: u32,
+    pub(super) received_at: Timestamp,
 }
 
 /// A delivery that is parked with the batch, and its receipt.
@@ -239,26 +240,51 @@ impl<P: Participant> Batch<P> {
     }
 }
 
-/// How much of a reason is kept.
+/// How much of a reason is kept, and how much of an id that the broker knows an unreadable message by.
 const MAX_REASON_CHARS: usize = 1_000;
+const MAX_ID_CHARS: usize = 100;
 
 /// PostgreSQL's text holds no NUL. And a reason may quote the message, however long that is.
 pub(super) fn bounded(reason: &str) -> String {
-    reason.chars().take(MAX_REASON_CHARS).map(|char| if char == '\0' { '\u{fffd}' } else { char }).collect()
+    clipped(reason, MAX_REASON_CHARS)
+}
+
+fn clipped(text: &str, chars: usize) -> String {
+    text.chars().take(chars).map(|char| if char == '\0' { '\u{fffd}' } else { char }).collect()
+}
+
+/// The reason, and what the broker calls the message: its sender's log may know it by that.
+fn with_message_id(reason: &str, id: &str) -> String {
+    with_suffix(reason, &format!("{MESSAGE_ID}{})", clipped(id, MAX_ID_CHARS)))
+}
+
+/// Why a parked message still cannot be read, and what the broker called it.
+pub(super) fn still_unreadable(error: &DecodeError, reason_before: &str) -> String {
+    let suffix = reason_before.rfind(MESSAGE_ID).map_or("", |start| &reason_before[start..]);
+    with_suffix(&error.to_string(), suffix)
+}
+
+const MESSAGE_ID: &str = " (message_id ";
+
+fn with_suffix(reason: &str, suffix: &str) -> String {
+    clipped(reason, MAX_REASON_CHARS.saturating_sub(suffix.chars().count())) + suffix
 }
 
 fn park(raw: &Raw, envelope: Option<&Envelope>, receipt: Receipt, reason: &str) -> Parked {
     let known_id = envelope.map(|envelope| envelope.id.0);
-    let broker_id = || raw.message_id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
     let row = dead_letter::Model {
-        // A redelivery of the same body must come to lie on the same row.
-        message_id: known_id.or_else(broker_id).unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
-        reason: bounded(reason),
+        // A redelivery of the same body must come to lie on the same row; and another body on another row, whatever id
+        // the broker knows it by, for whoever sends what cannot be read may have given both the same.
+        message_id: known_id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
+        reason: match &raw.message_id {
+            Some(id) if envelope.is_none() => with_message_id(reason, id),
+            _ => bounded(reason),
+        },
         attempts: i64::from(raw.redeliveries) + 1,
         event: envelope.map(|envelope| envelope.event.body.event_type().to_string()),
         order_id: envelope.map(|envelope| envelope.event.order.order_id.0),
         body: raw.body.to_vec(),
-        parked_at: clock::now().unix_micros(),
+        parked_at: raw.received_at.unix_micros(),
     };
     tracing::warn!(
         message.id = %row.message_id, event = row.event, order.id = row.order_id, reason = row.reason,

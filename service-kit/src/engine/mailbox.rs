@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::{
     Input, Participant, Payload,
-    batch::{Item, Origin, Pending, Raw, bounded},
+    batch::{Item, Origin, Pending, Raw, still_unreadable},
     redrive::{Discard, ParkAgain, Redrive, Redriven},
 };
 use crate::{
     broker::{Delivery, Receipt},
-    clock,
+    clock::Clock,
     database::tables::dead_letter,
     identity::{SystemIdentity, Verdict},
 };
@@ -23,11 +23,18 @@ pub struct Mailbox<P: Participant> {
     /// A place for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
     places: Arc<Semaphore>,
     identity: Arc<SystemIdentity>,
+    /// Stamps what comes in.
+    pub(super) clock: Clock,
 }
 
 impl<P: Participant> Clone for Mailbox<P> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), places: Arc::clone(&self.places), identity: Arc::clone(&self.identity) }
+        Self {
+            items: self.items.clone(),
+            places: Arc::clone(&self.places),
+            identity: Arc::clone(&self.identity),
+            clock: self.clock.clone(),
+        }
     }
 }
 
@@ -69,9 +76,13 @@ pub enum Refusal {
 }
 
 impl<P: Participant> Mailbox<P> {
-    pub(super) fn new(capacity: usize, identity: Arc<SystemIdentity>) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
+    pub(super) fn new(
+        capacity: usize,
+        identity: Arc<SystemIdentity>,
+        clock: Clock,
+    ) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
         let (items, receiver) = mpsc::unbounded_channel();
-        (Self { items, places: Arc::new(Semaphore::new(capacity)), identity }, receiver)
+        (Self { items, places: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
     }
 
     /// Has a command carried out, and returns once it is durable.
@@ -102,8 +113,8 @@ impl<P: Participant> Mailbox<P> {
             {
                 Item::ParkAgain(ParkAgain { redrive, reason })
             }
-            Ok(envelope) => Item::Input(Pending { input: event(envelope), origin: Origin::DeadLetter(redrive) }),
-            Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: bounded(&error.to_string()) }),
+            Ok(envelope) => Item::Input(Pending { input: self.event(envelope), origin: Origin::DeadLetter(redrive) }),
+            Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: still_unreadable(&error, &letter.reason) }),
         };
         self.items.send(item).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
@@ -129,7 +140,7 @@ impl<P: Participant> Mailbox<P> {
     /// ended its consumers. What belongs to another system comes back, to be held.
     pub(crate) fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
         let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
-        let raw = Raw { body, message_id, redeliveries };
+        let raw = Raw { body, message_id, redeliveries, received_at: self.clock.now() };
         let envelope = Envelope::decode(&raw.body);
         let system_id = envelope.as_ref().map_or_else(|_| system_of(&raw.body), |envelope| envelope.system_id);
         let dead_lettered = match self.identity.verdict(system_id) {
@@ -142,7 +153,7 @@ impl<P: Participant> Mailbox<P> {
         };
         let item = match (envelope, dead_lettered) {
             (Ok(envelope), None) => {
-                Item::Input(Pending { input: event(envelope), origin: Origin::Queue { raw, receipt } })
+                Item::Input(Pending { input: self.event(envelope), origin: Origin::Queue { raw, receipt } })
             }
             (envelope, Some(reason)) => Item::Park { raw, envelope: envelope.ok().map(Box::new), receipt, reason },
             (Err(error), None) => Item::Park { raw, envelope: None, receipt, reason: error.to_string() },
@@ -175,14 +186,14 @@ impl<P: Participant> Mailbox<P> {
     }
 
     fn put(&self, payload: Payload<P::Command>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
-        let input = Input { at: clock::now(), cause, payload, answer: None };
+        let input = Input { at: self.clock.now(), cause, payload, answer: None };
         self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
     }
-}
 
-fn event<P: Participant>(envelope: Envelope) -> Input<P> {
-    let cause = Cause { id: envelope.id.0, traceparent: envelope.traceparent.clone() };
-    Input { at: clock::now(), cause, payload: Payload::Event(Box::new(envelope)), answer: None }
+    fn event(&self, envelope: Envelope) -> Input<P> {
+        let cause = Cause { id: envelope.id.0, traceparent: envelope.traceparent.clone() };
+        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(envelope)), answer: None }
+    }
 }
 
 fn stopping() -> Refusal {

@@ -14,7 +14,6 @@ use super::{
     transaction::{Committed, Failure, commit_catching},
 };
 use crate::{
-    clock,
     database::{Database, Fault, trim_inbox},
     http::Readiness,
     identity::SystemIdentity,
@@ -77,8 +76,8 @@ const MAX_CONFLICTS: u32 = 10;
 const LINGER: Duration = Duration::from_millis(1);
 const COMPANY: usize = 64;
 
-/// How long trimming the inbox may take. It is the one question that is asked also when there is nothing to do, so it is what
-/// notices that the network to the database has vanished.
+/// How long each of the questions of a tick may take, for the time and about the inbox. They are asked also when there
+/// is nothing to do, so they are what notices that the network to the database has vanished.
 const TRIM_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a lock is waited for while some session keeps rows locked: by a batch, and by an input alone. Otherwise it is
@@ -103,7 +102,8 @@ impl<P: Participant> Engine<P> {
         settings: EngineSettings,
         stop: Stages,
     ) -> (Self, Mailbox<P>) {
-        let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity));
+        let clock = database.clock().clone();
+        let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity), clock);
         let participant = Arc::new(participant);
         let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
         let engine = Self {
@@ -198,9 +198,14 @@ impl<P: Participant> Engine<P> {
         if let Some(command) = self.participant.on_tick() {
             self.mailbox.tell(command);
         }
+        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.database.compare_clock()).await {
+            tracing::debug!(%error, "the clock was not compared with the database's this time; it goes on by itself");
+            // The inbox would wait for the same database, and the engine with it.
+            return;
+        }
         // The inbox may be among what is locked, and trimming it can wait.
         if self.aside.is_empty() {
-            let forget_before = clock::now().before(self.settings.inbox_retention);
+            let forget_before = self.database.clock().now().before(self.settings.inbox_retention);
             let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
             if let Err(error) = trimmed.await {
                 tracing::debug!(%error, "the inbox was not trimmed this time");

@@ -38,8 +38,9 @@ impl Readiness {
         Self { reported: Arc::new(Mutex::new(unknown)), reconnects: Family::default() }
     }
 
-    /// Reports that a dependency is up, or down and why. The reason is shown to whoever asks: no addresses, no secrets.
-    /// A dependency that [`Readiness::new`] was not told of is added.
+    /// Reports that a dependency is up, or down and why. The reason is shown to whoever asks, so it is of a few fixed
+    /// words: no address, user, database, vhost or file. What exactly is wrong belongs into the log of whoever reports
+    /// it. A dependency that [`Readiness::new`] was not told of is added.
     pub fn set(&self, dependency: &'static str, state: Result<(), String>) {
         let mut all = self.lock();
         let known = all.iter().position(|reported| reported.name == dependency);

@@ -19,7 +19,7 @@ mod refusal;
 mod router;
 mod server;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod waiting_room;
 
 pub use body::MAX_BODY_BYTES;

@@ -8,6 +8,8 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::database::{Rows, readable};
+
 /// How many items one page of a collection may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
@@ -56,6 +58,18 @@ impl<T> Page<T> {
         let full = items.len() >= usize::from(limit.0);
         let next = items.last().filter(|_| full).and_then(|last| link(uri, limit, &key(last).to_string()));
         Self { items, next }
+    }
+
+    /// The same for rows of `table`, of which some may be unreadable. They are left out and reported in the log: a
+    /// client that goes through a collection wants all the others, and can do nothing about a damaged one. The page is
+    /// shorter for it, and leads on all the same.
+    pub fn of_rows<K: Display, R>(uri: &Uri, limit: Limit, table: &'static str, rows: Rows<K, R>) -> Self
+    where
+        T: for<'row> From<&'row R>,
+    {
+        let full = rows.len() >= usize::from(limit.0);
+        let next = rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()));
+        Self { items: readable(table, rows).iter().map(T::from).collect(), next }
     }
 }
 
@@ -120,6 +134,26 @@ mod tests {
         assert_eq!(link.as_deref(), Some(r#"</api/v1/orders?status=a%26b&x=&limit=2&after=7>; rel="next""#));
         let link = next("/x", limit("1").unwrap(), vec!["a b/\">&=ü%\r\n"]);
         assert_eq!(link.as_deref(), Some(r#"</x?limit=1&after=a+b%2F%22%3E%26%3D%C3%BC%25%0D%0A>; rel="next""#));
+    }
+
+    #[test]
+    fn an_unreadable_row_is_left_out_and_the_page_leads_on() {
+        let rows = |unreadable: i64| -> Rows<i64, String> {
+            let read = |key: i64| match key == unreadable {
+                true => Err(sea_orm::DbErr::Type("no".to_owned())),
+                false => Ok(key.to_string()),
+            };
+            (1..=2).map(|key| (key, read(key))).collect()
+        };
+        let (log, _guard) = crate::http::testing::log();
+        for unreadable in [1, 2] {
+            let page: Page<String> =
+                Page::of_rows(&"/x".parse().unwrap(), limit("2").unwrap(), "things", rows(unreadable));
+            assert_eq!(page.items, [(3 - unreadable).to_string()]);
+            assert_eq!(page.next.unwrap(), r#"</x?limit=2&after=2>; rel="next""#);
+        }
+        let lines = log.lines();
+        assert!(lines.len() == 1 && lines[0].contains("table=\"things\" key=1"), "{lines:?}");
     }
 
     proptest! {

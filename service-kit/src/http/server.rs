@@ -1,10 +1,11 @@
-use std::{error::Error, io, pin::pin, time::Duration};
+use std::{error::Error, io, net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{
     Router,
+    extract::ConnectInfo,
     serve::{Listener, ListenerExt},
 };
-use hyper::server::conn::http1;
+use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -14,6 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 /// How long a connection may take to send the head of its next request. It holds for idle connections too, so it is longer
 /// than the 90 s after which the usual clients (reqwest, hyper, Go) give up a pooled connection: were it shorter, a
@@ -50,8 +52,8 @@ async fn serve_with(
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             // axum's `Listener` waits a little where the process is out of file descriptors.
-            (stream, _) = listener.accept() => {
-                connections.spawn(converse(head_timeout, stream, router.clone(), stop.clone()));
+            (stream, peer) = listener.accept() => {
+                connections.spawn(converse(head_timeout, (stream, peer), router.clone(), stop.clone()));
             }
         }
     }
@@ -60,13 +62,22 @@ async fn serve_with(
     Ok(())
 }
 
-/// Answers the requests of one connection, one after the other.
-async fn converse(head_timeout: Duration, stream: TcpStream, router: Router, stop: CancellationToken) {
+/// Answers the requests of one connection, one after the other. Each knows where it comes from.
+async fn converse(
+    head_timeout: Duration,
+    (stream, peer): (TcpStream, SocketAddr),
+    router: Router,
+    stop: CancellationToken,
+) {
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
     // Not `axum::serve`, which sets no timer, so that whoever sends nothing would hold a connection for ever.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     let end = tokio::select! {
         end = connection.as_mut() => end,
@@ -82,8 +93,6 @@ async fn converse(head_timeout: Duration, stream: TcpStream, router: Router, sto
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::routing::{get, post};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use tracing::subscriber::DefaultGuard;
 
 /// Status, headers and body of the answer; a body that is not declared as JSON as a string.
-pub(super) async fn send(router: &Router, request: Request) -> (u16, HeaderMap, Value) {
+pub(crate) async fn send(router: &Router, request: Request) -> (u16, HeaderMap, Value) {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
@@ -26,12 +26,12 @@ pub(super) async fn send(router: &Router, request: Request) -> (u16, HeaderMap, 
     (parts.status.as_u16(), parts.headers, body)
 }
 
-pub(super) async fn get(router: &Router, uri: &str) -> (u16, HeaderMap, Value) {
+pub(crate) async fn get(router: &Router, uri: &str) -> (u16, HeaderMap, Value) {
     send(router, Request::get(uri).body(Body::empty()).unwrap()).await
 }
 
 /// What this thread logs until the guard is dropped.
-pub(super) fn log() -> (Log, DefaultGuard) {
+pub(crate) fn log() -> (Log, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -43,10 +43,10 @@ pub(super) fn log() -> (Log, DefaultGuard) {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         String::from_utf8_lossy(&self.0.lock().unwrap()).lines().map(str::to_owned).collect()
     }
 }

@@ -9,7 +9,6 @@ use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     broker::Broker,
-    clock,
     database::{Database, TableCounts, table_counts},
     http::{DependencyStatus, Readiness},
 };
@@ -23,6 +22,7 @@ pub(crate) struct Levels {
     tables_read: Mutex<Option<Instant>>,
     outbox: Level,
     outbox_age: Family<NoLabels, Gauge<f64, AtomicU64>>,
+    clock_offset: Family<NoLabels, Gauge<f64, AtomicU64>>,
     dead_letters: Level,
     queue_ready: Level,
     queue_consumers: Level,
@@ -61,6 +61,7 @@ impl Levels {
             tables_read: Mutex::default(),
             outbox: Level::default(),
             outbox_age: Family::default(),
+            clock_offset: Family::default(),
             dead_letters: Level::default(),
             queue_ready: Level::default(),
             queue_consumers: Level::default(),
@@ -81,6 +82,8 @@ impl Levels {
         registry.register("dependency_up", "Whether it was there when it was last used", self.up.clone());
         let help = "How often it was there again after it had been away";
         registry.register("dependency_reconnects", help, self.readiness.reconnects());
+        let help = "How far the clock of this machine is ahead of the database's; negative where it is behind";
+        registry.register_with_unit("clock_offset", help, Unit::Seconds, self.clock_offset.clone());
         let help = "Connections to the database that are open";
         registry.register("database_connections", help, self.connections.clone());
         registry.register("database_idle_connections", "Those of them that nobody uses", self.idle.clone());
@@ -100,6 +103,9 @@ impl Levels {
             self.connections.get_or_create(&door).set(pool.open.into());
             self.idle.get_or_create(&door).set(i64::try_from(pool.idle).unwrap_or(i64::MAX));
         }
+        if let Some(offset) = self.database.clock().offset_seconds() {
+            self.clock_offset.get_or_create(&[]).set(offset);
+        }
         self.read_tables().await;
     }
 
@@ -115,7 +121,7 @@ impl Levels {
         show(&self.dead_letters, counts.map(|counts| counts.dead_letters));
         match counts {
             Some(TableCounts { oldest, .. }) => {
-                let age = oldest.map_or(Duration::ZERO, |oldest| clock::now().since(oldest));
+                let age = oldest.map_or(Duration::ZERO, |oldest| self.database.clock().now().since(oldest));
                 self.outbox_age.get_or_create(&[]).set(age.as_secs_f64());
             }
             None => self.outbox_age.clear(),

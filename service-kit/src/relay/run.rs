@@ -56,6 +56,17 @@ enum Broken {
     Lead,
 }
 
+impl Broken {
+    /// For whoever asks for the service's health; the log has the whole.
+    fn public_reason(&self) -> &'static str {
+        match self {
+            Self::Broker(error) => error.public_reason(),
+            Self::Closed => "the broker closed the connection",
+            Self::Lead => "the database no longer answers for this replica's lead",
+        }
+    }
+}
+
 impl<P: Participant> Relay<P> {
     /// The relay of `outbox`; there is one.
     ///
@@ -95,7 +106,7 @@ impl<P: Participant> Relay<P> {
             };
             // Another replica may have a way to the broker.
             drop(lead);
-            self.readiness.set("broker", Err(broken.to_string()));
+            self.readiness.set("broker", Err(broken.public_reason().to_owned()));
             let pause = pauses.next_pause();
             tracing::warn!(error = %broken, pause_ms = pause.as_millis(), outbox = self.outbox.depth(), "cannot publish; connecting again after a pause");
             if work.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -270,4 +281,19 @@ async fn publish(
         return Ok(());
     }
     work.run_until_cancelled(publisher.publish(messages)).await.unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_everybody_may_read_tells_no_address() {
+        let address = "amqp://order@rabbit.internal:5672/orders".to_owned();
+        let broker = BrokerError::Unreachable(address);
+        for broken in [Broken::Broker(broker), Broken::Closed, Broken::Lead] {
+            let public = broken.public_reason();
+            assert!(!public.contains("://") && !public.contains("order"), "{public}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Dead letters: what cannot be handled is parked, and holds nobody up.
 
+use service_kit::broker::Outgoing;
 use shared_events::{EventBody, FailureReason};
 use tempfile::tempdir;
 use uuid::Uuid;
@@ -85,14 +86,31 @@ async fn what_cannot_be_read_is_parked() {
         world.told(std::slice::from_ref(&message)).await;
         let letters = rig.dead_letters().await;
         assert_eq!(letters.len(), before + 1, "{reason}");
-        let letter = letters.iter().find(|letter| letter.message_id == message.message_id.0).unwrap();
+        let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
+        let letter = letters.iter().find(|letter| letter.message_id == filed).unwrap();
         assert!(letter.reason.starts_with(reason), "{reason}: {}", letter.reason);
+        assert!(letter.reason.ends_with(&format!("(message_id {})", message.message_id)), "{}", letter.reason);
         assert!(letter.reason.chars().count() <= 1_000, "a reason is for people");
         assert!(letter.body == body.as_bytes(), "{reason}: the body is kept as it came");
         assert_eq!((letter.attempts, letter.event.as_deref()), (1, None));
     }
     world.told(&[good]).await;
     assert_eq!((rig.heard_of(1).await, rig.in_the_inbox().await), (1, 1));
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn two_unreadable_messages_with_one_id_are_two_letters_and_a_redelivery_is_none() {
+    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let first = raw("nonsense");
+    let second = Outgoing { body: "other nonsense".into(), ..first.clone() };
+    // In one batch, and one after the other.
+    world.told(&[first.clone(), second.clone(), first.clone()]).await;
+    world.told(std::slice::from_ref(&second)).await;
+    let mut bodies: Vec<Vec<u8>> = rig.dead_letters().await.into_iter().map(|letter| letter.body).collect();
+    bodies.sort();
+    assert_eq!(bodies, [b"nonsense".to_vec(), b"other nonsense".to_vec()]);
     rig.finish().await;
 }
 

@@ -24,6 +24,6 @@ pub(crate) async fn park_and_drive(
     Writes::default().insert::<dead_letter::Entity>(&[row]).run(&transaction).await.unwrap();
     transaction.commit().await.unwrap();
     let url = format!("{url}/admin/dead-letters/{}/redrive", message.id);
-    let response = client.post(url).bearer_auth("the-token").send().await.unwrap();
+    let response = client.post(url).bearer_auth("the-operators-token").send().await.unwrap();
     response.json().await.unwrap()
 }

@@ -4,12 +4,9 @@ use anyhow::{Context as _, Result, bail};
 use inventory::domain::{ReservationId, State as ReservationState};
 use payment::domain::PaymentId;
 use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
-use service_kit::{
-    clock,
-    database::{
-        Database, DatabaseArgs, system_id,
-        tables::{dead_letter, outbox},
-    },
+use service_kit::database::{
+    Database, DatabaseArgs, system_id,
+    tables::{dead_letter, outbox},
 };
 use shared_events::{OrderId, SagaId, Service, Sku};
 use tokio::time::{Instant, interval};
@@ -133,16 +130,17 @@ impl Databases {
     async fn audit_orders(&self, report: &mut Report) -> Result<()> {
         let mut after = OrderId(0);
         loop {
-            let orders = order::store::page(&self.order.reader(), after, None, PAGE).await?;
-            let Some(last) = orders.last() else { return Ok(()) };
-            after = last.details.order_id;
+            let rows = order::store::page(&self.order.reader(), after, None, PAGE).await?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            after = OrderId(*last);
+            let orders = report.readable("order", rows);
             let sagas: Vec<SagaId> = orders.iter().map(|order| order.saga_id).collect();
             let reservations = inventory::store::of_sagas(&self.inventory.reader(), &sagas).await?;
             let reservations: HashMap<_, _> =
                 reservations.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
             let payments = payment::store::of_sagas(&self.payment.reader(), &sagas).await?;
             let payments: HashMap<_, _> = payments.into_iter().filter_map(|one| Some((one.saga_id?, one))).collect();
-            let now = clock::now();
+            let now = self.order.clock().now();
             for order in orders {
                 report.orders += 1;
                 report.under_way += u64::from(!order.status().is_terminal());
@@ -159,9 +157,10 @@ impl Databases {
         let mut sums: HashMap<Sku, (i64, i64)> = HashMap::new();
         let mut after = ReservationId(0);
         loop {
-            let reservations = inventory::store::all_reservations(&self.inventory.reader(), after, PAGE).await?;
-            let Some(last) = reservations.last() else { break };
-            after = last.id;
+            let rows = inventory::store::all_reservations(&self.inventory.reader(), after, PAGE).await?;
+            let Some((last, _)) = rows.last() else { break };
+            after = ReservationId(*last);
+            let reservations = report.readable("reservation", rows);
             report.reservations += reservations.len() as u64;
             for line in reservations.iter().flat_map(|one| one.lines().map(move |line| (&one.state, line))) {
                 let (state, line) = line;
@@ -199,9 +198,10 @@ impl Databases {
     async fn audit_payments(&self, report: &mut Report) -> Result<()> {
         let mut after = PaymentId(0);
         loop {
-            let payments = payment::store::all(&self.payment.reader(), after, PAGE).await?;
-            let Some(last) = payments.last() else { return Ok(()) };
-            after = last.payment_id;
+            let rows = payment::store::all(&self.payment.reader(), after, PAGE).await?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            after = PaymentId(*last);
+            let payments = report.readable("payment", rows);
             report.payments += payments.len() as u64;
             let live = payments.iter().filter(|one| one.is_authorized());
             let sagas: Vec<_> = live.filter_map(|one| Some((one.saga_id?, one.payment_id))).collect();
@@ -214,8 +214,7 @@ impl Databases {
     /// The ids of those whose saga belongs to no order.
     async fn without_an_order<I>(&self, of_sagas: Vec<(SagaId, I)>) -> Result<Vec<I>> {
         let sagas: Vec<SagaId> = of_sagas.iter().map(|(saga, _)| *saga).collect();
-        let orders = order::store::of_sagas(&self.order.reader(), &sagas).await?;
-        let known: std::collections::HashSet<SagaId> = orders.into_iter().map(|order| order.saga_id).collect();
+        let known = order::store::known_sagas(&self.order.reader(), &sagas).await?;
         Ok(of_sagas.into_iter().filter(|(saga, _)| !known.contains(saga)).map(|(_, id)| id).collect())
     }
 }

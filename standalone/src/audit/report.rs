@@ -1,5 +1,6 @@
 use std::fmt;
 
+use service_kit::database::Rows;
 use shared_events::{Service, SystemId};
 
 /// What an audit found.
@@ -26,6 +27,18 @@ impl Report {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.breaches.is_empty()
+    }
+
+    /// Those of `rows` that can be read; one that cannot is a breach.
+    pub(super) fn readable<T>(&mut self, what: &str, rows: Rows<i64, T>) -> Vec<T> {
+        let mut readable = Vec::with_capacity(rows.len());
+        for (number, row) in rows {
+            match row {
+                Ok(row) => readable.push(row),
+                Err(error) => self.breaches.push(format!("{what} {number}: its row cannot be read: {error}")),
+            }
+        }
+        readable
     }
 }
 

@@ -128,7 +128,7 @@ fn the_audit_names_what_breaks_it() {
     let client = Client::new(system.addresses).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         client.put_in_stock("SKU-ABC", 10).await.unwrap();
-        for _ in 0..4 {
+        for _ in 0..5 {
             let (_, order) = client.place("SKU-ABC", 1, 10, None).await.unwrap();
             assert_eq!(order["status"], "CONFIRMED");
         }
@@ -141,7 +141,7 @@ fn the_audit_names_what_breaks_it() {
     let (code, clean) = report();
     assert_eq!(code, Some(0), "{clean}");
     let (clean, system) = clean.split_once("\nsystem id: ").unwrap();
-    assert_eq!(clean, "clean: 4 orders (0 under way), 4 reservations, 4 payments, 1 stock items");
+    assert_eq!(clean, "clean: 5 orders (0 under way), 5 reservations, 5 payments, 1 stock items");
     assert!(system.trim_end().parse::<shared_events::SystemId>().is_ok(), "{system}");
 
     let file = |service: &str| place.path().join(format!("{service}.sqlite"));
@@ -152,6 +152,8 @@ fn the_audit_names_what_breaks_it() {
         "UPDATE orders SET minor_units = 1 WHERE order_id = 3; DELETE FROM orders WHERE order_id = 4",
     );
     execute(&file("payment"), "UPDATE system_identity SET system_id = x'018d0000000070008000000000000001'");
+    execute(&file("order"), "UPDATE orders SET currency = 'XXX' WHERE order_id = 5");
+    execute(&file("payment"), "UPDATE payments SET created_at = 'yesterday' WHERE order_id = 5");
     execute(&file("order"), "INSERT INTO outbox VALUES (x'00', 'order.created', x'00', '{}', 0)");
     let (code, report) = report();
     assert_eq!(code, Some(1), "{report}");
@@ -162,9 +164,11 @@ fn the_audit_names_what_breaks_it() {
         "order 3 (CONFIRMED): the amount that is authorized is not that of the order",
         "reservation 4: its order does not exist",
         "payment 4: its order does not exist",
-        "stock of SKU-ABC: sold is 4, but its reservations sold 3",
+        "stock of SKU-ABC: sold is 5, but its reservations sold 4",
+        "order 5: its row cannot be read",
+        "payment 5: its row cannot be read",
         "payment to 018d0000-0000-7000-8000-000000000001",
-        "8 breaches in 3 orders",
+        "10 breaches in 3 orders",
     ] {
         assert!(report.contains(breach), "{breach} is missing in\n{report}");
     }

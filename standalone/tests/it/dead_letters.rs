@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::program;
 
-const TOKEN: &str = "the-token";
+const TOKEN: &str = "the-operators-token";
 
 /// Something is parked at `service` behind the program's back.
 async fn park(data: &Path, service: &str, id: Uuid, body: &[u8]) {
@@ -102,7 +102,7 @@ async fn what_stands_in_the_way_is_said() {
     let program = program();
     let place = tempfile::tempdir().unwrap();
     let token = place.path().join("token");
-    std::fs::write(&token, "another-token\n").unwrap();
+    std::fs::write(&token, "another-operators-token\n").unwrap();
     let system = program.start(place.path(), &["--admin-token-file", token.to_str().unwrap()]).unwrap();
     let [service, url] = at(&system, 1);
     let (output, said) = dead_letters(&program, &["list", &service, &url]);
@@ -146,4 +146,9 @@ async fn what_stands_in_the_way_is_said() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("the admin token is missing"), "{output:?}");
     let output = program.command().arg("--admin-token= ").output().unwrap();
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("is blank"), "{output:?}");
+    let output = program.command().arg("--admin-token=a").output().unwrap();
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("fewer than 16 characters"),
+        "{output:?}"
+    );
 }

@@ -132,7 +132,8 @@ mod tests {
             properties.correlation_id().as_ref().map(ToString::to_string),
             Some(message.correlation_id.to_string())
         );
-        let age = crate::clock::now().unix_micros() / 1_000_000 - properties.timestamp().unwrap() as i64;
+        let age =
+            crate::clock::Clock::default().now().unix_micros() / 1_000_000 - properties.timestamp().unwrap() as i64;
         assert!((0..10).contains(&age), "{age}");
     }
 }

@@ -1,8 +1,10 @@
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IdenStatic, Statement, Value, sea_query::ArrayType,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryResult, Statement, TryGetable,
+    Value, sea_query::ArrayType,
 };
 
 use super::columns::{array_of, chunks, names};
+use crate::database::Rows;
 
 /// The rows whose `column` is one of `keys`.
 ///
@@ -13,9 +15,29 @@ where
     E: EntityTrait,
     C: ConnectionTrait,
 {
-    let columns = names::<E>().join(", ");
-    let head = format!("SELECT {columns} FROM {} WHERE {}", E::default().table_name(), column.as_str());
-    select::<E, C>(connection, column, keys, &head, "").await
+    let found = select::<E, C>(connection, column, keys, "").await?;
+    found.iter().map(|row| E::Model::from_query_result(row, "")).collect()
+}
+
+/// The same, each row by itself with its `key`, as in [`read_rows`](crate::database::read_rows).
+///
+/// # Errors
+/// If the database fails.
+pub async fn find_each_by<E, C, K, T>(
+    connection: &C,
+    column: E::Column,
+    keys: Vec<Value>,
+    key: E::Column,
+    of_row: impl Fn(E::Model) -> Result<T, DbErr>,
+) -> Result<Rows<K, T>, DbErr>
+where
+    E: EntityTrait,
+    C: ConnectionTrait,
+    K: TryGetable,
+{
+    let found = select::<E, C>(connection, column, keys, "").await?;
+    let read = |row| Ok((K::try_get(row, "", key.as_str())?, E::Model::from_query_result(row, "").and_then(&of_row)));
+    found.iter().map(read).collect()
 }
 
 /// The same, locked until the end of the transaction, in the order of `column`, so that two batches cannot deadlock.
@@ -27,32 +49,30 @@ where
     E: EntityTrait,
     C: ConnectionTrait,
 {
-    let columns = names::<E>().join(", ");
-    let head = format!("SELECT {columns} FROM {} WHERE {}", E::default().table_name(), column.as_str());
     // On SQLite the transaction is the only writer.
     let tail = match connection.get_database_backend() {
         DbBackend::Sqlite => String::new(),
         _ => format!(" ORDER BY {} FOR UPDATE", column.as_str()),
     };
-    select::<E, C>(connection, column, keys, &head, &tail).await
+    let found = select::<E, C>(connection, column, keys, &tail).await?;
+    found.iter().map(|row| E::Model::from_query_result(row, "")).collect()
 }
 
 async fn select<E, C>(
     connection: &C,
     column: E::Column,
     keys: Vec<Value>,
-    head: &str,
     tail: &str,
-) -> Result<Vec<E::Model>, DbErr>
+) -> Result<Vec<QueryResult>, DbErr>
 where
     E: EntityTrait,
     C: ConnectionTrait,
 {
+    let columns = names::<E>().join(", ");
+    let head = format!("SELECT {columns} FROM {} WHERE {}", E::default().table_name(), column.as_str());
     let mut found = Vec::new();
-    for statement in with_keys(connection.get_database_backend(), &array_of(&column), keys, head, tail) {
-        for row in connection.query_all_raw(statement).await? {
-            found.push(E::Model::from_query_result(&row, "")?);
-        }
+    for statement in with_keys(connection.get_database_backend(), &array_of(&column), keys, &head, tail) {
+        found.append(&mut connection.query_all_raw(statement).await?);
     }
     Ok(found)
 }

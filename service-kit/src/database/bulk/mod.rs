@@ -10,6 +10,6 @@ mod writes;
 
 pub(super) use columns::primary_key;
 pub(super) use find::with_keys;
-pub use find::{find_by, find_locked};
+pub use find::{find_by, find_each_by, find_locked};
 pub use insert::insert_new;
 pub use writes::Writes;

@@ -28,7 +28,7 @@ use crate::{
     wait::{SOON, soon},
 };
 
-pub(crate) const TOKEN: &str = "the-token";
+pub(crate) const TOKEN: &str = "the-operators-token";
 
 #[derive(Debug, Parser)]
 struct Settings {

@@ -9,7 +9,10 @@ use service_kit::database::{Neighbours, Topic};
 use shared_events::SagaId;
 use tokio::sync::{broadcast, oneshot};
 
+use self::told::Told;
 use crate::domain::Order;
+
+mod told;
 
 /// How many changes a slow watcher may lag behind before it misses some.
 const CHANGES: usize = 1_024;
@@ -20,6 +23,7 @@ pub(crate) struct Watchers {
     neighbours: Neighbours,
     waiting: Mutex<HashMap<SagaId, Vec<oneshot::Sender<Order>>>>,
     changes: broadcast::Sender<Order>,
+    told: Mutex<Told>,
 }
 
 /// Waits for the end of one order; dropped, it waits no more.
@@ -34,7 +38,8 @@ impl Watchers {
     /// Nobody waits, nobody watches.
     #[must_use]
     pub(crate) fn new(neighbours: Neighbours) -> Arc<Self> {
-        Arc::new(Self { neighbours, waiting: Mutex::default(), changes: broadcast::Sender::new(CHANGES) })
+        let changes = broadcast::Sender::new(CHANGES);
+        Arc::new(Self { neighbours, waiting: Mutex::default(), changes, told: Mutex::default() })
     }
 
     /// Begins to wait for an order's end. Begun before the order is placed, it cannot miss it.
@@ -57,17 +62,20 @@ impl Watchers {
         self.changes.receiver_count() > 0
     }
 
-    /// The engine has changed these orders, durably.
+    /// The engine has changed these orders, durably. `changes` are all their steps, where these were collected. Who
+    /// came to watch later than that is told where the orders stand now.
     pub(crate) fn committed(&self, orders: impl Iterator<Item = Order>, changes: Option<Vec<Order>>) {
         let (mut changed, mut ended_elsewhere) = (Vec::new(), Vec::new());
+        let mut as_they_stand = (changes.is_none() && self.somebody_watches()).then(Vec::new);
         for order in orders {
             let saga_id = order.saga_id;
             changed.push(saga_id.0);
+            as_they_stand.iter_mut().for_each(|orders| orders.push(order.clone()));
             if order.status().is_terminal() && !self.ended(order) {
                 ended_elsewhere.push(saga_id.0);
             }
         }
-        self.changed(changes.unwrap_or_default());
+        self.changed(changes.or(as_they_stand).unwrap_or_default());
         self.neighbours.tell(Topic::Ended, ended_elsewhere);
         self.neighbours.tell(Topic::Changed, changed);
     }
@@ -83,10 +91,18 @@ impl Watchers {
         waited
     }
 
-    /// These orders have changed, durably.
+    /// These orders have changed, durably, here or at another replica. They may come in any order: what is older than
+    /// what was told of an order already is not told any more.
     pub(crate) fn changed(&self, orders: Vec<Order>) {
+        // Held until all are told, so that two who tell at the same time do not overtake each other in between.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.somebody_watches() {
+            return told.forget();
+        }
         for order in orders {
-            let _ = self.changes.send(order);
+            if told.is_new(&order) {
+                let _ = self.changes.send(order);
+            }
         }
     }
 

@@ -1,0 +1,19 @@
+use sea_orm_migration::prelude::*;
+use service_kit::database::run_sql;
+
+pub(super) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &str {
+        "m0003_version"
+    }
+}
+
+/// `version` grows by one with each change of the row. The default is for the rows that are there, and for those of a
+/// replica of the previous release, which does not know the column.
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run_sql(manager, "ALTER TABLE orders ADD COLUMN version BIGINT NOT NULL DEFAULT 1;").await
+    }
+}
