@@ -55,15 +55,6 @@ pub struct Flow {
     pub consumers: &'static [Service],
 }
 
-/// The routing key of the copy for `consumer` of an event that has these `consumers` and this `routing_key`.
-///
-/// An event with several consumers is published once for each of them, under `<routing key>.<consumer>`: a broker says of a
-/// message that *some* queue took it, and never that all have. An event with one consumer keeps its plain key.
-#[must_use]
-pub fn routing_key_for(routing_key: &str, consumers: &[Service], consumer: Service) -> String {
-    if consumers.len() > 1 { format!("{routing_key}.{consumer}") } else { routing_key.to_owned() }
-}
-
 const fn flow(event: EventType, routing_key: &'static str, publisher: Service, consumers: &'static [Service]) -> Flow {
     Flow { event, routing_key, publisher, consumers }
 }

@@ -21,9 +21,9 @@ use tokio::time::timeout;
 /// The management API shows a connection some seconds after it was opened.
 const STATISTICS: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// On a broker with `rabbitmq/definitions.json`, each service as its own user.
-pub(crate) fn provisioned() -> Result<Options> {
-    let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rabbitmq/definitions.json").canonicalize()?;
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_provisioned_broker_three_users_with_the_least_rights_do() -> Result<()> {
+    let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rabbitmq/definitions.json");
     // The one who sees everything and may do nothing.
     let operator = Credentials { user: "operator".to_owned(), password: "operator-dev".to_owned() };
     let broker = rabbitmq::Options {
@@ -33,12 +33,7 @@ pub(crate) fn provisioned() -> Result<Options> {
         ..rabbitmq::Options::default()
     };
     let amqp = Some(("{service}:{service}-dev".to_owned(), "orders".to_owned()));
-    Ok(Options { broker, amqp, ..Options::default() })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_a_provisioned_broker_three_users_with_the_least_rights_do() -> Result<()> {
-    let mut stack = Stack::start("rights", provisioned()?).await?;
+    let mut stack = Stack::start("rights", Options { broker, amqp, ..Options::default() }).await?;
     let mut customers = Customers::come(&mut stack, 4).await?;
     customers.ended(50).await?;
 

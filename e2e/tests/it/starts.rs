@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use e2e::{
-    client::ok,
     customers::Customers,
     replica::{bare_command, program},
     settled::Ends,
@@ -46,49 +45,6 @@ async fn services_that_are_there_before_their_servers_wait_and_start_by_themselv
     customers.ended(10).await?;
     let answered = customers.go_home().await?;
     stack.settled(&answered, Ends::AsWished).await
-}
-
-/// The very first start: nobody has made the queue of whoever comes last, and the others are ready before it.
-#[tokio::test(flavor = "multi_thread")]
-async fn on_a_first_start_nothing_is_lost_to_the_service_that_comes_last() -> Result<()> {
-    for last in [Service::Payment, Service::Inventory] {
-        let options = Options::default().with(Service::Order, &["--order-wait=1s"]);
-        let mut stack = Stack::servers(&format!("{last}-last"), options).await?;
-        let number = Service::ALL.iter().position(|one| *one == last).unwrap_or_default();
-        for service in Service::ALL.into_iter().filter(|service| *service != last) {
-            stack.replica(service, 0)?.start()?;
-        }
-        stack.ready().await?;
-        // There is no stock yet where it is inventory that is missing; without stock the saga would be over at once.
-        let client = stack.client(0)?;
-        if last != Service::Inventory {
-            client.put_in_stock("PLENTY", 1_000_000).await?;
-        }
-        let mut orders = Vec::new();
-        for number in 0..20 {
-            let (status, order) = client.place("PLENTY", 1, 20, Some(&format!("early-{number}"))).await?;
-            ensure!(status == 202, "{status}: {order}");
-            orders.push(order["order_id"].as_i64().unwrap_or_default());
-        }
-        // What the others have published by now lacks a queue.
-        let publisher = if last == Service::Payment { 1 } else { 0 };
-        stack.says(publisher, "the queue of a consumer does not take these events").await?;
-        stack.replicas[number].start()?;
-        stack.ready().await?;
-        let expected = if last == Service::Payment { ["CONFIRMED", ""] } else { ["FAILED", "UNKNOWN_ITEM"] };
-        for order_id in orders {
-            let path = format!("/api/v1/orders/{order_id}");
-            let read = async || ok(client.order(reqwest::Method::GET, &path)).await;
-            let ended = |order: &Value| order["status"] != "PENDING";
-            let order = client.until("the order ends", read, ended).await?;
-            let end = ["status", "failure_reason"].map(|field| order[field].as_str().unwrap_or_default());
-            ensure!(end == expected, "{order}");
-        }
-        stack.verified().await?;
-        stack.no_errors()?;
-        stack.passed();
-    }
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -268,7 +268,7 @@ fn outgoing(id: MessageId, event: Event) -> Outgoing {
         message_id: id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        consumers: flow.consumers,
+        mandatory: !flow.consumers.is_empty(),
         correlation_id,
         body: envelope.encode().into(),
     }

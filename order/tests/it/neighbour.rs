@@ -115,7 +115,7 @@ pub(crate) fn outgoing(envelope: &Envelope) -> Outgoing {
         message_id: envelope.id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        consumers: flow.consumers,
+        mandatory: true,
         correlation_id: envelope.event.saga_id.0,
         body: envelope.encode().into(),
     }

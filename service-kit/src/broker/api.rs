@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 /// What every implementation promises, and the conformance suite holds it to (when it is full is each one's own):
 /// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
 /// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits while the broker is full;
-/// - *confirmed*: [`Verdict::Confirmed`] comes only once the queue of every consumer of the message answers for it, so that the
-///   publisher may forget it.
+/// - *confirmed*: [`Verdict::Confirmed`] comes only once every bound queue answers for the message, so that the publisher
+///   may forget it.
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Opens a publisher. Its outcomes come in on the receiver; both end together when the connection does.
@@ -64,8 +64,8 @@ pub struct Outgoing {
     pub publisher: Service,
     /// Its routing key.
     pub routing_key: &'static str,
-    /// Whose queues must all take it. Empty: whoever listens, be it nobody.
-    pub consumers: &'static [Service],
+    /// Whether some queue must take it.
+    pub mandatory: bool,
     /// The saga that it belongs to.
     pub correlation_id: uuid::Uuid,
     /// The envelope, encoded.
@@ -84,9 +84,9 @@ pub struct Outcome {
 /// What the broker says of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The queue of every consumer has it for good.
+    /// Every bound queue has it for good.
     Confirmed,
-    /// The queue of a consumer is not there, or not bound. Other consumers may have the message.
+    /// It is mandatory and no queue is bound to its routing key.
     Unroutable,
     /// The broker did not take it.
     Refused,

@@ -17,8 +17,8 @@ use super::{
 
 /// A broker inside the process: one bounded queue a service, and no storage at all.
 ///
-/// A message is confirmed only when every consumer has acknowledged, that is committed, it. Until then it lies in its
-/// publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
+/// A message is confirmed only when every bound queue's consumer has acknowledged, that is committed, it. Until then it
+/// lies in its publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
 #[derive(Debug, Clone)]
 pub struct InProcessBroker {
     hub: Arc<Hub>,
@@ -34,6 +34,7 @@ struct Hub {
 #[derive(Debug)]
 struct Queue {
     service: Service,
+    routing_keys: Vec<&'static str>,
     ready: Mutex<Ready>,
     arrived: Notify,
     /// A permit for each message that is ready or unacknowledged.
@@ -78,12 +79,14 @@ impl Unconfirmed {
 }
 
 impl InProcessBroker {
-    /// The broker as each of the `services` sees it. A queue takes `capacity` messages, then its publishers wait.
+    /// The broker as each of the `services` sees it, with the subscriptions of the flow table. A queue takes `capacity`
+    /// messages, then its publishers wait.
     #[must_use]
     pub fn for_services(services: &[Service], capacity: usize) -> HashMap<Service, Self> {
         let queue = |service: Service| {
             let queue = Queue {
                 service,
+                routing_keys: service.subscriptions().map(|flow| flow.routing_key).collect(),
                 ready: Mutex::default(),
                 arrived: Notify::new(),
                 places: Arc::new(Semaphore::new(capacity)),
@@ -137,24 +140,16 @@ struct InProcessPublisher {
     outcomes: mpsc::UnboundedSender<Outcome>,
 }
 
-impl InProcessPublisher {
-    fn tell(&self, message: &Outgoing, verdict: Verdict) {
-        // A publisher that is gone will publish the message again.
-        let _ = self.outcomes.send(Outcome { message_id: message.message_id, verdict });
-    }
-}
-
 #[async_trait]
 impl Publisher for InProcessPublisher {
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         for message in messages {
-            let queues = message.consumers.iter().map(|consumer| self.hub.queues.get(consumer).cloned());
-            let Some(queues) = queues.collect::<Option<Vec<_>>>() else {
-                self.tell(&message, Verdict::Unroutable);
-                continue;
-            };
+            let bound = self.hub.queues.values().filter(|queue| queue.routing_keys.contains(&message.routing_key));
+            let queues: Vec<_> = bound.cloned().collect();
             if queues.is_empty() {
-                self.tell(&message, Verdict::Confirmed);
+                let verdict = if message.mandatory { Verdict::Unroutable } else { Verdict::Confirmed };
+                let _ = self.outcomes.send(Outcome { message_id: message.message_id, verdict });
+                continue;
             }
             let unconfirmed = Arc::new(Unconfirmed {
                 message_id: message.message_id,

@@ -240,7 +240,7 @@ fn encode(envelope: &Envelope) -> (Outgoing, outbox::Model) {
         message_id: envelope.id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        consumers: flow.consumers,
+        mandatory: !flow.consumers.is_empty(),
         correlation_id: saga_id,
         body: Arc::from(body),
     };

@@ -20,16 +20,13 @@ pub(super) struct InFlight {
     confirmed: Vec<MessageId>,
     /// Confirmed, and not yet known to be deleted.
     being_deleted: HashSet<MessageId>,
-    /// Some queue did not take them, or the broker refused: they rest before they are tried again.
+    /// No queue took them, or the broker refused: they rest before they are tried again.
     resting: HashSet<MessageId>,
     rest_until: Option<Instant>,
     rests: Pauses,
-    /// The routing keys that some consumer's queue does not take, and whether one event of each is on its way to find out.
-    unroutable: HashMap<&'static str, bool>,
+    /// The routing keys that no queue takes.
+    unroutable: HashSet<&'static str>,
 }
-
-/// The longest rest: how late it may be noticed that a queue takes these events again.
-const LONGEST_REST: Duration = Duration::from_secs(3);
 
 impl InFlight {
     pub(super) fn new() -> Self {
@@ -39,8 +36,8 @@ impl InFlight {
             being_deleted: HashSet::new(),
             resting: HashSet::new(),
             rest_until: None,
-            rests: Pauses::growing(Duration::from_millis(250), LONGEST_REST),
-            unroutable: HashMap::new(),
+            rests: Pauses::growing(Duration::from_millis(250), Duration::from_secs(15)),
+            unroutable: HashSet::new(),
         }
     }
 
@@ -54,24 +51,12 @@ impl InFlight {
         self.unconfirmed.len() + self.being_deleted.len() + self.resting.len()
     }
 
-    /// Enters those of `messages` that are not in flight, and returns them. Of those that some queue does not take, one is
-    /// tried at a time: their other consumers get each of them as often.
+    /// Enters those of `messages` that are not in flight, and returns them.
     pub(super) fn enter(&mut self, mut messages: Vec<Outgoing>) -> Vec<Outgoing> {
-        messages.retain(|&Outgoing { message_id, routing_key, .. }| {
-            if self.being_deleted.contains(&message_id)
-                || self.resting.contains(&message_id)
-                || self.unconfirmed.contains_key(&message_id)
-            {
-                return false;
-            }
-            if let Some(tried) = self.unroutable.get_mut(routing_key)
-                && std::mem::replace(tried, true)
-            {
-                self.rest(message_id);
-                return false;
-            }
-            self.unconfirmed.insert(message_id, routing_key);
-            true
+        messages.retain(|message| {
+            !self.being_deleted.contains(&message.message_id)
+                && !self.resting.contains(&message.message_id)
+                && self.unconfirmed.insert(message.message_id, message.routing_key).is_none()
         });
         messages
     }
@@ -82,30 +67,24 @@ impl InFlight {
             Verdict::Confirmed => {
                 self.confirmed.push(outcome.message_id);
                 self.being_deleted.insert(outcome.message_id);
-                if self.unroutable.remove(routing_key).is_some() {
-                    tracing::info!(routing_key, "the queues of all consumers take these events again");
-                    self.rest_until = Some(Instant::now());
+                if self.unroutable.remove(routing_key) {
+                    tracing::info!(routing_key, "a queue takes these events again");
                 }
                 return;
             }
             Verdict::Unroutable => {
-                if self.unroutable.insert(routing_key, false).is_none() {
+                if self.unroutable.insert(routing_key) {
                     tracing::warn!(
                         routing_key,
-                        "the queue of a consumer does not take these events; they stay in the outbox and are tried again"
+                        "no queue takes these events; they stay in the outbox and are tried again"
                     );
                 }
             }
             Verdict::Refused => {
-                tracing::warn!(message.id = %outcome.message_id, "the broker refused an event; trying again");
-                self.unroutable.entry(routing_key).and_modify(|tried| *tried = false);
+                tracing::warn!(message.id = %outcome.message_id, "the broker refused an event; trying again")
             }
         }
-        self.rest(outcome.message_id);
-    }
-
-    fn rest(&mut self, message: MessageId) {
-        self.resting.insert(message);
+        self.resting.insert(outcome.message_id);
         let rests = &mut self.rests;
         self.rest_until.get_or_insert_with(|| Instant::now() + rests.next_pause());
     }
@@ -144,8 +123,8 @@ impl InFlight {
         if self.unroutable.is_empty() {
             return Ok(());
         }
-        let mut keys: Vec<_> = self.unroutable.keys().copied().collect();
+        let mut keys: Vec<_> = self.unroutable.iter().copied().collect();
         keys.sort_unstable();
-        Err(format!("the queue of a consumer does not take {}", keys.join(", ")))
+        Err(format!("no queue takes {}", keys.join(", ")))
     }
 }

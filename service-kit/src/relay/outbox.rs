@@ -180,7 +180,7 @@ fn outgoing(row: outbox::Model) -> Option<Outgoing> {
         message_id: MessageId(row.message_id),
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        consumers: flow.consumers,
+        mandatory: !flow.consumers.is_empty(),
         correlation_id: row.saga_id,
         body: Arc::from(row.body),
     })

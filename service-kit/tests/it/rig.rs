@@ -177,7 +177,7 @@ pub(crate) fn outgoing(event: Event) -> Outgoing {
         message_id: id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        consumers: flow.consumers,
+        mandatory: true,
         correlation_id: saga,
         body: envelope.encode().into(),
     }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use service_kit::broker::{Broker, BrokerError, Verdict};
 use shared_events::Service;
 use tokio::time::timeout;
@@ -7,7 +5,7 @@ use tokio::time::timeout;
 use crate::{
     proxy::Proxy,
     server::{PATIENCE, Vhost},
-    sundry::{id, ids, messages, next, publish, take},
+    sundry::{id, ids, messages, next, publish},
 };
 
 #[tokio::test]
@@ -69,30 +67,6 @@ async fn a_publisher_whose_line_is_dead_ends_by_itself_and_the_next_one_works() 
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
     drop((publisher, outcomes));
     timeout(PATIENCE, broker.closed()).await.expect("nothing is left of the dead connection");
-}
-
-/// The connection works, and one confirm never comes.
-#[tokio::test]
-async fn a_publisher_that_waits_too_long_for_a_confirm_ends_and_the_next_one_works() {
-    let vhost = Vhost::new().await;
-    let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
-    let proxy = Proxy::to(&vhost).await;
-    let broker = proxy.broker(Service::Order).with_confirm_timeout(Duration::from_millis(500));
-    let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
-    proxy.swallow_confirms(true);
-    let sent = messages(1);
-    publisher.publish(sent.clone()).await.unwrap();
-    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
-    let BrokerError::Unreachable(why) = publisher.publish(Vec::new()).await.unwrap_err() else { panic!() };
-    assert!(why.contains("has not confirmed a message within 500ms"), "{why}");
-
-    proxy.swallow_confirms(false);
-    let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
-    // It had come to the queue the first time, too; the inbox drops one of the two.
-    let delivered: Vec<_> = take(&mut subscription, 3).await.iter().map(id).collect();
-    assert_eq!(delivered[1..], [ids(&sent)[0].clone(), ids(&sent)[0].clone()]);
 }
 
 #[tokio::test]

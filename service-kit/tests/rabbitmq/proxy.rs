@@ -1,19 +1,13 @@
-//! A line to the server that can be cut without a word, as by a firewall or a machine that lost its power, or swallow confirms.
+//! A line to the server that can be cut without a word, as by a firewall or a machine that lost its power.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use lapin::uri::AMQPUri;
 use service_kit::broker::RabbitMq;
 use shared_events::Service;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
     sync::Notify,
     task::JoinSet,
 };
@@ -24,7 +18,6 @@ use crate::server::{Vhost, broker};
 pub(crate) struct Proxy {
     address: AMQPUri,
     stall: Arc<Notify>,
-    swallow_confirms: Arc<AtomicBool>,
     _accepting: JoinSet<()>,
 }
 
@@ -37,27 +30,24 @@ impl Proxy {
         // A second is the shortest that there is.
         address.query.heartbeat = Some(1);
         let stall = Arc::new(Notify::new());
-        let swallow_confirms = Arc::new(AtomicBool::new(false));
-        let (stalled, swallows) = (Arc::clone(&stall), Arc::clone(&swallow_confirms));
+        let stalled = Arc::clone(&stall);
         let mut accepting = JoinSet::new();
         accepting.spawn(async move {
             let mut lines = JoinSet::new();
             loop {
-                let (client, _) = listener.accept().await.unwrap();
-                let (server, stalled, swallows) = (server.clone(), Arc::clone(&stalled), Arc::clone(&swallows));
+                let (mut client, _) = listener.accept().await.unwrap();
+                let (server, stalled) = (server.clone(), Arc::clone(&stalled));
                 lines.spawn(async move {
-                    let (mut from_server, mut to_server) = TcpStream::connect(server).await.unwrap().into_split();
-                    let (mut from_client, mut to_client) = client.into_split();
+                    let mut server = TcpStream::connect(server).await.unwrap();
                     tokio::select! {
-                        _ = copy(&mut from_client, &mut to_server) => {}
-                        _ = frames(&mut from_server, &mut to_client, &swallows) => {}
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
                         // Both ends stay open, and nobody reads.
                         () = stalled.notified() => std::future::pending().await,
                     }
                 });
             }
         });
-        Self { address, stall, swallow_confirms, _accepting: accepting }
+        Self { address, stall, _accepting: accepting }
     }
 
     /// The broker of `service` over this line, with the shortest heartbeat.
@@ -65,36 +55,8 @@ impl Proxy {
         broker(service, self.address.to_string())
     }
 
-    /// From now on, whether what the server confirms does not get through; everything else does, heartbeats too.
-    pub(crate) fn swallow_confirms(&self, swallow: bool) {
-        self.swallow_confirms.store(swallow, Ordering::SeqCst);
-    }
-
     /// The connections that there are carry nothing any more, in no direction. Later ones do.
     pub(crate) fn stall(&self) {
         self.stall.notify_waiters();
-    }
-}
-
-/// Passes what the server sends on frame by frame: a type, a channel, a length, so many bytes, and an end
-/// (AMQP 0-9-1, section 2.3.5).
-async fn frames(
-    from: &mut OwnedReadHalf,
-    to: &mut OwnedWriteHalf,
-    swallow_confirms: &AtomicBool,
-) -> std::io::Result<()> {
-    /// A method frame whose method is `basic.ack` (class 60, method 80).
-    const METHOD: u8 = 1;
-    const ACK: [u8; 4] = [0, 60, 0, 80];
-    loop {
-        let mut frame = vec![0; 7];
-        from.read_exact(&mut frame).await?;
-        let length = u32::from_be_bytes([frame[3], frame[4], frame[5], frame[6]]) as usize;
-        frame.resize(7 + length + 1, 0);
-        from.read_exact(&mut frame[7..]).await?;
-        let confirm = frame[0] == METHOD && frame[7..].starts_with(&ACK);
-        if !(confirm && swallow_confirms.load(Ordering::SeqCst)) {
-            to.write_all(&frame).await?;
-        }
     }
 }

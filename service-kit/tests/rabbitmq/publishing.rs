@@ -69,25 +69,6 @@ async fn a_mandatory_message_without_a_queue_is_unroutable_and_any_other_is_conf
     assert_eq!(delivered, ids(&sent));
 }
 
-/// `mandatory` alone would be content with one of the two queues.
-#[tokio::test]
-async fn a_message_for_two_is_confirmed_only_once_both_queues_have_it() {
-    let vhost = Vhost::new().await;
-    let mut order = vhost.broker(Service::Order).subscribe(10).await.unwrap();
-    let (mut publisher, mut outcomes) = vhost.broker(Service::Inventory).publisher().await.unwrap();
-    let sent = [message("stock.reserved", true), message("stock.released", true)];
-    let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-    assert_eq!(verdicts, [Verdict::Unroutable, Verdict::Confirmed]);
-    // Payment comes late.
-    let mut payment = vhost.broker(Service::Payment).subscribe(10).await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent[..1]).await, [Verdict::Confirmed]);
-    assert_eq!(id(&next(&mut payment).await), ids(&sent)[0]);
-    let mut heard: Vec<_> = take(&mut order, 3).await.iter().map(id).collect();
-    heard.sort();
-    let [reserved, released] = [ids(&sent)[0].clone(), ids(&sent)[1].clone()];
-    assert_eq!(heard, [reserved.clone(), reserved, released], "the first try came to order, too");
-}
-
 /// The trap that the module `verdicts` is about: among thousands of confirms, each return is to be told of exactly the
 /// message that came back. A queue in memory confirms at once and in bulk, and then some of the returns come with another
 /// message's confirm.

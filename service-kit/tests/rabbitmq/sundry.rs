@@ -3,23 +3,21 @@
 use std::time::Duration;
 
 use service_kit::broker::{Delivery, Outcome, Outgoing, Publisher, Subscription, Verdict};
-use shared_events::{FLOWS, MessageId, Service};
+use shared_events::{FLOWS, MessageId};
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 use uuid::Uuid;
 
 use crate::server::PATIENCE;
 
-/// A message with this routing key, from whom the flow table says and, where it is mandatory, to whom it says; a key that is
-/// not there is inventory's to hear.
+/// A message with this routing key, from whom the flow table says.
 pub(crate) fn message(routing_key: &'static str, mandatory: bool) -> Outgoing {
     let flow = FLOWS.iter().find(|flow| flow.routing_key == routing_key);
-    let consumers = flow.map_or(&[Service::Inventory][..], |flow| flow.consumers);
     let message_id = MessageId(Uuid::now_v7());
     Outgoing {
         message_id,
-        publisher: flow.map_or(Service::Order, |flow| flow.publisher),
+        publisher: flow.map_or(shared_events::Service::Order, |flow| flow.publisher),
         routing_key,
-        consumers: if mandatory { consumers } else { &[] },
+        mandatory,
         correlation_id: Uuid::now_v7(),
         body: format!("{{\"id\":\"{message_id}\"}}").into(),
     }

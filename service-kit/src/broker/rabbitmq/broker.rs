@@ -23,7 +23,6 @@ pub struct RabbitMq {
     connector: Arc<Connector>,
     sessions: TaskTracker,
     watch: QueueWatch,
-    confirm_timeout: Duration,
 }
 
 impl RabbitMq {
@@ -31,19 +30,7 @@ impl RabbitMq {
     /// Where the settings cannot be used, or their files cannot be read.
     pub fn new(settings: &RabbitMqSettings) -> Result<Self, SettingsError> {
         let connector = Arc::new(Connector::new(settings)?);
-        Ok(Self {
-            service: settings.service,
-            connector,
-            sessions: TaskTracker::new(),
-            watch: QueueWatch::default(),
-            confirm_timeout: publisher::CONFIRM_TIMEOUT,
-        })
-    }
-
-    /// The same with another limit on how long the broker may owe a confirm before the connection is made anew (one minute).
-    #[must_use]
-    pub fn with_confirm_timeout(self, confirm_timeout: Duration) -> Self {
-        Self { confirm_timeout, ..self }
+        Ok(Self { service: settings.service, connector, sessions: TaskTracker::new(), watch: QueueWatch::default() })
     }
 
     /// Resolves when every connection of this broker is closed in good order, the last acknowledgements sent. It begins to
@@ -89,8 +76,7 @@ impl Broker for RabbitMq {
         self.connector
             .in_time(|| async {
                 let connection = self.connector.open("publish", &topology).await?;
-                let started =
-                    publisher::start(connection, self.connector.address(), self.confirm_timeout, &self.sessions).await;
+                let started = publisher::start(connection, self.connector.address(), &self.sessions).await;
                 started.map_err(|error| Trouble::of(&error, During::Preparing))
             })
             .await

@@ -61,7 +61,7 @@ async fn bind(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
 }
 
 /// The time between two looks at what nobody reports as missing.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(15);
 
 /// Makes exchanges and bindings anew, now and then, until that fails. Whoever consumes is told that its queue was deleted; but
 /// not that an exchange was, and its bindings with it: the queue would stay empty for ever.

@@ -1,7 +1,6 @@
 //! Publishes over one channel and hears what became of each message.
 
 use std::{
-    collections::BTreeMap,
     pin::pin,
     sync::{
         Arc, OnceLock,
@@ -22,10 +21,10 @@ use lapin::{
     message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use shared_events::{MessageId, routing_key_for};
+use shared_events::MessageId;
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 
@@ -34,7 +33,7 @@ use super::{
     message::properties,
     topology::exchange,
     trouble::{During, Trouble},
-    verdicts::{Answer, Verdicts},
+    verdicts::Verdicts,
 };
 use crate::broker::{BrokerError, Outcome, Outgoing, Publication, Publisher, Verdict};
 
@@ -45,17 +44,8 @@ const MOST_UNCONFIRMED: usize = 16_384;
 /// is a way to the broker and back.
 const BETWEEN_PROOFS: Duration = Duration::from_millis(25);
 
-/// How long the broker may owe a confirm before the connection is given up. RabbitMQ can lose one for good, on a connection
-/// that works otherwise (<https://github.com/rabbitmq/rabbitmq-server/issues/6115>).
-pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Opens the channel on `connection`, to the broker at `address`, and starts to work. A confirm may take `confirm_timeout`.
-pub(super) async fn start(
-    connection: Connection,
-    address: String,
-    confirm_timeout: Duration,
-    tasks: &TaskTracker,
-) -> lapin::Result<Publication> {
+/// Opens the channel on `connection`, to the broker at `address`, and starts to work.
+pub(super) async fn start(connection: Connection, address: String, tasks: &TaskTracker) -> lapin::Result<Publication> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let (orders, taken) = mpsc::channel(1);
@@ -70,7 +60,6 @@ pub(super) async fn start(
         verdicts: Verdicts::default(),
         proof: None,
         next_proof: Instant::now(),
-        unconfirmed: Unconfirmed::new(confirm_timeout),
     };
     tasks.spawn(session.run(address.clone(), Arc::clone(&end)));
     Ok((Box::new(RabbitMqPublisher { orders, address, end }), receiver))
@@ -103,14 +92,10 @@ struct Session {
     proof: Option<BoxFuture<'static, lapin::Result<()>>>,
     /// Not before.
     next_proof: Instant,
-    unconfirmed: Unconfirmed,
 }
 
-/// What came of one copy of a message.
 struct Confirm {
     message_id: MessageId,
-    /// Which of all copies of this connection.
-    number: u64,
     mandatory: bool,
     answer: lapin::Result<Confirmation>,
 }
@@ -131,8 +116,6 @@ impl Session {
     async fn work(&mut self) -> Result<(), Trouble> {
         let mut events = pin!(self.connection.events_listener());
         let mut ordered = true;
-        let mut checks = interval(self.unconfirmed.timeout / 4);
-        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while ordered || !self.confirms.is_empty() || !self.verdicts.is_empty() {
             tokio::select! {
                 order = self.orders.recv(), if ordered && self.confirms.len() < MOST_UNCONFIRMED => match order {
@@ -150,7 +133,6 @@ impl Session {
                 }
                 () = sleep_until(self.next_proof), if self.verdicts.lack_a_proof() => self.ask_for_proof(),
                 Some(event) = events.next() => self.notice(event)?,
-                _ = checks.tick() => self.unconfirmed.check()?,
                 () = self.outcomes.closed() => return Ok(()),
             }
         }
@@ -165,33 +147,20 @@ impl Session {
         self.proof = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
     }
 
-    /// Puts a message into the connection's buffer, a copy for each consumer.
+    /// Puts a message into the connection's buffer. To wait here until it is written would cost a round through the
+    /// connection's thread for each message, and for ever while the broker is blocked.
     fn hand_over(&mut self, message: Outgoing) -> Result<(), Trouble> {
-        let Outgoing { message_id, routing_key, consumers, .. } = message;
-        if consumers.is_empty() {
-            return self.hand_over_copy(&message, routing_key.to_owned(), false);
-        }
-        self.verdicts.handed_over(message_id, consumers.len());
-        let mut keys = consumers.iter().map(|&consumer| routing_key_for(routing_key, consumers, consumer));
-        keys.try_for_each(|key| self.hand_over_copy(&message, key, true))
-    }
-
-    /// To wait here until it is written would cost a round through the connection's thread for each message, and for ever
-    /// while the broker is blocked.
-    fn hand_over_copy(&mut self, message: &Outgoing, key: String, mandatory: bool) -> Result<(), Trouble> {
         let channel = self.channel.clone();
-        let (message_id, properties, body) = (message.message_id, properties(message), Arc::clone(&message.body));
-        let exchange = exchange(message.publisher);
+        let properties = properties(&message);
+        let Outgoing { message_id, publisher, routing_key, mandatory, body, .. } = message;
         let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
-        let number = self.unconfirmed.enter();
         let mut confirm = async move {
-            let published =
-                channel.basic_publish(exchange.into(), key.into(), options, body.as_bytes(), properties).await;
-            let answer = match published {
+            let (exchange, key) = (exchange(publisher).into(), routing_key.into());
+            let answer = match channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
-            Confirm { message_id, number, mandatory, answer }
+            Confirm { message_id, mandatory, answer }
         }
         .boxed();
         // The first poll takes the message's number and its place in the buffer, so the messages keep their order.
@@ -205,19 +174,21 @@ impl Session {
     }
 
     fn hear(&mut self, confirm: Confirm) -> Result<(), Trouble> {
-        let Confirm { message_id, number, mandatory, answer } = confirm;
-        self.unconfirmed.leave(number);
-        let (answer, returned) = match answer.map_err(|error| lost(&error))? {
-            Confirmation::Ack(returned) => (Answer::Acknowledged, returned),
-            Confirmation::Nack(returned) => (Answer::Refused, returned),
+        let Confirm { message_id, mandatory, answer } = confirm;
+        match answer.map_err(|error| lost(&error))? {
+            Confirmation::Ack(returned) => {
+                self.came_back(returned);
+                if mandatory {
+                    self.verdicts.acknowledged(message_id);
+                } else {
+                    self.tell(Outcome { message_id, verdict: Verdict::Confirmed });
+                }
+            }
+            Confirmation::Nack(returned) => {
+                self.came_back(returned);
+                self.tell(Outcome { message_id, verdict: Verdict::Refused });
+            }
             Confirmation::NotRequested => return Err(Trouble::Lost("the channel does not confirm".to_owned())),
-        };
-        self.came_back(returned);
-        match self.verdicts.answered(message_id, answer) {
-            Some(Answer::Acknowledged) if mandatory => self.verdicts.acknowledged(message_id),
-            Some(Answer::Acknowledged) => self.tell(Outcome { message_id, verdict: Verdict::Confirmed }),
-            Some(Answer::Refused) => self.tell(Outcome { message_id, verdict: Verdict::Refused }),
-            None => {}
         }
         Ok(())
     }
@@ -246,18 +217,14 @@ impl Session {
     }
 
     /// What happens to the connection as a whole.
-    fn notice(&mut self, event: Event) -> Result<(), Trouble> {
+    fn notice(&self, event: Event) -> Result<(), Trouble> {
         match event {
             // Also told of other channels, such as one that was refused a declaration.
             Event::Error(error) if !self.connection.status().connected() => return Err(lost(&error)),
             Event::ConnectionBlocked(reason) => {
                 tracing::warn!(reason, "the broker takes no messages for the moment; they stay in the outbox");
-                self.unconfirmed.blocked = true;
             }
-            Event::ConnectionUnblocked => {
-                tracing::info!("the broker takes messages again");
-                self.unconfirmed.unblock();
-            }
+            Event::ConnectionUnblocked => tracing::info!("the broker takes messages again"),
             _ => {}
         }
         Ok(())
@@ -266,48 +233,6 @@ impl Session {
     fn tell(&self, outcome: Outcome) {
         // Whoever does not listen any more publishes the message again.
         let _ = self.outcomes.send(outcome);
-    }
-}
-
-/// What the broker owes a confirm for, and since when.
-struct Unconfirmed {
-    timeout: Duration,
-    next: u64,
-    since: BTreeMap<u64, Instant>,
-    /// The broker reads nothing, so it owes nothing.
-    blocked: bool,
-    counts_from: Instant,
-}
-
-impl Unconfirmed {
-    fn new(timeout: Duration) -> Self {
-        Self { timeout, next: 0, since: BTreeMap::new(), blocked: false, counts_from: Instant::now() }
-    }
-
-    /// One more; returns its number.
-    fn enter(&mut self) -> u64 {
-        self.next += 1;
-        self.since.insert(self.next, Instant::now());
-        self.next
-    }
-
-    fn leave(&mut self, number: u64) {
-        self.since.remove(&number);
-    }
-
-    fn unblock(&mut self) {
-        self.blocked = false;
-        self.counts_from = Instant::now();
-    }
-
-    /// An error if the oldest one is overdue.
-    fn check(&self) -> Result<(), Trouble> {
-        let Some((_, &oldest)) = self.since.first_key_value() else { return Ok(()) };
-        if self.blocked || oldest.max(self.counts_from).elapsed() < self.timeout {
-            return Ok(());
-        }
-        let timeout = humantime::format_duration(self.timeout);
-        Err(Trouble::Lost(format!("it has not confirmed a message within {timeout}")))
     }
 }
 

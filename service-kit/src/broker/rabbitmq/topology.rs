@@ -4,7 +4,7 @@
 //! and a test holds it to this module. RabbitMQ refuses to declare a queue anew with other arguments, so a change here needs
 //! new names or a migration.
 
-use shared_events::{Flow, Service, routing_key_for};
+use shared_events::Service;
 
 /// Where messages go that were delivered too often. Each queue's own name is the routing key.
 pub const DEAD_LETTER_EXCHANGE: &str = "dead-letters";
@@ -111,7 +111,7 @@ impl Topology {
         let inbound_bindings = service.subscriptions().map(|flow| Binding {
             exchange: exchange(flow.publisher),
             queue: queue(service).to_owned(),
-            routing_key: bound_key(flow, service),
+            routing_key: flow.routing_key.to_owned(),
         });
         let mut publishers: Vec<Service> = service.subscriptions().map(|flow| flow.publisher).collect();
         publishers.sort_unstable();
@@ -137,10 +137,6 @@ impl Topology {
             }],
         }
     }
-}
-
-fn bound_key(flow: &Flow, consumer: Service) -> String {
-    routing_key_for(flow.routing_key, flow.consumers, consumer)
 }
 
 fn events_of(publisher: Service) -> Exchange {
@@ -189,7 +185,7 @@ mod tests {
                 let binding = Binding {
                     exchange: exchange(flow.publisher),
                     queue: queue(consumer).to_owned(),
-                    routing_key: bound_key(flow, consumer),
+                    routing_key: flow.routing_key.to_owned(),
                 };
                 assert_eq!(bindings.iter().filter(|bound| **bound == binding).count(), 1, "{binding:?}");
             }

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use shared_events::MessageId;
 
@@ -11,58 +11,18 @@ use crate::broker::{Outcome, Verdict};
 /// so a message's own confirm says nothing, and its return may come with a later one. Only this much is certain: once the
 /// acknowledgement of a message has been worked off entirely, its return has been handed over with some confirm.
 ///
-/// A message for several consumers is as many messages on the wire (copies), with one id. Its acknowledgement is that of all
-/// of them, and one that came back is enough for it to be unroutable.
-///
 /// So verdicts wait for a proof that everything up to now has been worked off: the answer to a request that was made
 /// later. What was acknowledged before the request is certain when the answer is there.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     returned: HashSet<MessageId>,
-    /// Of messages in several copies: what is still to come.
-    copies: HashMap<MessageId, Copies>,
     /// Acknowledged, and no proof is asked for yet.
     acknowledged: Vec<MessageId>,
     /// Acknowledged before the proof was asked for.
     proving: Vec<MessageId>,
 }
 
-#[derive(Debug)]
-struct Copies {
-    unanswered: usize,
-    refused: bool,
-}
-
-/// What the broker answered to all copies of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// It took them, or sent some of them back.
-    Acknowledged,
-    /// It did not take at least one of them.
-    Refused,
-}
-
 impl Verdicts {
-    /// This message was handed over in so many copies, at least one.
-    pub(super) fn handed_over(&mut self, message: MessageId, copies: usize) {
-        if copies > 1 {
-            self.copies.insert(message, Copies { unanswered: copies, refused: false });
-        }
-    }
-
-    /// The broker has answered to a copy of this message; returns the answer to all copies once the last one is there.
-    pub(super) fn answered(&mut self, message: MessageId, answer: Answer) -> Option<Answer> {
-        let Some(copies) = self.copies.get_mut(&message) else { return Some(answer) };
-        copies.unanswered -= 1;
-        copies.refused |= answer == Answer::Refused;
-        if copies.unanswered > 0 {
-            return None;
-        }
-        let refused = copies.refused;
-        self.copies.remove(&message);
-        Some(if refused { Answer::Refused } else { Answer::Acknowledged })
-    }
-
     /// This message came back, with whichever confirm.
     pub(super) fn returned(&mut self, message: MessageId) {
         self.returned.insert(message);
@@ -93,7 +53,7 @@ impl Verdicts {
         proved.into_iter().map(outcome).collect()
     }
 
-    /// Whether no verdict on an acknowledged message is open.
+    /// Whether no verdict is open.
     pub(super) fn is_empty(&self) -> bool {
         self.acknowledged.is_empty() && self.proving.is_empty()
     }
@@ -127,34 +87,5 @@ mod tests {
         verdicts.ask_for_proof();
         assert_eq!(verdicts.proved(), [outcome(3, Verdict::Confirmed)]);
         assert!(verdicts.is_empty());
-    }
-
-    #[test]
-    fn a_message_in_copies_is_answered_with_the_last_of_them_and_refused_with_any() {
-        let mut verdicts = Verdicts::default();
-        verdicts.handed_over(message(1), 1);
-        assert_eq!(verdicts.answered(message(1), Answer::Refused), Some(Answer::Refused));
-        for (first, second, all) in [
-            (Answer::Acknowledged, Answer::Acknowledged, Answer::Acknowledged),
-            (Answer::Refused, Answer::Acknowledged, Answer::Refused),
-            (Answer::Acknowledged, Answer::Refused, Answer::Refused),
-        ] {
-            // As often as it is published again.
-            verdicts.handed_over(message(2), 2);
-            assert_eq!(verdicts.answered(message(2), first), None);
-            assert_eq!(verdicts.answered(message(2), second), Some(all));
-        }
-    }
-
-    #[test]
-    fn one_copy_that_came_back_is_enough() {
-        let mut verdicts = Verdicts::default();
-        verdicts.handed_over(message(1), 2);
-        verdicts.returned(message(1));
-        verdicts.answered(message(1), Answer::Acknowledged);
-        assert_eq!(verdicts.answered(message(1), Answer::Acknowledged), Some(Answer::Acknowledged));
-        verdicts.acknowledged(message(1));
-        verdicts.ask_for_proof();
-        assert_eq!(verdicts.proved(), [Outcome { message_id: message(1), verdict: Verdict::Unroutable }]);
     }
 }

@@ -78,36 +78,17 @@ pub(crate) async fn what_is_confirmed_came_to_every_queue(kind: &dyn BrokerUnder
     stays_pending("it is done with", payment.recv()).await;
 }
 
-pub(crate) async fn only_a_message_with_a_consumer_needs_a_queue(kind: &dyn BrokerUnderTest) {
+pub(crate) async fn only_a_mandatory_message_needs_a_queue(kind: &dyn BrokerUnderTest) {
     // Nobody hears of new orders here, or is to hear of the ends of orders anywhere.
     let brokers = kind.fresh(&[Service::Order, Service::Payment]).await;
     let mut order = Voice::open(&brokers[&Service::Order]).await;
     let created = message(EventType::OrderCreated, "mandatory");
     let failed = message(EventType::OrderFailed, "for whoever listens");
-    assert_eq!((created.consumers, failed.consumers), (&[Service::Inventory][..], &[][..]));
+    assert!(created.mandatory && !failed.mandatory);
     order.say(&[created.clone(), failed.clone()]).await;
     let mut outcomes = [order.hear().await, order.hear().await];
     outcomes.sort_by_key(|(message, _)| *message);
     assert_eq!(outcomes, [(created.message_id, Verdict::Unroutable), (failed.message_id, Verdict::Confirmed)]);
-}
-
-pub(crate) async fn a_message_that_one_of_two_consumers_cannot_get_is_not_confirmed(kind: &dyn BrokerUnderTest) {
-    let brokers = kind.fresh(&[Service::Inventory, Service::Order]).await;
-    let mut inventory = Voice::open(&brokers[&Service::Inventory]).await;
-    let reserved = message(EventType::StockReserved, "for payment, too");
-    assert_eq!(reserved.consumers, [Service::Payment, Service::Order]);
-    let released = message(EventType::StockReleased, "for order alone");
-    let mut order = subscribe(&brokers[&Service::Order], 10).await;
-    let listening = tokio::spawn(async move {
-        while let Some(delivery) = order.recv().await {
-            delivery.receipt.acknowledge();
-        }
-    });
-    inventory.say(&[reserved.clone(), released.clone()]).await;
-    let mut outcomes = [inventory.hear().await, inventory.hear().await];
-    outcomes.sort_by_key(|(message, _)| *message);
-    assert_eq!(outcomes, [(reserved.message_id, Verdict::Unroutable), (released.message_id, Verdict::Confirmed)]);
-    listening.abort();
 }
 
 pub(crate) async fn each_queue_gets_what_the_flow_table_says(kind: &dyn BrokerUnderTest) {

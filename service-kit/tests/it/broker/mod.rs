@@ -54,8 +54,7 @@ macro_rules! held_to_the_suite {
                 a_delivery_dropped_without_an_acknowledgement_comes_again
                 a_consumer_holds_no_more_than_it_asked_for
                 what_is_confirmed_came_to_every_queue
-                only_a_message_with_a_consumer_needs_a_queue
-                a_message_that_one_of_two_consumers_cannot_get_is_not_confirmed
+                only_a_mandatory_message_needs_a_queue
                 each_queue_gets_what_the_flow_table_says
                 the_order_is_kept;
             sessions:
@@ -132,7 +131,7 @@ pub(crate) fn message(event: EventType, body: impl ToString) -> Outgoing {
         message_id: MessageId(Uuid::now_v7()),
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        consumers: flow.consumers,
+        mandatory: !flow.consumers.is_empty(),
         correlation_id: Uuid::now_v7(),
         body: body.to_string().into(),
     }
