@@ -1,6 +1,6 @@
 //! Makes what a service needs at the broker, or checks that it is there.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use lapin::{
     Channel, Connection, ExchangeKind,
@@ -8,7 +8,10 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+};
 
 use super::{
     topology::{Argument, Exchange, ExchangeType, Queue, Topology},
@@ -19,7 +22,7 @@ use super::{
 ///
 /// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where it
 /// may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows neither
-/// properties nor bindings to such a user. (A missing binding shows at the publisher: its messages are unroutable.)
+/// properties nor bindings to such a user. (A missing binding shows at the publisher: messages for this queue are unroutable.)
 pub(super) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
     match declare(connection, topology).await {
         Ok(()) => Ok(()),
@@ -82,6 +85,58 @@ pub(super) async fn keep_bound(connection: &Connection, topology: &Topology) -> 
             Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return std::future::pending().await,
             Err(error) => return failed(&error),
         }
+    }
+}
+
+/// How long a publisher waits for the queues of its consumers to be declared. One that answers nobody must not keep the events
+/// of the others back.
+const CONSUMERS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The shortest time between two declarations for the sake of unroutable messages.
+const DECLARED_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Makes the queues and bindings of a publisher's consumers, so that its messages wait for a consumer that was never started.
+/// Says whether this user may do that.
+///
+/// Nothing is lost without: what has no queue is unroutable, and stays in the outbox. So a consumer's queue that cannot be made
+/// is that consumer's concern, and this publisher goes on.
+pub(super) async fn declare_consumers(connection: &Connection, topology: &Topology) -> Result<bool, Trouble> {
+    let reason = match timeout(CONSUMERS_TIMEOUT, declare(connection, topology)).await {
+        Ok(Ok(())) => return Ok(true),
+        Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return Ok(false),
+        Ok(Err(error)) => match failed(&error) {
+            Trouble::Wrong { wrong, .. } => wrong,
+            // The connection is of no use any more, or the same may well succeed at the next try.
+            trouble => return Err(trouble),
+        },
+        Err(_) => format!("no answer within {CONSUMERS_TIMEOUT:?}"),
+    };
+    tracing::warn!(
+        reason,
+        "the queues and bindings of this service's consumers cannot be declared; publishing goes on"
+    );
+    Ok(true)
+}
+
+/// Makes them anew now and then, and soon after a message was `unroutable`, for as long as it is polled.
+pub(super) async fn keep_consumers_declared(
+    connection: &Connection,
+    topology: &Topology,
+    unroutable: &Notify,
+) -> Infallible {
+    let mut declared = Instant::now();
+    loop {
+        tokio::select! {
+            () = sleep_until(declared + LOOK) => {}
+            () = unroutable.notified() => sleep_until(declared + DECLARED_AGAIN_AFTER).await,
+        }
+        match declare_consumers(connection, topology).await {
+            Ok(true) => {}
+            Ok(false) => return std::future::pending().await,
+            // If the connection is lost, the publisher hears of it by itself.
+            Err(trouble) => tracing::debug!(?trouble, "the consumers' queues were not declared again"),
+        }
+        declared = Instant::now();
     }
 }
 
