@@ -1,6 +1,6 @@
 //! What takes a server of its own: its certificate, and the alarms that stop everybody who publishes to it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use service_kit::broker::{Broker, BrokerError, RabbitMq, RabbitMqSettings, Verdict};
@@ -109,7 +109,9 @@ async fn a_server_without_memory_makes_publishers_wait_and_consumers_go_on() {
     let memory = |limit: &str| drop(node.rabbitmqctl(&["set_vm_memory_high_watermark", limit]).unwrap());
     let inventory = broker(Service::Inventory, node.amqp_url());
     let mut subscription = inventory.subscribe(10).await.unwrap();
-    let (mut publisher, mut outcomes) = broker(Service::Order, node.amqp_url()).publisher().await.unwrap();
+    // Shorter than what follows takes: the time does not count in which nothing can be confirmed.
+    let order = broker(Service::Order, node.amqp_url()).with_confirm_timeout(Duration::from_secs(2));
+    let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
     let before = messages(3);
     assert_eq!(publish(&mut *publisher, &mut outcomes, &before).await, vec![Verdict::Confirmed; 3]);
 

@@ -52,11 +52,11 @@ impl Proxy {
                 let (server, stalled, swallowing) = (server.clone(), Arc::clone(&stalled), Arc::clone(&swallowing));
                 lines.spawn(async move {
                     let server = TcpStream::connect(server).await.unwrap();
-                    let (mut from_client, to_client) = client.into_split();
-                    let (from_server, mut to_server) = server.into_split();
+                    let (mut from_client, mut to_client) = client.into_split();
+                    let (mut from_server, mut to_server) = server.into_split();
                     tokio::select! {
                         _ = copy(&mut from_client, &mut to_server) => {}
-                        _ = forward(from_server, to_client, &swallowing) => {}
+                        _ = forward(&mut from_server, &mut to_client, &swallowing) => {}
                         // Both ends stay open, and nobody reads.
                         () = stalled.notified() => std::future::pending().await,
                     }
@@ -83,7 +83,7 @@ impl Proxy {
 }
 
 /// What the server says, frame by frame: a type, a channel, a length; so many bytes; and an end mark.
-async fn forward(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, swallows: &AtomicBool) -> io::Result<()> {
+async fn forward(server: &mut OwnedReadHalf, client: &mut OwnedWriteHalf, swallows: &AtomicBool) -> io::Result<()> {
     const METHOD: u8 = 1;
     const BASIC_ACK: [u8; 4] = [0, 60, 0, 80];
     loop {
