@@ -47,8 +47,8 @@ impl fmt::Display for Service {
 pub struct Flow {
     /// What happened.
     pub event: EventType,
-    /// The routing key of its messages, where they have one consumer or none. Where they have several, each has a copy under
-    /// [a key of its own](routing_key_for).
+    /// The routing key of its messages, where they have one consumer or none. Where they have several, each has a copy
+    /// under [a key of its own](routing_key_for).
     pub routing_key: &'static str,
     /// The only service that may say so.
     pub publisher: Service,
@@ -72,9 +72,9 @@ impl Flow {
 
 /// The routing key of the copy for one of the `consumers` of an event.
 ///
-/// A broker says of a message only whether *some* queue has taken it. So an event with several consumers is published once
-/// for each of them, under `<routing key>.<consumer>`, and the broker answers for each copy. An event with one consumer
-/// keeps its plain key.
+/// A broker says of a message only whether *some* queue has taken it. So an event with several consumers is published
+/// once for each of them, under `<routing key>.<consumer>`, and the broker answers for each copy. An event with one
+/// consumer keeps its plain key.
 #[must_use]
 pub fn routing_key_for(routing_key: &'static str, consumers: &[Service], consumer: Service) -> Cow<'static, str> {
     match consumers {

@@ -1,5 +1,5 @@
-//! Somebody operates on the broker behind the services' backs. Messages are lost in a queue that is purged or deleted, and
-//! nowhere else; and no order is.
+//! Somebody operates on the broker behind the services' backs. Messages are lost in a queue that is purged or deleted,
+//! and nowhere else; and no order is.
 
 use std::path::Path;
 
@@ -66,8 +66,8 @@ async fn a_queue_that_is_deleted_is_made_again() -> Result<()> {
     heals(stack, customers, Ends::OrByDeadline).await
 }
 
-/// No message is in an exchange, and none is taken for published that did not come to every queue: so not even the deadline
-/// ends an order.
+/// No message is in an exchange, and none is taken for published that did not come to every queue: so not even the
+/// deadline ends an order.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_that_is_deleted_is_made_again_and_costs_no_order() -> Result<()> {
     let (stack, mut customers) = stack("exchanges", Options::default()).await?;

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 /// What every implementation promises, and the conformance suite holds it to (when it is full is each one's own):
 /// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
 /// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits while the broker is full;
-/// - *confirmed*: [`Verdict::Confirmed`] comes only once the queue of *every* consumer of the message answers for it, so that
-///   the publisher may forget it.
+/// - *confirmed*: [`Verdict::Confirmed`] comes only once the queue of *every* consumer of the message answers for it,
+///   so that the publisher may forget it.
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Opens a publisher. Its outcomes come in on the receiver; both end together when the connection does.
@@ -94,8 +94,8 @@ pub struct Outcome {
 pub enum Verdict {
     /// The queue of every consumer has it for good.
     Confirmed,
-    /// At least one consumer's queue does not have it, for none is bound to these routing keys. The others may have it, and
-    /// get it again when it is published again.
+    /// At least one consumer's queue does not have it, for none is bound to these routing keys. The others may have it,
+    /// and get it again when it is published again.
     Unroutable(Vec<String>),
     /// The broker did not take it, or not for every consumer.
     Refused,

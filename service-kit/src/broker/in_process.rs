@@ -17,8 +17,8 @@ use super::{
 
 /// A broker inside the process: one bounded queue a service, and no storage at all.
 ///
-/// A message is confirmed only when every one of its consumers has acknowledged, that is committed, it. Until then it lies in
-/// its publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
+/// A message is confirmed only when every one of its consumers has acknowledged, that is committed, it. Until then it
+/// lies in its publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
 #[derive(Debug, Clone)]
 pub struct InProcessBroker {
     hub: Arc<Hub>,
@@ -78,8 +78,8 @@ impl Unconfirmed {
 }
 
 impl InProcessBroker {
-    /// The broker as each of the `services` sees it, with a queue for each of them. A queue takes `capacity` messages, then
-    /// its publishers wait.
+    /// The broker as each of the `services` sees it, with a queue for each of them. A queue takes `capacity` messages,
+    /// then its publishers wait.
     #[must_use]
     pub fn for_services(services: &[Service], capacity: usize) -> HashMap<Service, Self> {
         let queue = |service: Service| {

@@ -20,8 +20,8 @@ pub(super) struct InFlight {
     confirmed: Vec<MessageId>,
     /// Confirmed, and not yet known to be deleted.
     being_deleted: HashSet<MessageId>,
-    /// Some consumer's queue did not take them, or the broker refused: they rest before they are tried again. And their routing
-    /// keys.
+    /// Some consumer's queue did not take them, or the broker refused: they rest before they are tried again. And their
+    /// routing keys.
     resting: BTreeMap<MessageId, &'static str>,
     rest_until: Option<Instant>,
     rests: Pauses,
@@ -29,8 +29,8 @@ pub(super) struct InFlight {
     unroutable: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// The longest rest, give or take a half. Orders wait for a binding that is back, and one event of each kind is all that is
-/// tried meanwhile.
+/// The longest rest, give or take a half. Orders wait for a binding that is back, and one event of each kind is all
+/// that is tried meanwhile.
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
 impl InFlight {
@@ -115,9 +115,9 @@ impl InFlight {
         self.rest_until
     }
 
-    /// Lets the resting events be read from the outbox again; but of those that some queue is missing for, only the oldest of
-    /// each routing key. While it is not taken the others would not be either, and whoever has a queue would get each of them
-    /// again and again.
+    /// Lets the resting events be read from the outbox again; but of those that some queue is missing for, only the
+    /// oldest of each routing key. While it is not taken the others would not be either, and whoever has a queue would
+    /// get each of them again and again.
     pub(super) fn end_rest(&mut self) {
         let mut tried = HashSet::new();
         self.resting.retain(|_, key| self.unroutable.contains_key(key) && !tried.insert(*key));

@@ -165,8 +165,8 @@ async fn a_publisher_binds_again_what_one_of_two_consumers_is_no_longer_bound_fo
     }
 }
 
-/// As of <https://github.com/rabbitmq/rabbitmq-server/issues/6115>: the broker has the message, the connection lives, and the
-/// confirm does not come.
+/// As of <https://github.com/rabbitmq/rabbitmq-server/issues/6115>: the broker has the message, the connection lives,
+/// and the confirm does not come.
 #[tokio::test]
 async fn a_publisher_whose_confirm_does_not_come_ends_and_the_next_one_works() {
     let vhost = Vhost::new().await;

@@ -1,5 +1,5 @@
-//! A line to the server that can be cut without a word, as by a firewall or a machine that lost its power, or that loses what
-//! the server has to say.
+//! A line to the server that can be cut without a word, as by a firewall or a machine that lost its power, or that
+//! loses what the server has to say.
 
 use std::{
     io,

@@ -111,8 +111,8 @@ async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
 }
 
 /// The trap that the module `verdicts` is about: among thousands of confirms, each return is to be told of exactly the
-/// message that came back, and of the copy. A queue in memory confirms at once and in bulk, and then some of the returns come
-/// with another message's confirm.
+/// message that came back, and of the copy. A queue in memory confirms at once and in bulk, and then some of the
+/// returns come with another message's confirm.
 #[tokio::test(flavor = "multi_thread")]
 async fn among_thousands_exactly_the_unroutable_ones_are_told() {
     let vhost = Vhost::new().await;

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     connection::Connector,
     consumer::{self, Source},
-    declare::declare_consumers,
+    declare::{ConsumersDeclared, declare_consumers},
     message::{Reading, dead_letter, delivery},
     publisher,
     settings::{RabbitMqSettings, SettingsError},
@@ -17,8 +17,9 @@ use super::{
 };
 use crate::broker::{Broker, BrokerError, Publication, QueueFigures, Subscription};
 
-/// How long the broker may take to confirm a message while it takes messages at all. RabbitMQ has lost track of confirms before
-/// (<https://github.com/rabbitmq/rabbitmq-server/issues/6115>), and a message that waits for one is not published again.
+/// How long the broker may take to confirm a message while it takes messages at all. RabbitMQ has lost track of
+/// confirms before (<https://github.com/rabbitmq/rabbitmq-server/issues/6115>), and a message that waits for one is not
+/// published again.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One service's way to RabbitMQ. It connects only when it is used; cheap to clone.
@@ -45,7 +46,8 @@ impl RabbitMq {
         })
     }
 
-    /// With another time for the broker to confirm a message than a minute. Past it, the publisher's connection is given up.
+    /// With another time for the broker to confirm a message than a minute. Past it, the publisher's connection is
+    /// given up.
     #[must_use]
     pub fn with_confirm_timeout(self, confirm_timeout: Duration) -> Self {
         Self { confirm_timeout, ..self }
@@ -95,7 +97,11 @@ impl Broker for RabbitMq {
         self.connector
             .in_time(|| async {
                 let connection = self.connector.open("publish", &topology).await?;
-                let may_declare = declare_consumers(&connection, &consumers).await?;
+                let declared = declare_consumers(&connection, &consumers).await?;
+                if let ConsumersDeclared::No(reason) = &declared {
+                    tracing::warn!(reason, "the consumers' queues cannot be declared; publishing goes on");
+                }
+                let may_declare = !matches!(declared, ConsumersDeclared::NotAllowed);
                 let settings = publisher::Settings {
                     address: self.connector.address(),
                     consumers: may_declare.then(|| consumers.clone()),

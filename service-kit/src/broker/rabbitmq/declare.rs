@@ -20,9 +20,10 @@ use super::{
 
 /// Makes sure that all of `topology` is there. Any number of services may do so at the same time.
 ///
-/// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where it
-/// may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows neither
-/// properties nor bindings to such a user. (A missing binding shows at the publisher: messages for this queue are unroutable.)
+/// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where
+/// it may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows
+/// neither properties nor bindings to such a user. (A missing binding shows at the publisher: messages for this queue
+/// are unroutable.)
 pub(super) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
     match declare(connection, topology).await {
         Ok(()) => Ok(()),
@@ -88,37 +89,42 @@ pub(super) async fn keep_bound(connection: &Connection, topology: &Topology) -> 
     }
 }
 
-/// How long a publisher waits for the queues of its consumers to be declared. One that answers nobody must not keep the events
-/// of the others back.
+/// How long a publisher waits for the queues of its consumers to be declared. A queue without a leader does not answer,
+/// and must not hold back the events for the others.
 const CONSUMERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The shortest time between two declarations for the sake of unroutable messages.
 const DECLARED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// Makes the queues and bindings of a publisher's consumers, so that its messages wait for a consumer that was never started.
-/// Says whether this user may do that.
-///
-/// Nothing is lost without: what has no queue is unroutable, and stays in the outbox. So a consumer's queue that cannot be made
-/// is that consumer's concern, and this publisher goes on.
-pub(super) async fn declare_consumers(connection: &Connection, topology: &Topology) -> Result<bool, Trouble> {
-    let reason = match timeout(CONSUMERS_TIMEOUT, declare(connection, topology)).await {
-        Ok(Ok(())) => return Ok(true),
-        Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return Ok(false),
-        Ok(Err(error)) => match failed(&error) {
-            Trouble::Wrong { wrong, .. } => wrong,
-            // The connection is of no use any more, or the same may well succeed at the next try.
-            trouble => return Err(trouble),
-        },
-        Err(_) => format!("no answer within {CONSUMERS_TIMEOUT:?}"),
-    };
-    tracing::warn!(
-        reason,
-        "the queues and bindings of this service's consumers cannot be declared; publishing goes on"
-    );
-    Ok(true)
+/// Whether the queues and bindings of a publisher's consumers are declared.
+#[derive(Debug)]
+pub(super) enum ConsumersDeclared {
+    Yes,
+    /// This user may not; somebody else has provisioned the broker.
+    NotAllowed,
+    /// Why not. It is the consumer's concern, and this publisher goes on.
+    No(String),
 }
 
-/// Makes them anew now and then, and soon after a message was `unroutable`, for as long as it is polled.
+/// Declares the queues and bindings of a publisher's consumers, so that its messages wait for a consumer that was never
+/// started. Nothing is lost where that fails: what has no queue is unroutable, and stays in the outbox.
+pub(super) async fn declare_consumers(
+    connection: &Connection,
+    topology: &Topology,
+) -> Result<ConsumersDeclared, Trouble> {
+    match timeout(CONSUMERS_TIMEOUT, declare(connection, topology)).await {
+        Ok(Ok(())) => Ok(ConsumersDeclared::Yes),
+        Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => Ok(ConsumersDeclared::NotAllowed),
+        Ok(Err(error)) => match failed(&error) {
+            Trouble::Wrong { wrong, .. } => Ok(ConsumersDeclared::No(wrong)),
+            // The connection is of no use any more, or the same may well succeed at the next try.
+            trouble => Err(trouble),
+        },
+        Err(_) => Ok(ConsumersDeclared::No(format!("no answer within {CONSUMERS_TIMEOUT:?}"))),
+    }
+}
+
+/// Declares them again every [`LOOK`], and soon after a message was `unroutable`.
 pub(super) async fn keep_consumers_declared(
     connection: &Connection,
     topology: &Topology,
@@ -131,10 +137,10 @@ pub(super) async fn keep_consumers_declared(
             () = unroutable.notified() => sleep_until(declared + DECLARED_AGAIN_AFTER).await,
         }
         match declare_consumers(connection, topology).await {
-            Ok(true) => {}
-            Ok(false) => return std::future::pending().await,
-            // If the connection is lost, the publisher hears of it by itself.
-            Err(trouble) => tracing::debug!(?trouble, "the consumers' queues were not declared again"),
+            Ok(ConsumersDeclared::Yes) => {}
+            Ok(ConsumersDeclared::NotAllowed) => return std::future::pending().await,
+            // The publisher names the keys that no queue takes, and notices by itself that its connection is lost.
+            not_declared => tracing::debug!(?not_declared, "the consumers' queues were not declared again"),
         }
         declared = Instant::now();
     }

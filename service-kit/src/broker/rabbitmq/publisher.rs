@@ -202,8 +202,8 @@ impl Session {
         keys.into_iter().try_for_each(|key| self.hand_over_copy(&message, &key))
     }
 
-    /// Puts one copy into the connection's buffer. To wait here until it is written would cost a round through the connection's
-    /// thread for each of them, and for ever while the broker is blocked.
+    /// Puts one copy into the connection's buffer. To wait here until it is written would cost a round through the
+    /// connection's thread for each of them, and for ever while the broker is blocked.
     fn hand_over_copy(&mut self, message: &Outgoing, routing_key: &str) -> Result<(), Trouble> {
         let (channel, properties, message_id) = (self.channel.clone(), properties(message), message.message_id);
         let (exchange, key, body) = (exchange(message.publisher).into(), routing_key.into(), Arc::clone(&message.body));

@@ -106,7 +106,8 @@ impl Topology {
     }
 
     /// What the consumers of `publisher`'s events need to get them: their queues, those of their dead letters, and the
-    /// bindings to its exchange. With it, what is published before a consumer was ever started waits in that consumer's queue.
+    /// bindings to its exchange. With it, what is published before a consumer was ever started waits in that consumer's
+    /// queue.
     #[must_use]
     pub fn of_consumers(publisher: Service) -> Self {
         let exchanges = [events_of(publisher), dead_letter_exchange()];

@@ -6,10 +6,11 @@ use crate::broker::{Outcome, Verdict};
 
 /// Puts together what the broker says of the copies of each message, and finds out which of them were unroutable.
 ///
-/// RabbitMQ returns an unroutable mandatory message and then acknowledges it like any other. lapin hands the return over
-/// with whichever confirm it resolves next, and resolves the confirms of one "multiple" acknowledgement in no order at all:
-/// so a copy's own confirm says nothing, and its return may come with a later one, of another message. Only this much is
-/// certain: once the acknowledgement of a copy has been worked off entirely, its return has been handed over with some confirm.
+/// RabbitMQ returns an unroutable mandatory message and then acknowledges it like any other. lapin hands the return
+/// over with whichever confirm it resolves next, and resolves the confirms of one "multiple" acknowledgement in no
+/// order at all: so a copy's own confirm says nothing, and its return may come with a later one, of another message.
+/// Only this much is certain: once the acknowledgement of a copy has been worked off entirely, its return has been
+/// handed over with some confirm.
 ///
 /// So verdicts wait for a proof that everything up to now has been worked off: the answer to a request that was made
 /// later. Of a message whose copies were all answered for before the request, all is known when the answer is there.
