@@ -47,6 +47,25 @@ async fn services_that_are_there_before_their_servers_wait_and_start_by_themselv
     stack.settled(&answered, Ends::AsWished).await
 }
 
+/// Longer than a service takes to start, and short enough for an order that lost an event to end by it within the test.
+const DEADLINE: &[&str] = &["--order-wait=1s", "--order-deadline=30s"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_before_a_service_was_ever_started_waits_for_it() -> Result<()> {
+    let mut stack = Stack::servers("payment-last", Options::default().with(Service::Order, DEADLINE)).await?;
+    stack.replica(Service::Order, 0)?.start()?;
+    stack.replica(Service::Inventory, 0)?.start()?;
+    stack.ready().await?;
+    // Each of these orders has its stock reserved, of which order and payment must hear.
+    let mut customers = Customers::come(&mut stack, 4).await?;
+    customers.answered(30).await?;
+    stack.replica(Service::Payment, 0)?.start()?;
+    stack.ready().await?;
+    customers.ended(50).await?;
+    let answered = customers.go_home().await?;
+    stack.settled(&answered, Ends::AsWished).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_setting_is_named_in_the_log_and_on_the_readiness_page() -> Result<()> {
     let mut stack = Stack::servers("settings", Options::default()).await?;

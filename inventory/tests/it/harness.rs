@@ -268,7 +268,7 @@ fn outgoing(id: MessageId, event: Event) -> Outgoing {
         message_id: id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        mandatory: !flow.consumers.is_empty(),
+        consumers: flow.consumers,
         correlation_id,
         body: envelope.encode().into(),
     }

@@ -115,7 +115,7 @@ pub(crate) fn outgoing(envelope: &Envelope) -> Outgoing {
         message_id: envelope.id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        mandatory: true,
+        consumers: flow.consumers,
         correlation_id: envelope.event.saga_id.0,
         body: envelope.encode().into(),
     }

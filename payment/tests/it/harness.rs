@@ -272,7 +272,7 @@ fn raw(message_id: MessageId, event: EventType, body: String) -> Outgoing {
         message_id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        mandatory: true,
+        consumers: flow.consumers,
         correlation_id: Uuid::nil(),
         body: Arc::from(body),
     }

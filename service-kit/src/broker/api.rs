@@ -1,7 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use async_trait::async_trait;
-use shared_events::{MessageId, Service};
+use shared_events::{MessageId, Service, routing_keys};
 use tokio::sync::mpsc;
 
 /// One service's connection to the broker.
@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 /// What every implementation promises, and the conformance suite holds it to (when it is full is each one's own):
 /// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
 /// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits while the broker is full;
-/// - *confirmed*: [`Verdict::Confirmed`] comes only once every bound queue answers for the message, so that the publisher
-///   may forget it.
+/// - *confirmed*: [`Verdict::Confirmed`] comes only once the queue of *every* consumer of the message answers for it,
+///   so that the publisher may forget it.
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Opens a publisher. Its outcomes come in on the receiver; both end together when the connection does.
@@ -62,14 +62,22 @@ pub struct Outgoing {
     pub message_id: MessageId,
     /// The service that publishes it, which names the exchange.
     pub publisher: Service,
-    /// Its routing key.
+    /// Its routing key, as in the flow table.
     pub routing_key: &'static str,
-    /// Whether some queue must take it.
-    pub mandatory: bool,
+    /// Whose queues must have it. None: whoever listens may have it.
+    pub consumers: &'static [Service],
     /// The saga that it belongs to.
     pub correlation_id: uuid::Uuid,
     /// The envelope, encoded.
     pub body: Arc<str>,
+}
+
+impl Outgoing {
+    /// The routing keys of its copies: see [`shared_events::routing_keys`].
+    #[must_use]
+    pub fn routing_keys(&self) -> Vec<Cow<'static, str>> {
+        routing_keys(self.routing_key, self.consumers)
+    }
 }
 
 /// What became of a published message.
@@ -84,11 +92,12 @@ pub struct Outcome {
 /// What the broker says of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every bound queue has it for good.
+    /// The queue of every consumer has it for good.
     Confirmed,
-    /// It is mandatory and no queue is bound to its routing key.
-    Unroutable,
-    /// The broker did not take it.
+    /// At least one consumer's queue does not have it, for none is bound to these routing keys. The others may have it,
+    /// and get it again when it is published again.
+    Unroutable(Vec<String>),
+    /// The broker did not take it, or not for every consumer.
     Refused,
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shared_events::{MessageId, Service};
+use shared_events::{MessageId, Service, routing_key_for};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 
 /// A broker inside the process: one bounded queue a service, and no storage at all.
 ///
-/// A message is confirmed only when every bound queue's consumer has acknowledged, that is committed, it. Until then it
+/// A message is confirmed only when every one of its consumers has acknowledged, that is committed, it. Until then it
 /// lies in its publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
 #[derive(Debug, Clone)]
 pub struct InProcessBroker {
@@ -34,7 +34,6 @@ struct Hub {
 #[derive(Debug)]
 struct Queue {
     service: Service,
-    routing_keys: Vec<&'static str>,
     ready: Mutex<Ready>,
     arrived: Notify,
     /// A permit for each message that is ready or unacknowledged.
@@ -79,14 +78,13 @@ impl Unconfirmed {
 }
 
 impl InProcessBroker {
-    /// The broker as each of the `services` sees it, with the subscriptions of the flow table. A queue takes `capacity`
-    /// messages, then its publishers wait.
+    /// The broker as each of the `services` sees it, with a queue for each of them. A queue takes `capacity` messages,
+    /// then its publishers wait.
     #[must_use]
     pub fn for_services(services: &[Service], capacity: usize) -> HashMap<Service, Self> {
         let queue = |service: Service| {
             let queue = Queue {
                 service,
-                routing_keys: service.subscriptions().map(|flow| flow.routing_key).collect(),
                 ready: Mutex::default(),
                 arrived: Notify::new(),
                 places: Arc::new(Semaphore::new(capacity)),
@@ -144,10 +142,17 @@ struct InProcessPublisher {
 impl Publisher for InProcessPublisher {
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         for message in messages {
-            let bound = self.hub.queues.values().filter(|queue| queue.routing_keys.contains(&message.routing_key));
-            let queues: Vec<_> = bound.cloned().collect();
-            if queues.is_empty() {
-                let verdict = if message.mandatory { Verdict::Unroutable } else { Verdict::Confirmed };
+            let (mut queues, mut missing) = (Vec::new(), Vec::new());
+            for &consumer in message.consumers {
+                match self.hub.queues.get(&consumer) {
+                    Some(queue) => queues.push(queue),
+                    None => {
+                        missing.push(routing_key_for(message.routing_key, message.consumers, consumer).into_owned())
+                    }
+                }
+            }
+            if queues.is_empty() || !missing.is_empty() {
+                let verdict = if missing.is_empty() { Verdict::Confirmed } else { Verdict::Unroutable(missing) };
                 let _ = self.outcomes.send(Outcome { message_id: message.message_id, verdict });
                 continue;
             }

@@ -240,7 +240,7 @@ fn encode(envelope: &Envelope) -> (Outgoing, outbox::Model) {
         message_id: envelope.id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        mandatory: !flow.consumers.is_empty(),
+        consumers: flow.consumers,
         correlation_id: saga_id,
         body: Arc::from(body),
     };

@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -20,13 +20,18 @@ pub(super) struct InFlight {
     confirmed: Vec<MessageId>,
     /// Confirmed, and not yet known to be deleted.
     being_deleted: HashSet<MessageId>,
-    /// No queue took them, or the broker refused: they rest before they are tried again.
-    resting: HashSet<MessageId>,
+    /// Some consumer's queue did not take them, or the broker refused: they rest before they are tried again. And their
+    /// routing keys.
+    resting: BTreeMap<MessageId, &'static str>,
     rest_until: Option<Instant>,
     rests: Pauses,
-    /// The routing keys that no queue takes.
-    unroutable: HashSet<&'static str>,
+    /// The routing keys of events that did not come to every consumer, with the keys of the copies that no queue took.
+    unroutable: BTreeMap<&'static str, Vec<String>>,
 }
+
+/// The longest rest, give or take a half. Orders wait for a binding that is back, and one event of each kind is all
+/// that is tried meanwhile.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 impl InFlight {
     pub(super) fn new() -> Self {
@@ -34,10 +39,10 @@ impl InFlight {
             unconfirmed: HashMap::new(),
             confirmed: Vec::new(),
             being_deleted: HashSet::new(),
-            resting: HashSet::new(),
+            resting: BTreeMap::new(),
             rest_until: None,
-            rests: Pauses::growing(Duration::from_millis(250), Duration::from_secs(15)),
-            unroutable: HashSet::new(),
+            rests: Pauses::growing(Duration::from_millis(250), LONGEST_REST),
+            unroutable: BTreeMap::new(),
         }
     }
 
@@ -55,7 +60,7 @@ impl InFlight {
     pub(super) fn enter(&mut self, mut messages: Vec<Outgoing>) -> Vec<Outgoing> {
         messages.retain(|message| {
             !self.being_deleted.contains(&message.message_id)
-                && !self.resting.contains(&message.message_id)
+                && !self.resting.contains_key(&message.message_id)
                 && self.unconfirmed.insert(message.message_id, message.routing_key).is_none()
         });
         messages
@@ -63,28 +68,29 @@ impl InFlight {
 
     pub(super) fn learn(&mut self, outcome: &Outcome) {
         let Some(routing_key) = self.unconfirmed.remove(&outcome.message_id) else { return };
-        match outcome.verdict {
+        match &outcome.verdict {
             Verdict::Confirmed => {
                 self.confirmed.push(outcome.message_id);
                 self.being_deleted.insert(outcome.message_id);
-                if self.unroutable.remove(routing_key) {
-                    tracing::info!(routing_key, "a queue takes these events again");
+                if self.unroutable.remove(routing_key).is_some() {
+                    tracing::info!(routing_key, "the queue of every consumer takes these events again");
+                    // The rest of them need not wait any longer.
+                    self.rest_until = Some(Instant::now());
                 }
                 return;
             }
-            Verdict::Unroutable => {
-                if self.unroutable.insert(routing_key) {
-                    tracing::warn!(
-                        routing_key,
-                        "no queue takes these events; they stay in the outbox and are tried again"
-                    );
+            Verdict::Unroutable(keys) => {
+                let before = self.unroutable.insert(routing_key, keys.clone());
+                if before.as_ref() != Some(keys) {
+                    let keys = keys.join(", ");
+                    tracing::warn!(keys, "no queue takes these events; they stay in the outbox and are tried again");
                 }
             }
             Verdict::Refused => {
                 tracing::warn!(message.id = %outcome.message_id, "the broker refused an event; trying again")
             }
         }
-        self.resting.insert(outcome.message_id);
+        self.resting.insert(outcome.message_id, routing_key);
         let rests = &mut self.rests;
         self.rest_until.get_or_insert_with(|| Instant::now() + rests.next_pause());
     }
@@ -109,13 +115,16 @@ impl InFlight {
         self.rest_until
     }
 
-    /// Lets the resting events be read from the outbox again.
+    /// Lets the resting events be read from the outbox again; but of those that some queue is missing for, only the
+    /// oldest of each routing key. While it is not taken the others would not be either, and whoever has a queue would
+    /// get each of them again and again.
     pub(super) fn end_rest(&mut self) {
-        self.resting.clear();
-        self.rest_until = None;
+        let mut tried = HashSet::new();
+        self.resting.retain(|_, key| self.unroutable.contains_key(key) && !tried.insert(*key));
         if self.unroutable.is_empty() {
             self.rests.reset();
         }
+        self.rest_until = (!self.resting.is_empty()).then(|| Instant::now() + self.rests.next_pause());
     }
 
     /// What stands in the way, in words.
@@ -123,8 +132,7 @@ impl InFlight {
         if self.unroutable.is_empty() {
             return Ok(());
         }
-        let mut keys: Vec<_> = self.unroutable.iter().copied().collect();
-        keys.sort_unstable();
+        let keys: Vec<&str> = self.unroutable.values().flatten().map(String::as_str).collect();
         Err(format!("no queue takes {}", keys.join(", ")))
     }
 }

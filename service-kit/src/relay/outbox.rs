@@ -180,7 +180,7 @@ fn outgoing(row: outbox::Model) -> Option<Outgoing> {
         message_id: MessageId(row.message_id),
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        mandatory: !flow.consumers.is_empty(),
+        consumers: flow.consumers,
         correlation_id: row.saga_id,
         body: Arc::from(row.body),
     })

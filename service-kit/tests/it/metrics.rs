@@ -87,12 +87,11 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks() {
 #[tokio::test]
 async fn what_nobody_takes_stays_in_the_outbox_and_ages() {
     let directory = tempdir().unwrap();
-    // Nobody at payment: no queue takes what the tally says.
-    let brokers = crate::in_process::in_process(&[Service::Order, Service::Inventory], 64);
+    let brokers = crate::in_process::in_process(&Service::ALL, 64);
     let station = Station::start(directory.path(), &brokers[&Service::Inventory]).await;
     let message = created(1, 1);
     station.park(message.message_id.0, message.body.as_bytes()).await;
-    // Order's queue has no consumer, and so does not confirm.
+    // The queues of order and payment have no consumer, and so do not confirm.
     assert_eq!(station.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
     until_it_is(&station, "outbox_events", 1.0).await;
     let mut age = 0.0;
@@ -104,16 +103,18 @@ async fn what_nobody_takes_stays_in_the_outbox_and_ages() {
         })
         .await;
     }
-    let mut order = crate::broker::subscribe(&brokers[&Service::Order], 16).await;
-    let listener = tokio::spawn(async move {
-        while let Some(delivery) = order.recv().await {
-            delivery.receipt.acknowledge();
-        }
-    });
+    let mut listeners = tokio::task::JoinSet::new();
+    for consumer in [Service::Order, Service::Payment] {
+        let mut deliveries = crate::broker::subscribe(&brokers[&consumer], 16).await;
+        listeners.spawn(async move {
+            while let Some(delivery) = deliveries.recv().await {
+                delivery.receipt.acknowledge();
+            }
+        });
+    }
     until_it_is(&station, "outbox_events", 0.0).await;
     until_it_is(&station, "outbox_oldest_age_seconds", 0.0).await;
     station.finish(0).await;
-    listener.abort();
 }
 
 #[tokio::test]

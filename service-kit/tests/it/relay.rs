@@ -24,6 +24,10 @@ const CONFIRM: Reaction = Reaction::Say(Verdict::Confirmed);
 /// The most events that wait for the broker's word; see `relay/run.rs`.
 const WINDOW: usize = 4_096;
 
+fn unroutable() -> Verdict {
+    Verdict::Unroutable(vec!["stock.reserved.payment".to_owned()])
+}
+
 fn roomy() -> Plan {
     Plan { settings: EngineSettings { max_waiting: 10_000, ..EngineSettings::default() }, ..Plan::default() }
 }
@@ -82,20 +86,39 @@ async fn what_no_queue_takes_rests_and_the_others_go_on() {
     until("it publishes", async || rig.is_up("broker")).await;
     let mut first = true;
     scripted.now(move |_| match std::mem::take(&mut first) {
-        true => Reaction::Say(Verdict::Unroutable),
+        true => Reaction::Say(unroutable()),
         false => CONFIRM,
     });
     // All of them have the same routing key: what is unroutable is so until the key is seen to be routed again.
     announce(&rig, 1).await;
     until("it is seen", async || !rig.is_up("broker")).await;
     let trouble = rig.readiness.snapshot().dependencies.into_iter().find(|one| one.name == "broker").unwrap().detail;
-    assert_eq!(trouble.as_deref(), Some("no queue takes stock.reserved"));
+    assert_eq!(trouble.as_deref(), Some("no queue takes stock.reserved.payment"));
     announce(&rig, 2).await;
     until("the others are confirmed", async || rig.is_up("broker")).await;
     soon("and so is the first, after its rest", rig.outbox.empty()).await;
     let published = scripted.published();
     assert_eq!(published.iter().filter(|message| **message == published[0]).count(), 2);
     assert_eq!((published.len(), published[3]), (4, published[0]));
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn of_many_that_no_queue_takes_one_is_tried_at_a_time_until_it_is_taken() {
+    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Say(unroutable())));
+    let rig = Rig::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
+    announce(&rig, 20).await;
+    let waiting = rig.in_the_outbox().await;
+    rig.crash().await;
+    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
+    until("the first is tried again and again", async || scripted.published().len() == 23).await;
+    assert_eq!(scripted.published(), [&waiting[..], &[waiting[0]; 3]].concat());
+    assert!(!rig.is_up("broker"));
+    scripted.now(|_| CONFIRM);
+    soon("all are published as soon as one is taken", rig.outbox.empty()).await;
+    until("it is up again", async || rig.is_up("broker")).await;
+    let published = scripted.published();
+    assert_eq!(published[published.len() - 19..], waiting[1..]);
     rig.finish().await;
 }
 

@@ -177,7 +177,7 @@ pub(crate) fn outgoing(event: Event) -> Outgoing {
         message_id: id,
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        mandatory: true,
+        consumers: flow.consumers,
         correlation_id: saga,
         body: envelope.encode().into(),
     }

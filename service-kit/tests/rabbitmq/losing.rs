@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use service_kit::broker::{Broker, BrokerError, Verdict};
 use shared_events::Service;
 use tokio::time::timeout;
@@ -5,7 +7,7 @@ use tokio::time::timeout;
 use crate::{
     proxy::Proxy,
     server::{PATIENCE, Vhost},
-    sundry::{id, ids, messages, next, publish},
+    sundry::{id, ids, message, messages, next, publish, publish_until_confirmed, unroutable},
 };
 
 #[tokio::test]
@@ -21,7 +23,7 @@ async fn a_publisher_that_lost_its_connection_ends_and_the_next_one_works() {
     assert!(why.contains("CONNECTION_FORCED"), "{why}");
 
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Unroutable]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
 }
 
 #[tokio::test]
@@ -120,14 +122,14 @@ async fn a_consumer_whose_queue_is_deleted_ends_and_the_next_one_makes_it_anew()
     vhost.delete("queues", "inventory").await;
     assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
     // Nothing is taken for delivered meanwhile.
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Unroutable]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [unroutable("order.created")]);
     let mut subscription = broker.subscribe(10).await.unwrap();
     assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
     next(&mut subscription).await.receipt.acknowledge();
 }
 
 #[tokio::test]
-async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_anew() {
+async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_anew_with_its_bindings() {
     let vhost = Vhost::new().await;
     let (inventory, order) = (vhost.broker(Service::Inventory), vhost.broker(Service::Order));
     let mut subscription = inventory.subscribe(10).await.unwrap();
@@ -140,13 +142,50 @@ async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_an
     assert!(wrong.contains("NOT_FOUND - no exchange 'order.events'"), "{error}");
     assert!(remedy.contains("the next connection makes it anew"), "{error}");
 
-    // The bindings went with it: nothing gets through, and nothing is lost, until the consumer's next connection.
+    // The bindings went with it. The consumer has noticed nothing.
     let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Unroutable]);
-    vhost.close_connections(Service::Inventory, "consume").await;
-    assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
-    let mut subscription = inventory.subscribe(10).await.unwrap();
     let sent = messages(1);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
+}
+
+#[tokio::test]
+async fn a_publisher_binds_again_what_one_of_two_consumers_is_no_longer_bound_for() {
+    let vhost = Vhost::new().await;
+    let mut order = vhost.broker(Service::Order).subscribe(10).await.unwrap();
+    let mut payment = vhost.broker(Service::Payment).subscribe(10).await.unwrap();
+    let (mut publisher, mut outcomes) = vhost.broker(Service::Inventory).publisher().await.unwrap();
+    vhost.unbind("inventory.events", "payment", "stock.reserved.payment").await;
+    let sent = message("stock.reserved", &[Service::Payment, Service::Order]);
+    let verdicts = publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
+    assert_eq!(verdicts, [unroutable("stock.reserved.payment")]);
+    publish_until_confirmed(&mut *publisher, &mut outcomes, &sent).await;
+    for subscription in [&mut order, &mut payment] {
+        assert_eq!(id(&next(subscription).await), sent.message_id.to_string());
+    }
+}
+
+/// As of <https://github.com/rabbitmq/rabbitmq-server/issues/6115>: the broker has the message, the connection lives,
+/// and the confirm does not come.
+#[tokio::test]
+async fn a_publisher_whose_confirm_does_not_come_ends_and_the_next_one_works() {
+    let vhost = Vhost::new().await;
+    let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
+    let proxy = Proxy::to(&vhost).await;
+    let broker = proxy.broker(Service::Order).with_confirm_timeout(Duration::from_secs(2));
+    let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
+    next(&mut subscription).await.receipt.acknowledge();
+    proxy.swallow_confirms(true);
+    let sent = messages(1);
+    publisher.publish(sent.clone()).await.unwrap();
+    assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
+    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
+    let BrokerError::Unreachable(why) = publisher.publish(Vec::new()).await.unwrap_err() else { panic!() };
+    assert!(why.contains("it has not confirmed a message within 2s"), "{why}");
+
+    proxy.swallow_confirms(false);
+    let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
     assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
 }

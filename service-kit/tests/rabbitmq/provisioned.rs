@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use crate::{
     server::{PATIENCE, Vhost, broker},
-    sundry::{id, ids, message, next, publish},
+    sundry::{id, ids, message, messages, next, publish, unroutable},
 };
 
 /// The definitions in a vhost. Users are the whole server's, so theirs have names of this test's own.
 struct Provisioned {
     vhost: Vhost,
     suffix: Uuid,
+    topology: Value,
 }
 
 impl Provisioned {
@@ -40,8 +41,14 @@ impl Provisioned {
                 row.as_object_mut().unwrap().remove("vhost");
             }
         }
-        vhost.import(topology).await;
-        Self { vhost, suffix }
+        let provisioned = Self { vhost, suffix, topology };
+        provisioned.import().await;
+        provisioned
+    }
+
+    /// Makes what is missing of the exchanges, queues and bindings.
+    async fn import(&self) {
+        self.vhost.import(self.topology.clone()).await;
     }
 
     /// The broker of `service`, with the password of `rabbitmq/README.md`.
@@ -67,7 +74,7 @@ async fn every_service_works_with_the_least_rights() {
     for service in Service::ALL {
         let (mut publisher, mut outcomes) = provisioned.broker(service).publisher().await.unwrap();
         for flow in shared_events::FLOWS.iter().filter(|flow| flow.publisher == service) {
-            let sent = message(flow.routing_key, !flow.consumers.is_empty());
+            let sent = message(flow.routing_key, flow.consumers);
             let verdicts = publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
             assert_eq!(verdicts, [Verdict::Confirmed], "{}", flow.event);
             for (_, subscription) in subscriptions.iter_mut().filter(|(service, _)| flow.consumers.contains(service)) {
@@ -76,6 +83,25 @@ async fn every_service_works_with_the_least_rights() {
                 delivery.receipt.acknowledge();
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn what_one_of_two_consumers_is_not_bound_for_is_not_confirmed_until_it_is() {
+    let provisioned = Provisioned::new().await;
+    let mut order = provisioned.broker(Service::Order).subscribe(10).await.unwrap();
+    let mut payment = provisioned.broker(Service::Payment).subscribe(10).await.unwrap();
+    let (mut publisher, mut outcomes) = provisioned.broker(Service::Inventory).publisher().await.unwrap();
+    provisioned.vhost.unbind("inventory.events", "payment", "stock.reserved.payment").await;
+    let sent = [message("stock.reserved", &[Service::Payment, Service::Order])];
+    let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
+    assert_eq!(verdicts, [unroutable("stock.reserved.payment")]);
+    provisioned.import().await;
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(id(&next(&mut payment).await), ids(&sent)[0]);
+    // It has it twice, and knows it by its id.
+    for _ in 0..2 {
+        assert_eq!(id(&next(&mut order).await), ids(&sent)[0]);
     }
 }
 
@@ -95,7 +121,7 @@ async fn every_service_takes_its_dead_letters_and_no_others() {
 async fn a_service_cannot_say_what_is_anothers_to_say() {
     let provisioned = Provisioned::new().await;
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Inventory).publisher().await.unwrap();
-    let forged: Outgoing = message("order.created", true);
+    let forged: Outgoing = message("order.created", &[Service::Inventory]);
     assert_eq!(forged.publisher, Service::Order);
     publisher.publish(vec![forged]).await.unwrap();
     assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("the channel is closed"), None);
@@ -105,7 +131,7 @@ async fn a_service_cannot_say_what_is_anothers_to_say() {
     // Nothing came through, and whoever may say it still can.
     let mut subscription = provisioned.broker(Service::Inventory).subscribe(1).await.unwrap();
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Order).publisher().await.unwrap();
-    let sent = [message("order.created", true)];
+    let sent = messages(1);
     assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
     assert_eq!(id(&next(&mut subscription).await), ids(&sent)[0]);
 }

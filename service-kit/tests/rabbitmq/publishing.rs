@@ -1,5 +1,5 @@
 use lapin::{
-    Connection, ConnectionProperties,
+    Channel, Connection, ConnectionProperties,
     options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions},
     types::{FieldTable, ShortString},
 };
@@ -8,8 +8,19 @@ use shared_events::Service;
 
 use crate::{
     server::Vhost,
-    sundry::{id, ids, message, messages, next, publish, take},
+    sundry::{id, ids, message, messages, next, nothing_comes, publish, take, undeliverable, unroutable},
 };
+
+/// On a connection of its own, which it keeps open.
+async fn channel(vhost: &Vhost) -> Channel {
+    let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
+    connection.create_channel().await.unwrap()
+}
+
+async fn bind(channel: &Channel, queue: &str, routing_key: &str) {
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(queue.into(), "order.events".into(), routing_key.into(), options, none).await.unwrap();
+}
 
 #[tokio::test]
 async fn a_message_is_confirmed_delivered_and_acknowledged() {
@@ -33,11 +44,10 @@ async fn its_properties_are_what_people_look_at() {
     drop(inventory.subscribe(1).await.unwrap());
     inventory.closed().await;
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
-    let sent = message("order.created", true);
+    let sent = message("order.created", &[Service::Inventory]);
     publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
 
-    let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
+    let channel = channel(&vhost).await;
     let got = channel.basic_get("inventory".into(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap();
     let properties = &got.properties;
     let text = |text: &Option<ShortString>| text.as_ref().map(ToString::to_string);
@@ -55,41 +65,81 @@ async fn its_properties_are_what_people_look_at() {
 }
 
 #[tokio::test]
-async fn a_mandatory_message_without_a_queue_is_unroutable_and_any_other_is_confirmed() {
+async fn what_no_queue_is_bound_for_is_unroutable_and_what_is_for_whoever_listens_is_confirmed() {
     let vhost = Vhost::new().await;
+    let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
-    let sent = [message("order.created", true), message("order.confirmed", false)];
+    let sent = [undeliverable(), message("order.failed", &[])];
     let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-    assert_eq!(verdicts, [Verdict::Unroutable, Verdict::Confirmed]);
+    assert_eq!(verdicts, [unroutable("order.nobody-listens"), Verdict::Confirmed]);
 
     // A queue is bound: the same message goes through.
-    let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
+    let channel = channel(&vhost).await;
+    bind(&channel, "inventory", "order.nobody-listens").await;
     assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed, Verdict::Confirmed]);
-    let delivered: Vec<_> = take(&mut subscription, 2).await.iter().map(id).collect();
-    assert_eq!(delivered, ids(&sent));
+    assert_eq!(id(&next(&mut subscription).await), ids(&sent)[0]);
+}
+
+#[tokio::test]
+async fn what_is_published_before_its_consumers_were_ever_started_waits_for_them() {
+    let vhost = Vhost::new().await;
+    let (mut publisher, mut outcomes) = vhost.broker(Service::Inventory).publisher().await.unwrap();
+    let sent = [message("stock.reserved", &[Service::Payment, Service::Order])];
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    for consumer in [Service::Payment, Service::Order] {
+        let mut subscription = vhost.broker(consumer).subscribe(10).await.unwrap();
+        let delivery = next(&mut subscription).await;
+        assert_eq!(id(&delivery), ids(&sent)[0]);
+        delivery.receipt.acknowledge();
+        nothing_comes(&mut subscription).await;
+    }
+}
+
+/// It is only a help, and what is wrong there is the consumer's concern.
+#[tokio::test]
+async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
+    let vhost = Vhost::new().await;
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel(&vhost).await.queue_declare("payment".into(), durable, FieldTable::default()).await.unwrap();
+    let mut order = vhost.broker(Service::Order).subscribe(10).await.unwrap();
+    let (mut publisher, mut outcomes) = vhost.broker(Service::Inventory).publisher().await.unwrap();
+    let sent =
+        [message("stock.released", &[Service::Order]), message("stock.reserved", &[Service::Payment, Service::Order])];
+    let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
+    assert_eq!(verdicts, [Verdict::Confirmed, unroutable("stock.reserved.payment")]);
+    assert_eq!(take(&mut order, 2).await.iter().map(id).collect::<Vec<_>>(), ids(&sent));
 }
 
 /// The trap that the module `verdicts` is about: among thousands of confirms, each return is to be told of exactly the
-/// message that came back. A queue in memory confirms at once and in bulk, and then some of the returns come with another
-/// message's confirm.
+/// message that came back, and of the copy. A queue in memory confirms at once and in bulk, and then some of the
+/// returns come with another message's confirm.
 #[tokio::test(flavor = "multi_thread")]
 async fn among_thousands_exactly_the_unroutable_ones_are_told() {
     let vhost = Vhost::new().await;
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
-    let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    let (exclusive, none) = (QueueDeclareOptions { exclusive: true, ..Default::default() }, FieldTable::default());
-    channel.queue_declare("in-memory".into(), exclusive, none.clone()).await.unwrap();
-    let (exchange, key) = ("order.events".into(), "order.created".into());
-    channel.queue_bind("in-memory".into(), exchange, key, QueueBindOptions::default(), none).await.unwrap();
+    let channel = channel(&vhost).await;
+    let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    channel.queue_declare("in-memory".into(), exclusive, FieldTable::default()).await.unwrap();
+    for key in ["order.bound.inventory", "order.bound.payment", "order.half-bound.inventory"] {
+        bind(&channel, "in-memory", key).await;
+    }
     for distance in [2, 3, 5, 7, 17, 50] {
-        let routable = |index: usize| !index.is_multiple_of(distance);
-        let key = |index: usize| if routable(index) { "order.created" } else { "order.nobody-listens" };
-        let sent: Vec<_> = (0..3_000).map(|index| message(key(index), true)).collect();
+        let sent = |index: usize| match index {
+            index if index.is_multiple_of(2 * distance) => undeliverable(),
+            index if index.is_multiple_of(distance) => {
+                message("order.half-bound", &[Service::Inventory, Service::Payment])
+            }
+            _ => message("order.bound", &[Service::Inventory, Service::Payment]),
+        };
+        let sent: Vec<_> = (0..3_000).map(sent).collect();
         let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-        for (index, verdict) in verdicts.into_iter().enumerate() {
-            let expected = if routable(index) { Verdict::Confirmed } else { Verdict::Unroutable };
-            assert_eq!(verdict, expected, "distance {distance}, message {index}");
+        for (sent, verdict) in sent.iter().zip(verdicts) {
+            let expected = match sent.routing_key {
+                "order.bound" => Verdict::Confirmed,
+                "order.half-bound" => unroutable("order.half-bound.payment"),
+                key => unroutable(key),
+            };
+            assert_eq!(verdict, expected, "distance {distance}");
         }
     }
 }
@@ -99,11 +149,11 @@ async fn outcomes_come_after_the_publisher_is_dropped_and_end_then() {
     let vhost = Vhost::new().await;
     let broker = vhost.broker(Service::Order);
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    publisher.publish(messages(100)).await.unwrap();
+    publisher.publish((0..100).map(|_| undeliverable()).collect()).await.unwrap();
     drop(publisher);
     let mut heard = 0;
     while let Some(outcome) = outcomes.recv().await {
-        assert_eq!(outcome.verdict, Verdict::Unroutable);
+        assert_eq!(outcome.verdict, unroutable("order.nobody-listens"));
         heard += 1;
     }
     assert_eq!(heard, 100);

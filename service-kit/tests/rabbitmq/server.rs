@@ -127,6 +127,11 @@ impl Vhost {
         self.call(Method::DELETE, &format!("{kind}/{}/{name}", self.name), Value::Null).await;
     }
 
+    /// Deletes a binding of a queue.
+    pub(crate) async fn unbind(&self, exchange: &str, queue: &str, routing_key: &str) {
+        self.delete("bindings", &format!("e/{exchange}/q/{queue}/{routing_key}")).await;
+    }
+
     /// Deletes what lies in a queue.
     pub(crate) async fn purge(&self, queue: &str) {
         self.call(Method::DELETE, &format!("queues/{}/{queue}/contents", self.name), Value::Null).await;

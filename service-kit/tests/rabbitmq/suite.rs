@@ -1,12 +1,14 @@
 //! RabbitMQ is held to what every broker promises.
 
 use async_trait::async_trait;
+use serde_json::json;
 use service_kit::broker::Broker;
 use shared_events::Service;
+use uuid::Uuid;
 
 use crate::{
     broker::{BrokerUnderTest, Brokers, held_to_the_suite},
-    server::Vhost,
+    server::{Vhost, broker},
 };
 
 struct OnRabbitMq;
@@ -15,15 +17,37 @@ struct OnRabbitMq;
 impl BrokerUnderTest for OnRabbitMq {
     async fn fresh(&self, services: &[Service]) -> Brokers {
         let vhost = Vhost::new().await;
-        for &service in services {
-            // The first consumer makes the queue. It is gone entirely before the test begins.
-            let broker = vhost.broker(service);
-            drop(broker.subscribe(1).await.unwrap());
-            broker.closed().await;
-        }
-        let brokers: Vec<_> = services.iter().map(|&service| (service, vhost.broker(service))).collect();
-        Brokers::new(brokers, vhost)
+        // Whoever may declare makes the queues that are missing.
+        let user = format!("user-{}", Uuid::now_v7());
+        vhost.user(&user, json!({ "password": PASSWORD })).await;
+        vhost.permit(&user, "^$", ".*", ".*").await;
+        make_queues(&vhost, services).await;
+        brokers(vhost, user)
     }
+
+    async fn completed(&self, brokers: Brokers) -> Brokers {
+        let site = brokers.rest.downcast::<(Vhost, String)>().expect("what `brokers` keeps");
+        let (vhost, user) = *site;
+        make_queues(&vhost, &Service::ALL).await;
+        self::brokers(vhost, user)
+    }
+}
+
+const PASSWORD: &str = "a-secret";
+
+/// The first consumer makes the queue. It is gone entirely when this returns.
+async fn make_queues(vhost: &Vhost, services: &[Service]) {
+    for &service in services {
+        let broker = vhost.broker(service);
+        drop(broker.subscribe(1).await.unwrap());
+        broker.closed().await;
+    }
+}
+
+fn brokers(vhost: Vhost, user: String) -> Brokers {
+    let url = vhost.url(Some((&user, PASSWORD)));
+    let brokers: Vec<_> = Service::ALL.into_iter().map(|service| (service, broker(service, url.clone()))).collect();
+    Brokers::new(brokers, (vhost, user))
 }
 
 held_to_the_suite!(OnRabbitMq);

@@ -3,28 +3,51 @@
 use std::time::Duration;
 
 use service_kit::broker::{Delivery, Outcome, Outgoing, Publisher, Subscription, Verdict};
-use shared_events::{FLOWS, MessageId};
+use shared_events::{FLOWS, MessageId, Service};
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 use uuid::Uuid;
 
 use crate::server::PATIENCE;
 
-/// A message with this routing key, from whom the flow table says.
-pub(crate) fn message(routing_key: &'static str, mandatory: bool) -> Outgoing {
+/// A message with this routing key for these consumers, from whom the flow table says.
+pub(crate) fn message(routing_key: &'static str, consumers: &'static [Service]) -> Outgoing {
     let flow = FLOWS.iter().find(|flow| flow.routing_key == routing_key);
     let message_id = MessageId(Uuid::now_v7());
     Outgoing {
         message_id,
-        publisher: flow.map_or(shared_events::Service::Order, |flow| flow.publisher),
+        publisher: flow.map_or(Service::Order, |flow| flow.publisher),
         routing_key,
-        mandatory,
+        consumers,
         correlation_id: Uuid::now_v7(),
         body: format!("{{\"id\":\"{message_id}\"}}").into(),
     }
 }
 
 pub(crate) fn messages(count: usize) -> Vec<Outgoing> {
-    (0..count).map(|_| message("order.created", true)).collect()
+    (0..count).map(|_| message("order.created", &[Service::Inventory])).collect()
+}
+
+/// A message for inventory, in which its queue is never bound.
+pub(crate) fn undeliverable() -> Outgoing {
+    message("order.nobody-listens", &[Service::Inventory])
+}
+
+pub(crate) fn unroutable(routing_key: &str) -> Verdict {
+    Verdict::Unroutable(vec![routing_key.to_owned()])
+}
+
+/// Publishes until it is confirmed.
+pub(crate) async fn publish_until_confirmed(
+    publisher: &mut dyn Publisher,
+    outcomes: &mut UnboundedReceiver<Outcome>,
+    message: &Outgoing,
+) {
+    let confirmed = async {
+        while publish(publisher, outcomes, std::slice::from_ref(message)).await != [Verdict::Confirmed] {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, confirmed).await.expect("it is confirmed at last");
 }
 
 /// Publishes all, and returns the verdicts in the order of the messages.

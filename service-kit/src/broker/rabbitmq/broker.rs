@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     connection::Connector,
     consumer::{self, Source},
+    declare::{ConsumersDeclared, declare_consumers},
     message::{Reading, dead_letter, delivery},
     publisher,
     settings::{RabbitMqSettings, SettingsError},
@@ -16,6 +17,11 @@ use super::{
 };
 use crate::broker::{Broker, BrokerError, Publication, QueueFigures, Subscription};
 
+/// How long the broker may take to confirm a message while it takes messages at all. RabbitMQ has lost track of
+/// confirms before (<https://github.com/rabbitmq/rabbitmq-server/issues/6115>), and a message that waits for one is not
+/// published again.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// One service's way to RabbitMQ. It connects only when it is used; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RabbitMq {
@@ -23,6 +29,7 @@ pub struct RabbitMq {
     connector: Arc<Connector>,
     sessions: TaskTracker,
     watch: QueueWatch,
+    confirm_timeout: Duration,
 }
 
 impl RabbitMq {
@@ -30,7 +37,20 @@ impl RabbitMq {
     /// Where the settings cannot be used, or their files cannot be read.
     pub fn new(settings: &RabbitMqSettings) -> Result<Self, SettingsError> {
         let connector = Arc::new(Connector::new(settings)?);
-        Ok(Self { service: settings.service, connector, sessions: TaskTracker::new(), watch: QueueWatch::default() })
+        Ok(Self {
+            service: settings.service,
+            connector,
+            sessions: TaskTracker::new(),
+            watch: QueueWatch::default(),
+            confirm_timeout: CONFIRM_TIMEOUT,
+        })
+    }
+
+    /// With another time for the broker to confirm a message than a minute. Past it, the publisher's connection is
+    /// given up.
+    #[must_use]
+    pub fn with_confirm_timeout(self, confirm_timeout: Duration) -> Self {
+        Self { confirm_timeout, ..self }
     }
 
     /// Resolves when every connection of this broker is closed in good order, the last acknowledgements sent. It begins to
@@ -73,10 +93,21 @@ impl RabbitMq {
 impl Broker for RabbitMq {
     async fn publisher(&self) -> Result<Publication, BrokerError> {
         let topology = Topology::to_publish(self.service);
+        let consumers = Topology::of_consumers(self.service);
         self.connector
             .in_time(|| async {
                 let connection = self.connector.open("publish", &topology).await?;
-                let started = publisher::start(connection, self.connector.address(), &self.sessions).await;
+                let declared = declare_consumers(&connection, &consumers).await?;
+                if let ConsumersDeclared::No(reason) = &declared {
+                    tracing::warn!(reason, "the consumers' queues cannot be declared; publishing goes on");
+                }
+                let may_declare = !matches!(declared, ConsumersDeclared::NotAllowed);
+                let settings = publisher::Settings {
+                    address: self.connector.address(),
+                    consumers: may_declare.then(|| consumers.clone()),
+                    confirm_timeout: self.confirm_timeout,
+                };
+                let started = publisher::start(connection, settings, &self.sessions).await;
                 started.map_err(|error| Trouble::of(&error, During::Preparing))
             })
             .await

@@ -1,6 +1,6 @@
 //! Makes what a service needs at the broker, or checks that it is there.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use lapin::{
     Channel, Connection, ExchangeKind,
@@ -8,7 +8,10 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+};
 
 use super::{
     topology::{Argument, Exchange, ExchangeType, Queue, Topology},
@@ -17,9 +20,10 @@ use super::{
 
 /// Makes sure that all of `topology` is there. Any number of services may do so at the same time.
 ///
-/// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where it
-/// may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows neither
-/// properties nor bindings to such a user. (A missing binding shows at the publisher: its messages are unroutable.)
+/// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where
+/// it may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows
+/// neither properties nor bindings to such a user. (A missing binding shows at the publisher: messages for this queue
+/// are unroutable.)
 pub(super) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
     match declare(connection, topology).await {
         Ok(()) => Ok(()),
@@ -82,6 +86,63 @@ pub(super) async fn keep_bound(connection: &Connection, topology: &Topology) -> 
             Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return std::future::pending().await,
             Err(error) => return failed(&error),
         }
+    }
+}
+
+/// How long a publisher waits for the queues of its consumers to be declared. A queue without a leader does not answer,
+/// and must not hold back the events for the others.
+const CONSUMERS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The shortest time between two declarations for the sake of unroutable messages.
+const DECLARED_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Whether the queues and bindings of a publisher's consumers are declared.
+#[derive(Debug)]
+pub(super) enum ConsumersDeclared {
+    Yes,
+    /// This user may not; somebody else has provisioned the broker.
+    NotAllowed,
+    /// Why not. It is the consumer's concern, and this publisher goes on.
+    No(String),
+}
+
+/// Declares the queues and bindings of a publisher's consumers, so that its messages wait for a consumer that was never
+/// started. Nothing is lost where that fails: what has no queue is unroutable, and stays in the outbox.
+pub(super) async fn declare_consumers(
+    connection: &Connection,
+    topology: &Topology,
+) -> Result<ConsumersDeclared, Trouble> {
+    match timeout(CONSUMERS_TIMEOUT, declare(connection, topology)).await {
+        Ok(Ok(())) => Ok(ConsumersDeclared::Yes),
+        Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => Ok(ConsumersDeclared::NotAllowed),
+        Ok(Err(error)) => match failed(&error) {
+            Trouble::Wrong { wrong, .. } => Ok(ConsumersDeclared::No(wrong)),
+            // The connection is of no use any more, or the same may well succeed at the next try.
+            trouble => Err(trouble),
+        },
+        Err(_) => Ok(ConsumersDeclared::No(format!("no answer within {CONSUMERS_TIMEOUT:?}"))),
+    }
+}
+
+/// Declares them again every [`LOOK`], and soon after a message was `unroutable`.
+pub(super) async fn keep_consumers_declared(
+    connection: &Connection,
+    topology: &Topology,
+    unroutable: &Notify,
+) -> Infallible {
+    let mut declared = Instant::now();
+    loop {
+        tokio::select! {
+            () = sleep_until(declared + LOOK) => {}
+            () = unroutable.notified() => sleep_until(declared + DECLARED_AGAIN_AFTER).await,
+        }
+        match declare_consumers(connection, topology).await {
+            Ok(ConsumersDeclared::Yes) => {}
+            Ok(ConsumersDeclared::NotAllowed) => return std::future::pending().await,
+            // The publisher names the keys that no queue takes, and notices by itself that its connection is lost.
+            not_declared => tracing::debug!(?not_declared, "the consumers' queues were not declared again"),
+        }
+        declared = Instant::now();
     }
 }
 

@@ -122,7 +122,7 @@ mod tests {
             message_id: shared_events::MessageId(message_id),
             publisher: shared_events::Service::Order,
             routing_key: "order.created",
-            mandatory: true,
+            consumers: &[shared_events::Service::Inventory],
             correlation_id: Uuid::now_v7(),
             body: "{}".into(),
         };

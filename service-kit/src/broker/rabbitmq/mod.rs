@@ -6,6 +6,7 @@
 //! allowed is in `rabbitmq/README.md`.
 
 mod broker;
+mod clock;
 mod connection;
 mod consumer;
 mod death;

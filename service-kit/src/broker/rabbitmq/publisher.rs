@@ -23,36 +23,56 @@ use lapin::{
 };
 use shared_events::MessageId;
 use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
+    sync::{Notify, mpsc},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
+    clock::UnblockedTime,
     connection::close,
+    declare::keep_consumers_declared,
     message::properties,
-    topology::exchange,
+    topology::{Topology, exchange},
     trouble::{During, Trouble},
     verdicts::Verdicts,
 };
 use crate::broker::{BrokerError, Outcome, Outgoing, Publication, Publisher, Verdict};
 
-/// With more messages than these unconfirmed, a publisher waits. (The relay keeps below it by itself.)
+/// With more copies of messages than these unconfirmed, a publisher waits. (The relay keeps below it by itself.)
 const MOST_UNCONFIRMED: usize = 16_384;
 
 /// From one proof of the verdicts to the next. Nobody waits for the verdicts but the deletion from the outbox, and each proof
 /// is a way to the broker and back.
 const BETWEEN_PROOFS: Duration = Duration::from_millis(25);
 
-/// Opens the channel on `connection`, to the broker at `address`, and starts to work.
-pub(super) async fn start(connection: Connection, address: String, tasks: &TaskTracker) -> lapin::Result<Publication> {
+/// How many times in the time that a confirm may take it is looked whether one is overdue.
+const LOOKS: u32 = 4;
+
+/// What a publisher works with.
+pub(super) struct Settings {
+    /// The broker's address, for people.
+    pub(super) address: String,
+    /// What its consumers need, where it may declare that.
+    pub(super) consumers: Option<Topology>,
+    /// How long the broker may take to confirm a message, the time not counted in which it takes none.
+    pub(super) confirm_timeout: Duration,
+}
+
+/// Opens the channel on `connection` and starts to work.
+pub(super) async fn start(
+    connection: Connection,
+    settings: Settings,
+    tasks: &TaskTracker,
+) -> lapin::Result<Publication> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let (orders, taken) = mpsc::channel(1);
     let (outcomes, receiver) = mpsc::unbounded_channel();
     let end = Arc::new(OnceLock::new());
+    let address = settings.address.clone();
     let session = Session {
-        connection,
+        settings,
         channel,
         orders: taken,
         outcomes,
@@ -60,8 +80,10 @@ pub(super) async fn start(connection: Connection, address: String, tasks: &TaskT
         verdicts: Verdicts::default(),
         proof: None,
         next_proof: Instant::now(),
+        clock: UnblockedTime::new(Instant::now()),
+        unroutable: Arc::default(),
     };
-    tasks.spawn(session.run(address.clone(), Arc::clone(&end)));
+    tasks.spawn(session.run(connection, Arc::clone(&end)));
     Ok((Box::new(RabbitMqPublisher { orders, address, end }), receiver))
 }
 
@@ -83,7 +105,7 @@ impl Publisher for RabbitMqPublisher {
 
 /// One connection's publishing, in one task: on one channel, two tasks could get each other's confirms.
 struct Session {
-    connection: Connection,
+    settings: Settings,
     channel: Channel,
     orders: mpsc::Receiver<Vec<Outgoing>>,
     outcomes: mpsc::UnboundedSender<Outcome>,
@@ -92,29 +114,46 @@ struct Session {
     proof: Option<BoxFuture<'static, lapin::Result<()>>>,
     /// Not before.
     next_proof: Instant,
+    /// What the age of an unconfirmed message is measured by.
+    clock: UnblockedTime,
+    /// Told of each message that some consumer's queue did not take.
+    unroutable: Arc<Notify>,
 }
 
+/// The broker's answer for one copy of a message.
 struct Confirm {
     message_id: MessageId,
-    mandatory: bool,
     answer: lapin::Result<Confirmation>,
 }
 
 impl Session {
-    async fn run(mut self, address: String, end: Arc<OnceLock<BrokerError>>) {
-        if let Err(trouble) = self.work().await {
-            let error = trouble.at(&address);
+    async fn run(mut self, connection: Connection, end: Arc<OnceLock<BrokerError>>) {
+        let (consumers, unroutable) = (self.settings.consumers.take(), Arc::clone(&self.unroutable));
+        let declaring = async {
+            match consumers {
+                Some(topology) => keep_consumers_declared(&connection, &topology, &unroutable).await,
+                None => std::future::pending().await,
+            }
+        };
+        let worked = tokio::select! {
+            worked = self.work(&connection) => worked,
+            never = declaring => match never {},
+        };
+        if let Err(trouble) = worked {
+            let error = trouble.at(&self.settings.address);
             tracing::warn!(%error, "the connection to the broker for publishing is lost");
             let _ = end.set(error);
         }
-        let Self { connection, orders, outcomes, .. } = self;
+        let Self { orders, outcomes, .. } = self;
         drop((orders, outcomes));
         close(connection).await;
     }
 
     /// Works until both sides of the publication are done with it, or until the connection is lost: then says why.
-    async fn work(&mut self) -> Result<(), Trouble> {
-        let mut events = pin!(self.connection.events_listener());
+    async fn work(&mut self, connection: &Connection) -> Result<(), Trouble> {
+        let mut events = pin!(connection.events_listener());
+        let mut looks = interval(self.settings.confirm_timeout / LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ordered = true;
         while ordered || !self.confirms.is_empty() || !self.verdicts.is_empty() {
             tokio::select! {
@@ -127,12 +166,11 @@ impl Session {
                     self.proof = None;
                     proof.map_err(|error| lost(&error))?;
                     self.hear_what_is_there()?;
-                    for outcome in self.verdicts.proved() {
-                        self.tell(outcome);
-                    }
+                    self.verdicts.proved().into_iter().for_each(|outcome| self.tell(outcome));
                 }
                 () = sleep_until(self.next_proof), if self.verdicts.lack_a_proof() => self.ask_for_proof(),
-                Some(event) = events.next() => self.notice(event)?,
+                Some(event) = events.next() => self.notice(connection, event)?,
+                _ = looks.tick() => self.look_for_overdue()?,
                 () = self.outcomes.closed() => return Ok(()),
             }
         }
@@ -147,23 +185,39 @@ impl Session {
         self.proof = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
     }
 
-    /// Puts a message into the connection's buffer. To wait here until it is written would cost a round through the
-    /// connection's thread for each message, and for ever while the broker is blocked.
+    /// A confirm that does not come would keep its message for ever: the next connection publishes it again.
+    fn look_for_overdue(&self) -> Result<(), Trouble> {
+        let timeout = self.settings.confirm_timeout;
+        let age = self.verdicts.oldest().map(|published| self.clock.elapsed(Instant::now()).saturating_sub(published));
+        if age.is_none_or(|age| age <= timeout) {
+            return Ok(());
+        }
+        Err(Trouble::Lost(format!("it has not confirmed a message within {timeout:?}, though it takes messages")))
+    }
+
+    /// Publishes the copies of a message, each with a confirm of its own.
     fn hand_over(&mut self, message: Outgoing) -> Result<(), Trouble> {
-        let channel = self.channel.clone();
-        let properties = properties(&message);
-        let Outgoing { message_id, publisher, routing_key, mandatory, body, .. } = message;
-        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let keys = message.routing_keys();
+        self.verdicts.published(message.message_id, keys.len(), self.clock.elapsed(Instant::now()));
+        keys.into_iter().try_for_each(|key| self.hand_over_copy(&message, &key))
+    }
+
+    /// Puts one copy into the connection's buffer. To wait here until it is written would cost a round through the
+    /// connection's thread for each of them, and for ever while the broker is blocked.
+    fn hand_over_copy(&mut self, message: &Outgoing, routing_key: &str) -> Result<(), Trouble> {
+        let (channel, properties, message_id) = (self.channel.clone(), properties(message), message.message_id);
+        let (exchange, key, body) = (exchange(message.publisher).into(), routing_key.into(), Arc::clone(&message.body));
+        let options =
+            BasicPublishOptions { mandatory: !message.consumers.is_empty(), ..BasicPublishOptions::default() };
         let mut confirm = async move {
-            let (exchange, key) = (exchange(publisher).into(), routing_key.into());
             let answer = match channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
-            Confirm { message_id, mandatory, answer }
+            Confirm { message_id, answer }
         }
         .boxed();
-        // The first poll takes the message's number and its place in the buffer, so the messages keep their order.
+        // The first poll takes the copy's number and its place in the buffer, so the messages keep their order.
         match confirm.poll_unpin(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(confirm) => self.hear(confirm),
             Poll::Pending => {
@@ -174,22 +228,15 @@ impl Session {
     }
 
     fn hear(&mut self, confirm: Confirm) -> Result<(), Trouble> {
-        let Confirm { message_id, mandatory, answer } = confirm;
-        match answer.map_err(|error| lost(&error))? {
-            Confirmation::Ack(returned) => {
-                self.came_back(returned);
-                if mandatory {
-                    self.verdicts.acknowledged(message_id);
-                } else {
-                    self.tell(Outcome { message_id, verdict: Verdict::Confirmed });
-                }
-            }
-            Confirmation::Nack(returned) => {
-                self.came_back(returned);
-                self.tell(Outcome { message_id, verdict: Verdict::Refused });
-            }
+        let (returned, accepted) = match confirm.answer.map_err(|error| lost(&error))? {
+            Confirmation::Ack(returned) => (returned, true),
+            Confirmation::Nack(returned) => (returned, false),
             Confirmation::NotRequested => return Err(Trouble::Lost("the channel does not confirm".to_owned())),
+        };
+        if let Some(returned) = returned {
+            self.came_back(&returned);
         }
+        self.verdicts.answered(confirm.message_id, accepted);
         Ok(())
     }
 
@@ -207,30 +254,36 @@ impl Session {
         }
     }
 
-    fn came_back(&mut self, returned: Option<BasicReturnMessage>) {
-        let Some(returned) = returned else { return };
+    fn came_back(&mut self, returned: &BasicReturnMessage) {
         let id = returned.properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok());
         match id {
-            Some(id) => self.verdicts.returned(MessageId(id)),
+            Some(id) => self.verdicts.returned(MessageId(id), returned.routing_key.as_str()),
             None => tracing::error!(reason = %returned.reply_text, "the broker returned a message that is not ours"),
         }
     }
 
     /// What happens to the connection as a whole.
-    fn notice(&self, event: Event) -> Result<(), Trouble> {
+    fn notice(&mut self, connection: &Connection, event: Event) -> Result<(), Trouble> {
         match event {
             // Also told of other channels, such as one that was refused a declaration.
-            Event::Error(error) if !self.connection.status().connected() => return Err(lost(&error)),
+            Event::Error(error) if !connection.status().connected() => return Err(lost(&error)),
             Event::ConnectionBlocked(reason) => {
+                self.clock.block(Instant::now());
                 tracing::warn!(reason, "the broker takes no messages for the moment; they stay in the outbox");
             }
-            Event::ConnectionUnblocked => tracing::info!("the broker takes messages again"),
+            Event::ConnectionUnblocked => {
+                self.clock.unblock(Instant::now());
+                tracing::info!("the broker takes messages again");
+            }
             _ => {}
         }
         Ok(())
     }
 
     fn tell(&self, outcome: Outcome) {
+        if matches!(outcome.verdict, Verdict::Unroutable(_)) {
+            self.unroutable.notify_one();
+        }
         // Whoever does not listen any more publishes the message again.
         let _ = self.outcomes.send(outcome);
     }

@@ -99,10 +99,26 @@ pub fn dead_letter_queue(consumer: Service) -> String {
 }
 
 impl Topology {
-    /// What `service` needs for publishing: its own exchange. That somebody listens is the listeners' concern.
+    /// What `service` needs for publishing: its own exchange.
     #[must_use]
     pub fn to_publish(service: Service) -> Self {
         Self { exchanges: vec![events_of(service)], queues: Vec::new(), bindings: Vec::new() }
+    }
+
+    /// What the consumers of `publisher`'s events need to get them: their queues, those of their dead letters, and the
+    /// bindings to its exchange. With it, what is published before a consumer was ever started waits in that consumer's
+    /// queue.
+    #[must_use]
+    pub fn of_consumers(publisher: Service) -> Self {
+        let exchanges = [events_of(publisher), dead_letter_exchange()];
+        let consumes = |consumer: &Service| consumer.subscriptions().any(|flow| flow.publisher == publisher);
+        let (mut queues, mut bindings) = (Vec::new(), Vec::new());
+        for theirs in Service::ALL.into_iter().filter(consumes).map(Self::to_consume) {
+            queues.extend(theirs.queues);
+            bindings.extend(theirs.bindings);
+        }
+        bindings.retain(|binding| exchanges.iter().any(|exchange| exchange.name == binding.exchange));
+        Self { exchanges: exchanges.into(), queues, bindings }
     }
 
     /// What `service` needs for consuming.
@@ -111,7 +127,7 @@ impl Topology {
         let inbound_bindings = service.subscriptions().map(|flow| Binding {
             exchange: exchange(flow.publisher),
             queue: queue(service).to_owned(),
-            routing_key: flow.routing_key.to_owned(),
+            routing_key: flow.routing_key_for(service).into_owned(),
         });
         let mut publishers: Vec<Service> = service.subscriptions().map(|flow| flow.publisher).collect();
         publishers.sort_unstable();
@@ -128,7 +144,7 @@ impl Topology {
     #[must_use]
     pub fn of_dead_letters(service: Service) -> Self {
         Self {
-            exchanges: vec![Exchange { name: DEAD_LETTER_EXCHANGE.to_owned(), kind: ExchangeType::Direct }],
+            exchanges: vec![dead_letter_exchange()],
             queues: vec![dead_letters(service)],
             bindings: vec![Binding {
                 exchange: DEAD_LETTER_EXCHANGE.to_owned(),
@@ -137,6 +153,10 @@ impl Topology {
             }],
         }
     }
+}
+
+fn dead_letter_exchange() -> Exchange {
+    Exchange { name: DEAD_LETTER_EXCHANGE.to_owned(), kind: ExchangeType::Direct }
 }
 
 fn events_of(publisher: Service) -> Exchange {
@@ -185,7 +205,7 @@ mod tests {
                 let binding = Binding {
                     exchange: exchange(flow.publisher),
                     queue: queue(consumer).to_owned(),
-                    routing_key: flow.routing_key.to_owned(),
+                    routing_key: flow.routing_key_for(consumer).into_owned(),
                 };
                 assert_eq!(bindings.iter().filter(|bound| **bound == binding).count(), 1, "{binding:?}");
             }
@@ -195,9 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn each_copy_of_an_event_comes_into_one_queue() {
+        for flow in FLOWS {
+            let bindings = Topology::of_consumers(flow.publisher).bindings;
+            for &consumer in flow.consumers {
+                let key = flow.routing_key_for(consumer);
+                let bound = bindings.iter().filter(|binding| binding.routing_key == key);
+                let queues: Vec<_> = bound.map(|binding| binding.queue.as_str()).collect();
+                assert_eq!(queues, [queue(consumer)], "{key}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_bound_is_declared_too() {
-        for service in Service::ALL {
-            let Topology { exchanges, queues, bindings } = Topology::to_consume(service);
+        let topologies = |service| [Topology::to_consume(service), Topology::of_consumers(service)];
+        for Topology { exchanges, queues, bindings } in Service::ALL.into_iter().flat_map(topologies) {
             for binding in bindings {
                 assert!(exchanges.iter().any(|exchange| exchange.name == binding.exchange), "{binding:?}");
                 assert!(queues.iter().any(|queue| queue.name == binding.queue), "{binding:?}");

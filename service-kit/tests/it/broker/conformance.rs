@@ -2,9 +2,10 @@
 
 use service_kit::broker::{Delivery, Subscription, Verdict};
 use shared_events::{EventType, FLOWS, Service};
+use tokio::time::timeout;
 
 use super::{BrokerUnderTest, Voice, ids, message, messages, subscribe};
-use crate::wait::{soon, stays_pending};
+use crate::wait::{A_WHILE, soon, stays_pending};
 
 pub(crate) async fn next(subscription: &mut Subscription) -> Delivery {
     soon("a delivery", subscription.recv()).await.expect("the connection is there")
@@ -78,17 +79,42 @@ pub(crate) async fn what_is_confirmed_came_to_every_queue(kind: &dyn BrokerUnder
     stays_pending("it is done with", payment.recv()).await;
 }
 
-pub(crate) async fn only_a_mandatory_message_needs_a_queue(kind: &dyn BrokerUnderTest) {
+pub(crate) async fn a_message_with_a_consumer_needs_its_queue(kind: &dyn BrokerUnderTest) {
     // Nobody hears of new orders here, or is to hear of the ends of orders anywhere.
     let brokers = kind.fresh(&[Service::Order, Service::Payment]).await;
     let mut order = Voice::open(&brokers[&Service::Order]).await;
-    let created = message(EventType::OrderCreated, "mandatory");
+    let created = message(EventType::OrderCreated, "for inventory");
     let failed = message(EventType::OrderFailed, "for whoever listens");
-    assert!(created.mandatory && !failed.mandatory);
     order.say(&[created.clone(), failed.clone()]).await;
     let mut outcomes = [order.hear().await, order.hear().await];
     outcomes.sort_by_key(|(message, _)| *message);
-    assert_eq!(outcomes, [(created.message_id, Verdict::Unroutable), (failed.message_id, Verdict::Confirmed)]);
+    let unroutable = Verdict::Unroutable(vec!["order.created".to_owned()]);
+    assert_eq!(outcomes, [(created.message_id, unroutable), (failed.message_id, Verdict::Confirmed)]);
+}
+
+pub(crate) async fn what_one_of_two_consumers_cannot_get_is_not_confirmed(kind: &dyn BrokerUnderTest) {
+    let brokers = kind.fresh(&[Service::Inventory, Service::Order]).await;
+    let mut inventory = Voice::open(&brokers[&Service::Inventory]).await;
+    let sent = message(EventType::StockReserved, "for both");
+    inventory.say(std::slice::from_ref(&sent)).await;
+    let unroutable = Verdict::Unroutable(vec!["stock.reserved.payment".to_owned()]);
+    assert_eq!(inventory.hear().await, (sent.message_id, unroutable));
+    drop(inventory);
+
+    let brokers = kind.completed(brokers).await;
+    let mut order = subscribe(&brokers[&Service::Order], 10).await;
+    let mut payment = subscribe(&brokers[&Service::Payment], 10).await;
+    let mut inventory = Voice::open(&brokers[&Service::Inventory]).await;
+    inventory.say(std::slice::from_ref(&sent)).await;
+    assert_eq!(take(&mut payment, 1).await, ["for both"]);
+    assert_eq!(take(&mut order, 1).await, ["for both"]);
+    // The one whose queue was there may have it from before, too, and knows it by its id.
+    while let Ok(Some(again)) = timeout(A_WHILE, order.recv()).await {
+        assert_eq!(again.message_id, Some(sent.message_id.to_string()));
+        again.receipt.acknowledge();
+    }
+    assert_eq!(inventory.hear().await, (sent.message_id, Verdict::Confirmed));
+    stays_pending("one for each", payment.recv()).await;
 }
 
 pub(crate) async fn each_queue_gets_what_the_flow_table_says(kind: &dyn BrokerUnderTest) {

@@ -18,7 +18,8 @@ use crate::wait::soon;
 pub(crate) struct Brokers {
     services: HashMap<Service, Arc<dyn Broker>>,
     /// What is to be kept for as long as the broker is used.
-    _rest: Box<dyn Any + Send + Sync>,
+    #[allow(dead_code, reason = "only the tests with a server take it back")]
+    pub(crate) rest: Box<dyn Any + Send + Sync>,
 }
 
 impl Brokers {
@@ -27,7 +28,7 @@ impl Brokers {
         rest: impl Any + Send + Sync,
     ) -> Self {
         let services = services.into_iter().map(|(service, broker)| (service, Arc::new(broker) as Arc<dyn Broker>));
-        Self { services: services.collect(), _rest: Box::new(rest) }
+        Self { services: services.collect(), rest: Box::new(rest) }
     }
 }
 
@@ -42,8 +43,11 @@ impl Index<&Service> for Brokers {
 /// A kind of broker that the suite can be run on.
 #[async_trait]
 pub(crate) trait BrokerUnderTest: Send + Sync {
-    /// A new one with the queues of these `services`, all empty.
+    /// A new one with the queues of these `services`, all empty, and no others: its users may declare nothing.
     async fn fresh(&self, services: &[Service]) -> Brokers;
+
+    /// The same one with the queues of all services.
+    async fn completed(&self, brokers: Brokers) -> Brokers;
 }
 
 /// Makes a test of each function of the suite, run on `$broker`.
@@ -54,7 +58,8 @@ macro_rules! held_to_the_suite {
                 a_delivery_dropped_without_an_acknowledgement_comes_again
                 a_consumer_holds_no_more_than_it_asked_for
                 what_is_confirmed_came_to_every_queue
-                only_a_mandatory_message_needs_a_queue
+                a_message_with_a_consumer_needs_its_queue
+                what_one_of_two_consumers_cannot_get_is_not_confirmed
                 each_queue_gets_what_the_flow_table_says
                 the_order_is_kept;
             sessions:
@@ -131,7 +136,7 @@ pub(crate) fn message(event: EventType, body: impl ToString) -> Outgoing {
         message_id: MessageId(Uuid::now_v7()),
         publisher: flow.publisher,
         routing_key: flow.routing_key,
-        mandatory: !flow.consumers.is_empty(),
+        consumers: flow.consumers,
         correlation_id: Uuid::now_v7(),
         body: body.to_string().into(),
     }

@@ -1,6 +1,6 @@
 //! The broker's side: for each service one connection that publishes and one that consumes, as the services have them.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{FutureExt as _, StreamExt as _, future::try_join_all, stream::FuturesOrdered};
@@ -26,7 +26,7 @@ const PREFETCH: u16 = 2048;
 
 struct Message {
     exchange: String,
-    routing_key: &'static str,
+    routing_key: Cow<'static, str>,
     properties: BasicProperties,
     body: Vec<u8>,
 }
@@ -41,7 +41,7 @@ pub(super) async fn publish(
     index: usize,
     gate: Arc<Gate>,
 ) -> Result<()> {
-    let messages: Vec<Message> = said_by(service, batch, skus)?.iter().flatten().map(message).collect();
+    let messages: Vec<Message> = said_by(service, batch, skus)?.iter().flatten().flat_map(copies).collect();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -72,7 +72,7 @@ async fn publish_all(channel: &Channel, messages: &[Message]) -> Result<()> {
     // A message that no queue takes would be confirmed as well, but come back before.
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirms = messages.iter().map(|message| async move {
-        let (exchange, key) = (message.exchange.clone().into(), message.routing_key.into());
+        let (exchange, key) = (message.exchange.clone().into(), (*message.routing_key).into());
         let published = channel.basic_publish(exchange, key, options, &message.body, message.properties.clone());
         let confirm = published.await?.await?;
         ensure!(matches!(confirm, Confirmation::Ack(None)), "a message was not taken: {confirm:?}");
@@ -126,8 +126,8 @@ pub(super) async fn purge(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// The message as the services send it: the same exchange, key, body and properties.
-fn message(envelope: &Envelope) -> Message {
+/// The message as the services send it, a copy for each of its consumers: the same exchange, keys, body and properties.
+fn copies(envelope: &Envelope) -> impl Iterator<Item = Message> {
     let flow = envelope.event.body.event_type().flow();
     let seconds = envelope.time.unix_micros().unsigned_abs() / 1_000_000;
     let properties = BasicProperties::default()
@@ -138,10 +138,11 @@ fn message(envelope: &Envelope) -> Message {
         .with_type(format!("order-system.{}.v1", flow.routing_key).into())
         .with_app_id(flow.publisher.name().into())
         .with_timestamp(seconds);
-    Message {
+    let body = envelope.encode().into_bytes();
+    flow.routing_keys().into_iter().map(move |routing_key| Message {
         exchange: format!("{}.events", flow.publisher),
-        routing_key: flow.routing_key,
-        properties,
-        body: envelope.encode().into_bytes(),
-    }
+        routing_key,
+        properties: properties.clone(),
+        body: body.clone(),
+    })
 }

@@ -7,7 +7,7 @@ use shared_events::{
 };
 use uuid::Uuid;
 
-/// What is said of a confirmed order, in its order: 4 messages, and 5 deliveries, for two hear of the second.
+/// What is said of a confirmed order, in its order: 4 events, and 5 messages, for the second has two consumers.
 const SAID: [EventBody; 4] =
     [EventBody::OrderCreated, EventBody::StockReserved, EventBody::PaymentAuthorized, EventBody::OrderConfirmed];
 
