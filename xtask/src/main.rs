@@ -23,6 +23,8 @@ enum Task {
     Test(test::Args),
     /// Runs the benchmarks; whatever follows is theirs, `--help` too
     Bench(e2e_program::Args),
+    /// Loads the system, brings faults about at random, and checks every answer; whatever follows is its own, `--help` too
+    Torture(e2e_program::Args),
     Servers(servers::Args),
     Credentials(credentials::Args),
     /// Tests and measures the stack of docker-compose.yml; whatever follows is passed on, `--help` too
@@ -44,6 +46,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => e2e_program::run_with_all("benchmarks", "bench", &args),
+        Task::Torture(args) => e2e_program::run_with_all("torture", "torture", &args),
         Task::Servers(args) => servers::run(&args),
         Task::Credentials(args) => credentials::run(&args),
         Task::StackTest(args) => e2e_program::run("stack", "stack-test", &args),

@@ -1,6 +1,8 @@
 //! The dependency policy of `deny.toml`, held by cargo-deny.
 
 use std::{
+    env,
+    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
@@ -8,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use crate::step::Step;
 
@@ -18,9 +20,15 @@ const TOOLS: &str = "target/tools";
 const FETCH_LOG: &str = "target/tools/advisory-db-fetch.log";
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
+/// Set to anything, what cannot be checked is an error.
+const STRICT: &str = "CI_STRICT";
+
+/// Checks the policy; returns what could not be checked, to be said again at the end.
+///
 /// # Errors
-/// Where a dependency breaks the policy, or cargo-deny can be neither found nor built.
-pub(crate) fn check() -> anyhow::Result<()> {
+/// Where a dependency breaks the policy, or cargo-deny can be neither found nor built; and, where `CI_STRICT` is set, if
+/// something could not be checked.
+pub(crate) fn check() -> anyhow::Result<Option<String>> {
     let deny = CargoDeny::find_or_install()?;
     // cargo-deny looks at the dependencies for every platform, and a build downloads those for this one only.
     Step::cargo("sources of all dependencies", ["fetch", "--locked"]).run()?;
@@ -28,11 +36,19 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let rules = ["--offline", "--log-level", "error", "check", "bans", "licenses", "sources"];
     deny.step("dependency policy", rules).run()?;
     if fetch_advisories(&deny)? {
-        deny.step("advisories", ["--offline", "--log-level", "error", "check", "advisories"]).run()
-    } else {
-        println!("\n==> advisories\n    NOT CHECKED: the advisory database could not be fetched (see {FETCH_LOG})");
-        Ok(())
+        deny.step("advisories", ["--offline", "--log-level", "error", "check", "advisories"]).run()?;
+        return Ok(None);
     }
+    let notice = not_checked(env::var_os(STRICT))?;
+    println!("\n==> advisories\n    {notice}");
+    Ok(Some(notice))
+}
+
+/// What is to be said where the advisories cannot be checked; an error where that is not to be accepted.
+fn not_checked(strict: Option<OsString>) -> anyhow::Result<String> {
+    let why = format!("the advisory database could not be fetched (see {FETCH_LOG})");
+    ensure!(strict.is_none_or(|value| value.is_empty()), "advisories are not checked, and {STRICT} is set: {why}");
+    Ok(format!("advisories are NOT CHECKED: {why}; with {STRICT}=1 this is an error"))
 }
 
 /// Fetches the database of advisories; false where that fails or takes too long, as it does without a network.
@@ -68,7 +84,7 @@ struct CargoDeny {
 
 impl CargoDeny {
     fn find_or_install() -> anyhow::Result<Self> {
-        let path = Path::new(TOOLS).join("bin").join(format!("cargo-deny{}", std::env::consts::EXE_SUFFIX));
+        let path = Path::new(TOOLS).join("bin").join(format!("cargo-deny{}", env::consts::EXE_SUFFIX));
         let installed = Self { built_here: None };
         if installed.step("", ["--version"]).succeeds() {
             return Ok(installed);
@@ -93,6 +109,15 @@ impl CargoDeny {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_checked_is_said_and_is_an_error_where_ci_is_strict() {
+        for lenient in [None, Some(OsString::new())] {
+            assert!(not_checked(lenient).unwrap().contains("NOT CHECKED"));
+        }
+        let error = not_checked(Some("1".into())).unwrap_err().to_string();
+        assert!(error.contains("CI_STRICT is set") && error.contains(FETCH_LOG), "{error}");
+    }
 
     #[test]
     fn a_command_that_takes_too_long_has_not_succeeded() {

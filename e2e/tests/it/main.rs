@@ -1,6 +1,8 @@
 //! The three services as processes, on a PostgreSQL and a RabbitMQ of their own: whatever fails, nothing that was answered is
 //! lost and nothing happens twice. Each test starts its own servers; one test at a time is enough for a machine.
 
+#![allow(clippy::print_stdout, reason = "the torture run says what it did")]
+
 mod alarms;
 mod crashes;
 mod identity;
@@ -11,6 +13,7 @@ mod replicas;
 mod rights;
 mod starts;
 mod surgery;
+mod torture;
 
 /// What a service misses, by its answer at `/health/ready`.
 fn missing(body: &serde_json::Value) -> Vec<&str> {
