@@ -103,12 +103,12 @@ async fn run<M: MigratorTrait>(
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
     let admin = admin.token()?;
     let listener = listen(service, address.unwrap_or_else(|| default_address(service)), "--listen").await?;
-    let mut signal = pin!(shutdown::signalled());
+    let mut signal = pin!(shutdown::signalled().context("cannot listen for signals")?);
     let patience = work.drain_timeout;
     let opened = tokio::select! {
         opened = open_patiently::<M>(&place, &listener) => opened?,
         signal = &mut signal => {
-            tracing::info!(signal = signal?, "stopped before the database was there");
+            tracing::info!(signal, "stopped before the database was there");
             return Ok(());
         }
     };
@@ -118,7 +118,7 @@ async fn run<M: MigratorTrait>(
     let running = start(foundation, listener).await?;
     tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
     let signal = tokio::select! {
-        signal = &mut signal => signal.context("cannot listen for signals")?,
+        signal = &mut signal => signal,
         () = running.ended() => bail!("a part of the service has ended by itself; the log says why. Start it again: nothing is lost"),
     };
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "what a command has to say is its output; logs go to standard error")]
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -73,10 +73,18 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
 
 async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> {
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
-    let system = System::start(settings).await?;
+    // Whoever has read the welcome may stop it at once.
+    let mut signalled = pin!(shutdown::signalled().context("cannot listen for signals")?);
+    let system = tokio::select! {
+        system = System::start(settings) => system?,
+        signal = &mut signalled => {
+            tracing::info!(signal, "stopped before the databases were there");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     print!("{}", welcome(&system));
     let signal = tokio::select! {
-        signal = shutdown::signalled() => signal.context("cannot listen for signals")?,
+        signal = &mut signalled => signal,
         () = system.broken() => bail!("a part of the system has ended by itself; the log says why. Start it again: nothing is lost"),
     };
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");

@@ -7,6 +7,7 @@ use e2e::{
     stack::{Options, Stack},
 };
 use reqwest::StatusCode;
+use sea_orm::sqlx::{Connection as _, Executor as _, PgConnection};
 use serde_json::Value;
 use shared_events::Service;
 use tokio::task::block_in_place;
@@ -56,6 +57,39 @@ async fn without_its_database_the_system_refuses_orders_and_recovers_by_itself()
         block_in_place(|| stack.postgres.start_again())?;
         stack.ready().await?;
         customers.ended(50).await?;
+    }
+    let answered = customers.go_home().await?;
+    stack.settled(&answered, Ends::AsWished).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_changed_under_load_makes_no_message_a_dead_letter() -> Result<()> {
+    let mut stack = Stack::start("password", Options::default().with(Service::Order, &[SHORT_WAIT])).await?;
+    let mut customers = Customers::come(&mut stack, 8).await?;
+    customers.ended(50).await?;
+    // The sessions that are there stay, so this one can change it back.
+    let mut session = PgConnection::connect(&stack.postgres.maintenance_url()).await?;
+    let url = stack.postgres.maintenance_url();
+    let (_, password) = url.split_once('@').and_then(|(user, _)| user.rsplit_once(':')).context("it has a password")?;
+    let set = async |session: &mut PgConnection, password: &str| {
+        let sql = format!("ALTER ROLE postgres PASSWORD '{password}'");
+        session.execute(sea_orm::sqlx::AssertSqlSafe(sql)).await
+    };
+    set(&mut session, "another").await?;
+    let all_others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                      WHERE pid <> pg_backend_pid() AND datname IN ('order', 'inventory', 'payment')";
+    session.execute(all_others).await?;
+    for number in 0..3 {
+        let why = |status, body: &Value| status == 503 && missing(body).contains(&"database");
+        stack.readiness(number, "without its password", why).await?;
+        stack.says(number, "password authentication failed").await?;
+    }
+    set(&mut session, password).await?;
+    stack.ready().await?;
+    customers.ended(50).await?;
+    for service in Service::ALL {
+        let letters = block_in_place(|| stack.postgres.psql(service.name(), "SELECT reason FROM dead_letters"))?;
+        ensure!(letters.trim().is_empty(), "{service} has dead letters: {letters}");
     }
     let answered = customers.go_home().await?;
     stack.settled(&answered, Ends::AsWished).await
