@@ -14,6 +14,8 @@ mod saga;
 #[path = "../it/unreadable.rs"]
 mod unreadable;
 
+mod sequence;
+
 #[path = "../../../service-kit/tests/shared/parking.rs"]
 mod parking;
 #[path = "../../../service-kit/tests/shared/database.rs"]

@@ -20,6 +20,8 @@ mod scripted;
 #[path = "../it/unreadable.rs"]
 mod unreadable;
 
+mod sequence;
+
 #[path = "../../../service-kit/tests/shared/parking.rs"]
 mod parking;
 #[path = "../../../service-kit/tests/shared/database.rs"]
