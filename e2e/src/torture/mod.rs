@@ -8,12 +8,14 @@ mod checker;
 mod end_state;
 mod faults;
 mod history;
+mod judge;
 mod load;
 mod nemesis;
 mod random;
 mod report;
 mod run;
 mod schedule;
+mod setup;
 mod signals;
 mod streams;
 

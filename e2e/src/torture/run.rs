@@ -1,30 +1,24 @@
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use shared_events::Service;
-use tokio::{task::JoinSet, time::sleep_until};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     end_state::{self, DEADLINE_S},
-    faults::{Fault, Kind},
+    faults::Fault,
     history::History,
-    load::{Addresses, Client, HOT, MORE, PLENTY, SCARCE, SET},
-    nemesis::{Nemesis, PASSWORD, ROLE, record, set_password},
-    random::Random,
+    judge::{judge, longest},
+    nemesis::Nemesis,
     report::Report,
     schedule::Schedule,
-    streams,
+    setup::{TOKEN, clients, start},
 };
-use crate::{
-    stack::{Options, Stack},
-    usage,
-};
+use crate::{stack::Stack, usage};
 
 /// How a run is done.
 #[derive(Debug, Clone)]
@@ -37,11 +31,8 @@ pub struct Settings {
 
 /// How long an order may take to end after the last fault is repaired: its deadline, and what follows from it.
 const SETTLED: Duration = Duration::from_secs(DEADLINE_S + 120);
-/// More memory than this is too much for a service under any fault, in bytes.
-const MOST_MEMORY: u64 = 256 * 1024 * 1024;
 /// A time without faults that is at least so long must see orders confirmed, in milliseconds.
 const QUIET_MS: u64 = 4_000;
-const TOKEN: &str = "the-token-of-the-torture-run";
 
 /// Something that the schedule does.
 #[derive(Debug, Clone, Copy)]
@@ -132,64 +123,6 @@ pub async fn shrink(
         size /= 2;
     }
     Ok(smallest)
-}
-
-async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Result<Stack> {
-    let deadline = format!("--order-deadline={DEADLINE_S}s");
-    let order = ["--order-wait=1s", &deadline, "--cancel-repeat=2s", "--cancel-repeat-longest=5s"];
-    let hold_time = format!("--hold-time={}s", DEADLINE_S + 20);
-    let mut options = Options { replicas: schedule.replicas, proxied: true, ..Options::default() };
-    options = options.with(Service::Order, &order).with(Service::Inventory, &[&hold_time]);
-    for service in Service::ALL {
-        options = options.with(service, &[&format!("--admin-token={TOKEN}")]);
-    }
-    progress("starting PostgreSQL, RabbitMQ and the services".to_owned());
-    let mut stack = Stack::servers(&format!("torture-{}", schedule.seed), options).await?;
-    let role = format!("CREATE ROLE {ROLE} LOGIN SUPERUSER");
-    tokio::task::block_in_place(|| stack.postgres.psql("postgres", &role))?;
-    set_password(&stack, PASSWORD)?;
-    for replica in &mut stack.replicas {
-        for (name, value) in &mut replica.settings.variables {
-            if name == "DATABASE_URL" {
-                let (_, place) = value.split_once('@').context("it is an address")?;
-                *value = format!("postgres://{ROLE}:{PASSWORD}@{place}");
-            }
-        }
-    }
-    // In any order, and while nobody has made anything at the broker yet.
-    let mut random = Random::new(schedule.seed);
-    let mut waiting: Vec<usize> = (0..stack.replicas.len()).collect();
-    while !waiting.is_empty() {
-        let index = usize::try_from(random.next() % waiting.len() as u64)?;
-        stack.replicas[waiting.remove(index)].start()?;
-    }
-    stack.ready().await?;
-    record(&stack.administrator()?).await?;
-    let client = stack.client(0)?;
-    for (sku, quantity) in [(PLENTY, 10_000_000), (MORE, 10_000_000), (HOT, 500), (SCARCE, 3), (SET, 1)] {
-        client.put_in_stock(sku, quantity).await?;
-    }
-    Ok(stack)
-}
-
-fn clients(
-    settings: &Settings,
-    schedule: &Schedule,
-    stack: &Stack,
-    history: &Arc<History>,
-    stop: &CancellationToken,
-) -> Result<JoinSet<()>> {
-    let of = |service| stack.replicas.iter().filter(move |one| one.service == service).map(|one| one.address).collect();
-    let addresses = Addresses { order: of(Service::Order), inventory: of(Service::Inventory) };
-    let mut load = JoinSet::new();
-    for (number, &address) in addresses.order.iter().enumerate() {
-        load.spawn(streams::watch(number, address, Arc::clone(history), stop.clone()));
-    }
-    for number in 0..settings.clients {
-        let client = Client::new(number, schedule.seed, addresses.clone(), Arc::clone(history))?;
-        load.spawn(client.run(stop.clone()));
-    }
-    Ok(load)
 }
 
 struct Run<'a> {
@@ -330,66 +263,5 @@ async fn settle(stack: &mut Stack, history: &History) -> Result<()> {
             }
             return Ok(());
         }
-    }
-}
-
-/// How often each kind came about, and the longest time without a newly confirmed order around one.
-fn longest(
-    schedule: &Schedule,
-    done: &BTreeMap<usize, (u64, u64)>,
-    confirmed_at: &[(u64, u64)],
-) -> BTreeMap<Kind, (usize, Duration)> {
-    let mut found: BTreeMap<Kind, (usize, Duration)> = BTreeMap::new();
-    for (index, (began, ended)) in done {
-        let (mut since, mut confirmed, mut most) = (*began, None, 0);
-        for (at, count) in confirmed_at.iter().filter(|(at, _)| (*began..=ended + 5_000_000).contains(at)) {
-            if confirmed != Some(*count) {
-                (since, confirmed) = (*at, Some(*count));
-            }
-            most = most.max(at - since);
-        }
-        let (count, longest) = found.entry(schedule.faults[*index].kind).or_default();
-        *count += 1;
-        *longest = (*longest).max(Duration::from_micros(most));
-    }
-    found
-}
-
-/// Puts the violations into the report, each with what is known about it.
-fn judge(report: &mut Report, stack: &Stack, history: &History) {
-    let history = history.lock();
-    for violation in &history.violations {
-        let mut about = String::new();
-        if let Some(order_id) = violation.order_id {
-            for operation in history.operations(order_id) {
-                let (began, ended) = (operation.began as f64 / 1e6, operation.ended as f64 / 1e6);
-                let _ = writeln!(
-                    about,
-                    "    {began:>8.3} to {ended:>8.3} s  {}: {} -> {}",
-                    operation.who, operation.what, operation.told
-                );
-            }
-            let words = [format!("\"order.id\":\"{order_id}\""), format!("\"order.id\":{order_id},")];
-            for replica in &stack.replicas {
-                let log = replica.log();
-                let lines = log.lines().filter(|line| words.iter().any(|word| line.contains(word.as_str())));
-                lines.take(20).for_each(|line| {
-                    let _ = writeln!(about, "    {}: {line}", replica.service);
-                });
-            }
-        }
-        report.violated(violation, about);
-    }
-    for (service, bytes) in &report.memory {
-        if *bytes > MOST_MEMORY {
-            report.violations.push(format!("{service} used {} MiB of memory", bytes / 1024 / 1024));
-        }
-    }
-    if !report.ends.contains_key("CONFIRMED") {
-        report.violations.push("no order was confirmed at all".to_owned());
-    }
-    let (quiet, without) = report.quiet;
-    if quiet >= 4 && without * 2 > quiet {
-        report.violations.push(format!("in {without} of {quiet} times without faults no order was confirmed"));
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
 
 use super::{
     Mailbox, Participant,
-    aside::Aside,
+    aside::{Aside, BATCH_LOCK_WAIT},
     asking::Asking,
     batch::{Batch, Item, Origin},
     transaction::{Committed, Failure, commit_catching},
@@ -52,21 +52,21 @@ pub struct Engine<P: Participant> {
     participant: Arc<P>,
     database: Database,
     outbox: Arc<Outbox>,
-    readiness: Readiness,
+    pub(super) readiness: Readiness,
     identity: Arc<SystemIdentity>,
     settings: EngineSettings,
     mailbox: Mailbox<P>,
     items: mpsc::UnboundedReceiver<Item<P>>,
     /// What came in while the database was away; it comes before what is in the mailbox.
     postponed: Vec<Item<P>>,
-    aside: Aside<P>,
+    pub(super) aside: Aside<P>,
     /// How many inputs were put aside or refused because of a lock, ever.
-    locked_out: u64,
+    pub(super) locked_out: u64,
     /// How many inputs the last batch had.
     last_batch: usize,
     stop: Stages,
     asking: Asking<P>,
-    metrics: EngineMetrics,
+    pub(super) metrics: EngineMetrics,
 }
 
 /// How often a batch is tried again at once when another transaction was in its way.
@@ -80,15 +80,7 @@ const COMPANY: usize = 64;
 /// is nothing to do, so they are what notices that the network to the database has vanished.
 const TRIM_PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a lock is waited for while some session keeps rows locked: by a batch, and by an input alone. Otherwise it is
-/// as long as the session's `lock_timeout`. Replicas lock each other's rows for milliseconds.
-const BATCH_LOCK_WAIT: Duration = Duration::from_millis(50);
-const SINGLE_LOCK_WAIT: Duration = Duration::from_millis(5);
-/// After so many inputs of a batch in a row that are locked out, the rest of it is put aside untried: a whole table is locked.
-const MOST_LOCKED_OUT: u64 = 64;
-
 const AWAY: &str = "the database is away";
-const LOCKED: &str = "another session keeps locked what this needs";
 
 impl<P: Participant> Engine<P> {
     /// An engine, and the mailbox that leads to it.
@@ -223,7 +215,7 @@ impl<P: Participant> Engine<P> {
     }
 
     /// Handles a batch that waits for locks no longer than `lock_wait`, or than the session's own limit.
-    async fn handle_within(&mut self, lock_wait: Option<Duration>, mut batch: Batch<P>) {
+    pub(super) async fn handle_within(&mut self, lock_wait: Option<Duration>, mut batch: Batch<P>) {
         let mut pauses = Pauses::growing(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflicts = 0;
         while !batch.is_empty() {
@@ -276,58 +268,6 @@ impl<P: Participant> Engine<P> {
                     }
                 }
             }
-        }
-    }
-
-    /// Another session keeps rows locked that the batch needs. Its inputs are tried by themselves, so that only those which
-    /// need the rows wait.
-    async fn locked(&mut self, batch: Batch<P>) {
-        if batch.is_single() {
-            return self.put_aside(batch);
-        }
-        tracing::debug!(
-            inputs = batch.inputs.len(),
-            "another session keeps rows locked; trying the inputs one at a time"
-        );
-        let mut in_a_row = 0;
-        for single in batch.one_at_a_time() {
-            if in_a_row >= MOST_LOCKED_OUT {
-                self.put_aside(single);
-                continue;
-            }
-            let before = self.locked_out;
-            Box::pin(self.handle_within(Some(SINGLE_LOCK_WAIT), single)).await;
-            in_a_row = if self.locked_out == before { 0 } else { in_a_row + 1 };
-        }
-    }
-
-    /// A caller is told, the clock comes again by itself, and everything else waits until the rows are free.
-    fn put_aside(&mut self, mut batch: Batch<P>) {
-        self.locked_out += 1;
-        batch.refuse_callers(LOCKED);
-        batch.inputs.retain(|pending| !matches!(pending.origin, Origin::Itself));
-        if !batch.is_empty() {
-            if self.aside.is_empty() {
-                tracing::warn!("another session keeps rows locked; what needs them waits, and the rest goes on");
-            }
-            self.aside.put(batch);
-        }
-        self.metrics.put_aside(self.aside.len());
-    }
-
-    async fn try_aside(&mut self) {
-        let (batches, before) = (self.aside.take(), self.locked_out);
-        let tried = batches.len() as u64;
-        for batch in batches {
-            self.handle_within(Some(SINGLE_LOCK_WAIT), batch).await;
-        }
-        self.aside.tried(self.locked_out - before < tried);
-        self.metrics.put_aside(self.aside.len());
-        if self.aside.is_empty() {
-            tracing::info!("the rows are free again; nothing waits for them any more");
-            self.readiness.set("database", Ok(()));
-        } else if let Err(locked) = self.aside.state() {
-            self.readiness.set("database", Err(locked));
         }
     }
 
