@@ -94,7 +94,7 @@ impl Orders {
             Command::WakeDue => {
                 let mut events = Vec::new();
                 for id in std::mem::take(&mut state.due) {
-                    state.change(id, |order| events.append(&mut order.wake(now, &self.pauses)));
+                    state.change(id, now, |order, now| events.append(&mut order.wake(now, &self.pauses)));
                 }
                 Ok(Decision::publish(events))
             }
@@ -121,7 +121,7 @@ impl Orders {
     }
 
     fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Reply, Command> {
-        let cancelled = state.change(id, |order| order.cancel(now, &self.pauses));
+        let cancelled = state.change(id, now, |order, now| order.cancel(now, &self.pauses));
         // As it is saved, and not as it stood within the step.
         match (cancelled, state.orders.get(&id)) {
             (None, _) | (_, None) => Decision::reply(Reply::Unknown),
@@ -139,11 +139,12 @@ impl Orders {
         };
         let before = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
         let events = match Fact::of(&event.body) {
-            Some(fact) => state.change(id, |order| order.learn(fact, now)).unwrap_or_default(),
+            Some(fact) => state.change(id, now, |order, now| order.learn(fact, now)).unwrap_or_default(),
             None => state.orders.get(&id).and_then(Order::last_word).into_iter().collect(),
         };
         let after = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
-        state.timeline.push(timeline_row(id, envelope, now, what_changed(before, after)));
+        let row = timeline_row(id, envelope, state.time_of(id, now), what_changed(before, after));
+        state.timeline.push(row);
         Decision::publish(events)
     }
 
@@ -231,7 +232,8 @@ impl Participant for Orders {
         let id = envelope.event.order.order_id;
         if let Some(order) = state.orders.get(&id).filter(|order| order.saga_id == envelope.event.saga_id) {
             let status = format!("status is {}", order.status());
-            state.timeline.push(timeline_row(id, envelope, envelope.time, status));
+            let row = timeline_row(id, envelope, state.time_of(id, envelope.time), status);
+            state.timeline.push(row);
         }
     }
 
@@ -270,11 +272,18 @@ impl State {
         self.orders.put(order.details.order_id, order);
     }
 
-    /// Does `step` to the order, and has it saved where that changed it.
-    fn change<T>(&mut self, id: OrderId, step: impl FnOnce(&mut Order) -> T) -> Option<T> {
+    /// `now`, or the time of the order's last change if that is later: clocks of replicas differ by milliseconds, and one that
+    /// is set right may go back, but no order's time does.
+    fn time_of(&self, id: OrderId, now: Timestamp) -> Timestamp {
+        self.orders.get(&id).map_or(now, |order| now.max(order.changed_at))
+    }
+
+    /// Does `step` to the order at that time, and has it saved where that changed it.
+    fn change<T>(&mut self, id: OrderId, now: Timestamp, step: impl FnOnce(&mut Order, Timestamp) -> T) -> Option<T> {
+        let now = self.time_of(id, now);
         let before = self.orders.get(&id)?;
         let mut order = before.clone();
-        let outcome = step(&mut order);
+        let outcome = step(&mut order, now);
         if order != *before {
             order.version += 1;
             if order.status().is_terminal() && !before.status().is_terminal() {

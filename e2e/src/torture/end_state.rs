@@ -10,7 +10,6 @@ use shared_events::Service;
 use super::{
     history::{Cancel, History, Placed, Wants},
     load::{HOT, MORE, PLENTY, SCARCE},
-    schedule::Schedule,
 };
 use crate::{
     client::{Client, answer, ok},
@@ -22,11 +21,12 @@ pub(crate) const DEADLINE_S: u64 = 120;
 /// How many keys are asked for again.
 const KEYS: usize = 500;
 
-/// Checks all that was answered against what is there; returns how many orders ended in which way.
+/// Checks all that was answered against what is there; returns how many orders ended in which way. Messages were `destroyed` at
+/// these moments, in microseconds from the beginning of the run.
 pub(crate) async fn check(
     stack: &mut Stack,
     history: &History,
-    schedule: &Schedule,
+    destroyed: &[u64],
     token: &str,
 ) -> Result<BTreeMap<String, usize>> {
     let replicas = stack.replicas.len() / Service::ALL.len();
@@ -41,8 +41,6 @@ pub(crate) async fn check(
         let end = [text("status"), text("failure_reason")].join(" ").trim().to_owned();
         *ends.entry(end).or_default() += 1;
     }
-    let destroyed: Vec<u64> =
-        schedule.faults.iter().filter(|fault| fault.kind.destroys()).map(|fault| fault.at_ms * 1_000).collect();
     {
         let now = history.now();
         let mut history = history.lock();
@@ -51,7 +49,7 @@ pub(crate) async fn check(
                 None => history.violation(Some(order_id), format!("{placed:?} is lost")),
                 Some(order) => {
                     history.order_read(order, now, now);
-                    if let Err(what) = end(&placed, order, &destroyed) {
+                    if let Err(what) = end(&placed, order, destroyed) {
                         history.violation(Some(order_id), what);
                     }
                 }

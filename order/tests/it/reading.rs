@@ -208,3 +208,19 @@ async fn the_service_tells_how_it_is_and_what_it_can_do() {
     }
     harness.finish().await;
 }
+
+/// On a file, the service's clock is the machine's.
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_turn_a_timeline_round() {
+    let mut harness = Harness::start().await;
+    let (id, created) = harness.place().await;
+    harness.its_database.clock().skew_system_clock("-1min".parse().unwrap());
+    harness.inventory.say(&created, EventBody::StockReserved).await;
+    harness.payment.say(&created, EventBody::PaymentAuthorized).await;
+    let timeline = harness.timeline(id).await;
+    assert!(timeline[0].starts_with("OrderCreated"), "{timeline:?}");
+    let order = harness.order(id).await;
+    assert!(order["updated_at"].as_str() >= order["created_at"].as_str(), "{order}");
+    harness.heard_besides().await;
+    harness.finish().await;
+}
