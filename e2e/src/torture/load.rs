@@ -212,7 +212,8 @@ impl Client {
         };
         let mut history = self.history.lock();
         if let Some(placed) = history.placed.get_mut(&order_id)
-            && placed.cancel != Cancel::Accepted
+            // What is known stays known when a later try gets no answer.
+            && !(matches!(placed.cancel, Cancel::Accepted | Cancel::Refused) && cancel == Cancel::Maybe)
         {
             placed.cancel = cancel;
         }

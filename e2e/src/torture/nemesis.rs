@@ -1,6 +1,6 @@
 //! Brings faults about, and repairs them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
@@ -22,8 +22,8 @@ use crate::{
 /// The services' role at PostgreSQL, and its password.
 pub(crate) const ROLE: &str = "app";
 pub(crate) const PASSWORD: &str = "the-password-of-the-services";
-/// The tester's own queue, which gets a copy of everything.
-const RECORDS: &str = "torture";
+/// How many messages are kept to be published again.
+const RECORDED: usize = 500;
 /// How many recorded messages are published again at a time.
 const AGAIN: usize = 40;
 
@@ -32,6 +32,8 @@ const AGAIN: usize = 40;
 pub(crate) struct Nemesis {
     /// Sessions that hold locks.
     locks: HashMap<Service, PgConnection>,
+    /// Messages as they lay in the queues, the oldest first.
+    recorded: VecDeque<Value>,
 }
 
 impl Nemesis {
@@ -81,7 +83,9 @@ impl Nemesis {
             (Kind::DeleteBinding, Target::Service(service)) => {
                 delete_binding(&stack.administrator()?, service, fault.at_ms).await
             }
-            (Kind::Republish, Target::Service(service)) => republish(&stack.administrator()?, service).await,
+            (Kind::Republish, Target::Service(service)) => {
+                republish(&mut self.recorded, &stack.administrator()?, service).await
+            }
             (kind, Target::Service(service)) => {
                 let (server, network) = network(kind).context("it is a fault of the network")?;
                 stack.network(service, server, network)
@@ -191,27 +195,19 @@ async fn delete_binding(administrator: &Administrator, service: Service, number:
     Ok(())
 }
 
-/// Makes the tester's queue, and has it get a copy of all that is published.
-pub(crate) async fn record(administrator: &Administrator) -> Result<()> {
-    let queue = json!({"durable": true, "arguments": {"x-max-length": 2_000}});
-    let request = administrator.request(Method::PUT, &format!("queues/{{vhost}}/{RECORDS}")).json(&queue);
-    request.send().await?.error_for_status()?;
-    for service in Service::ALL {
-        let path = format!("bindings/{{vhost}}/e/{service}.events/q/{RECORDS}");
-        let request = administrator.request(Method::POST, &path).json(&json!({"routing_key": "#"}));
-        request.send().await?.error_for_status()?;
+/// Publishes recorded messages of a service once more, as they were. What lies in the queues now is recorded first: a queue of
+/// the tester's own would get everything, but it would also stand in for a consumer whose binding is missing.
+async fn republish(recorded: &mut VecDeque<Value>, administrator: &Administrator, service: Service) -> Result<()> {
+    for consumer in Service::ALL {
+        let get = json!({"count": AGAIN, "ackmode": "ack_requeue_true", "encoding": "auto"});
+        let request = administrator.request(Method::POST, &format!("queues/{{vhost}}/{consumer}/get")).json(&get);
+        let messages: Vec<Value> = request.send().await?.error_for_status()?.json().await?;
+        recorded.extend(messages);
     }
-    Ok(())
-}
-
-/// Publishes the oldest recorded messages of a service once more, as they were.
-async fn republish(administrator: &Administrator, service: Service) -> Result<()> {
-    record(administrator).await?;
-    let get = json!({"count": AGAIN * 4, "ackmode": "ack_requeue_false", "encoding": "auto"});
-    let request = administrator.request(Method::POST, &format!("queues/{{vhost}}/{RECORDS}/get")).json(&get);
-    let messages: Vec<Value> = request.send().await?.error_for_status()?.json().await?;
+    let surplus = recorded.len().saturating_sub(RECORDED);
+    recorded.drain(..surplus);
     let exchange = format!("{service}.events");
-    let ours: Vec<&Value> = messages.iter().filter(|message| message["exchange"] == exchange.as_str()).collect();
+    let ours: Vec<&Value> = recorded.iter().filter(|message| message["exchange"] == exchange.as_str()).collect();
     ensure!(!ours.is_empty(), "nothing of {service} is recorded");
     for message in ours.into_iter().take(AGAIN) {
         let again = json!({

@@ -28,10 +28,12 @@ pub async fn next_ids<E: EntityTrait>(transaction: &DatabaseTransaction, count: 
         let highest: i64 = highest.ok_or(DbErr::RecordNotFound(key))?.try_get_by_index(0)?;
         return Ok((highest + 1..=highest + count).collect());
     }
-    // The sequence is looked up once, not for each number. A number that is in the table was given out before.
+    // The sequence is looked up once, not for each number. A number that is in the table was given out before: that is asked
+    // once for all of them, by the key; asked for each row, the planner would read the whole table.
     let next = format!(
-        "SELECT number, EXISTS (SELECT FROM {table} WHERE {key} = number) FROM (SELECT nextval(sequence) AS number \
-         FROM (SELECT {sequence} AS sequence OFFSET 0) AS it, generate_series(1, $1) OFFSET 0) AS new",
+        "WITH new AS MATERIALIZED (SELECT nextval(sequence) AS number \
+         FROM (SELECT {sequence} AS sequence OFFSET 0) AS it, generate_series(1, $1)) \
+         SELECT number, (SELECT EXISTS (SELECT FROM {table} WHERE {key} = ANY (ARRAY(SELECT number FROM new)))) FROM new",
         sequence = sequence_of(table, &key)
     );
     for _ in 0..DRAWS {
