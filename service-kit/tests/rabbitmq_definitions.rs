@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use service_kit::broker::rabbitmq::topology::{Argument, ExchangeType, Topology, dead_letter_queue, exchange, queue};
+use service_kit::broker::rabbitmq::topology::{Argument, ExchangeType, Topology, dead_letter_queue, queue};
 use shared_events::Service;
 
 const VHOST: &str = "orders";
@@ -62,7 +62,7 @@ fn its_queues_are_those_of_the_services() {
 }
 
 #[test]
-fn its_bindings_are_those_of_the_flow_table() {
+fn its_bindings_are_those_of_the_services() {
     let expected = topologies().flat_map(|topology| topology.bindings).map(|binding| {
         json!({
             "source": binding.exchange, "vhost": VHOST, "destination": binding.queue, "destination_type": "queue",
@@ -78,7 +78,7 @@ fn each_service_has_a_user_with_the_least_rights() {
         let name = queue(service);
         json!({
             "user": name, "vhost": VHOST, "configure": "^$",
-            "write": format!("^{}$", exchange(service).replace('.', "\\.")),
+            "write": format!("^{name}\\.(deliveries|events)$"),
             "read": format!("^{name}({})?$", dead_letter_queue(service)[name.len()..].replace('.', "\\.")),
         })
     });

@@ -1,10 +1,10 @@
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::EventType;
 
-/// One of the three services. Its name is the name of its queue, and `<name>.events` that of its exchange.
+/// One of the three services. Its name is the name of its queue; `<name>.deliveries` and `<name>.events` are its exchanges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
@@ -47,49 +47,12 @@ impl fmt::Display for Service {
 pub struct Flow {
     /// What happened.
     pub event: EventType,
-    /// The routing key of its messages, where they have one consumer or none. Where they have several, each has a copy
-    /// under [a key of its own](routing_key_for).
+    /// What listeners bind to at the publisher's topic exchange. (The copies for the consumers have their names as keys.)
     pub routing_key: &'static str,
     /// The only service that may say so.
     pub publisher: Service,
     /// Who must hear it. Empty: whoever listens.
     pub consumers: &'static [Service],
-}
-
-impl Flow {
-    /// The routing key of the copy for `consumer`.
-    #[must_use]
-    pub fn routing_key_for(&self, consumer: Service) -> Cow<'static, str> {
-        routing_key_for(self.routing_key, self.consumers, consumer)
-    }
-
-    /// The routing keys under which a message of this event is published, one for each copy.
-    #[must_use]
-    pub fn routing_keys(&self) -> Vec<Cow<'static, str>> {
-        routing_keys(self.routing_key, self.consumers)
-    }
-}
-
-/// The routing key of the copy for one of the `consumers` of an event.
-///
-/// A broker says of a message only whether *some* queue has taken it. So an event with several consumers is published
-/// once for each of them, under `<routing key>.<consumer>`, and the broker answers for each copy. An event with one
-/// consumer keeps its plain key.
-#[must_use]
-pub fn routing_key_for(routing_key: &'static str, consumers: &[Service], consumer: Service) -> Cow<'static, str> {
-    match consumers {
-        [_, _, ..] => Cow::Owned(format!("{routing_key}.{consumer}")),
-        [_] | [] => Cow::Borrowed(routing_key),
-    }
-}
-
-/// The routing keys of all copies of a message: one for each of its `consumers`, or the plain one where there is none.
-#[must_use]
-pub fn routing_keys(routing_key: &'static str, consumers: &[Service]) -> Vec<Cow<'static, str>> {
-    match consumers {
-        [] => vec![Cow::Borrowed(routing_key)],
-        _ => consumers.iter().map(|&consumer| routing_key_for(routing_key, consumers, consumer)).collect(),
-    }
 }
 
 const fn flow(event: EventType, routing_key: &'static str, publisher: Service, consumers: &'static [Service]) -> Flow {
@@ -129,17 +92,5 @@ mod tests {
             assert_eq!(flow.event.flow(), flow);
             assert!(!flow.consumers.contains(&flow.publisher), "{flow:?}: nobody tells himself");
         }
-    }
-
-    #[test]
-    fn an_event_with_several_consumers_has_a_key_for_each_of_them() {
-        assert_eq!(EventType::StockReserved.flow().routing_keys(), ["stock.reserved.payment", "stock.reserved.order"]);
-        assert_eq!(EventType::OrderCreated.flow().routing_keys(), ["order.created"]);
-        assert_eq!(EventType::OrderFailed.flow().routing_keys(), ["order.failed"]);
-        let mut keys: Vec<_> = FLOWS.iter().flat_map(Flow::routing_keys).collect();
-        let copies: usize = FLOWS.iter().map(|flow| flow.consumers.len().max(1)).sum();
-        keys.sort();
-        keys.dedup();
-        assert_eq!(keys.len(), copies, "no key has two meanings: {keys:?}");
     }
 }

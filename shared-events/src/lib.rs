@@ -15,7 +15,7 @@ mod time_stamp;
 
 pub use envelope::{DecodeError, Envelope, is_traceparent, system_of};
 pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails};
-pub use flow::{FLOWS, Flow, Service, routing_key_for, routing_keys};
+pub use flow::{FLOWS, Flow, Service};
 pub use ids::{MessageId, OrderId, SagaId, Sku, SkuError, SystemId, SystemIdError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};

@@ -14,8 +14,7 @@ type Row = [String; 4];
 fn row(flow: &Flow) -> Row {
     let consumers: Vec<_> = flow.consumers.iter().map(|service| service.name()).collect();
     let consumers = if consumers.is_empty() { NOBODY.to_owned() } else { consumers.join(", ") };
-    let keys: Vec<_> = flow.routing_keys().iter().map(|key| format!("`{key}`")).collect();
-    [format!("`{}`", flow.event), flow.publisher.to_string(), keys.join(", "), consumers]
+    [format!("`{}`", flow.event), flow.publisher.to_string(), format!("`{}`", flow.routing_key), consumers]
 }
 
 fn cells(line: &str) -> Option<Vec<&str>> {

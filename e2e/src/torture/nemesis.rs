@@ -78,7 +78,8 @@ impl Nemesis {
             (Kind::Purge, Target::Service(service)) => stack.administrator()?.purge(service.name()).await,
             (Kind::DeleteQueue, Target::Service(service)) => stack.administrator()?.delete_queue(service.name()).await,
             (Kind::DeleteExchange, Target::Service(service)) => {
-                stack.administrator()?.delete_exchange(&format!("{service}.events")).await
+                let exchange = if fault.at_ms.is_multiple_of(2) { "deliveries" } else { "events" };
+                stack.administrator()?.delete_exchange(&format!("{service}.{exchange}")).await
             }
             (Kind::DeleteBinding, Target::Service(service)) => {
                 delete_binding(&stack.administrator()?, service, fault.at_ms).await
@@ -195,8 +196,22 @@ async fn delete_binding(administrator: &Administrator, service: Service, number:
     Ok(())
 }
 
-/// Publishes recorded messages of a service once more, as they were. What lies in the queues now is recorded first: a queue of
-/// the tester's own would get everything, but it would also stand in for a consumer whose binding is missing.
+/// A queue that listens to everything, as an outsider's may. It must not stand in for a consumer whose binding is missing.
+pub(crate) async fn listen_to_everything(administrator: &Administrator) -> Result<()> {
+    let queue = json!({"durable": true, "arguments": {"x-max-length": 1_000}});
+    let put = administrator.request(Method::PUT, "queues/{vhost}/listener").json(&queue);
+    put.send().await?.error_for_status()?;
+    for service in Service::ALL {
+        for exchange in ["deliveries", "events"] {
+            let path = format!("bindings/{{vhost}}/e/{service}.{exchange}/q/listener");
+            let bind = administrator.request(Method::POST, &path).json(&json!({"routing_key": "#"}));
+            bind.send().await?.error_for_status()?;
+        }
+    }
+    Ok(())
+}
+
+/// Publishes recorded messages of a service once more, as they were. What lies in the queues now is recorded first.
 async fn republish(recorded: &mut VecDeque<Value>, administrator: &Administrator, service: Service) -> Result<()> {
     for consumer in Service::ALL {
         let get = json!({"count": AGAIN, "ackmode": "ack_requeue_true", "encoding": "auto"});
@@ -206,7 +221,7 @@ async fn republish(recorded: &mut VecDeque<Value>, administrator: &Administrator
     }
     let surplus = recorded.len().saturating_sub(RECORDED);
     recorded.drain(..surplus);
-    let exchange = format!("{service}.events");
+    let exchange = format!("{service}.deliveries");
     let ours: Vec<&Value> = recorded.iter().filter(|message| message["exchange"] == exchange.as_str()).collect();
     ensure!(!ours.is_empty(), "nothing of {service} is recorded");
     for message in ours.into_iter().take(AGAIN) {

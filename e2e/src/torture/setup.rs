@@ -11,7 +11,7 @@ use super::{
     end_state::DEADLINE_S,
     history::History,
     load::{Addresses, Client, HOT, MORE, PLENTY, SCARCE, SET},
-    nemesis::{PASSWORD, ROLE, set_password},
+    nemesis::{PASSWORD, ROLE, listen_to_everything, set_password},
     random::Random,
     run::Settings,
     schedule::Schedule,
@@ -53,6 +53,7 @@ pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Res
         stack.replicas[waiting.remove(index)].start()?;
     }
     stack.ready().await?;
+    listen_to_everything(&stack.administrator()?).await?;
     let client = stack.client(0)?;
     for (sku, quantity) in [(PLENTY, 10_000_000), (MORE, 10_000_000), (HOT, 500), (SCARCE, 3), (SET, 1)] {
         client.put_in_stock(sku, quantity).await?;

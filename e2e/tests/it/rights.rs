@@ -66,11 +66,15 @@ async fn on_a_provisioned_broker_three_users_with_the_least_rights_do() -> Resul
     expected.sort();
     ensure!(queues == expected, "{queues:?}");
     let exchanges = administrator.names("exchanges/{vhost}").await?;
-    for name in ["order.events", "inventory.events", "payment.events", "dead-letters"] {
-        ensure!(exchanges.iter().any(|exchange| exchange == name), "no {name:?} in {exchanges:?}");
+    let expected =
+        Service::ALL.iter().flat_map(|service| [format!("{service}.deliveries"), format!("{service}.events")]);
+    for name in expected.chain(["dead-letters".to_owned()]) {
+        ensure!(exchanges.contains(&name), "no {name:?} in {exchanges:?}");
     }
 
-    for (user, exchange) in [("inventory", "order.events"), ("payment", "inventory.events"), ("order", "")] {
+    for (user, exchange) in
+        [("inventory", "order.deliveries"), ("payment", "inventory.events"), ("order", ""), ("order", "dead-letters")]
+    {
         let refused = publish(&stack, user, exchange).await?;
         ensure!(refused.contains("ACCESS_REFUSED"), "{user} publishes to {exchange:?}: {refused}");
     }

@@ -74,7 +74,9 @@ async fn an_exchange_that_is_deleted_is_made_again_and_costs_no_order() -> Resul
     let administrator = stack.administrator()?;
     for service in Service::ALL {
         customers.answered(20).await?;
-        administrator.delete_exchange(&format!("{service}.events")).await?;
+        for exchange in ["deliveries", "events"] {
+            administrator.delete_exchange(&format!("{service}.{exchange}")).await?;
+        }
     }
     heals(stack, customers, Ends::AsWished).await
 }
@@ -104,7 +106,9 @@ async fn an_exchange_that_is_deleted_and_imported_again_costs_no_order() -> Resu
     let definitions: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
     for service in Service::ALL {
         customers.answered(20).await?;
-        administrator.delete_exchange(&format!("{service}.events")).await?;
+        for exchange in ["deliveries", "events"] {
+            administrator.delete_exchange(&format!("{service}.{exchange}")).await?;
+        }
         customers.answered(5).await?;
         administrator.request(Method::POST, "definitions").json(&definitions).send().await?.error_for_status()?;
     }

@@ -1,7 +1,7 @@
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use shared_events::{MessageId, Service, routing_keys};
+use shared_events::{MessageId, Service};
 use tokio::sync::mpsc;
 
 /// One service's connection to the broker.
@@ -60,24 +60,16 @@ pub trait Publisher: Send {
 pub struct Outgoing {
     /// Its id, which a redelivery keeps.
     pub message_id: MessageId,
-    /// The service that publishes it, which names the exchange.
+    /// The service that publishes it, which names the exchanges.
     pub publisher: Service,
-    /// Its routing key, as in the flow table.
+    /// Its routing key for listeners, as in the flow table.
     pub routing_key: &'static str,
-    /// Whose queues must have it. None: whoever listens may have it.
+    /// Whose queues must have it. Listeners may have it, too.
     pub consumers: &'static [Service],
     /// The saga that it belongs to.
     pub correlation_id: uuid::Uuid,
     /// The envelope, encoded.
     pub body: Arc<str>,
-}
-
-impl Outgoing {
-    /// The routing keys of its copies: see [`shared_events::routing_keys`].
-    #[must_use]
-    pub fn routing_keys(&self) -> Vec<Cow<'static, str>> {
-        routing_keys(self.routing_key, self.consumers)
-    }
 }
 
 /// What became of a published message.
@@ -94,8 +86,8 @@ pub struct Outcome {
 pub enum Verdict {
     /// The queue of every consumer has it for good.
     Confirmed,
-    /// At least one consumer's queue does not have it, for none is bound to these routing keys. The others may have it,
-    /// and get it again when it is published again.
+    /// The queues of these consumers are not bound, so they do not have it. The others may have it, and get it again when
+    /// it is published again.
     Unroutable(Vec<String>),
     /// The broker did not take it, or not for every consumer.
     Refused,

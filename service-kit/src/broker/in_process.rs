@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shared_events::{MessageId, Service, routing_key_for};
+use shared_events::{MessageId, Service};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
@@ -146,9 +146,7 @@ impl Publisher for InProcessPublisher {
             for &consumer in message.consumers {
                 match self.hub.queues.get(&consumer) {
                     Some(queue) => queues.push(queue),
-                    None => {
-                        missing.push(routing_key_for(message.routing_key, message.consumers, consumer).into_owned())
-                    }
+                    None => missing.push(consumer.to_string()),
                 }
             }
             if queues.is_empty() || !missing.is_empty() {

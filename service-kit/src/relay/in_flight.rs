@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ pub(super) struct InFlight {
     resting: BTreeMap<MessageId, &'static str>,
     rest_until: Option<Instant>,
     rests: Pauses,
-    /// The routing keys of events that did not come to every consumer, with the keys of the copies that no queue took.
+    /// The routing keys of events that did not come to every consumer, with the consumers whose queues are not bound.
     unroutable: BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -79,11 +79,15 @@ impl InFlight {
                 }
                 return;
             }
-            Verdict::Unroutable(keys) => {
-                let before = self.unroutable.insert(routing_key, keys.clone());
-                if before.as_ref() != Some(keys) {
-                    let keys = keys.join(", ");
-                    tracing::warn!(keys, "no queue takes these events; they stay in the outbox and are tried again");
+            Verdict::Unroutable(consumers) => {
+                let before = self.unroutable.insert(routing_key, consumers.clone());
+                if before.as_ref() != Some(consumers) {
+                    let consumers = consumers.join(", ");
+                    tracing::warn!(
+                        routing_key,
+                        consumers,
+                        "no queue takes these events for these consumers; they stay in the outbox and are tried again"
+                    );
                 }
             }
             Verdict::Refused => {
@@ -132,7 +136,8 @@ impl InFlight {
         if self.unroutable.is_empty() {
             return Ok(());
         }
-        let keys: Vec<&str> = self.unroutable.values().flatten().map(String::as_str).collect();
-        Err(format!("no queue takes {}", keys.join(", ")))
+        let consumers: BTreeSet<&str> = self.unroutable.values().flatten().map(String::as_str).collect();
+        let consumers: Vec<&str> = consumers.into_iter().collect();
+        Err(format!("no queue takes events for {}", consumers.join(", ")))
     }
 }

@@ -25,7 +25,7 @@ const CONFIRM: Reaction = Reaction::Say(Verdict::Confirmed);
 const WINDOW: usize = 4_096;
 
 fn unroutable() -> Verdict {
-    Verdict::Unroutable(vec!["stock.reserved.payment".to_owned()])
+    Verdict::Unroutable(vec!["payment".to_owned()])
 }
 
 fn roomy() -> Plan {
@@ -93,7 +93,7 @@ async fn what_no_queue_takes_rests_and_the_others_go_on() {
     announce(&rig, 1).await;
     until("it is seen", async || !rig.is_up("broker")).await;
     let trouble = rig.readiness.snapshot().dependencies.into_iter().find(|one| one.name == "broker").unwrap().detail;
-    assert_eq!(trouble.as_deref(), Some("no queue takes stock.reserved.payment"));
+    assert_eq!(trouble.as_deref(), Some("no queue takes events for payment"));
     announce(&rig, 2).await;
     until("the others are confirmed", async || rig.is_up("broker")).await;
     soon("and so is the first, after its rest", rig.outbox.empty()).await;

@@ -92,10 +92,10 @@ async fn what_one_of_two_consumers_is_not_bound_for_is_not_confirmed_until_it_is
     let mut order = provisioned.broker(Service::Order).subscribe(10).await.unwrap();
     let mut payment = provisioned.broker(Service::Payment).subscribe(10).await.unwrap();
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Inventory).publisher().await.unwrap();
-    provisioned.vhost.unbind("inventory.events", "payment", "stock.reserved.payment").await;
+    provisioned.vhost.unbind("inventory.deliveries", "payment", "payment").await;
     let sent = [message("stock.reserved", &[Service::Payment, Service::Order])];
     let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-    assert_eq!(verdicts, [unroutable("stock.reserved.payment")]);
+    assert_eq!(verdicts, [unroutable("payment")]);
     provisioned.import().await;
     assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
     assert_eq!(id(&next(&mut payment).await), ids(&sent)[0]);
@@ -126,7 +126,7 @@ async fn a_service_cannot_say_what_is_anothers_to_say() {
     publisher.publish(vec![forged]).await.unwrap();
     assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("the channel is closed"), None);
     let (wrong, remedy) = unusable(publisher.publish(Vec::new()).await.unwrap_err());
-    assert!(wrong.contains("ACCESS_REFUSED") && wrong.contains("order.events"), "{wrong}");
+    assert!(wrong.contains("ACCESS_REFUSED") && wrong.contains("order.deliveries"), "{wrong}");
     assert!(remedy.contains("rights that rabbitmq/README.md names"), "{remedy}");
     // Nothing came through, and whoever may say it still can.
     let mut subscription = provisioned.broker(Service::Inventory).subscribe(1).await.unwrap();
@@ -149,16 +149,16 @@ async fn a_service_cannot_take_anothers_messages() {
 #[tokio::test]
 async fn all_that_is_missing_is_named_at_once() {
     let provisioned = Provisioned::new().await;
-    for (kind, name) in [("queues", "order"), ("queues", "order.dead-letters"), ("exchanges", "payment.events")] {
+    for (kind, name) in [("queues", "order"), ("queues", "order.dead-letters"), ("exchanges", "payment.deliveries")] {
         provisioned.vhost.delete(kind, name).await;
     }
     let (why, remedy) = unusable(provisioned.broker(Service::Order).subscribe(1).await.unwrap_err());
     assert!(remedy.contains("import rabbitmq/definitions.json"), "{remedy}");
-    for name in ["the queue \"order\"", "the queue \"order.dead-letters\"", "the exchange \"payment.events\""] {
+    for name in ["the queue \"order\"", "the queue \"order.dead-letters\"", "the exchange \"payment.deliveries\""] {
         assert!(why.contains(name), "{why}");
     }
     // Who publishes needs none of these.
     provisioned.broker(Service::Order).publisher().await.unwrap();
     let (why, _) = unusable(provisioned.broker(Service::Payment).publisher().await.map(|_| ()).unwrap_err());
-    assert!(why.contains("the exchange \"payment.events\""), "{why}");
+    assert!(why.contains("the exchange \"payment.deliveries\""), "{why}");
 }

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use serde_json::json;
-use service_kit::broker::Broker;
+use service_kit::broker::{
+    Broker,
+    rabbitmq::topology::{Exchange, ExchangeType, Topology},
+};
 use shared_events::Service;
 use uuid::Uuid;
 
@@ -35,8 +38,17 @@ impl BrokerUnderTest for OnRabbitMq {
 
 const PASSWORD: &str = "a-secret";
 
-/// The first consumer makes the queue. It is gone entirely when this returns.
+/// The exchanges of all, and the queues of some: a consumer makes its queue. It is gone entirely when this returns.
 async fn make_queues(vhost: &Vhost, services: &[Service]) {
+    let exchange = |exchange: Exchange| {
+        let kind = match exchange.kind {
+            ExchangeType::Direct => "direct",
+            ExchangeType::Topic => "topic",
+        };
+        json!({"name": exchange.name, "type": kind, "durable": true, "auto_delete": false, "internal": false, "arguments": {}})
+    };
+    let exchanges = Service::ALL.into_iter().flat_map(|service| Topology::to_publish(service).exchanges).map(exchange);
+    vhost.import(json!({ "exchanges": exchanges.collect::<Vec<_>>() })).await;
     for &service in services {
         let broker = vhost.broker(service);
         drop(broker.subscribe(1).await.unwrap());

@@ -27,13 +27,13 @@ pub(crate) fn messages(count: usize) -> Vec<Outgoing> {
     (0..count).map(|_| message("order.created", &[Service::Inventory])).collect()
 }
 
-/// A message for inventory, in which its queue is never bound.
+/// A message of order for itself, which its queue is never bound for.
 pub(crate) fn undeliverable() -> Outgoing {
-    message("order.nobody-listens", &[Service::Inventory])
+    message("order.created", &[Service::Order])
 }
 
-pub(crate) fn unroutable(routing_key: &str) -> Verdict {
-    Verdict::Unroutable(vec![routing_key.to_owned()])
+pub(crate) fn unroutable(consumer: &str) -> Verdict {
+    Verdict::Unroutable(vec![consumer.to_owned()])
 }
 
 /// Publishes until it is confirmed.

@@ -43,6 +43,7 @@ async fn declare(connection: &Connection, topology: &Topology) -> lapin::Result<
         channel.queue_declare(queue.name.as_str().into(), options, arguments(queue)).await?;
     }
     bind(&channel, topology).await?;
+    unbind_obsolete(&channel, topology).await?;
     channel.close(200, "OK".into()).await
 }
 
@@ -60,6 +61,15 @@ async fn bind(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
         channel
             .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
             .await?;
+    }
+    Ok(())
+}
+
+/// RabbitMQ accepts it where there is no such binding or exchange.
+async fn unbind_obsolete(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
+    for binding in &topology.obsolete {
+        let (queue, exchange, key) = (&*binding.queue, &*binding.exchange, &*binding.routing_key);
+        channel.queue_unbind(queue.into(), exchange.into(), key.into(), FieldTable::default()).await?;
     }
     Ok(())
 }

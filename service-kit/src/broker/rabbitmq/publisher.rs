@@ -33,7 +33,7 @@ use super::{
     connection::close,
     declare::keep_consumers_declared,
     message::properties,
-    topology::{Topology, exchange},
+    topology::{Topology, deliveries_exchange, events_exchange},
     trouble::{During, Trouble},
     verdicts::Verdicts,
 };
@@ -195,20 +195,28 @@ impl Session {
         Err(Trouble::Lost(format!("it has not confirmed a message within {timeout:?}, though it takes messages")))
     }
 
-    /// Publishes the copies of a message, each with a confirm of its own.
+    /// Publishes a copy for each consumer, and one for listeners; each has a confirm of its own.
     fn hand_over(&mut self, message: Outgoing) -> Result<(), Trouble> {
-        let keys = message.routing_keys();
-        self.verdicts.published(message.message_id, keys.len(), self.clock.elapsed(Instant::now()));
-        keys.into_iter().try_for_each(|key| self.hand_over_copy(&message, &key))
+        self.verdicts.published(message.message_id, message.consumers.len() + 1, self.clock.elapsed(Instant::now()));
+        let deliveries = deliveries_exchange(message.publisher);
+        for consumer in message.consumers {
+            self.hand_over_copy(&message, &deliveries, consumer.name(), true)?;
+        }
+        self.hand_over_copy(&message, &events_exchange(message.publisher), message.routing_key, false)
     }
 
     /// Puts one copy into the connection's buffer. To wait here until it is written would cost a round through the
     /// connection's thread for each of them, and for ever while the broker is blocked.
-    fn hand_over_copy(&mut self, message: &Outgoing, routing_key: &str) -> Result<(), Trouble> {
+    fn hand_over_copy(
+        &mut self,
+        message: &Outgoing,
+        exchange: &str,
+        routing_key: &str,
+        mandatory: bool,
+    ) -> Result<(), Trouble> {
         let (channel, properties, message_id) = (self.channel.clone(), properties(message), message.message_id);
-        let (exchange, key, body) = (exchange(message.publisher).into(), routing_key.into(), Arc::clone(&message.body));
-        let options =
-            BasicPublishOptions { mandatory: !message.consumers.is_empty(), ..BasicPublishOptions::default() };
+        let (exchange, key, body) = (exchange.into(), routing_key.into(), Arc::clone(&message.body));
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
         let mut confirm = async move {
             let answer = match channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await {
                 Ok(confirm) => confirm.await,

@@ -4,7 +4,9 @@
 //! and a test holds it to this module. RabbitMQ refuses to declare a queue anew with other arguments, so a change here needs
 //! new names or a migration.
 
-use shared_events::Service;
+use std::collections::BTreeSet;
+
+use shared_events::{Flow, Service};
 
 /// Where messages go that were delivered too often. Each queue's own name is the routing key.
 pub const DEAD_LETTER_EXCHANGE: &str = "dead-letters";
@@ -23,14 +25,16 @@ pub const DELIVERY_LIMIT: u32 = 100;
 const DEAD_LETTER_DELIVERY_LIMIT: u32 = 1_000_000;
 
 /// What one service needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// Its own exchange, those that it listens to, and that of the dead letters. All are durable.
+    /// Its own exchanges, those that it gets deliveries from, and that of the dead letters. All are durable.
     pub exchanges: Vec<Exchange>,
     /// Its queue and that of its dead letters. Both are durable.
     pub queues: Vec<Queue>,
     /// Which messages come into these queues.
     pub bindings: Vec<Binding>,
+    /// Bindings of earlier versions, to be taken away.
+    pub obsolete: Vec<Binding>,
 }
 
 /// A durable exchange.
@@ -80,9 +84,17 @@ pub struct Binding {
     pub routing_key: String,
 }
 
-/// The exchange that `publisher` tells its events to.
+/// The exchange of the copies of `publisher`'s events for the services that must have them, by the name of the consumer.
+/// It is a direct exchange, so that no queue that was made to listen to everything is taken for a consumer's: RabbitMQ
+/// says of a message only whether *some* queue took it.
 #[must_use]
-pub fn exchange(publisher: Service) -> String {
+pub fn deliveries_exchange(publisher: Service) -> String {
+    format!("{publisher}.deliveries")
+}
+
+/// The exchange of `publisher`'s events for whoever listens, by the routing keys of the flow table.
+#[must_use]
+pub fn events_exchange(publisher: Service) -> String {
     format!("{publisher}.events")
 }
 
@@ -99,10 +111,11 @@ pub fn dead_letter_queue(consumer: Service) -> String {
 }
 
 impl Topology {
-    /// What `service` needs for publishing: its own exchange.
+    /// What `service` needs for publishing: its own exchanges.
     #[must_use]
     pub fn to_publish(service: Service) -> Self {
-        Self { exchanges: vec![events_of(service)], queues: Vec::new(), bindings: Vec::new() }
+        let events = Exchange { name: events_exchange(service), kind: ExchangeType::Topic };
+        Self { exchanges: vec![deliveries_from(service), events], ..Self::default() }
     }
 
     /// What the consumers of `publisher`'s events need to get them: their queues, those of their dead letters, and the
@@ -110,33 +123,28 @@ impl Topology {
     /// queue.
     #[must_use]
     pub fn of_consumers(publisher: Service) -> Self {
-        let exchanges = [events_of(publisher), dead_letter_exchange()];
-        let consumes = |consumer: &Service| consumer.subscriptions().any(|flow| flow.publisher == publisher);
+        let exchanges = [deliveries_from(publisher), dead_letter_exchange()];
+        let consumes = |consumer: &Service| publishers_for(*consumer).contains(&publisher);
         let (mut queues, mut bindings) = (Vec::new(), Vec::new());
         for theirs in Service::ALL.into_iter().filter(consumes).map(Self::to_consume) {
             queues.extend(theirs.queues);
             bindings.extend(theirs.bindings);
         }
         bindings.retain(|binding| exchanges.iter().any(|exchange| exchange.name == binding.exchange));
-        Self { exchanges: exchanges.into(), queues, bindings }
+        Self { exchanges: exchanges.into(), queues, bindings, obsolete: Vec::new() }
     }
 
     /// What `service` needs for consuming.
     #[must_use]
     pub fn to_consume(service: Service) -> Self {
-        let inbound_bindings = service.subscriptions().map(|flow| Binding {
-            exchange: exchange(flow.publisher),
-            queue: queue(service).to_owned(),
-            routing_key: flow.routing_key_for(service).into_owned(),
-        });
-        let mut publishers: Vec<Service> = service.subscriptions().map(|flow| flow.publisher).collect();
-        publishers.sort_unstable();
-        publishers.dedup();
+        let publishers = publishers_for(service);
+        let bound = |&publisher: &Service| binding(deliveries_exchange(publisher), service, service.name());
         // Its dead letters need a place from the beginning.
         let mut topology = Self::of_dead_letters(service);
-        topology.exchanges.extend(publishers.into_iter().map(events_of));
+        topology.exchanges.extend(publishers.iter().copied().map(deliveries_from));
         topology.queues.push(inbound(service));
-        topology.bindings.extend(inbound_bindings);
+        topology.bindings.extend(publishers.iter().map(bound));
+        topology.obsolete = service.subscriptions().flat_map(|flow| obsolete(flow, service)).collect();
         topology
     }
 
@@ -151,16 +159,32 @@ impl Topology {
                 queue: dead_letter_queue(service),
                 routing_key: queue(service).to_owned(),
             }],
+            ..Self::default()
         }
     }
+}
+
+/// The services that have something to say to `consumer`.
+fn publishers_for(consumer: Service) -> BTreeSet<Service> {
+    consumer.subscriptions().map(|flow| flow.publisher).collect()
+}
+
+fn binding(exchange: String, consumer: Service, routing_key: impl Into<String>) -> Binding {
+    Binding { exchange, queue: queue(consumer).to_owned(), routing_key: routing_key.into() }
+}
+
+/// Earlier versions delivered to consumers through the exchange for listeners. What they bound would bring events twice.
+fn obsolete(flow: &Flow, consumer: Service) -> [Binding; 2] {
+    let key = flow.routing_key;
+    [key.to_owned(), format!("{key}.{consumer}")].map(|key| binding(events_exchange(flow.publisher), consumer, key))
 }
 
 fn dead_letter_exchange() -> Exchange {
     Exchange { name: DEAD_LETTER_EXCHANGE.to_owned(), kind: ExchangeType::Direct }
 }
 
-fn events_of(publisher: Service) -> Exchange {
-    Exchange { name: exchange(publisher), kind: ExchangeType::Topic }
+fn deliveries_from(publisher: Service) -> Exchange {
+    Exchange { name: deliveries_exchange(publisher), kind: ExchangeType::Direct }
 }
 
 fn inbound(service: Service) -> Queue {
@@ -197,32 +221,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_of_the_flow_table_is_bound_once_for_each_of_its_consumers() {
-        let bindings: Vec<Binding> =
-            Service::ALL.into_iter().flat_map(|service| Topology::to_consume(service).bindings).collect();
-        for flow in FLOWS {
-            for &consumer in flow.consumers {
-                let binding = Binding {
-                    exchange: exchange(flow.publisher),
-                    queue: queue(consumer).to_owned(),
-                    routing_key: flow.routing_key_for(consumer).into_owned(),
-                };
-                assert_eq!(bindings.iter().filter(|bound| **bound == binding).count(), 1, "{binding:?}");
-            }
-        }
-        let consumers: usize = FLOWS.iter().map(|flow| flow.consumers.len()).sum();
-        assert_eq!(bindings.len(), consumers + Service::ALL.len());
-    }
-
-    #[test]
-    fn each_copy_of_an_event_comes_into_one_queue() {
+    fn whoever_consumes_an_event_is_bound_to_its_publisher_once() {
         for flow in FLOWS {
             let bindings = Topology::of_consumers(flow.publisher).bindings;
             for &consumer in flow.consumers {
-                let key = flow.routing_key_for(consumer);
-                let bound = bindings.iter().filter(|binding| binding.routing_key == key);
-                let queues: Vec<_> = bound.map(|binding| binding.queue.as_str()).collect();
-                assert_eq!(queues, [queue(consumer)], "{key}");
+                let expected = binding(deliveries_exchange(flow.publisher), consumer, consumer.name());
+                assert_eq!(bindings.iter().filter(|bound| **bound == expected).count(), 1, "{expected:?}");
+                assert!(Topology::to_consume(consumer).bindings.contains(&expected), "{expected:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_delivery_comes_into_the_queue_of_its_consumer_only() {
+        for publisher in Service::ALL {
+            let bindings = Topology::of_consumers(publisher).bindings;
+            for binding in bindings.iter().filter(|binding| binding.exchange != DEAD_LETTER_EXCHANGE) {
+                assert_eq!(binding.routing_key, binding.queue);
             }
         }
     }
@@ -230,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_bound_is_declared_too() {
         let topologies = |service| [Topology::to_consume(service), Topology::of_consumers(service)];
-        for Topology { exchanges, queues, bindings } in Service::ALL.into_iter().flat_map(topologies) {
+        for Topology { exchanges, queues, bindings, .. } in Service::ALL.into_iter().flat_map(topologies) {
             for binding in bindings {
                 assert!(exchanges.iter().any(|exchange| exchange.name == binding.exchange), "{binding:?}");
                 assert!(queues.iter().any(|queue| queue.name == binding.queue), "{binding:?}");

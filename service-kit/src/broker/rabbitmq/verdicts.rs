@@ -32,7 +32,7 @@ struct Open {
     unanswered: usize,
     /// Whether it did not take one of them.
     refused: bool,
-    /// The routing keys of those that came back.
+    /// The consumers whose copies came back.
     returned: Vec<String>,
 }
 
@@ -42,10 +42,10 @@ impl Verdicts {
         self.open.insert(message, Open { published: now, unanswered: copies, ..Open::default() });
     }
 
-    /// The copy of this message with this routing key came back, with whichever confirm.
-    pub(super) fn returned(&mut self, message: MessageId, routing_key: &str) {
+    /// The copy of this message for this consumer came back, with whichever confirm.
+    pub(super) fn returned(&mut self, message: MessageId, consumer: &str) {
         if let Some(open) = self.open.get_mut(&message) {
-            open.returned.push(routing_key.to_owned());
+            open.returned.push(consumer.to_owned());
         }
     }
 

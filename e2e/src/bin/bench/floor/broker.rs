@@ -1,6 +1,6 @@
 //! The broker's side: for each service one connection that publishes and one that consumes, as the services have them.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{FutureExt as _, StreamExt as _, future::try_join_all, stream::FuturesOrdered};
@@ -26,7 +26,8 @@ const PREFETCH: u16 = 2048;
 
 struct Message {
     exchange: String,
-    routing_key: Cow<'static, str>,
+    routing_key: &'static str,
+    mandatory: bool,
     properties: BasicProperties,
     body: Vec<u8>,
 }
@@ -69,10 +70,10 @@ pub(super) async fn publish(
 
 /// Hands all messages over, then waits for all confirms.
 async fn publish_all(channel: &Channel, messages: &[Message]) -> Result<()> {
-    // A message that no queue takes would be confirmed as well, but come back before.
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirms = messages.iter().map(|message| async move {
-        let (exchange, key) = (message.exchange.clone().into(), (*message.routing_key).into());
+        // A copy for a consumer that no queue takes would be confirmed as well, but come back before.
+        let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
+        let (exchange, key) = (message.exchange.clone().into(), message.routing_key.into());
         let published = channel.basic_publish(exchange, key, options, &message.body, message.properties.clone());
         let confirm = published.await?.await?;
         ensure!(matches!(confirm, Confirmation::Ack(None)), "a message was not taken: {confirm:?}");
@@ -126,7 +127,8 @@ pub(super) async fn purge(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// The message as the services send it, a copy for each of its consumers: the same exchange, keys, body and properties.
+/// The message as the services send it, a copy for each of its consumers and one for listeners: the same exchanges, keys, body
+/// and properties.
 fn copies(envelope: &Envelope) -> impl Iterator<Item = Message> {
     let flow = envelope.event.body.event_type().flow();
     let seconds = envelope.time.unix_micros().unsigned_abs() / 1_000_000;
@@ -139,9 +141,11 @@ fn copies(envelope: &Envelope) -> impl Iterator<Item = Message> {
         .with_app_id(flow.publisher.name().into())
         .with_timestamp(seconds);
     let body = envelope.encode().into_bytes();
-    flow.routing_keys().into_iter().map(move |routing_key| Message {
-        exchange: format!("{}.events", flow.publisher),
+    let consumers = flow.consumers.iter().map(|consumer| ("deliveries", consumer.name(), true));
+    consumers.chain([("events", flow.routing_key, false)]).map(move |(exchange, routing_key, mandatory)| Message {
+        exchange: format!("{}.{exchange}", flow.publisher),
         routing_key,
+        mandatory,
         properties: properties.clone(),
         body: body.clone(),
     })
