@@ -14,7 +14,7 @@ mod settings;
 pub mod store;
 
 use anyhow::Result;
-use service_kit::service::{Foundation, RunningService};
+use service_host::service::{Foundation, RunningService};
 use tokio::net::TcpListener;
 
 use crate::participant::Inventory;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use inventory::{InventorySettings, Migrator, start};
-use service_kit::program::{self, ProgramArgs};
+use service_host::program::{self, ProgramArgs};
 use shared_events::Service;
 
 /// The inventory service: keeps the stock, and holds it for orders
@@ -21,5 +21,6 @@ struct Cli {
 async fn main() -> ExitCode {
     let Cli { program, inventory } = Cli::parse();
     let start = async |foundation, listener| start(&inventory, foundation, listener).await;
-    program::main::<Migrator>(Service::Inventory, program, start).await
+    let service = Service::Inventory;
+    program::main::<Migrator>(service.spec(), service.default_port(), program, start).await
 }

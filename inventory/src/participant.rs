@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use saga_database::{WorkingSet, Writes, next_ids};
+use saga_message::ServiceSpec;
+use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
-use service_kit::{
-    database::{Writes, next_ids},
-    engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
-};
-use shared_events::{Event, EventBody, FailureReason, Line, SagaId, Service, Sku, Timestamp};
+use shared_events::{Envelope, Event, EventBody, FailureReason, Line, SagaId, Service, Sku, Timestamp};
 
 use crate::{
-    domain::{Owner, Pauses, Reservation, ReservationId, State as Held, Stock, StockItem, learn},
+    domain::{Backoff, Owner, Reservation, ReservationId, State as Held, Stock, StockItem, learn},
     store::{self, reservations, stock_items},
 };
 
@@ -59,7 +58,7 @@ const DUE_AT_ONCE: u64 = 500;
 /// The inventory, as the engine runs it.
 #[derive(Debug)]
 pub(crate) struct Inventory {
-    pauses: Pauses,
+    pauses: Backoff,
 }
 
 /// The rows of one batch.
@@ -87,7 +86,7 @@ impl Stock for WorkingSet<Sku, StockItem> {
 impl Inventory {
     /// An inventory with these pauses.
     #[must_use]
-    pub(crate) fn new(pauses: Pauses) -> Self {
+    pub(crate) fn new(pauses: Backoff) -> Self {
         Self { pauses }
     }
 
@@ -112,7 +111,7 @@ impl Inventory {
     }
 }
 
-type Decided = Decision<Reply, Command>;
+type Decided = Decision<Inventory>;
 
 impl State {
     fn put(&mut self, reservation: Reservation) {
@@ -159,7 +158,7 @@ impl State {
         Ok(Reply::Released(line))
     }
 
-    fn wake_due(&mut self, now: Timestamp, pauses: &Pauses) -> Vec<Event> {
+    fn wake_due(&mut self, now: Timestamp, pauses: &Backoff) -> Vec<Event> {
         let mut events = Vec::new();
         for id in std::mem::take(&mut self.due) {
             let Some(mut reservation) = self.reservations.get(&id).cloned() else { continue };
@@ -174,13 +173,14 @@ impl State {
 }
 
 impl Participant for Inventory {
+    type Message = Envelope;
     type Command = Command;
     type Reply = Reply;
     type Answer = ();
     type State = State;
 
-    fn service(&self) -> Service {
-        Service::Inventory
+    fn service(&self) -> ServiceSpec {
+        Service::Inventory.spec()
     }
 
     fn on_tick(&self) -> Option<Command> {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::domain::Pauses;
+use crate::domain::Backoff;
 
 /// What is particular to the inventory service.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +19,7 @@ const LONGEST_REPEAT: Duration = Duration::from_secs(2 * 60 * 60);
 impl InventorySettings {
     /// The part of it that the domain needs.
     #[must_use]
-    pub fn pauses(&self) -> Pauses {
-        Pauses { hold_time: self.hold_time, longest_repeat: LONGEST_REPEAT }
+    pub fn pauses(&self) -> Backoff {
+        Backoff { hold_time: self.hold_time, longest_repeat: LONGEST_REPEAT }
     }
 }

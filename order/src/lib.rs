@@ -19,7 +19,7 @@ mod watch;
 use std::sync::Arc;
 
 use anyhow::Result;
-use service_kit::service::{Foundation, RunningService};
+use service_host::service::{Foundation, RunningService};
 use tokio::net::TcpListener;
 
 pub use crate::{

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use order::{Migrator, OrderSettings, start};
-use service_kit::program::{self, ProgramArgs};
+use service_host::program::{self, ProgramArgs};
 use shared_events::Service;
 
 /// The order service: takes orders, collects the facts about them, and answers for their status
@@ -21,5 +21,6 @@ struct Cli {
 async fn main() -> ExitCode {
     let Cli { program, order } = Cli::parse();
     let start = async |foundation, listener| start(&order, foundation, listener).await;
-    program::main::<Migrator>(Service::Order, program, start).await
+    let service = Service::Order;
+    program::main::<Migrator>(service.spec(), service.default_port(), program, start).await
 }

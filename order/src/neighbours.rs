@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use saga_database::{Database, Topic};
 use sea_orm::DbErr;
-use service_kit::database::{Database, Topic};
 use shared_events::SagaId;
 use tokio::{
     sync::mpsc::Receiver,

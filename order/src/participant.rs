@@ -6,15 +6,14 @@ use std::{
 };
 
 use prometheus_client::registry::Registry;
+use saga_database::{WorkingSet, Writes, next_ids};
+use saga_message::ServiceSpec;
+use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
-use service_kit::{
-    database::{Writes, next_ids},
-    engine::{Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
-};
 use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
-    domain::{AlreadyConfirmed, Fact, IdempotencyKey, NewOrder, Order, Pauses},
+    domain::{AlreadyConfirmed, Backoff, Fact, IdempotencyKey, NewOrder, Order},
     metrics::OrderMetrics,
     store::{self, order_events, orders},
     timeline::{timeline_row, what_changed},
@@ -55,7 +54,7 @@ const DUE_AT_ONCE: u64 = 500;
 /// The order service, as the engine runs it.
 #[derive(Debug)]
 pub(crate) struct Orders {
-    pauses: Pauses,
+    pauses: Backoff,
     watchers: Arc<Watchers>,
     metrics: OrderMetrics,
 }
@@ -78,16 +77,11 @@ pub(crate) struct State {
 impl Orders {
     /// Orders with these pauses, whose changes are told to `watchers`.
     #[must_use]
-    pub(crate) fn new(pauses: Pauses, watchers: Arc<Watchers>) -> Self {
+    pub(crate) fn new(pauses: Backoff, watchers: Arc<Watchers>) -> Self {
         Self { pauses, watchers, metrics: OrderMetrics::default() }
     }
 
-    fn command(
-        &self,
-        state: &mut State,
-        command: &Command,
-        now: Timestamp,
-    ) -> Result<Decision<Reply, Command>, Unacceptable> {
+    fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
         match command {
             Command::Place(new) => self.place(state, new, now),
             Command::Cancel(id) => Ok(self.cancel(state, *id, now)),
@@ -101,12 +95,7 @@ impl Orders {
         }
     }
 
-    fn place(
-        &self,
-        state: &mut State,
-        new: &NewOrder,
-        now: Timestamp,
-    ) -> Result<Decision<Reply, Command>, Unacceptable> {
+    fn place(&self, state: &mut State, new: &NewOrder, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
         let same_key = new.idempotency_key.as_ref().and_then(|key| state.by_key.get(key));
         if let Some(order) = same_key.and_then(|id| state.orders.get(id)) {
             let same = order.is_what_was_asked(new);
@@ -120,7 +109,7 @@ impl Orders {
         Ok(Decision { reply: Some(Reply::Placed(order.into())), ..Decision::publish(vec![created]) })
     }
 
-    fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Reply, Command> {
+    fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Orders> {
         let cancelled = state.change(id, now, |order, now| order.cancel(now, &self.pauses));
         // As it is saved, and not as it stood within the step.
         match (cancelled, state.orders.get(&id)) {
@@ -132,7 +121,7 @@ impl Orders {
         }
     }
 
-    fn event(&self, state: &mut State, envelope: &Envelope, now: Timestamp) -> Decision<Reply, Command> {
+    fn event(&self, state: &mut State, envelope: &Envelope, now: Timestamp) -> Decision<Orders> {
         let event = &envelope.event;
         let Some(&id) = state.by_saga.get(&event.saga_id) else {
             return Decision::publish(Self::of_a_stranger(envelope));
@@ -163,13 +152,14 @@ impl Orders {
 }
 
 impl Participant for Orders {
+    type Message = Envelope;
     type Command = Command;
     type Reply = Reply;
     type Answer = ();
     type State = State;
 
-    fn service(&self) -> Service {
-        Service::Order
+    fn service(&self) -> ServiceSpec {
+        Service::Order.spec()
     }
 
     fn measure(&self, registry: &mut Registry) {
@@ -221,7 +211,7 @@ impl Participant for Orders {
         Ok(state)
     }
 
-    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decision<Reply, Command>, Unacceptable> {
+    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decision<Orders>, Unacceptable> {
         match &input.payload {
             Payload::Command(command) => self.command(state, command, input.at),
             Payload::Event(envelope) => Ok(self.event(state, envelope, input.at)),
@@ -232,7 +222,7 @@ impl Participant for Orders {
         let id = envelope.event.order.order_id;
         if let Some(order) = state.orders.get(&id).filter(|order| order.saga_id == envelope.event.saga_id) {
             let status = format!("status is {}", order.status());
-            let row = timeline_row(id, envelope, state.time_of(id, envelope.time), status);
+            let row = timeline_row(id, envelope, state.time_of(id, envelope.header.time), status);
             state.timeline.push(row);
         }
     }

@@ -9,10 +9,10 @@ pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, cha
     let event = envelope.event.body.event_type();
     order_events::Model {
         order_id: id.0,
-        message_id: envelope.id.0,
+        message_id: envelope.header.id.0,
         event: event.to_string(),
         source: event.flow().publisher.name().to_owned(),
-        happened_at: envelope.time.unix_micros(),
+        happened_at: envelope.header.time.unix_micros(),
         recorded_at: now.unix_micros(),
         changed,
     }

@@ -16,7 +16,7 @@ pub mod store;
 use std::sync::Arc;
 
 use anyhow::Result;
-use service_kit::service::{Foundation, RunningService};
+use service_host::service::{Foundation, RunningService};
 use tokio::net::TcpListener;
 
 use crate::{gateway::PaymentGateway, participant::Payments};

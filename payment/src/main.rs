@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use payment::{Migrator, PaymentSettings, start};
-use service_kit::program::{self, ProgramArgs};
+use service_host::program::{self, ProgramArgs};
 use shared_events::Service;
 
 /// The payment service: has payments authorized and voided at the gateway
@@ -21,5 +21,6 @@ struct Cli {
 async fn main() -> ExitCode {
     let Cli { program, payment } = Cli::parse();
     let start = async |foundation, listener| start(&payment, foundation, listener).await;
-    program::main::<Migrator>(Service::Payment, program, start).await
+    let service = Service::Payment;
+    program::main::<Migrator>(service.spec(), service.default_port(), program, start).await
 }

@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
+use saga_database::{WorkingSet, Writes, next_ids};
+use saga_message::ServiceSpec;
+use saga_runtime::{AskError, Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
-use service_kit::{
-    database::{Writes, next_ids},
-    engine::{AskError, Decision, Input, Participant, Payload, Unacceptable, WorkingSet},
-};
 use shared_events::{Envelope, Event, EventBody, Money, OrderDetails, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
@@ -59,7 +58,7 @@ pub(crate) enum GatewayAnswer {
 /// How many payments one look of the clock has voided.
 const VOIDS_AT_ONCE: u64 = 500;
 
-type Step = Decision<Payment, Command>;
+type Step = Decision<Payments>;
 
 /// The payment service, as the engine runs it.
 #[derive(Debug)]
@@ -126,18 +125,19 @@ impl Payments {
 }
 
 impl Participant for Payments {
+    type Message = Envelope;
     type Command = Command;
     type Reply = Payment;
     type Answer = GatewayAnswer;
     type State = State;
 
-    fn service(&self) -> Service {
-        Service::Payment
+    fn service(&self) -> ServiceSpec {
+        Service::Payment.spec()
     }
 
     /// A cancellation asks nobody: where something is authorized, the void follows it (see [`crate::domain`]), and where
     /// nothing is, it need not wait for a gateway that is away.
-    fn needs_answer(&self, payload: &Payload<Command>) -> bool {
+    fn needs_answer(&self, payload: &Payload<Self>) -> bool {
         match payload {
             Payload::Event(envelope) => envelope.event.body == EventBody::StockReserved,
             Payload::Command(Command::Authorize(_) | Command::VoidAtGateway { .. }) => true,
@@ -145,7 +145,7 @@ impl Participant for Payments {
         }
     }
 
-    async fn ask(&self, payload: &Payload<Command>) -> Result<GatewayAnswer, AskError> {
+    async fn ask(&self, payload: &Payload<Self>) -> Result<GatewayAnswer, AskError> {
         match payload {
             Payload::Event(envelope) => {
                 let Event { saga_id, order, .. } = &envelope.event;

@@ -1,10 +1,11 @@
+use saga_message::{Header, Message, MessageId, Route, SystemId, Timestamp, is_traceparent};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    CancelReason, Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, MessageId, Money, OrderDetails,
-    OrderId, SagaId, Sku, SystemId, Timestamp,
+    CancelReason, Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, Money, OrderDetails, OrderId, SagaId,
+    Sku,
 };
 
 /// An event on its way: a CloudEvent 1.0 in structured JSON mode, one a message.
@@ -13,17 +14,8 @@ use crate::{
 /// extension attributes `correlationid` (the saga), `causationid`, `systemid` and `traceparent` (W3C Trace Context).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// The id of this message.
-    pub id: MessageId,
-    /// When the event happened.
-    pub time: Timestamp,
-    /// The id of the message or the request that caused it.
-    pub causation_id: Uuid,
-    /// The system that it belongs to. `None`: it was made before systems had ids, or by a service that has not met its
-    /// own yet.
-    pub system_id: Option<SystemId>,
-    /// The trace that it belongs to, if there is one.
-    pub traceparent: Option<String>,
+    /// What identifies the message.
+    pub header: Header,
     /// What happened.
     pub event: Event,
 }
@@ -58,7 +50,7 @@ struct CloudEventOut<'a, D> {
     specversion: &'static str,
     id: MessageId,
     source: String,
-    r#type: String,
+    r#type: &'static str,
     subject: String,
     time: Timestamp,
     datacontenttype: &'static str,
@@ -140,16 +132,16 @@ impl Envelope {
         };
         serde_json::to_string(&CloudEventOut {
             specversion: "1.0",
-            id: self.id,
+            id: self.header.id,
             source: format!("/{}", flow.publisher),
-            r#type: format!("{TYPE_PREFIX}{}.{VERSION}", flow.routing_key),
+            r#type: flow.route.message_type,
             subject: order.order_id.to_string(),
-            time: self.time,
+            time: self.header.time,
             datacontenttype: "application/json",
             correlationid: self.event.saga_id,
-            causationid: self.causation_id,
-            systemid: self.system_id,
-            traceparent: self.traceparent.as_deref(),
+            causationid: self.header.causation_id,
+            systemid: self.header.system_id,
+            traceparent: self.header.traceparent.as_deref(),
             data: DataOut { order_id: order.order_id, lines: &order.lines, total: order.total, reason, item_sku },
         })
         .expect("an event has string keys and a time of this age")
@@ -176,25 +168,60 @@ impl Envelope {
             return Err(impossible(format!("its subject is {:?}, not the order {}", wire.subject, order.order_id)));
         }
         let body = body_of(event, wire.data).map_err(impossible)?;
-        Ok(Self {
+        let header = Header {
             id: wire.id,
             time: wire.time,
             causation_id: wire.causationid,
             system_id: wire.systemid,
             traceparent: wire.traceparent.filter(|text| is_traceparent(text)),
-            event: Event { saga_id: wire.correlationid, order, body },
-        })
+        };
+        Ok(Self { header, event: Event { saga_id: wire.correlationid, order, body } })
     }
 }
 
-/// The system that a message says it belongs to, also where the message cannot be read as an event.
-#[must_use]
-pub fn system_of(body: &[u8]) -> Option<SystemId> {
-    #[derive(Deserialize)]
-    struct OfSystem {
-        systemid: SystemId,
+impl Message for Envelope {
+    type Event = Event;
+    type DecodeError = DecodeError;
+
+    fn new(header: Header, event: Event) -> Self {
+        Self { header, event }
     }
-    serde_json::from_slice::<OfSystem>(body).ok().map(|message| message.systemid)
+
+    fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode(body)
+    }
+
+    fn encode(&self) -> String {
+        self.encode()
+    }
+
+    fn system_of(body: &[u8]) -> Option<SystemId> {
+        #[derive(Deserialize)]
+        struct OfSystem {
+            systemid: SystemId,
+        }
+        serde_json::from_slice::<OfSystem>(body).ok().map(|message| message.systemid)
+    }
+
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn route(&self) -> &'static Route {
+        self.event.body.event_type().flow().route
+    }
+
+    fn correlation_id(&self) -> Uuid {
+        self.event.saga_id.0
+    }
+
+    fn event_name(&self) -> String {
+        self.event.body.event_type().to_string()
+    }
+
+    fn subject(&self) -> String {
+        self.event.order.order_id.to_string()
+    }
 }
 
 fn flow_of(cloud_event_type: &str) -> Result<&'static Flow, DecodeError> {
@@ -212,17 +239,6 @@ fn data<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
 /// A reason that this event may have.
 fn one_of(reason: FailureReason, possible: &[FailureReason]) -> Result<FailureReason, String> {
     if possible.contains(&reason) { Ok(reason) } else { Err(format!("it cannot fail with {reason:?}")) }
-}
-
-/// Whether a text is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>). One that is not is
-/// dropped: a trace is a convenience, and no reason to refuse an event or a request.
-#[must_use]
-pub fn is_traceparent(text: &str) -> bool {
-    let widths = [2, 32, 16, 2];
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    parts.len() == widths.len()
-        && parts.iter().zip(widths).all(|(part, width)| part.len() == width && part.bytes().all(hex))
 }
 
 fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
@@ -247,17 +263,4 @@ fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
         EventType::PaymentVoided => EventBody::PaymentVoided,
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_traceparent_is_passed_on() {
-        assert!(is_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
-        for text in ["", "00-4bf9-00f0-01", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "a\"b"] {
-            assert!(!is_traceparent(text), "{text}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use saga_message::{Route, ServiceSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::EventType;
@@ -22,11 +23,32 @@ impl Service {
 
     /// `order`, `inventory` or `payment`.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Order => "order",
             Self::Inventory => "inventory",
             Self::Payment => "payment",
+        }
+    }
+
+    /// The port that it listens on if nothing else is said.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Order => 8001,
+            Self::Inventory => 8002,
+            Self::Payment => 8003,
+        }
+    }
+
+    /// How the runtime and the brokers see it. The order service makes the system's id.
+    #[must_use]
+    pub const fn spec(self) -> ServiceSpec {
+        ServiceSpec {
+            system: "order-system",
+            name: self.name(),
+            routes: ROUTES,
+            creates_system_id: matches!(self, Self::Order),
         }
     }
 
@@ -53,32 +75,50 @@ pub struct Flow {
     pub publisher: Service,
     /// Who must hear it. Empty: whoever listens.
     pub consumers: &'static [Service],
+    /// The same for the runtime and the brokers.
+    pub route: &'static Route,
 }
 
-const fn flow(event: EventType, routing_key: &'static str, publisher: Service, consumers: &'static [Service]) -> Flow {
-    Flow { event, routing_key, publisher, consumers }
+const fn route(
+    publisher: Service,
+    routing_key: &'static str,
+    message_type: &'static str,
+    consumers: &'static [&'static str],
+) -> Route {
+    Route { publisher: publisher.name(), routing_key, message_type, consumers }
 }
 
-/// The flow table, the only place that says who talks to whom. Subscriptions, the broker's definitions and the table in
-/// `docs/saga.md` are held to it by tests.
-pub const FLOWS: &[Flow] = {
-    use EventType as E;
-    use Service::{Inventory, Order, Payment};
-    &[
-        flow(E::OrderCreated, "order.created", Order, &[Inventory]),
-        flow(E::StockReserved, "stock.reserved", Inventory, &[Payment, Order]),
-        flow(E::StockReservationFailed, "stock.reservation-failed", Inventory, &[Order]),
-        flow(E::PaymentAuthorized, "payment.authorized", Payment, &[Order]),
-        flow(E::PaymentFailed, "payment.failed", Payment, &[Inventory, Order]),
-        flow(E::StockReleased, "stock.released", Inventory, &[Order]),
-        flow(E::OrderConfirmed, "order.confirmed", Order, &[Inventory]),
-        flow(E::OrderFailed, "order.failed", Order, &[]),
-        flow(E::OrderCancelled, "order.cancelled", Order, &[]),
-        flow(E::OrderCancelRequested, "order.cancel-requested", Order, &[Inventory, Payment]),
-        flow(E::PaymentVoided, "payment.voided", Payment, &[Order]),
-        flow(E::StockHoldOverdue, "stock.hold-overdue", Inventory, &[Order]),
-    ]
-};
+macro_rules! flows {
+    ($($event:ident, $key:literal, $publisher:ident => [$($consumer:ident),*];)*) => {
+        /// The flow table, the only place that says who talks to whom. Subscriptions, the broker's definitions and the
+        /// table in `docs/saga.md` are held to it by tests.
+        pub const FLOWS: &[Flow] = &[$(Flow {
+            event: EventType::$event,
+            routing_key: $key,
+            publisher: Service::$publisher,
+            consumers: &[$(Service::$consumer),*],
+            route: &route(Service::$publisher, $key, concat!("order-system.", $key, ".v1"), &[$(Service::$consumer.name()),*]),
+        },)*];
+
+        /// The routes of [`FLOWS`].
+        pub const ROUTES: &[Route] = &[$(route(Service::$publisher, $key, concat!("order-system.", $key, ".v1"), &[$(Service::$consumer.name()),*])),*];
+    };
+}
+
+flows! {
+    OrderCreated, "order.created", Order => [Inventory];
+    StockReserved, "stock.reserved", Inventory => [Payment, Order];
+    StockReservationFailed, "stock.reservation-failed", Inventory => [Order];
+    PaymentAuthorized, "payment.authorized", Payment => [Order];
+    PaymentFailed, "payment.failed", Payment => [Inventory, Order];
+    StockReleased, "stock.released", Inventory => [Order];
+    OrderConfirmed, "order.confirmed", Order => [Inventory];
+    OrderFailed, "order.failed", Order => [];
+    OrderCancelled, "order.cancelled", Order => [];
+    OrderCancelRequested, "order.cancel-requested", Order => [Inventory, Payment];
+    PaymentVoided, "payment.voided", Payment => [Order];
+    StockHoldOverdue, "stock.hold-overdue", Inventory => [Order];
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,7 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::Error as _};
 use uuid::Uuid;
-
-use crate::Timestamp;
 
 /// The public number of an order, as REST shows it: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -24,54 +22,6 @@ impl<'de> Deserialize<'de> for OrderId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SagaId(pub Uuid);
-
-/// The id of one message (UUIDv7). A redelivered message keeps it; the inbox is keyed by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MessageId(pub Uuid);
-
-/// The id of one deployment (UUIDv7): of its three databases and of its messages. Its order service makes it, once; a
-/// service handles no event of another system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Uuid", into = "Uuid")]
-pub struct SystemId(Uuid);
-
-/// A UUID that is no system id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a system id, which is a UUID of version 7, such as `order-system verify` prints")]
-pub struct SystemIdError;
-
-impl SystemId {
-    /// When it was made.
-    #[must_use]
-    pub fn made_at(self) -> Timestamp {
-        let (seconds, nanos) = self.0.get_timestamp().map(|moment| moment.to_unix()).unwrap_or_default();
-        let micros = seconds.saturating_mul(1_000_000).saturating_add(u64::from(nanos / 1_000));
-        Timestamp::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))
-    }
-}
-
-impl TryFrom<Uuid> for SystemId {
-    type Error = SystemIdError;
-
-    fn try_from(id: Uuid) -> Result<Self, SystemIdError> {
-        if id.get_version_num() == 7 { Ok(Self(id)) } else { Err(SystemIdError) }
-    }
-}
-
-impl FromStr for SystemId {
-    type Err = SystemIdError;
-
-    fn from_str(text: &str) -> Result<Self, SystemIdError> {
-        Uuid::try_parse(text).map_err(|_| SystemIdError)?.try_into()
-    }
-}
-
-impl From<SystemId> for Uuid {
-    fn from(id: SystemId) -> Self {
-        id.0
-    }
-}
 
 /// A stock keeping unit: 1 to 64 characters, none of them a control character, not blank. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,7 +89,7 @@ macro_rules! display_inner {
         }
     )*};
 }
-display_inner!(OrderId, SagaId, MessageId, SystemId, Sku);
+display_inner!(OrderId, SagaId, Sku);
 
 #[cfg(test)]
 mod tests {

@@ -11,12 +11,11 @@ mod flow;
 mod ids;
 mod lines;
 mod money;
-mod time_stamp;
 
-pub use envelope::{DecodeError, Envelope, is_traceparent, system_of};
+pub use envelope::{DecodeError, Envelope};
 pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails};
-pub use flow::{FLOWS, Flow, Service};
-pub use ids::{MessageId, OrderId, SagaId, Sku, SkuError, SystemId, SystemIdError};
+pub use flow::{FLOWS, Flow, ROUTES, Service};
+pub use ids::{OrderId, SagaId, Sku, SkuError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
-pub use time_stamp::Timestamp;
+pub use saga_message::{Header, Message, MessageId, SystemId, SystemIdError, Timestamp, is_traceparent};

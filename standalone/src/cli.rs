@@ -6,7 +6,8 @@ use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use service_kit::{database::DatabaseArgs, settings::LogSettings, shutdown, telemetry};
+use saga_database::DatabaseArgs;
+use service_host::{settings::LogSettings, signals, telemetry};
 
 use crate::{
     audit,
@@ -74,7 +75,7 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
 async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> {
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     // Whoever has read the welcome may stop it at once.
-    let mut signalled = pin!(shutdown::signalled().context("cannot listen for signals")?);
+    let mut signalled = pin!(signals::signalled().context("cannot listen for signals")?);
     let system = tokio::select! {
         system = System::start(settings) => system?,
         signal = &mut signalled => {

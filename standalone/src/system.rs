@@ -4,15 +4,13 @@ use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, 
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
+use saga_database::{Database, DatabaseArgs};
+use saga_memory_broker::InProcessBroker;
+use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
+use saga_runtime::{IdentitySettings, broker::Broker, establish_all};
 use sea_orm_migration::MigratorTrait;
-use service_kit::{
+use service_host::{
     admin::AdminSettings,
-    broker::{
-        Broker, InProcessBroker,
-        rabbitmq::{RabbitMq, RabbitMqArgs},
-    },
-    database::{Database, DatabaseArgs},
-    identity::{IdentitySettings, establish_all},
     program::{listen, open_patiently},
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
@@ -89,9 +87,9 @@ impl System {
     /// that say what to do.
     pub async fn start(settings: &SystemSettings) -> Result<Self> {
         let listeners = [
-            listen(Service::Order, settings.order_listen, "--order-listen").await?,
-            listen(Service::Inventory, settings.inventory_listen, "--inventory-listen").await?,
-            listen(Service::Payment, settings.payment_listen, "--payment-listen").await?,
+            listen(Service::Order.name(), settings.order_listen, "--order-listen").await?,
+            listen(Service::Inventory.name(), settings.inventory_listen, "--inventory-listen").await?,
+            listen(Service::Payment.name(), settings.payment_listen, "--payment-listen").await?,
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
         let admin = settings.admin.token()?;
@@ -108,10 +106,14 @@ impl System {
             settings.open::<payment::Migrator>(&place, Service::Payment, &payment).await?,
         ];
         let [of_order, of_inventory, of_payment] = &databases;
-        let all = [(Service::Order, of_order), (Service::Inventory, of_inventory), (Service::Payment, of_payment)];
+        let all = [
+            (Service::Order.spec(), of_order),
+            (Service::Inventory.spec(), of_inventory),
+            (Service::Payment.spec(), of_payment),
+        ];
         establish_all(&all, &settings.identity).await?;
         let mut foundations = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
-            let broker = brokers.remove(&service).context("each service has its broker")?;
+            let broker = brokers.remove(service.name()).context("each service has its broker")?;
             Ok(Foundation {
                 database,
                 broker,
@@ -163,7 +165,7 @@ impl System {
 }
 
 /// A broker for each service; and those of RabbitMQ once more, to be closed at the end.
-type Brokers = (HashMap<Service, Arc<dyn Broker>>, Vec<RabbitMq>);
+type Brokers = (HashMap<&'static str, Arc<dyn Broker>>, Vec<RabbitMq>);
 
 impl SystemSettings {
     async fn open<M: MigratorTrait>(
@@ -178,20 +180,21 @@ impl SystemSettings {
             }
             (Place::Databases, database) => {
                 let database = database.as_ref().context("there is an address")?;
-                open_patiently::<M>(&database.for_service(service)?, listener).await
+                open_patiently::<M>(&database.for_service(service.name())?, listener).await
             }
         }
     }
 
     fn brokers(&self) -> Result<Brokers> {
         let Some(args) = &self.rabbitmq else {
-            let brokers = InProcessBroker::for_services(&Service::ALL, self.work.prefetch.saturating_mul(2));
+            let brokers =
+                InProcessBroker::for_services(&Service::ALL.map(Service::name), self.work.prefetch.saturating_mul(2));
             let brokers = brokers.into_iter().map(|(service, broker)| (service, Arc::new(broker) as Arc<dyn Broker>));
             return Ok((brokers.collect(), Vec::new()));
         };
         let mut all = Vec::new();
         for service in Service::ALL {
-            all.push((service, RabbitMq::new(&args.for_service(service))?));
+            all.push((service.name(), RabbitMq::new(&args.for_service(service.spec()))?));
         }
         let brokers = all.iter().map(|(service, one)| (*service, Arc::new(one.clone()) as Arc<dyn Broker>)).collect();
         Ok((brokers, all.into_iter().map(|(_, one)| one).collect()))

@@ -68,7 +68,7 @@ pub enum State {
 
 /// How patient the inventory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pauses {
+pub struct Backoff {
     /// How long stock is held for an order before the order is asked what became of it; also the first pause between two
     /// questions. Each next pause is twice as long.
     pub hold_time: Duration,
@@ -139,7 +139,7 @@ impl Reservation {
     }
 
     /// The clock looks at it: an order for which stock is held for too long is asked what became of it.
-    pub fn wake(&mut self, now: Timestamp, pauses: &Pauses) -> Option<Event> {
+    pub fn wake(&mut self, now: Timestamp, pauses: &Backoff) -> Option<Event> {
         let Owner::Saga { saga_id, order } = &self.owner else { return None };
         if self.state != State::Held || self.wake_at.is_none_or(|at| at > now) {
             return None;

@@ -1,7 +1,7 @@
 use shared_events::{Event, EventBody, EventType, Line, Sku, Timestamp};
 
 use super::{
-    reservation::{Owner, Pauses, Reservation, ReservationId, State},
+    reservation::{Backoff, Owner, Reservation, ReservationId, State},
     stock::{Rejection, Stock, StockError, hold_all},
 };
 
@@ -59,7 +59,7 @@ pub fn learn(
     stock: &mut impl Stock,
     new_ids: &mut impl Iterator<Item = ReservationId>,
     now: Timestamp,
-    pauses: &Pauses,
+    pauses: &Backoff,
 ) -> Result<Step, Impossible> {
     use EventBody as E;
     let mut new = |state| -> Result<Reservation, Impossible> {

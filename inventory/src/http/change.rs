@@ -1,8 +1,5 @@
 use axum::{Json, extract::State, http::StatusCode};
-use service_kit::{
-    engine::Cause,
-    http::{ApiJson, FieldErrors, Problem},
-};
+use service_http::{ApiJson, FieldErrors, Problem, RequestCause};
 use shared_events::FailureReason;
 
 use super::{
@@ -26,7 +23,7 @@ use crate::{
 )]
 pub(super) async fn set_stock(
     State(desk): State<Desk>,
-    cause: Cause,
+    RequestCause(cause): RequestCause,
     ApiJson(wish): ApiJson<SetStock>,
 ) -> Result<(StatusCode, Json<ItemView>), Problem> {
     let (sku, units) = wish.parse()?;
@@ -51,7 +48,7 @@ pub(super) async fn set_stock(
 )]
 pub(super) async fn reserve(
     State(desk): State<Desk>,
-    cause: Cause,
+    RequestCause(cause): RequestCause,
     ApiJson(wish): ApiJson<Reserve>,
 ) -> Result<Json<Reserved>, Problem> {
     let line = wish.parse()?;
@@ -78,7 +75,7 @@ pub(super) async fn reserve(
 )]
 pub(super) async fn release(
     State(desk): State<Desk>,
-    cause: Cause,
+    RequestCause(cause): RequestCause,
     ApiJson(Release { reservation_id }): ApiJson<Release>,
 ) -> Result<Json<Released>, Problem> {
     let id = ReservationId(reservation_id);

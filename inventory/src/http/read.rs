@@ -3,7 +3,7 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::Deserialize;
-use service_kit::http::{ApiPath, ApiQuery, Limit, Page, Problem};
+use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 use shared_events::Sku;
 
 use super::{routes::Desk, wire::ItemView};

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use service_kit::{http::finish, service::Doors};
+use service_host::service::Doors;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{change, read};
@@ -25,5 +25,5 @@ pub(crate) fn routes(doors: Doors<Inventory>) -> Router {
         .route("/api/v1/stock/reserve", get(async |desk| read::show_named(desk, "reserve").await))
         .route("/api/v1/stock/release", get(async |desk| read::show_named(desk, "release").await))
         .with_state(Arc::new(doors));
-    finish("Inventory service", "Holds, sells and gives back stock.", routes, operations)
+    operations.finish("Inventory service", "Holds, sells and gives back stock.", routes)
 }

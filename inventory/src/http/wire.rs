@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use service_kit::http::{FieldErrors, Problem};
+use service_http::{FieldErrors, Problem};
 use shared_events::{Line, Quantity, Sku};
 use utoipa::ToSchema;
 

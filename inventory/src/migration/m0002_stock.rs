@@ -1,5 +1,5 @@
+use saga_database::run_sql;
 use sea_orm_migration::prelude::*;
-use service_kit::database::run_sql;
 
 pub(super) struct Migration;
 

@@ -2,8 +2,8 @@
 
 mod m0002_stock;
 
+use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
-use service_kit::database::tables::{MessageTables, SystemIdentityTable};
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -12,6 +12,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(MessageTables), Box::new(m0002_stock::Migration), Box::new(SystemIdentityTable)]
+        vec![
+            Box::new(MessageTables),
+            Box::new(m0002_stock::Migration),
+            Box::new(SystemIdentityTable),
+            Box::new(DeadLetterSubject { was: "order_id" }),
+        ]
     }
 }

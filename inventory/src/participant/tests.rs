@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use service_kit::engine::Cause;
-use shared_events::{CancelReason, Envelope, EventType, Lines, MessageId, Money, OrderDetails, OrderId, Quantity};
+use saga_runtime::Cause;
+use shared_events::{
+    CancelReason, Envelope, EventType, Header, Lines, MessageId, Money, OrderDetails, OrderId, Quantity,
+};
 use uuid::Uuid;
 
 use super::*;
@@ -19,7 +21,7 @@ fn line(name: &str, units: i64) -> Line {
 
 fn inventory() -> Inventory {
     let minute = Duration::from_secs(60);
-    Inventory::new(Pauses { hold_time: minute, longest_repeat: minute })
+    Inventory::new(Backoff { hold_time: minute, longest_repeat: minute })
 }
 
 /// The rows of a batch that finds so many units of A, and no reservation.
@@ -36,7 +38,7 @@ fn state(units: i64) -> State {
     }
 }
 
-fn decide(state: &mut State, payload: Payload<Command>) -> Decided {
+fn decide(state: &mut State, payload: Payload<Inventory>) -> Decided {
     let input = Input { at: Timestamp::default(), cause: Cause::new(), payload, answer: None };
     inventory().decide(state, &input).unwrap()
 }
@@ -46,11 +48,13 @@ fn hear(state: &mut State, order: i64, body: EventBody) -> Vec<EventType> {
     let details = OrderDetails { order_id: OrderId(order), lines: Lines::new([line("A", 2)]).unwrap(), total };
     let saga_id = SagaId(Uuid::from_u128(u128::try_from(order).unwrap()));
     let envelope = Envelope {
-        id: MessageId(Uuid::now_v7()),
-        time: Timestamp::default(),
-        causation_id: Uuid::now_v7(),
-        system_id: None,
-        traceparent: None,
+        header: Header {
+            id: MessageId(Uuid::now_v7()),
+            time: Timestamp::default(),
+            causation_id: Uuid::now_v7(),
+            system_id: None,
+            traceparent: None,
+        },
         event: Event { saga_id, order: details, body },
     };
     let events = decide(state, Payload::Event(Box::new(envelope))).events;

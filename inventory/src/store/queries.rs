@@ -1,11 +1,11 @@
 use std::time::Duration;
 
+use saga_database::{Rows, find_by, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     Select, Value,
     sea_query::{LockBehavior, LockType},
 };
-use service_kit::database::{Rows, find_by, find_each_by, find_locked, read_rows, readable};
 use shared_events::{SagaId, Sku, Timestamp};
 
 use super::{

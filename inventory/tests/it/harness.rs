@@ -14,17 +14,18 @@ use inventory::{
     store,
 };
 use reqwest::Method;
+use saga_database::{Clock, Database, tables::dead_letter};
+use saga_memory_broker::InProcessBroker;
+use saga_runtime::{
+    IdentitySettings, broker::Broker, broker::Outcome, broker::Outgoing, broker::Publisher, broker::Verdict,
+};
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
-use service_kit::{
-    broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
-    clock::Clock,
-    database::{Database, tables::dead_letter},
-    identity::IdentitySettings,
+use service_host::{
     service::{self, Foundation, RunningService},
     settings::WorkSettings,
 };
-use shared_events::{Envelope, Event, EventBody, MessageId, OrderDetails, SagaId, Service};
+use shared_events::{Envelope, Event, EventBody, Header, MessageId, OrderDetails, SagaId, Service};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc};
 use uuid::Uuid;
@@ -77,15 +78,15 @@ impl Harness {
         let settings = Settings::parse_from(["inventory", "--tick", "20ms"].iter().chain(flags));
         let directory = TempDir::new().unwrap();
         let database = open(&directory.path().join("inventory.sqlite")).await;
-        let brokers = InProcessBroker::for_services(&Service::ALL, 1_000);
+        let brokers = InProcessBroker::for_services(&Service::ALL.map(Service::name), 1_000);
         let heard = Arc::default();
         for listener in [Service::Order, Service::Payment] {
             listen(&brokers, listener, &heard).await;
         }
-        let (publisher, outcomes) = brokers[&Service::Order].publisher().await.unwrap();
+        let (publisher, outcomes) = brokers[Service::Order.name()].publisher().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let broker = Arc::new(brokers[&Service::Inventory].clone());
+        let broker = Arc::new(brokers[Service::Inventory.name()].clone());
         let foundation = Foundation {
             database: database.clone(),
             broker,
@@ -241,11 +242,11 @@ impl Drop for Harness {
 
 /// Hears, remembers and acknowledges what comes to a service from the inventory.
 async fn listen(
-    brokers: &HashMap<Service, InProcessBroker>,
+    brokers: &HashMap<&'static str, InProcessBroker>,
     listener: Service,
     heard: &Arc<Mutex<Vec<(Service, Envelope)>>>,
 ) {
-    let mut deliveries = brokers[&listener].subscribe(100).await.unwrap();
+    let mut deliveries = brokers[listener.name()].subscribe(100).await.unwrap();
     let heard = Arc::clone(heard);
     tokio::spawn(async move {
         while let Some(delivery) = deliveries.recv().await {
@@ -263,15 +264,8 @@ fn outgoing(id: MessageId, event: Event) -> Outgoing {
     let correlation_id = event.saga_id.0;
     let causation_id = Uuid::now_v7();
     let time = Clock::default().now();
-    let envelope = Envelope { id, time, causation_id, system_id: None, traceparent: None, event };
-    Outgoing {
-        message_id: id,
-        publisher: flow.publisher,
-        routing_key: flow.routing_key,
-        consumers: flow.consumers,
-        correlation_id,
-        body: envelope.encode().into(),
-    }
+    let envelope = Envelope { header: Header { id, time, causation_id, system_id: None, traceparent: None }, event };
+    Outgoing { message_id: id, route: flow.route, correlation_id, body: envelope.encode().into() }
 }
 
 /// Waits for a state; fails where it does not come.

@@ -1,6 +1,6 @@
 //! A parked message that an operator drives again goes the way of a delivery.
 
-use shared_events::{Envelope, Event, EventBody, MessageId, Timestamp};
+use shared_events::{Envelope, Event, EventBody, Header, MessageId, Timestamp};
 use uuid::Uuid;
 
 use crate::{harness::Harness, parking::park_and_drive, saga::order};
@@ -13,7 +13,10 @@ async fn a_created_order_gets_its_stock_once() {
     let event = Event { saga_id, order, body: EventBody::OrderCreated };
     let id = MessageId(Uuid::now_v7());
     let time = Timestamp::from_unix_micros(1_763_800_000_000_000);
-    let message = Envelope { id, time, causation_id: id.0, system_id: None, traceparent: None, event: event.clone() };
+    let message = Envelope {
+        header: Header { id, time, causation_id: id.0, system_id: None, traceparent: None },
+        event: event.clone(),
+    };
     for _ in 0..2 {
         let answer = park_and_drive(&inventory.database, &inventory.client, &inventory.base, &message).await;
         assert_eq!(answer["outcome"], "HANDLED", "{answer}");

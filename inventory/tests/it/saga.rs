@@ -34,7 +34,7 @@ async fn a_confirmed_order_is_held_and_then_sold() {
         let heard = inventory.heard_by(listener).await;
         let expected = Event { saga_id: saga, order: order.clone(), body: EventBody::StockReserved };
         assert_eq!(heard.len(), 1, "{listener}");
-        assert_eq!((&heard[0].event, heard[0].causation_id), (&expected, created.0), "{listener}");
+        assert_eq!((&heard[0].event, heard[0].header.causation_id), (&expected, created.0), "{listener}");
     }
     inventory.tell(saga, &order, EventBody::OrderConfirmed).await;
     assert_eq!(inventory.numbers("A").await, (8, 0, 2));

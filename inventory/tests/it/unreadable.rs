@@ -1,7 +1,7 @@
 //! A row that cannot be read stands in nobody's way.
 
+use saga_database::Database;
 use sea_orm::ConnectionTrait as _;
-use service_kit::database::Database;
 use shared_events::{EventBody, OrderDetails, SagaId, Service};
 
 use crate::{

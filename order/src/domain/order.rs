@@ -44,7 +44,7 @@ pub struct NewOrder {
 
 /// How patient an order is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pauses {
+pub struct Backoff {
     /// How long after it was placed an order is given up.
     pub deadline: Duration,
     /// How long the first answer to a cancellation is waited for; each next wait is twice as long.
@@ -60,7 +60,7 @@ pub struct AlreadyConfirmed;
 impl Order {
     /// Places an order, and says so.
     #[must_use]
-    pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, pauses: &Pauses) -> (Self, Event) {
+    pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, pauses: &Backoff) -> (Self, Event) {
         let NewOrder { saga_id, lines, total, idempotency_key } = new;
         let order = Self {
             details: OrderDetails { order_id, lines, total },
@@ -98,7 +98,7 @@ impl Order {
     ///
     /// # Errors
     /// Where the order is confirmed.
-    pub fn cancel(&mut self, now: Timestamp, pauses: &Pauses) -> Result<Vec<Event>, AlreadyConfirmed> {
+    pub fn cancel(&mut self, now: Timestamp, pauses: &Backoff) -> Result<Vec<Event>, AlreadyConfirmed> {
         match self.status() {
             Status::Confirmed => Err(AlreadyConfirmed),
             Status::Pending => Ok(self.give_up(CancelReason::Customer, now, pauses)),
@@ -107,7 +107,7 @@ impl Order {
     }
 
     /// The clock looks at it: past its deadline it is given up, and an unanswered cancellation is repeated.
-    pub fn wake(&mut self, now: Timestamp, pauses: &Pauses) -> Vec<Event> {
+    pub fn wake(&mut self, now: Timestamp, pauses: &Backoff) -> Vec<Event> {
         match (self.wake_at, self.facts.cancel) {
             (Some(at), _) if at > now => Vec::new(),
             (None, _) => Vec::new(),
@@ -140,7 +140,7 @@ impl Order {
         Event { saga_id, order, body: EventBody::OrderCancelRequested { reason: CancelReason::Deadline } }
     }
 
-    fn give_up(&mut self, reason: CancelReason, now: Timestamp, pauses: &Pauses) -> Vec<Event> {
+    fn give_up(&mut self, reason: CancelReason, now: Timestamp, pauses: &Backoff) -> Vec<Event> {
         let mut events = self.change(Facts { cancel: Cancel::Requested(reason), ..self.facts }, now);
         if !self.status().is_terminal() {
             self.wait_for_answers(now, pauses);
@@ -149,7 +149,7 @@ impl Order {
         events
     }
 
-    fn wait_for_answers(&mut self, now: Timestamp, pauses: &Pauses) {
+    fn wait_for_answers(&mut self, now: Timestamp, pauses: &Backoff) {
         let pause = pauses.first_repeat.saturating_mul(2_u32.saturating_pow(self.repeats));
         self.wake_at = Some(now.after(pause.min(pauses.longest_repeat)));
     }
@@ -188,7 +188,7 @@ mod tests {
         *,
     };
 
-    const PAUSES: Pauses = Pauses {
+    const PAUSES: Backoff = Backoff {
         deadline: Duration::from_secs(60),
         first_repeat: Duration::from_secs(5),
         longest_repeat: Duration::from_secs(15),

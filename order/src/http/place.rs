@@ -6,10 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use service_kit::{
-    engine::Cause,
-    http::{ApiJson, ApiPath, FieldErrors, Problem},
-};
+use service_http::{ApiJson, ApiPath, FieldErrors, Problem, RequestCause};
 use shared_events::OrderId;
 
 use super::{
@@ -42,7 +39,7 @@ use crate::{
 )]
 pub(super) async fn place(
     State(desk): State<Arc<Desk>>,
-    cause: Cause,
+    RequestCause(cause): RequestCause,
     headers: HeaderMap,
     ApiJson(wish): ApiJson<PlaceOrder>,
 ) -> Result<Response, Problem> {
@@ -89,7 +86,7 @@ pub(super) async fn place(
 )]
 pub(super) async fn cancel(
     State(desk): State<Arc<Desk>>,
-    cause: Cause,
+    RequestCause(cause): RequestCause,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Response, Problem> {
     match desk.doors.mailbox.ask(Command::Cancel(OrderId(order_id)), cause).await? {

@@ -5,7 +5,7 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::Deserialize;
-use service_kit::http::{ApiPath, ApiQuery, Limit, Page, Problem};
+use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 use shared_events::OrderId;
 
 use super::{

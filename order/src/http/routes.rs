@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use service_kit::{http::finish, service::Doors};
+use service_host::service::Doors;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{place, read, stream};
@@ -29,10 +29,9 @@ pub(crate) fn routes(doors: Doors<Orders>, watchers: Arc<Watchers>, wait: Durati
         .routes(routes!(read::events))
         .routes(routes!(place::cancel))
         .with_state(desk);
-    finish(
+    operations.finish(
         "Order service",
         "Takes orders, collects what the other services say of them, and answers for their status.",
         routes,
-        operations,
     )
 }

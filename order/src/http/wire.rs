@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use service_kit::http::{FieldErrors, Problem};
+use service_http::{FieldErrors, Problem};
 use shared_events::{Currency, FailureReason, Line, Lines, Money, Quantity, SagaId, Sku, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;

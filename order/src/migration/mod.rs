@@ -3,8 +3,8 @@
 mod m0002_orders;
 mod m0003_version;
 
+use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
-use service_kit::database::tables::{MessageTables, SystemIdentityTable};
 
 /// All steps, oldest first.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_orders::Migration),
             Box::new(m0003_version::Migration),
             Box::new(SystemIdentityTable),
+            Box::new(DeadLetterSubject { was: "order_id" }),
         ]
     }
 }

@@ -1,11 +1,11 @@
 use std::{collections::HashSet, time::Duration};
 
+use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, Value,
     sea_query::{LockBehavior, LockType},
 };
-use service_kit::database::{Rows, find_each_by, find_locked, read_rows, readable};
 use shared_events::{OrderId, SagaId, Timestamp};
 use uuid::Uuid;
 

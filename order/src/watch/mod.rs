@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use service_kit::database::{Neighbours, Topic};
+use saga_database::{Neighbours, Topic};
 use shared_events::SagaId;
 use tokio::sync::{broadcast, oneshot};
 

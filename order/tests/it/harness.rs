@@ -12,15 +12,15 @@ use reqwest::{
     Client, Method, RequestBuilder,
     header::{HeaderMap, HeaderName},
 };
+use saga_database::{
+    Database,
+    tables::{dead_letter, outbox},
+};
+use saga_memory_broker::InProcessBroker;
+use saga_runtime::{IdentitySettings, broker::Broker};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
-use service_kit::{
-    broker::{Broker, InProcessBroker},
-    database::{
-        Database,
-        tables::{dead_letter, outbox},
-    },
-    identity::IdentitySettings,
+use service_host::{
     service::{Foundation, RunningService, stop},
     settings::WorkSettings,
 };
@@ -136,8 +136,8 @@ impl Harness {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("order.db");
         let database = open(&path).await;
-        let mut brokers = InProcessBroker::for_services(&Service::ALL, 1_024);
-        let mut take = |service| Arc::new(brokers.remove(&service).unwrap()) as Arc<dyn Broker>;
+        let mut brokers = InProcessBroker::for_services(&Service::ALL.map(Service::name), 1_024);
+        let mut take = |service: Service| Arc::new(brokers.remove(service.name()).unwrap()) as Arc<dyn Broker>;
         let broker = take(Service::Order);
         let mut inventory = Neighbour::deaf(take(Service::Inventory)).await;
         let mut payment = Neighbour::deaf(take(Service::Payment)).await;

@@ -174,7 +174,7 @@ async fn a_trace_goes_on_into_the_event() {
         let request = harness.posting(&example()).header("prefer", "respond-async").header("traceparent", header);
         assert_eq!(answer(request).await.status, 202);
         let created = harness.inventory.hear(EventType::OrderCreated).await;
-        assert_eq!(created.traceparent.as_deref(), expected);
+        assert_eq!(created.header.traceparent.as_deref(), expected);
     }
     harness.finish().await;
 }

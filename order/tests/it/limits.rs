@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
-use service_kit::service::stop;
+use service_host::service::stop;
 use shared_events::{EventBody, EventType};
 use tokio::net::TcpStream;
 

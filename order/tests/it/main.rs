@@ -18,7 +18,7 @@ mod saga;
 mod stream;
 mod unreadable;
 
-#[path = "../../../service-kit/tests/shared/parking.rs"]
+#[path = "../../../tests/runtime/tests/shared/parking.rs"]
 mod parking;
-#[path = "../../../service-kit/tests/shared/database.rs"]
+#[path = "../../../tests/runtime/tests/shared/database.rs"]
 mod test_database;

@@ -2,11 +2,9 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use service_kit::{
-    broker::{Broker, Outcome, Outgoing, Publisher, Verdict},
-    clock::Clock,
-};
-use shared_events::{Envelope, Event, EventBody, EventType, MessageId};
+use saga_database::Clock;
+use saga_runtime::{broker::Broker, broker::Outcome, broker::Outgoing, broker::Publisher, broker::Verdict};
+use shared_events::{Envelope, Event, EventBody, EventType, Header, MessageId};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use uuid::Uuid;
 
@@ -100,11 +98,13 @@ impl Neighbour {
 /// An event about the same order as `about`, caused by it.
 pub(crate) fn saying(about: &Envelope, body: EventBody) -> Envelope {
     Envelope {
-        id: MessageId(Uuid::now_v7()),
-        time: Clock::default().now(),
-        causation_id: about.id.0,
-        system_id: None,
-        traceparent: None,
+        header: Header {
+            id: MessageId(Uuid::now_v7()),
+            time: Clock::default().now(),
+            causation_id: about.header.id.0,
+            system_id: None,
+            traceparent: None,
+        },
         event: Event { body, ..about.event.clone() },
     }
 }
@@ -112,10 +112,8 @@ pub(crate) fn saying(about: &Envelope, body: EventBody) -> Envelope {
 pub(crate) fn outgoing(envelope: &Envelope) -> Outgoing {
     let flow = envelope.event.body.event_type().flow();
     Outgoing {
-        message_id: envelope.id,
-        publisher: flow.publisher,
-        routing_key: flow.routing_key,
-        consumers: flow.consumers,
+        message_id: envelope.header.id,
+        route: flow.route,
         correlation_id: envelope.event.saga_id.0,
         body: envelope.encode().into(),
     }

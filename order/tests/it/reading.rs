@@ -170,10 +170,10 @@ async fn the_timeline_tells_what_happened() {
     assert!(told.contains(&json!(["OrderConfirmed", "order", "status is CONFIRMED"])));
     assert_eq!(told.len(), 4);
     let entry = |event: &str| entries.iter().find(|entry| entry["event"] == event).unwrap();
-    assert_eq!(entry("OrderCreated")["message_id"], created.id.to_string());
-    assert_eq!(entry("StockReserved")["message_id"], reserved.id.to_string());
-    assert_eq!(entry("StockReserved")["time"], reserved.time.to_string());
-    assert_eq!(entry("PaymentAuthorized")["message_id"], authorized.id.to_string());
+    assert_eq!(entry("OrderCreated")["message_id"], created.header.id.to_string());
+    assert_eq!(entry("StockReserved")["message_id"], reserved.header.id.to_string());
+    assert_eq!(entry("StockReserved")["time"], reserved.header.time.to_string());
+    assert_eq!(entry("PaymentAuthorized")["message_id"], authorized.header.id.to_string());
     assert!(entries.iter().all(|entry| entry["recorded_at"].is_string()));
     harness.finish().await;
 }

@@ -23,8 +23,8 @@ async fn an_overdue_hold_of_a_confirmed_order_is_told_so_again() {
     let overdue = harness.inventory.say(&created, EventBody::StockHoldOverdue).await;
     let again = harness.inventory.hear(EventType::OrderConfirmed).await;
     assert_eq!(again.event, confirmed.event);
-    assert_ne!(again.id, confirmed.id, "it is a message of its own, or the inbox would drop it");
-    assert_eq!(again.causation_id, overdue.id.0);
+    assert_ne!(again.header.id, confirmed.header.id, "it is a message of its own, or the inbox would drop it");
+    assert_eq!(again.header.causation_id, overdue.header.id.0);
     assert_eq!(harness.order(id).await, before);
     harness.finish().await;
 }

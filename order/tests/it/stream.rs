@@ -84,7 +84,7 @@ async fn a_stream_ends_when_the_service_stops() {
     let mut harness = Harness::start().await;
     let mut watcher = Watcher::begin(&harness).await;
     let service = harness.take_service();
-    soon("a watcher does not hold the stop up", service_kit::service::stop(vec![service], SOON * 10)).await;
+    soon("a watcher does not hold the stop up", service_host::service::stop(vec![service], SOON * 10)).await;
     assert_eq!(watcher.next().await, None);
     harness.finish().await;
 }

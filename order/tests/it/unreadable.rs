@@ -1,8 +1,8 @@
 //! A row that cannot be read stands in nobody's way.
 
+use saga_database::Database;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use serde_json::json;
-use service_kit::database::Database;
 use shared_events::EventType;
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use sea_orm::EntityTrait as _;
-use service_kit::service::stop;
+use service_host::service::stop;
 
 use crate::{
     harness::{Answer, Harness, Plan, answer, example},

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use reqwest::{Client, Method, Response};
+use saga_database::Database;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
-use service_kit::{database::Database, service::stop};
+use service_host::service::stop;
 use shared_events::{EventBody, EventType};
 
 use crate::{

@@ -1,11 +1,8 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use service_kit::{
-    engine::Cause,
-    http::{ApiJson, Problem},
-    service::Doors,
-};
+use service_host::service::Doors;
+use service_http::{ApiJson, Problem, RequestCause};
 
 use super::wire::{Authorize, PaymentView};
 use crate::participant::{Command, Payments};
@@ -22,7 +19,7 @@ use crate::participant::{Command, Payments};
 )]
 pub(super) async fn authorize(
     State(doors): State<Arc<Doors<Payments>>>,
-    cause: Cause,
+    RequestCause(cause): RequestCause,
     ApiJson(wish): ApiJson<Authorize>,
 ) -> Result<Json<PaymentView>, Problem> {
     let payment = doors.mailbox.ask(Command::Authorize(wish.parse()?), cause).await?;

@@ -5,10 +5,8 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::Deserialize;
-use service_kit::{
-    http::{ApiPath, ApiQuery, Limit, Page, Problem},
-    service::Doors,
-};
+use service_host::service::Doors;
+use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 
 use super::wire::PaymentView;
 use crate::{domain::PaymentId, participant::Payments, store};

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use service_kit::{http::finish, service::Doors};
+use service_host::service::Doors;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{authorize, read};
@@ -15,10 +15,9 @@ pub(crate) fn routes(doors: Doors<Payments>) -> Router {
         .routes(routes!(read::list))
         .routes(routes!(read::show))
         .with_state(Arc::new(doors));
-    finish(
+    operations.finish(
         "Payment service",
         "Authorizes payments at a gateway, and voids those of cancelled orders.",
         routes,
-        operations,
     )
 }

@@ -1,8 +1,8 @@
+use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
-use service_kit::database::{Rows, find_each_by, find_locked, read_rows, readable};
 use shared_events::SagaId;
 
 use super::{mapping::from_row, tables::payments};

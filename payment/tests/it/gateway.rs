@@ -19,7 +19,7 @@ async fn a_slow_gateway_holds_up_nobody_else() {
     assert_eq!(system.get("/api/v1/payments/").await.0, 200);
 
     system.gateway.release(Point::BeforeAuthorize);
-    system.committed(reserved.id).await;
+    system.committed(reserved.header.id).await;
     assert_eq!(system.hear().await, slow.event(EventBody::PaymentAuthorized));
     assert_eq!(system.states().await, ["CANCELLED", "AUTHORIZED"]);
     system.finish().await;
@@ -49,7 +49,7 @@ async fn a_gateway_that_hangs_counts_as_away() {
     system.say(&reserved).await;
     system.gateway.reached(Point::AfterAuthorize, 2).await;
     system.gateway.release(Point::AfterAuthorize);
-    system.committed(reserved.id).await;
+    system.committed(reserved.header.id).await;
     assert_eq!(system.hear().await, order.event(EventBody::PaymentAuthorized));
     assert_eq!(system.gateway.charges(order.saga_id), 1);
     system.finish().await;
@@ -72,7 +72,7 @@ async fn a_cancellation_overtakes_the_authorization() {
         assert_eq!(system.states().await, ["CANCELLED"]);
 
         system.gateway.release(point);
-        system.committed(reserved.id).await;
+        system.committed(reserved.header.id).await;
         system.becomes(order.saga_id, "VOIDED").await;
         assert_eq!((system.gateway.holds(order.saga_id), system.gateway.charges(order.saga_id)), (0, 1), "{point:?}");
         // And nobody was told that it was authorized.
@@ -179,7 +179,7 @@ async fn an_authorization_that_was_under_way_in_a_crash_is_asked_for_again() {
     system.gateway.reached(Point::AfterAuthorize, 1).await;
     system.restart().await;
     system.gateway.release(Point::AfterAuthorize);
-    system.committed(reserved.id).await;
+    system.committed(reserved.header.id).await;
     assert_eq!(system.hear().await, order.event(EventBody::PaymentAuthorized));
     assert_eq!((system.gateway.charges(order.saga_id), system.states().await), (1, vec!["AUTHORIZED".to_owned()]));
     system.finish().await;

@@ -6,14 +6,16 @@ use payment::{
     domain::{Payment, PaymentId},
     store,
 };
+use saga_database::{
+    Database,
+    tables::{dead_letter, outbox},
+};
+use saga_memory_broker::InProcessBroker;
+use saga_runtime::{
+    IdentitySettings, broker::Broker, broker::Outcome, broker::Outgoing, broker::Publisher, broker::Verdict,
+};
 use sea_orm::EntityTrait;
-use service_kit::{
-    broker::{Broker, InProcessBroker, Outcome, Outgoing, Publisher, Verdict},
-    database::{
-        Database,
-        tables::{dead_letter, outbox},
-    },
-    identity::IdentitySettings,
+use service_host::{
     service::{Foundation, RunningService, stop},
     settings::WorkSettings,
 };
@@ -71,11 +73,11 @@ impl System {
     async fn start_at(scripted: bool, settings: &[&str]) -> Self {
         let settings = [&["payment", "--tick", "5ms"], settings].concat();
         let settings = Settings::parse_from(settings);
-        let mut brokers = InProcessBroker::for_services(&Service::ALL, 10_000);
-        let broker = brokers.remove(&Service::Payment).unwrap();
+        let mut brokers = InProcessBroker::for_services(&Service::ALL.map(Service::name), 10_000);
+        let broker = brokers.remove(Service::Payment.name()).unwrap();
         let (hears, heard) = mpsc::unbounded_channel();
         for service in [Service::Order, Service::Inventory] {
-            let deliveries = brokers.remove(&service).unwrap().subscribe(1_000).await.unwrap();
+            let deliveries = brokers.remove(service.name()).unwrap().subscribe(1_000).await.unwrap();
             tokio::spawn(listen(service, deliveries, hears.clone()));
         }
         let (publisher, outcomes) = broker.publisher().await.unwrap();
@@ -117,7 +119,7 @@ impl System {
     pub(crate) async fn say_all(&mut self, envelopes: &[Envelope]) {
         let messages = envelopes.iter().map(|envelope| {
             let flow = envelope.event.body.event_type().flow();
-            raw(envelope.id, flow.event, envelope.encode())
+            raw(envelope.header.id, flow.event, envelope.encode())
         });
         self.publisher.publish(messages.collect()).await.unwrap();
     }
@@ -141,7 +143,7 @@ impl System {
     /// Publishes an event, and waits until the service has committed it.
     pub(crate) async fn tell(&mut self, envelope: &Envelope) {
         self.say(envelope).await;
-        self.committed(envelope.id).await;
+        self.committed(envelope.header.id).await;
     }
 
     /// The next event that the service publishes for Order.
@@ -245,7 +247,7 @@ async fn run(
 /// Takes every delivery; Order passes on what Payment said, each message once, as its inbox would.
 async fn listen(
     service: Service,
-    mut deliveries: service_kit::broker::Subscription,
+    mut deliveries: saga_runtime::broker::Subscription,
     hears: mpsc::UnboundedSender<Envelope>,
 ) {
     let mut inbox = HashSet::new();
@@ -254,7 +256,7 @@ async fn listen(
         if let Ok(envelope) = envelope
             && service == Service::Order
             && envelope.event.body.event_type().flow().publisher == Service::Payment
-            && inbox.insert(envelope.id)
+            && inbox.insert(envelope.header.id)
         {
             let _ = hears.send(envelope);
         }
@@ -268,12 +270,5 @@ pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
 
 fn raw(message_id: MessageId, event: EventType, body: String) -> Outgoing {
     let flow = event.flow();
-    Outgoing {
-        message_id,
-        publisher: flow.publisher,
-        routing_key: flow.routing_key,
-        consumers: flow.consumers,
-        correlation_id: Uuid::nil(),
-        body: Arc::from(body),
-    }
+    Outgoing { message_id, route: flow.route, correlation_id: Uuid::nil(), body: Arc::from(body) }
 }

@@ -1,6 +1,6 @@
 use shared_events::{
-    CancelReason, Envelope, Event, EventBody, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId,
-    Sku, Timestamp,
+    CancelReason, Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity,
+    SagaId, Sku, Timestamp,
 };
 use uuid::Uuid;
 
@@ -26,11 +26,13 @@ impl Order {
     /// A message of its own.
     pub(crate) fn message(&self, body: EventBody) -> Envelope {
         Envelope {
-            id: MessageId(Uuid::now_v7()),
-            time: Timestamp::from_unix_micros(1_763_800_000_000_000),
-            causation_id: Uuid::now_v7(),
-            system_id: None,
-            traceparent: None,
+            header: Header {
+                id: MessageId(Uuid::now_v7()),
+                time: Timestamp::from_unix_micros(1_763_800_000_000_000),
+                causation_id: Uuid::now_v7(),
+                system_id: None,
+                traceparent: None,
+            },
             event: self.event(body),
         }
     }

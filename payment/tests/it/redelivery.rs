@@ -76,7 +76,7 @@ async fn the_same_message_several_times_at_once() {
     assert_eq!(system.hear().await, order.event(EventBody::PaymentAuthorized));
     assert_eq!(system.hear().await, cancelled.event(EventBody::PaymentVoided));
     for message in &all {
-        system.committed(message.id).await;
+        system.committed(message.header.id).await;
     }
     assert_eq!(system.states().await, ["AUTHORIZED", "CANCELLED"]);
     assert_eq!(system.gateway.charges(order.saga_id), 1);

@@ -107,7 +107,7 @@ async fn what_is_not_for_payment_is_parked_and_the_rest_goes_on() {
     let strange = system.say_raw(EventType::StockReserved, &order.message(EventBody::StockReleased).encode()).await;
     let reserved = order.reserved();
     system.say(&reserved).await;
-    for id in [nonsense, strange, reserved.id] {
+    for id in [nonsense, strange, reserved.header.id] {
         system.committed(id).await;
     }
     assert_eq!(system.hear().await, order.event(EventBody::PaymentAuthorized));

@@ -22,7 +22,7 @@ mod unreadable;
 
 mod sequence;
 
-#[path = "../../../service-kit/tests/shared/parking.rs"]
+#[path = "../../../tests/runtime/tests/shared/parking.rs"]
 mod parking;
-#[path = "../../../service-kit/tests/shared/database.rs"]
+#[path = "../../../tests/runtime/tests/shared/database.rs"]
 mod test_database;

@@ -3,11 +3,11 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use inventory::domain::{ReservationId, State as ReservationState};
 use payment::domain::PaymentId;
-use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
-use service_kit::database::{
+use saga_database::{
     Database, DatabaseArgs, system_id,
     tables::{dead_letter, outbox},
 };
+use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
 use shared_events::{OrderId, SagaId, Service, Sku};
 use tokio::time::{Instant, interval};
 
@@ -50,7 +50,7 @@ pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
 /// # Errors
 /// Where they cannot be read.
 pub async fn of_databases(args: &DatabaseArgs, wait: Duration) -> Result<Report> {
-    audit(async |service| Ok(args.for_service(service)?.open_for_reading().await?), wait).await
+    audit(async |service| Ok(args.for_service(service.name())?.open_for_reading().await?), wait).await
 }
 
 async fn audit(open: impl AsyncFn(Service) -> Result<Database>, wait: Duration) -> Result<Report> {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use service_kit::database::Rows;
+use saga_database::Rows;
 use shared_events::{Service, SystemId};
 
 /// What an audit found.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
-use service_kit::admin::{AdminToken, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView};
+use service_host::admin::{AdminToken, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView};
 use shared_events::Service;
 use uuid::Uuid;
 

@@ -3,10 +3,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use reqwest::Url;
-use service_kit::{
-    admin::{AdminSettings, RedriveAllView, RedriveOutcome, RedriveView},
-    program::default_address,
-};
+use service_host::admin::{AdminSettings, RedriveAllView, RedriveOutcome, RedriveView};
 use shared_events::Service;
 use uuid::Uuid;
 
@@ -95,7 +92,8 @@ impl DeadLetters {
         let clients = |at: Anywhere| -> Result<Vec<AdminClient>> {
             let services = at.service.map_or(Service::ALL.to_vec(), |service| vec![service]);
             let client = |service: Service| {
-                let base = at.url.clone().map_or_else(|| url(&format!("http://{}", default_address(service))), Ok)?;
+                let base =
+                    at.url.clone().map_or_else(|| url(&format!("http://127.0.0.1:{}", service.default_port())), Ok)?;
                 AdminClient::new(service, base, token.clone())
             };
             services.into_iter().map(client).collect()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use service_kit::admin::{BodyEncoding, DeadLetterSummaryView, DeadLetterView};
+use service_host::admin::{BodyEncoding, DeadLetterSummaryView, DeadLetterView};
 use shared_events::Service;
 
 /// How much of a reason stands in a table.
@@ -26,7 +26,7 @@ pub(super) fn row(service: Service, letter: &DeadLetterSummaryView) -> String {
         parked_at,
         &letter.attempts.to_string(),
         &visible(letter.event.as_deref().unwrap_or("-")),
-        &letter.order_id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+        &visible(letter.subject.as_deref().unwrap_or("-")),
         &letter.size.to_string(),
         &reason,
     ])
@@ -42,7 +42,7 @@ pub(super) fn whole(letter: &DeadLetterView) -> String {
     field("parked at", &summary.parked_at.to_string());
     field("attempts", &summary.attempts.to_string());
     field("event", &visible(summary.event.as_deref().unwrap_or("-")));
-    field("order", &summary.order_id.map_or_else(|| "-".to_owned(), |id| id.to_string()));
+    field("order", &visible(summary.subject.as_deref().unwrap_or("-")));
     field("reason", &visible(&summary.reason));
     let encoding = match body_encoding {
         BodyEncoding::Utf8 => "",
@@ -85,7 +85,7 @@ mod tests {
             reason: reason.to_owned(),
             attempts: 3,
             event: None,
-            order_id: Some(7),
+            subject: Some("7".to_owned()),
             parked_at: Timestamp::from_unix_micros(1_763_800_000_123_456),
             size: 10_485_760,
         }

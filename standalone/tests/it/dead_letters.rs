@@ -5,7 +5,8 @@ use std::{path::Path, process::Output};
 use e2e::process::{Program, Running};
 use sea_orm::{ConnectionTrait as _, Database};
 use shared_events::{
-    Envelope, Event, EventBody, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId, Sku, Timestamp,
+    Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId, Sku,
+    Timestamp,
 };
 use uuid::Uuid;
 
@@ -38,7 +39,8 @@ fn released(id: Uuid) -> String {
     };
     let event = Event { saga_id: SagaId(Uuid::now_v7()), order, body: EventBody::StockReleased };
     let time = Timestamp::from_unix_micros(1_700_000_000_000_000);
-    Envelope { id: MessageId(id), time, causation_id: id, system_id: None, traceparent: None, event }.encode()
+    Envelope { header: Header { id: MessageId(id), time, causation_id: id, system_id: None, traceparent: None }, event }
+        .encode()
 }
 
 /// The command line with these words, and the addresses of the running system in place of the usual ones.

@@ -12,10 +12,10 @@ use standalone::audit::rules::{self, Counts};
 
 /// There is only one moment, and everything is due at it: what happens when is for the test to choose.
 const NOW: Timestamp = Timestamp::from_unix_micros(0);
-const ORDER_PAUSES: order::domain::Pauses =
-    order::domain::Pauses { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
-const INVENTORY_PAUSES: inventory::domain::Pauses =
-    inventory::domain::Pauses { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
+const ORDER_PAUSES: order::domain::Backoff =
+    order::domain::Backoff { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
+const INVENTORY_PAUSES: inventory::domain::Backoff =
+    inventory::domain::Backoff { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
 
 /// What the three databases hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

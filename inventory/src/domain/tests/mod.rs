@@ -11,9 +11,9 @@ use shared_events::{
 };
 use uuid::Uuid;
 
-use super::{Impossible, Owner, Pauses, Reservation, ReservationId, State, Stock, StockItem, learn};
+use super::{Backoff, Impossible, Owner, Reservation, ReservationId, State, Stock, StockItem, learn};
 
-const PAUSES: Pauses = Pauses { hold_time: Duration::from_secs(60), longest_repeat: Duration::from_secs(200) };
+const PAUSES: Backoff = Backoff { hold_time: Duration::from_secs(60), longest_repeat: Duration::from_secs(200) };
 
 fn sku(name: &str) -> Sku {
     Sku::parse(name).unwrap()

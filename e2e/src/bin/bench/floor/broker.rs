@@ -131,11 +131,11 @@ pub(super) async fn purge(url: &str) -> Result<()> {
 /// and properties.
 fn copies(envelope: &Envelope) -> impl Iterator<Item = Message> {
     let flow = envelope.event.body.event_type().flow();
-    let seconds = envelope.time.unix_micros().unsigned_abs() / 1_000_000;
+    let seconds = envelope.header.time.unix_micros().unsigned_abs() / 1_000_000;
     let properties = BasicProperties::default()
         .with_delivery_mode(2)
         .with_content_type("application/cloudevents+json".into())
-        .with_message_id(envelope.id.0.to_string().into())
+        .with_message_id(envelope.header.id.0.to_string().into())
         .with_correlation_id(envelope.event.saga_id.0.to_string().into())
         .with_type(format!("order-system.{}.v1", flow.routing_key).into())
         .with_app_id(flow.publisher.name().into())

@@ -2,8 +2,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use shared_events::{
-    Envelope, Event, EventBody, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId, Service, Sku,
-    Timestamp,
+    Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId,
+    Service, Sku, Timestamp,
 };
 use uuid::Uuid;
 
@@ -35,11 +35,13 @@ fn envelope(body: &EventBody, number: u64, skus: u64) -> Result<Envelope> {
     let event = Event { saga_id: SagaId(Uuid::now_v7()), order, body: body.clone() };
     // A trace comes only from a client that sends one.
     Ok(Envelope {
-        id: MessageId(Uuid::now_v7()),
-        time: Timestamp::from_unix_micros(now()),
-        causation_id: Uuid::now_v7(),
-        system_id: Some(Uuid::now_v7().try_into()?),
-        traceparent: None,
+        header: Header {
+            id: MessageId(Uuid::now_v7()),
+            time: Timestamp::from_unix_micros(now()),
+            causation_id: Uuid::now_v7(),
+            system_id: Some(Uuid::now_v7().try_into()?),
+            traceparent: None,
+        },
         event,
     })
 }

@@ -1,0 +1,64 @@
+//! What operators want to know of a database.
+
+use saga_message::Timestamp;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
+
+use super::Database;
+
+/// How much lies in the tables for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct TableCounts {
+    /// Events that are committed and not yet confirmed.
+    pub outbox: u64,
+    /// When the oldest event of the outbox was committed.
+    pub oldest: Option<Timestamp>,
+    /// Messages among the dead letters.
+    pub dead_letters: u64,
+}
+
+/// The connections of one door.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolFigures {
+    pub door: &'static str,
+    pub open: u32,
+    pub idle: usize,
+}
+
+/// Counts them.
+///
+/// # Errors
+/// If the database cannot be read.
+pub async fn table_counts(database: &Database) -> Result<TableCounts, DbErr> {
+    // The ids grow with time, so the oldest event is the first in its key.
+    let sql = "SELECT (SELECT COUNT(*) FROM outbox), \
+               (SELECT created_at FROM outbox ORDER BY message_id LIMIT 1), \
+               (SELECT COUNT(*) FROM dead_letters)";
+    let row = database.internal_reader().query_one_raw(Statement::from_string(database.backend(), sql)).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("a query without a table has one row".to_owned()))?;
+    let count = |index| row.try_get_by_index::<i64>(index).map(|count| u64::try_from(count).unwrap_or(0));
+    let oldest: Option<i64> = row.try_get_by_index(1)?;
+    let oldest = oldest.map(Timestamp::from_unix_micros);
+    Ok(TableCounts { outbox: count(0)?, oldest, dead_letters: count(2)? })
+}
+
+impl Database {
+    /// How many connections are open, and how many of them nobody uses. It asks nobody.
+    pub fn pool_figures(&self) -> [PoolFigures; 3] {
+        [
+            figures("write", &self.writer()),
+            figures("read", &self.reader()),
+            figures("internal", &self.internal_reader()),
+        ]
+    }
+}
+
+fn figures(door: &'static str, connection: &DatabaseConnection) -> PoolFigures {
+    let (open, idle) = if connection.get_database_backend() == DbBackend::Postgres {
+        let pool = connection.get_postgres_connection_pool();
+        (pool.size(), pool.num_idle())
+    } else {
+        let pool = connection.get_sqlite_connection_pool();
+        (pool.size(), pool.num_idle())
+    };
+    PoolFigures { door, open, idle }
+}

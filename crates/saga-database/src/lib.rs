@@ -1,0 +1,42 @@
+//! A service's database on SeaORM, SQLite or PostgreSQL: pools for writing and for reading, rows in bulk, the tables of inbox,
+//! outbox and dead letters, the relay's lock, and what replicas on one database tell each other.
+//!
+//! It guarantees that a reader never waits for the writer, and that a database which does not answer is given up and connected anew.
+
+mod bulk;
+mod clock;
+mod connect;
+mod dead_letters;
+mod fault;
+mod figures;
+mod ids;
+mod inbox;
+mod lead;
+mod migrate;
+mod neighbours;
+mod postgres;
+mod rows;
+mod settings;
+mod sqlite;
+mod system;
+pub mod tables;
+mod working_set;
+
+pub use bulk::{Writes, find_by, find_each_by, find_locked, insert_new};
+pub use clock::{Clock, ClockOffset};
+pub use connect::{Database, DatabaseError, ListReader, TooManyLists};
+pub use dead_letters::{DeadLetterSummary, dead_letter, dead_letters};
+pub use dead_letters::{count_attempt, dead_letter_ids, take_dead_letters};
+pub use fault::Fault;
+pub use figures::{TableCounts, table_counts};
+pub use ids::next_ids;
+pub use inbox::trim_inbox;
+pub use lead::Lead;
+pub use migrate::run_sql;
+pub use neighbours::{Neighbours, Topic};
+pub use postgres::limit_lock_wait;
+pub use rows::{Rows, read_rows, readable};
+pub use settings::{DatabaseArgs, DatabasePlace, DatabaseSettingsError, PostgresSettings};
+pub use system::system_id;
+pub use system::{adopt_system_id, has_no_data, made_at, read_system_id, replace_system_id};
+pub use working_set::{ToSave, WorkingSet};

@@ -1,0 +1,47 @@
+//! Reading rows one by one, so that one which cannot be read does not hide the others: it was damaged, or holds what
+//! this release does not know, such as a currency that exists no longer.
+
+use std::{fmt::Display, time::Duration};
+
+use sea_orm::{
+    ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic as _, QueryTrait as _, Select, TryGetable,
+};
+
+use saga_support::LogLimit;
+
+/// Rows, each with its key, and what it holds or why it cannot be read.
+pub type Rows<K, T> = Vec<(K, Result<T, DbErr>)>;
+
+/// The rows that `select` finds, in its order; `of_row` makes of each what it holds.
+///
+/// # Errors
+/// If the database fails.
+pub async fn read_rows<E, C, K, T>(
+    connection: &C,
+    select: Select<E>,
+    key: E::Column,
+    of_row: impl Fn(E::Model) -> Result<T, DbErr>,
+) -> Result<Rows<K, T>, DbErr>
+where
+    E: EntityTrait,
+    C: ConnectionTrait,
+    K: TryGetable,
+{
+    let rows = connection.query_all_raw(select.build(connection.get_database_backend())).await?;
+    let read = |row| Ok((K::try_get(row, "", key.as_str())?, E::Model::from_query_result(row, "").and_then(&of_row)));
+    rows.iter().map(read).collect()
+}
+
+/// Those that can be read. The others are reported in the log, and left out.
+pub fn readable<K: Display, T>(table: &'static str, rows: Rows<K, T>) -> Vec<T> {
+    let read = |(key, read): (K, Result<T, DbErr>)| read.inspect_err(|error| left_out(table, &key, error)).ok();
+    rows.into_iter().filter_map(read).collect()
+}
+
+/// The log is no place for each row of each list that a client asks for.
+fn left_out(table: &'static str, key: &dyn Display, error: &DbErr) {
+    static LIMIT: LogLimit = LogLimit::new(Duration::from_secs(1));
+    if let Some(left_out_before) = LIMIT.admit() {
+        tracing::error!(table, %key, %error, left_out_before, "a row cannot be read, and is left out; repair it");
+    }
+}

@@ -1,0 +1,191 @@
+use std::{fmt, io, path::PathBuf, str::FromStr as _};
+
+use clap::Args;
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm_migration::MigratorTrait;
+
+use saga_support::{for_service, host_name, read_secret};
+
+use super::{Database, DatabaseError};
+
+/// Where a service's database is, and as whom to go there.
+///
+/// `{service}` in the address and in the file's name stands for the service's name, so that one setting may do for several.
+#[derive(Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseArgs {
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/NAME, or sqlite:FILE
+    ///
+    /// {service} stands for the service's name. In the user and the password, special characters are percent-encoded.
+    /// For TLS, add ?sslmode=verify-full (and &sslrootcert=FILE for an authority of your own).
+    // Not required by the parser, or it would be where all of this is optional; whoever needs it misses it all the same.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, required = false)]
+    pub database_url: String,
+    /// A file that holds the password, instead of the address
+    #[arg(long, env = "DATABASE_PASSWORD_FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// The most connections of a service to PostgreSQL, besides five of its own for the relay and the other replicas
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_connections: u32,
+}
+
+/// Where one service's database is.
+#[derive(Debug, Clone)]
+pub enum DatabasePlace {
+    /// In a file.
+    Sqlite(PathBuf),
+    /// On a server.
+    Postgres(PostgresSettings),
+}
+
+/// How to reach a PostgreSQL database.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    pub(super) options: Box<PgConnectOptions>,
+    pub(super) most_connections: u32,
+}
+
+/// Why settings cannot be used. Nothing in it tells a password.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseSettingsError {
+    /// The address cannot be read.
+    #[error(
+        "the address of the database (--database-url) is not of the form postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:FILE"
+    )]
+    NoUrl,
+    /// The file with the password cannot be read.
+    #[error("cannot read the password file {path} (--database-password-file)")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl DatabaseArgs {
+    /// Where the database of `service` is. Its sessions show up on the server as `service@host`.
+    ///
+    /// # Errors
+    /// Where the settings cannot be used, or the file with the password cannot be read.
+    pub fn for_service(&self, service: &str) -> Result<DatabasePlace, DatabaseSettingsError> {
+        let url = self.database_url.replace("{service}", service);
+        if let Some(file) = url.strip_prefix("sqlite:") {
+            let file = file.strip_prefix("//").unwrap_or(file);
+            return if file.is_empty() {
+                Err(DatabaseSettingsError::NoUrl)
+            } else {
+                Ok(DatabasePlace::Sqlite(file.into()))
+            };
+        }
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(DatabaseSettingsError::NoUrl);
+        }
+        // The parser's own message may hold the whole URL.
+        let mut options = PgConnectOptions::from_str(&url).map_err(|_| DatabaseSettingsError::NoUrl)?;
+        if let Some(path) = &self.database_password_file {
+            let path = for_service(path, service);
+            let unreadable = |source| DatabaseSettingsError::Unreadable { path: path.clone(), source };
+            options = options.password(&read_secret(&path).map_err(unreadable)?);
+        }
+        let name = format!("{service}@{}", host_name());
+        // The server cuts longer names off, and says so each time.
+        let options = options.application_name(&name.chars().take(63).collect::<String>());
+        Ok(DatabasePlace::Postgres(PostgresSettings {
+            options: Box::new(options),
+            most_connections: self.database_connections,
+        }))
+    }
+}
+
+impl DatabasePlace {
+    /// Opens it, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// See [`Database::open_sqlite`] and [`Database::open_postgres`].
+    pub async fn open<M: MigratorTrait>(&self) -> Result<Database, DatabaseError> {
+        match self {
+            Self::Sqlite(path) => Database::open_sqlite::<M>(path).await,
+            Self::Postgres(settings) => Database::open_postgres::<M>(settings).await,
+        }
+    }
+
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// Where it is not there, or cannot be read.
+    pub async fn open_for_reading(&self) -> Result<Database, DatabaseError> {
+        match self {
+            Self::Sqlite(path) => Database::open_sqlite_for_reading(path).await,
+            Self::Postgres(settings) => Database::open_postgres_for_reading(settings).await,
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for PostgresSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresSettings").field(&super::postgres::place(&self.options)).finish()
+    }
+}
+
+/// Without the address, which may hold the password.
+impl fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseArgs").field("password_file", &self.database_password_file).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    fn args(url: &str) -> DatabaseArgs {
+        DatabaseArgs { database_url: url.to_owned(), database_password_file: None, database_connections: 10 }
+    }
+
+    #[test]
+    fn one_setting_does_for_several_services() {
+        for (url, told) in [
+            ("postgres://{service}:secret@db/{service}", "PostgresSettings(\"postgres://order@db:5432/order\")"),
+            (
+                "postgresql://app:secret@db-{service}:5433/shop",
+                "PostgresSettings(\"postgres://app@db-order:5433/shop\")",
+            ),
+        ] {
+            let DatabasePlace::Postgres(settings) = args(url).for_service("order").unwrap() else { panic!("{url}") };
+            assert_eq!(format!("{settings:?}"), told, "{url}");
+        }
+        for (url, file) in [("sqlite:{service}.sqlite", "order.sqlite"), ("sqlite:///data/{service}", "/data/order")] {
+            let DatabasePlace::Sqlite(path) = args(url).for_service("order").unwrap() else { panic!("{url}") };
+            assert_eq!(path, Path::new(file), "{url}");
+        }
+    }
+
+    #[test]
+    fn nothing_tells_the_password() {
+        for url in [
+            "mysql://order:secret@db/orders",
+            "order:secret@db",
+            "postgres://order:secret@db:port/orders",
+            "sqlite:",
+            "",
+        ] {
+            let error = args(url).for_service("order").unwrap_err();
+            assert!(!format!("{error:?} {error} {:?}", args(url)).contains("secret"), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_file_has_the_password() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("order-password"), "p@ss word\n").unwrap();
+        let mut args = args("postgres://order@db/orders");
+        args.database_password_file = Some(directory.path().join("{service}-password"));
+        assert!(args.for_service("order").is_ok());
+        let error = args.for_service("payment").unwrap_err().to_string();
+        assert!(error.contains("payment-password"), "{error}");
+    }
+}

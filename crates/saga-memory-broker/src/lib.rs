@@ -1,0 +1,251 @@
+//! The runtime's broker inside one process: no server, no storage.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use saga_message::MessageId;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+use saga_runtime::broker::{
+    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, QueueFigures, Receipt, Settlement,
+    Subscription, Verdict,
+};
+
+/// A broker inside the process: one bounded queue a service, and no storage at all.
+///
+/// A message is confirmed only when every one of its consumers has acknowledged, that is committed, it. Until then it
+/// lies in its publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
+#[derive(Debug, Clone)]
+pub struct InProcessBroker {
+    hub: Arc<Hub>,
+    service: &'static str,
+}
+
+#[derive(Debug, Default)]
+struct Hub {
+    /// Fixed once the services are built.
+    queues: BTreeMap<&'static str, Arc<Queue>>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    service: &'static str,
+    ready: Mutex<Ready>,
+    arrived: Notify,
+    /// A permit for each message that is ready or unacknowledged.
+    places: Arc<Semaphore>,
+    /// Held by the one consumer.
+    consumer: Arc<Semaphore>,
+}
+
+/// The messages that are ready to be delivered, by their places in the queue. Whatever comes back, and in whatever order,
+/// comes back to its own place.
+#[derive(Debug, Default)]
+struct Ready {
+    messages: BTreeMap<u64, Message>,
+    next_position: u64,
+}
+
+#[derive(Debug)]
+struct Message {
+    position: u64,
+    id: MessageId,
+    body: Arc<str>,
+    redeliveries: u32,
+    unconfirmed: Arc<Unconfirmed>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Counts the queues that have yet to commit a message.
+#[derive(Debug)]
+struct Unconfirmed {
+    message_id: MessageId,
+    queues: AtomicUsize,
+    outcomes: mpsc::UnboundedSender<Outcome>,
+}
+
+impl Unconfirmed {
+    fn committed_by_one(&self) {
+        if self.queues.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // A publisher that is gone will publish the message again.
+            let _ = self.outcomes.send(Outcome { message_id: self.message_id, verdict: Verdict::Confirmed });
+        }
+    }
+}
+
+impl InProcessBroker {
+    /// The broker as each of the `services` sees it, with a queue for each of them. A queue takes `capacity` messages,
+    /// then its publishers wait.
+    #[must_use]
+    pub fn for_services(services: &[&'static str], capacity: usize) -> HashMap<&'static str, Self> {
+        let queue = |service: &'static str| {
+            let queue = Queue {
+                service,
+                ready: Mutex::default(),
+                arrived: Notify::new(),
+                places: Arc::new(Semaphore::new(capacity)),
+                consumer: Arc::new(Semaphore::new(1)),
+            };
+            (service, Arc::new(queue))
+        };
+        let hub = Arc::new(Hub { queues: services.iter().copied().map(queue).collect() });
+        services.iter().map(|&service| (service, Self { hub: Arc::clone(&hub), service })).collect()
+    }
+}
+
+#[async_trait]
+impl Broker for InProcessBroker {
+    async fn publisher(&self) -> Result<Publication, BrokerError> {
+        let (outcomes, receiver) = mpsc::unbounded_channel();
+        Ok((Box::new(InProcessPublisher { hub: Arc::clone(&self.hub), outcomes }), receiver))
+    }
+
+    async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError> {
+        let queue = self.hub.queues.get(self.service).cloned();
+        let queue = queue.ok_or_else(|| BrokerError::Unreachable(format!("there is no queue for {}", self.service)))?;
+        let only_consumer = Arc::clone(&queue.consumer).try_acquire_owned();
+        let only_consumer = only_consumer.map_err(|_| BrokerError::Taken(queue.service.to_owned()))?;
+        let (deliveries, subscription) = mpsc::channel(prefetch.max(1));
+        tokio::spawn(async move {
+            deliver(&queue, &deliveries, prefetch.max(1)).await;
+            drop(only_consumer);
+        });
+        Ok(subscription)
+    }
+
+    /// It delivers a message until it is acknowledged, however often.
+    async fn dead_letters(&self, _prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        Ok(None)
+    }
+
+    fn queue(&self) -> Option<QueueFigures> {
+        let queue = self.hub.queues.get(self.service)?;
+        let ready = queue.lock().messages.len() as u64;
+        Some(QueueFigures { ready, consumers: 1 - queue.consumer.available_permits().min(1) as u64 })
+    }
+
+    fn confirms_after_commit(&self) -> bool {
+        true
+    }
+}
+
+struct InProcessPublisher {
+    hub: Arc<Hub>,
+    outcomes: mpsc::UnboundedSender<Outcome>,
+}
+
+#[async_trait]
+impl Publisher for InProcessPublisher {
+    async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+        for message in messages {
+            let (mut queues, mut missing) = (Vec::new(), Vec::new());
+            for &consumer in message.route.consumers {
+                match self.hub.queues.get(consumer) {
+                    Some(queue) => queues.push(queue),
+                    None => missing.push(consumer.to_string()),
+                }
+            }
+            if queues.is_empty() || !missing.is_empty() {
+                let verdict = if missing.is_empty() { Verdict::Confirmed } else { Verdict::Unroutable(missing) };
+                let _ = self.outcomes.send(Outcome { message_id: message.message_id, verdict });
+                continue;
+            }
+            let unconfirmed = Arc::new(Unconfirmed {
+                message_id: message.message_id,
+                queues: AtomicUsize::new(queues.len()),
+                outcomes: self.outcomes.clone(),
+            });
+            for queue in queues {
+                queue.push(&message, &unconfirmed).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Queue {
+    async fn push(&self, message: &Outgoing, unconfirmed: &Arc<Unconfirmed>) {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
+        let mut ready = self.lock();
+        let position = ready.next_position;
+        ready.next_position += 1;
+        let message = Message {
+            position,
+            id: message.message_id,
+            body: Arc::clone(&message.body),
+            redeliveries: 0,
+            unconfirmed: Arc::clone(unconfirmed),
+            _place: place,
+        };
+        ready.messages.insert(position, message);
+        drop(ready);
+        self.arrived.notify_one();
+    }
+
+    fn give_back(&self, mut message: Message) {
+        message.redeliveries += 1;
+        self.lock().messages.insert(message.position, message);
+        self.arrived.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands one queue's messages to its consumer until the consumer goes away; then gives back what was not acknowledged.
+async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: usize) {
+    let (settle, mut settlements) = mpsc::unbounded_channel();
+    // By tag.
+    let mut unacknowledged: BTreeMap<u64, Message> = BTreeMap::new();
+    let mut next_tag = 0;
+    'consumer: loop {
+        while unacknowledged.len() < prefetch {
+            let Some((_, message)) = queue.lock().messages.pop_first() else { break };
+            next_tag += 1;
+            let delivery = Delivery {
+                body: Arc::clone(&message.body).into(),
+                message_id: Some(message.id.to_string()),
+                redeliveries: message.redeliveries,
+                dead_lettered: None,
+                receipt: Receipt::new(next_tag, settle.clone()),
+            };
+            unacknowledged.insert(next_tag, message);
+            // The channel has room: what is in it is unacknowledged, and it holds as many as may be. So the only failure is
+            // a consumer that went away.
+            if deliveries.try_send(delivery).is_err() {
+                break 'consumer;
+            }
+        }
+        tokio::select! {
+            biased;
+            () = deliveries.closed() => break,
+            // It never ends: `settle` lives in this function.
+            Some(Settlement { tag, acknowledged }) = settlements.recv() => {
+                let Some(message) = unacknowledged.remove(&tag) else { continue };
+                if acknowledged {
+                    message.unconfirmed.committed_by_one();
+                } else {
+                    queue.give_back(message);
+                }
+            }
+            // With a full window, only a settlement or the consumer's end can change anything.
+            () = queue.arrived.notified(), if unacknowledged.len() < prefetch => {}
+        }
+    }
+    // The consumer may have acknowledged some just before it went.
+    while let Ok(Settlement { tag, acknowledged }) = settlements.try_recv() {
+        if acknowledged && let Some(message) = unacknowledged.remove(&tag) {
+            message.unconfirmed.committed_by_one();
+        }
+    }
+    for message in unacknowledged.into_values() {
+        queue.give_back(message);
+    }
+}

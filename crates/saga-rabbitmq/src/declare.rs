@@ -1,0 +1,223 @@
+//! Makes what a service needs at the broker, or checks that it is there.
+
+use std::{convert::Infallible, time::Duration};
+
+use lapin::{
+    Channel, Connection, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+};
+
+use super::{
+    topology::{Argument, Exchange, ExchangeType, Queue, Topology},
+    trouble::{During, PROVISION, Refusal, Trouble, explain},
+};
+
+/// Makes sure that all of `topology` is there. Any number of services may do so at the same time.
+///
+/// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where
+/// it may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows
+/// neither properties nor bindings to such a user. (A missing binding shows at the publisher: messages for this queue
+/// are unroutable.)
+pub(crate) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
+    match declare(connection, topology).await {
+        Ok(()) => Ok(()),
+        Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => {
+            tracing::debug!(reason = explain(&error), "the broker is provisioned by others; checking only");
+            check(connection, topology).await
+        }
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+async fn declare(connection: &Connection, topology: &Topology) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    declare_exchanges(&channel, topology).await?;
+    for queue in &topology.queues {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.name.as_str().into(), options, arguments(queue)).await?;
+    }
+    bind(&channel, topology).await?;
+    unbind_obsolete(&channel, topology).await?;
+    channel.close(200, "OK".into()).await
+}
+
+async fn declare_exchanges(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
+    for Exchange { name, kind } in &topology.exchanges {
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(name.as_str().into(), (*kind).into(), options, FieldTable::default()).await?;
+    }
+    Ok(())
+}
+
+async fn bind(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
+    for binding in &topology.bindings {
+        let (queue, exchange, key) = (&*binding.queue, &*binding.exchange, &*binding.routing_key);
+        channel
+            .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
+            .await?;
+    }
+    Ok(())
+}
+
+/// RabbitMQ accepts it where there is no such binding or exchange.
+async fn unbind_obsolete(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
+    for binding in &topology.obsolete {
+        let (queue, exchange, key) = (&*binding.queue, &*binding.exchange, &*binding.routing_key);
+        channel.queue_unbind(queue.into(), exchange.into(), key.into(), FieldTable::default()).await?;
+    }
+    Ok(())
+}
+
+/// The time between two looks at what nobody reports as missing.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// Makes exchanges and bindings anew, now and then, until that fails. Whoever consumes is told that its queue was deleted; but
+/// not that an exchange was, and its bindings with it: the queue would stay empty for ever.
+pub(crate) async fn keep_bound(connection: &Connection, topology: &Topology) -> Trouble {
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let made = async {
+            let channel = connection.create_channel().await?;
+            declare_exchanges(&channel, topology).await?;
+            bind(&channel, topology).await?;
+            channel.close(200, "OK".into()).await
+        };
+        match made.await {
+            Ok(()) => {}
+            // Those who provisioned the broker see to it.
+            Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return std::future::pending().await,
+            Err(error) => return failed(&error),
+        }
+    }
+}
+
+/// How long a publisher waits for the queues of its consumers to be declared. A queue without a leader does not answer,
+/// and must not hold back the events for the others.
+const CONSUMERS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The shortest time between two declarations for the sake of unroutable messages.
+const DECLARED_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Whether the queues and bindings of a publisher's consumers are declared.
+#[derive(Debug)]
+pub(crate) enum ConsumersDeclared {
+    Yes,
+    /// This user may not; somebody else has provisioned the broker.
+    NotAllowed,
+    /// Why not. It is the consumer's concern, and this publisher goes on.
+    No(String),
+}
+
+/// Declares the queues and bindings of a publisher's consumers, so that its messages wait for a consumer that was never
+/// started. Nothing is lost where that fails: what has no queue is unroutable, and stays in the outbox.
+pub(crate) async fn declare_consumers(
+    connection: &Connection,
+    topology: &Topology,
+) -> Result<ConsumersDeclared, Trouble> {
+    match timeout(CONSUMERS_TIMEOUT, declare(connection, topology)).await {
+        Ok(Ok(())) => Ok(ConsumersDeclared::Yes),
+        Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => Ok(ConsumersDeclared::NotAllowed),
+        Ok(Err(error)) => match failed(&error) {
+            Trouble::Wrong { wrong, .. } => Ok(ConsumersDeclared::No(wrong)),
+            // The connection is of no use any more, or the same may well succeed at the next try.
+            trouble => Err(trouble),
+        },
+        Err(_) => Ok(ConsumersDeclared::No(format!("no answer within {CONSUMERS_TIMEOUT:?}"))),
+    }
+}
+
+/// Declares them again every [`LOOK`], and soon after a message was `unroutable`.
+pub(crate) async fn keep_consumers_declared(
+    connection: &Connection,
+    topology: &Topology,
+    unroutable: &Notify,
+) -> Infallible {
+    let mut declared = Instant::now();
+    loop {
+        tokio::select! {
+            () = sleep_until(declared + LOOK) => {}
+            () = unroutable.notified() => sleep_until(declared + DECLARED_AGAIN_AFTER).await,
+        }
+        match declare_consumers(connection, topology).await {
+            Ok(ConsumersDeclared::Yes) => {}
+            Ok(ConsumersDeclared::NotAllowed) => return std::future::pending().await,
+            // The publisher names the keys that no queue takes, and notices by itself that its connection is lost.
+            not_declared => tracing::debug!(?not_declared, "the consumers' queues were not declared again"),
+        }
+        declared = Instant::now();
+    }
+}
+
+/// Names all that is missing, so that it can be made at one go.
+async fn check(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
+    let mut missing = Vec::new();
+    let mut channel = connection.create_channel().await.map_err(|error| failed(&error))?;
+    for exchange in &topology.exchanges {
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let name = exchange.name.as_str();
+        let found = channel.exchange_declare(name.into(), exchange.kind.into(), options, FieldTable::default()).await;
+        if is_missing(found)? {
+            missing.push(format!("the exchange {name:?}"));
+            // The broker closes the channel with its answer.
+            channel = connection.create_channel().await.map_err(|error| failed(&error))?;
+        }
+    }
+    for queue in &topology.queues {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let name = queue.name.as_str();
+        let found = channel.queue_declare(name.into(), options, FieldTable::default()).await;
+        if is_missing(found)? {
+            missing.push(format!("the queue {name:?}"));
+            channel = connection.create_channel().await.map_err(|error| failed(&error))?;
+        }
+    }
+    // An orderly close is a courtesy; the channel dies with the connection.
+    let _ = channel.close(200, "OK".into()).await;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    let wrong = format!("there is no such thing as {missing}, and this user may not make it");
+    Err(Trouble::Wrong { wrong, remedy: PROVISION })
+}
+
+fn is_missing<T>(found: lapin::Result<T>) -> Result<bool, Trouble> {
+    match found {
+        Ok(_) => Ok(false),
+        Err(error) if Refusal::of(&error) == Some(Refusal::NotThere) => Ok(true),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn failed(error: &lapin::Error) -> Trouble {
+    Trouble::of(error, During::Preparing)
+}
+
+fn arguments(queue: &Queue) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in &queue.arguments {
+        let value = match value {
+            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Argument::Number(number) => AMQPValue::LongLongInt(i64::from(*number)),
+        };
+        table.insert((*name).into(), value);
+    }
+    table
+}
+
+impl From<ExchangeType> for ExchangeKind {
+    fn from(kind: ExchangeType) -> Self {
+        match kind {
+            ExchangeType::Direct => Self::Direct,
+            ExchangeType::Topic => Self::Topic,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use std::collections::BTreeSet;
+
+use saga_runtime::broker::Settlement;
+
+/// Turns the settlements of single deliveries into as few acknowledgements as AMQP allows: one of them may stand for all
+/// lower tags of its channel.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// This delivery and all before it are settled. A channel counts its deliveries from 1.
+    floor: u64,
+    /// Settled above the floor.
+    above: BTreeSet<u64>,
+}
+
+/// What the broker is to be told, in the order of the fields.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settling {
+    /// Given back, each by itself, in the queue's order: before anything is acknowledged, or the next line would
+    /// acknowledge these too.
+    pub(crate) give_back: Vec<u64>,
+    /// All up to here.
+    pub(crate) acknowledge_up_to: Option<u64>,
+    /// Each by itself: an earlier delivery is still being handled.
+    pub(crate) acknowledge: Vec<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn settle(&mut self, settlements: impl IntoIterator<Item = Settlement>) -> Settling {
+        let mut settling = Settling::default();
+        for Settlement { tag, acknowledged } in settlements {
+            self.above.insert(tag);
+            if acknowledged {
+                settling.acknowledge.push(tag);
+            } else {
+                settling.give_back.push(tag);
+            }
+        }
+        while self.above.first() == Some(&(self.floor + 1)) {
+            self.above.pop_first();
+            self.floor += 1;
+        }
+        settling.give_back.sort_unstable();
+        // The tag itself must be one that the broker still waits for.
+        settling.acknowledge_up_to = settling.acknowledge.iter().copied().filter(|&tag| tag <= self.floor).max();
+        settling.acknowledge.retain(|&tag| tag > self.floor);
+        settling
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn ack(tag: u64) -> Settlement {
+        Settlement { tag, acknowledged: true }
+    }
+
+    fn nack(tag: u64) -> Settlement {
+        Settlement { tag, acknowledged: false }
+    }
+
+    #[test]
+    fn neighbours_are_acknowledged_together() {
+        let mut ledger = Ledger::default();
+        let together = ledger.settle([ack(2), ack(1), ack(3)]);
+        assert_eq!(together, Settling { acknowledge_up_to: Some(3), ..Settling::default() });
+        let early = ledger.settle([ack(6), ack(5)]);
+        assert_eq!(early, Settling { acknowledge: vec![6, 5], ..Settling::default() });
+        let late = ledger.settle([ack(4), ack(7), nack(8)]);
+        assert_eq!(late, Settling { give_back: vec![8], acknowledge_up_to: Some(7), ..Settling::default() });
+        assert_eq!(ledger.settle([nack(9)]), Settling { give_back: vec![9], ..Settling::default() });
+        assert!(ledger.above.is_empty());
+    }
+
+    /// The broker's side of one channel: what it still waits for, and what came of the rest.
+    #[derive(Default)]
+    struct Broker {
+        waiting: BTreeSet<u64>,
+        acknowledged: BTreeSet<u64>,
+        given_back: BTreeSet<u64>,
+    }
+
+    impl Broker {
+        fn hear(&mut self, settling: Settling) {
+            for tag in settling.give_back {
+                assert!(self.waiting.remove(&tag), "unknown delivery tag {tag}");
+                self.given_back.insert(tag);
+            }
+            if let Some(highest) = settling.acknowledge_up_to {
+                assert!(self.waiting.contains(&highest), "unknown delivery tag {highest}");
+                let rest = self.waiting.split_off(&(highest + 1));
+                self.acknowledged.append(&mut self.waiting);
+                self.waiting = rest;
+            }
+            for tag in settling.acknowledge {
+                assert!(self.waiting.remove(&tag), "unknown delivery tag {tag}");
+                self.acknowledged.insert(tag);
+            }
+        }
+    }
+
+    proptest! {
+        /// In whatever order and portions deliveries are settled, each is settled once and as it was said.
+        #[test]
+        fn the_broker_hears_each_settlement_once(
+            (settlements, portions) in vec(any::<bool>(), 1..60).prop_flat_map(|acknowledged| {
+                let settlements: Vec<_> = (1..).zip(acknowledged).map(|(tag, acknowledged)| Settlement { tag, acknowledged }).collect();
+                (Just(settlements).prop_shuffle(), vec(1..8_usize, 60))
+            })
+        ) {
+            let mut broker = Broker { waiting: (1..=settlements.len() as u64).collect(), ..Broker::default() };
+            let mut ledger = Ledger::default();
+            let mut rest = settlements.clone().into_iter();
+            for portion in portions {
+                broker.hear(ledger.settle(rest.by_ref().take(portion)));
+            }
+            let (acknowledged, given_back): (Vec<_>, Vec<_>) = settlements.iter().partition(|settled| settled.acknowledged);
+            let tags = |settled: Vec<&Settlement>| settled.into_iter().map(|settled| settled.tag).collect::<BTreeSet<_>>();
+            prop_assert!(broker.waiting.is_empty());
+            prop_assert_eq!(broker.acknowledged, tags(acknowledged));
+            prop_assert_eq!(broker.given_back, tags(given_back));
+            prop_assert!(ledger.above.is_empty());
+        }
+    }
+}

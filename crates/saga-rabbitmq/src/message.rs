@@ -1,0 +1,129 @@
+//! A message as AMQP has it.
+
+use std::sync::Arc;
+
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, ShortString},
+};
+
+use super::death::cause_of_death;
+use saga_runtime::broker::{Delivery, Outgoing, Receipt};
+
+/// CloudEvents in structured JSON mode.
+const CONTENT_TYPE: &str = "application/cloudevents+json";
+/// Written to the disk.
+const PERSISTENT: u8 = 2;
+
+/// The properties of a message: what brokers and people look at. Consumers read the body.
+pub(crate) fn properties(message: &Outgoing) -> BasicProperties {
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type(CONTENT_TYPE.into())
+        .with_message_id(message.message_id.to_string().into())
+        .with_correlation_id(message.correlation_id.to_string().into())
+        .with_type(message.route.message_type.into())
+        .with_app_id(message.route.publisher.into());
+    // The id is a UUIDv7: it was made when the event happened.
+    match message.message_id.0.get_timestamp() {
+        Some(made) => properties.with_timestamp(made.to_unix().0),
+        None => properties,
+    }
+}
+
+/// How what came in from a queue is read.
+pub(crate) type Reading = fn(lapin::message::Delivery, Receipt) -> Delivery;
+
+/// What came in, with the right to acknowledge it. That it was a dead letter once, before somebody moved it back, does not
+/// count.
+pub(crate) fn delivery(message: lapin::message::Delivery, receipt: Receipt) -> Delivery {
+    Delivery {
+        redeliveries: redeliveries(&message.properties, message.redelivered),
+        message_id: message.properties.message_id().as_ref().map(ShortString::to_string),
+        dead_lettered: None,
+        body: Arc::from(message.data),
+        receipt,
+    }
+}
+
+/// The same for what came in from the queue of the dead letters.
+pub(crate) fn dead_letter(message: lapin::message::Delivery, receipt: Receipt) -> Delivery {
+    let dead_lettered = Some(cause_of_death(&message.properties));
+    Delivery { dead_lettered, ..delivery(message, receipt) }
+}
+
+/// Quorum queues count. On RabbitMQ 4, `x-delivery-count` has the failures only, and `x-acquired-count` has all. Without
+/// either, it is known at most that there was a delivery before.
+fn redeliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
+    let count = |name: &str| {
+        let count = number(properties.headers().as_ref()?.inner().get(name)?)?;
+        Some(u32::try_from(count.max(0)).unwrap_or(u32::MAX))
+    };
+    let counted = ["x-delivery-count", "x-acquired-count"].into_iter().filter_map(count).max();
+    counted.unwrap_or(0).max(u32::from(redelivered))
+}
+
+/// A number of a header, of whichever width.
+pub(crate) fn number(value: &AMQPValue) -> Option<i64> {
+    Some(match *value {
+        AMQPValue::LongLongInt(number) => number,
+        AMQPValue::LongInt(number) => number.into(),
+        AMQPValue::LongUInt(number) => number.into(),
+        AMQPValue::ShortInt(number) => number.into(),
+        AMQPValue::ShortUInt(number) => number.into(),
+        AMQPValue::ShortShortInt(number) => number.into(),
+        AMQPValue::ShortShortUInt(number) => number.into(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::FieldTable;
+    use saga_message::{MessageId, Route};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn redeliveries_are_counted_by_the_queue() {
+        let with = |headers: &[(&str, AMQPValue)]| {
+            let mut table = FieldTable::default();
+            for (name, value) in headers {
+                table.insert((*name).into(), value.clone());
+            }
+            BasicProperties::default().with_headers(table)
+        };
+        assert_eq!(redeliveries(&BasicProperties::default(), false), 0);
+        assert_eq!(redeliveries(&BasicProperties::default(), true), 1);
+        assert_eq!(redeliveries(&with(&[("x-delivery-count", AMQPValue::LongLongInt(7))]), true), 7);
+        assert_eq!(redeliveries(&with(&[("x-delivery-count", AMQPValue::LongLongInt(-7))]), false), 0);
+        assert_eq!(redeliveries(&with(&[("x-delivery-count", AMQPValue::Boolean(true))]), false), 0);
+        let both = [("x-delivery-count", AMQPValue::LongInt(1)), ("x-acquired-count", AMQPValue::LongInt(3))];
+        assert_eq!(redeliveries(&with(&both), true), 3);
+    }
+
+    #[test]
+    fn the_properties_say_what_the_message_is() {
+        const ROUTE: &Route = &Route {
+            publisher: "shop",
+            routing_key: "sold",
+            message_type: "com.example.sold.v1",
+            consumers: &["stock"],
+        };
+        let made_at = Uuid::now_v7();
+        let message = Outgoing {
+            message_id: MessageId(made_at),
+            route: ROUTE,
+            correlation_id: Uuid::now_v7(),
+            body: "{}".into(),
+        };
+        let properties = properties(&message);
+        let text = |text: &Option<ShortString>| text.as_ref().map(ToString::to_string);
+        assert_eq!(text(properties.message_id()), Some(made_at.to_string()));
+        assert_eq!(text(properties.correlation_id()), Some(message.correlation_id.to_string()));
+        assert_eq!(text(properties.kind()).as_deref(), Some("com.example.sold.v1"));
+        assert_eq!(text(properties.app_id()).as_deref(), Some("shop"));
+        assert_eq!(*properties.timestamp(), made_at.get_timestamp().map(|made| made.to_unix().0));
+    }
+}

@@ -1,0 +1,316 @@
+//! Publishes over one channel and hears what became of each message.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesUnordered,
+};
+use lapin::{
+    Channel, Confirmation, Connection, Event,
+    message::BasicReturnMessage,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use saga_message::{MessageId, Route};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    clock::UnblockedTime,
+    connection::close,
+    declare::keep_consumers_declared,
+    message::properties,
+    topology::{Topology, deliveries_exchange, events_exchange},
+    trouble::{During, Trouble},
+    verdicts::Verdicts,
+};
+use saga_runtime::broker::{BrokerError, Outcome, Outgoing, Publication, Publisher, Verdict};
+
+/// With more copies of messages than these unconfirmed, a publisher waits. (The relay keeps below it by itself.)
+const MOST_UNCONFIRMED: usize = 16_384;
+
+/// From one proof of the verdicts to the next. Nobody waits for the verdicts but the deletion from the outbox, and each proof
+/// is a way to the broker and back.
+const BETWEEN_PROOFS: Duration = Duration::from_millis(25);
+
+/// How many times in the time that a confirm may take it is looked whether one is overdue.
+const LOOKS: u32 = 4;
+
+/// What a publisher works with.
+pub(crate) struct Settings {
+    /// The broker's address, for people.
+    pub(crate) address: String,
+    /// What its consumers need, where it may declare that.
+    pub(crate) consumers: Option<Topology>,
+    /// How long the broker may take to confirm a message, the time not counted in which it takes none.
+    pub(crate) confirm_timeout: Duration,
+}
+
+/// Opens the channel on `connection` and starts to work.
+pub(crate) async fn start(
+    connection: Connection,
+    settings: Settings,
+    tasks: &TaskTracker,
+) -> lapin::Result<Publication> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let (orders, taken) = mpsc::channel(1);
+    let (outcomes, receiver) = mpsc::unbounded_channel();
+    let end = Arc::new(OnceLock::new());
+    let address = settings.address.clone();
+    let session = Session {
+        settings,
+        channel,
+        orders: taken,
+        outcomes,
+        confirms: FuturesUnordered::new(),
+        verdicts: Verdicts::default(),
+        proof: None,
+        next_proof: Instant::now(),
+        clock: UnblockedTime::new(Instant::now()),
+        unroutable: Arc::default(),
+    };
+    tasks.spawn(session.run(connection, Arc::clone(&end)));
+    Ok((Box::new(RabbitMqPublisher { orders, address, end }), receiver))
+}
+
+struct RabbitMqPublisher {
+    orders: mpsc::Sender<Vec<Outgoing>>,
+    address: String,
+    /// Why the connection was lost.
+    end: Arc<OnceLock<BrokerError>>,
+}
+
+#[async_trait]
+impl Publisher for RabbitMqPublisher {
+    async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+        let handed_over = self.orders.send(messages).await;
+        let closed = || Trouble::Lost("the connection is closed".to_owned()).at(&self.address);
+        handed_over.map_err(|_| self.end.get().cloned().unwrap_or_else(closed))
+    }
+}
+
+/// One connection's publishing, in one task: on one channel, two tasks could get each other's confirms.
+struct Session {
+    settings: Settings,
+    channel: Channel,
+    orders: mpsc::Receiver<Vec<Outgoing>>,
+    outcomes: mpsc::UnboundedSender<Outcome>,
+    confirms: FuturesUnordered<BoxFuture<'static, Confirm>>,
+    verdicts: Verdicts,
+    proof: Option<BoxFuture<'static, lapin::Result<()>>>,
+    /// Not before.
+    next_proof: Instant,
+    /// What the age of an unconfirmed message is measured by.
+    clock: UnblockedTime,
+    /// Told of each message that some consumer's queue did not take.
+    unroutable: Arc<Notify>,
+}
+
+/// The broker's answer for one copy of a message.
+struct Confirm {
+    message_id: MessageId,
+    answer: lapin::Result<Confirmation>,
+}
+
+impl Session {
+    async fn run(mut self, connection: Connection, end: Arc<OnceLock<BrokerError>>) {
+        let (consumers, unroutable) = (self.settings.consumers.take(), Arc::clone(&self.unroutable));
+        let declaring = async {
+            match consumers {
+                Some(topology) => keep_consumers_declared(&connection, &topology, &unroutable).await,
+                None => std::future::pending().await,
+            }
+        };
+        let worked = tokio::select! {
+            worked = self.work(&connection) => worked,
+            never = declaring => match never {},
+        };
+        if let Err(trouble) = worked {
+            let error = trouble.at(&self.settings.address);
+            tracing::warn!(%error, "the connection to the broker for publishing is lost");
+            let _ = end.set(error);
+        }
+        let Self { orders, outcomes, .. } = self;
+        drop((orders, outcomes));
+        close(connection).await;
+    }
+
+    /// Works until both sides of the publication are done with it, or until the connection is lost: then says why.
+    async fn work(&mut self, connection: &Connection) -> Result<(), Trouble> {
+        let mut events = pin!(connection.events_listener());
+        let mut looks = interval(self.settings.confirm_timeout / LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ordered = true;
+        while ordered || !self.confirms.is_empty() || !self.verdicts.is_empty() {
+            tokio::select! {
+                order = self.orders.recv(), if ordered && self.confirms.len() < MOST_UNCONFIRMED => match order {
+                    Some(messages) => messages.into_iter().try_for_each(|message| self.hand_over(message))?,
+                    None => ordered = false,
+                },
+                Some(confirm) = self.confirms.next() => self.hear(confirm)?,
+                Some(proof) = OptionFuture::from(self.proof.as_mut()) => {
+                    self.proof = None;
+                    proof.map_err(|error| lost(&error))?;
+                    self.hear_what_is_there()?;
+                    self.verdicts.proved().into_iter().for_each(|outcome| self.tell(outcome));
+                }
+                () = sleep_until(self.next_proof), if self.verdicts.lack_a_proof() => self.ask_for_proof(),
+                Some(event) = events.next() => self.notice(connection, event)?,
+                _ = looks.tick() => self.look_for_overdue()?,
+                () = self.outcomes.closed() => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_for_proof(&mut self) {
+        self.verdicts.ask_for_proof();
+        self.next_proof = Instant::now() + BETWEEN_PROOFS;
+        let channel = self.channel.clone();
+        // Any request would do; this one changes nothing.
+        self.proof = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
+    }
+
+    /// A confirm that does not come would keep its message for ever: the next connection publishes it again.
+    fn look_for_overdue(&self) -> Result<(), Trouble> {
+        let timeout = self.settings.confirm_timeout;
+        let age = self.verdicts.oldest().map(|published| self.clock.elapsed(Instant::now()).saturating_sub(published));
+        if age.is_none_or(|age| age <= timeout) {
+            return Ok(());
+        }
+        Err(Trouble::Lost(format!("it has not confirmed a message within {timeout:?}, though it takes messages")))
+    }
+
+    /// Publishes a copy for each consumer, and one for listeners; each has a confirm of its own.
+    fn hand_over(&mut self, message: Outgoing) -> Result<(), Trouble> {
+        self.verdicts.published(
+            message.message_id,
+            message.route.consumers.len() + 1,
+            self.clock.elapsed(Instant::now()),
+        );
+        let Route { publisher, consumers, routing_key, .. } = *message.route;
+        let deliveries = deliveries_exchange(publisher);
+        for consumer in consumers {
+            self.hand_over_copy(&message, &deliveries, consumer, true)?;
+        }
+        self.hand_over_copy(&message, &events_exchange(publisher), routing_key, false)
+    }
+
+    /// Puts one copy into the connection's buffer. To wait here until it is written would cost a round through the
+    /// connection's thread for each of them, and for ever while the broker is blocked.
+    fn hand_over_copy(
+        &mut self,
+        message: &Outgoing,
+        exchange: &str,
+        routing_key: &str,
+        mandatory: bool,
+    ) -> Result<(), Trouble> {
+        let (channel, properties, message_id) = (self.channel.clone(), properties(message), message.message_id);
+        let (exchange, key, body) = (exchange.into(), routing_key.into(), Arc::clone(&message.body));
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
+        let mut confirm = async move {
+            let answer = match channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await {
+                Ok(confirm) => confirm.await,
+                Err(error) => Err(error),
+            };
+            Confirm { message_id, answer }
+        }
+        .boxed();
+        // The first poll takes the copy's number and its place in the buffer, so the messages keep their order.
+        match confirm.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(confirm) => self.hear(confirm),
+            Poll::Pending => {
+                self.confirms.push(confirm);
+                Ok(())
+            }
+        }
+    }
+
+    fn hear(&mut self, confirm: Confirm) -> Result<(), Trouble> {
+        let (returned, accepted) = match confirm.answer.map_err(|error| lost(&error))? {
+            Confirmation::Ack(returned) => (returned, true),
+            Confirmation::Nack(returned) => (returned, false),
+            Confirmation::NotRequested => return Err(Trouble::Lost("the channel does not confirm".to_owned())),
+        };
+        if let Some(returned) = returned {
+            self.came_back(&returned);
+        }
+        self.verdicts.answered(confirm.message_id, accepted);
+        Ok(())
+    }
+
+    /// Hears all confirms that are resolved by now.
+    fn hear_what_is_there(&mut self) -> Result<(), Trouble> {
+        // The stream may stop before it is through; then it wakes whoever polls it.
+        let more = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&more));
+        loop {
+            match self.confirms.poll_next_unpin(&mut Context::from_waker(&waker)) {
+                Poll::Ready(Some(confirm)) => self.hear(confirm)?,
+                Poll::Pending if more.0.swap(false, Ordering::AcqRel) => {}
+                Poll::Ready(None) | Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    fn came_back(&mut self, returned: &BasicReturnMessage) {
+        let id = returned.properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok());
+        match id {
+            Some(id) => self.verdicts.returned(MessageId(id), returned.routing_key.as_str()),
+            None => tracing::error!(reason = %returned.reply_text, "the broker returned a message that is not ours"),
+        }
+    }
+
+    /// What happens to the connection as a whole.
+    fn notice(&mut self, connection: &Connection, event: Event) -> Result<(), Trouble> {
+        match event {
+            // Also told of other channels, such as one that was refused a declaration.
+            Event::Error(error) if !connection.status().connected() => return Err(lost(&error)),
+            Event::ConnectionBlocked(reason) => {
+                self.clock.block(Instant::now());
+                tracing::warn!(reason, "the broker takes no messages for the moment; they stay in the outbox");
+            }
+            Event::ConnectionUnblocked => {
+                self.clock.unblock(Instant::now());
+                tracing::info!("the broker takes messages again");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&self, outcome: Outcome) {
+        if matches!(outcome.verdict, Verdict::Unroutable(_)) {
+            self.unroutable.notify_one();
+        }
+        // Whoever does not listen any more publishes the message again.
+        let _ = self.outcomes.send(outcome);
+    }
+}
+
+fn lost(error: &lapin::Error) -> Trouble {
+    Trouble::of(error, During::Working)
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,202 @@
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use lapin::uri::AMQPUri;
+use saga_message::ServiceSpec;
+
+use saga_support::{for_service, read_secret};
+
+/// Where RabbitMQ is, and as whom to go there.
+#[derive(Clone, Args)]
+#[command(next_help_heading = "RabbitMQ")]
+pub struct RabbitMqArgs {
+    /// RabbitMQ's address: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS
+    ///
+    /// {service} stands for the service's name. In the user, the password and the vhost, special characters are
+    /// percent-encoded: the vhost / is %2F.
+    // Not required by the parser, or it would be where all of this is optional; whoever needs it misses it all the same.
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, required = false)]
+    pub amqp_url: String,
+    /// A file that holds the password, instead of the address
+    #[arg(long, env = "AMQP_PASSWORD_FILE")]
+    pub amqp_password_file: Option<PathBuf>,
+    /// The certificates (PEM) of the only authorities to be trusted with amqps://; otherwise, those of the machine
+    #[arg(long, env = "AMQP_CA_FILE")]
+    pub amqp_ca_file: Option<PathBuf>,
+}
+
+impl RabbitMqArgs {
+    /// The settings of `service`, whose name takes the place of `{service}` in the address and in the file's name.
+    #[must_use]
+    pub fn for_service(&self, service: ServiceSpec) -> RabbitMqSettings {
+        RabbitMqSettings {
+            service,
+            url: self.amqp_url.replace("{service}", service.name),
+            password_file: self.amqp_password_file.as_deref().map(|path| for_service(path, service.name)),
+            ca_file: self.amqp_ca_file.clone(),
+        }
+    }
+}
+
+/// How one service comes to RabbitMQ.
+#[derive(Clone)]
+pub struct RabbitMqSettings {
+    /// Which service: it names the queue that is consumed and the exchange that is published to.
+    pub service: ServiceSpec,
+    /// `amqp://user:password@host:port/vhost`, or `amqps://…`. Without a vhost it is `/`.
+    pub url: String,
+    /// A file with the password; it comes before one in the URL.
+    pub password_file: Option<PathBuf>,
+    /// The certificates (PEM) of the only authorities to be trusted. `None`: those of the machine.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why settings cannot be used. Nothing in it tells a password.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The URL cannot be read.
+    #[error("the address of RabbitMQ is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps://…)")]
+    NoUrl,
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no usable certificate in the file, or on the machine.
+    #[error("cannot use the certificates of {place}: {why}")]
+    Certificates {
+        /// The file, or the machine.
+        place: String,
+        /// What is wrong with them.
+        why: String,
+    },
+}
+
+impl RabbitMqSettings {
+    /// The URL, taken apart, with the password of the file.
+    pub(crate) fn uri(&self) -> Result<AMQPUri, SettingsError> {
+        // The parser's own message may hold the whole URL.
+        let mut uri: AMQPUri = self.url.parse().map_err(|_| SettingsError::NoUrl)?;
+        if let Some(address) = ip_v6(&self.url) {
+            // The parser overlooks these and takes localhost.
+            uri.authority.host = address.to_owned();
+        }
+        if uri.vhost.is_empty() {
+            // RabbitMQ's URI scheme calls "amqp://host/" the vhost with the empty name, which nobody ever means.
+            uri.vhost = "/".to_owned();
+        }
+        if let Some(path) = &self.password_file {
+            uri.authority.userinfo.password = read_secret(path).map_err(|source| unreadable(path, source))?;
+        }
+        Ok(uri)
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, SettingsError> {
+    fs::read_to_string(path).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> SettingsError {
+    SettingsError::Unreadable { path: path.to_owned(), source }
+}
+
+/// The address of `uri` for people: without the password.
+pub(crate) fn address(uri: &AMQPUri) -> String {
+    let AMQPUri { scheme, authority, vhost, .. } = uri;
+    let vhost = vhost.replace('/', "%2F");
+    let host = if authority.host.contains(':') { format!("[{}]", authority.host) } else { authority.host.clone() };
+    format!("{scheme}://{}@{host}:{}/{vhost}", authority.userinfo.username, authority.port)
+}
+
+/// The IPv6 address in `scheme://user:password@[address]:port/…`.
+fn ip_v6(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.strip_prefix('[')?.split_once(']').map(|(address, _)| address)
+}
+
+impl fmt::Debug for RabbitMqArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(f, "RabbitMqArgs", &self.amqp_url, &self.amqp_password_file, &self.amqp_ca_file)
+    }
+}
+
+impl fmt::Debug for RabbitMqSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(f, "RabbitMqSettings", &self.url, &self.password_file, &self.ca_file)
+    }
+}
+
+fn debug(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    url: &str,
+    password_file: &Option<PathBuf>,
+    ca_file: &Option<PathBuf>,
+) -> fmt::Result {
+    let url = url.parse().map_or_else(|_| "(not a URL)".to_owned(), |uri| address(&uri));
+    f.debug_struct(name).field("url", &url).field("password_file", password_file).field("ca_file", ca_file).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> RabbitMqSettings {
+        RabbitMqSettings {
+            service: ServiceSpec { system: "shops", name: "order", routes: &[], creates_system_id: false },
+            url: url.to_owned(),
+            password_file: None,
+            ca_file: None,
+        }
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (url, told) in [
+            ("amqp://order:secret@rabbit:5673/orders", "amqp://order@rabbit:5673/orders"),
+            ("amqps://order:secret@rabbit/orders", "amqps://order@rabbit:5671/orders"),
+            ("amqp://order:secret@rabbit", "amqp://order@rabbit:5672/%2F"),
+            ("amqp://order:secret@rabbit/", "amqp://order@rabbit:5672/%2F"),
+            ("amqp://order:secret@rabbit/%2f", "amqp://order@rabbit:5672/%2F"),
+            ("amqp://order:secret@127.0.0.1/orders", "amqp://order@127.0.0.1:5672/orders"),
+            ("amqp://order:secret@[::1]:1/orders", "amqp://order@[::1]:1/orders"),
+            ("amqp://rabbit", "amqp://guest@rabbit:5672/%2F"),
+        ] {
+            assert_eq!(address(&settings(url).uri().unwrap()), told, "{url}");
+        }
+    }
+
+    #[test]
+    fn nothing_tells_the_password() {
+        for url in ["amqp://order:secret@rabbit/orders", "order:secret@rabbit", "http://order:secret@rabbit/", "secret"]
+        {
+            let settings = settings(url);
+            assert!(!format!("{settings:?}").contains("secret"), "{url}");
+            if let Err(error) = settings.uri() {
+                assert!(!format!("{error:?} {error}").contains("secret"), "{url}");
+            }
+            let args = RabbitMqArgs { amqp_url: url.to_owned(), amqp_password_file: None, amqp_ca_file: None };
+            assert!(!format!("{args:?}").contains("secret"), "{url}");
+        }
+        assert!(settings("http://rabbit").uri().is_err());
+    }
+
+    #[test]
+    fn the_file_has_the_password() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        fs::write(&file, "p@ss word\n").unwrap();
+        let mut settings = settings("amqp://order@rabbit/orders");
+        settings.password_file = Some(file.clone());
+        assert_eq!(settings.uri().unwrap().authority.userinfo.password, "p@ss word");
+        settings.password_file = Some(directory.path().join("nowhere"));
+        assert!(settings.uri().unwrap_err().to_string().contains("nowhere"));
+    }
+}

@@ -1,0 +1,144 @@
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Engine, Participant,
+    batch::{Batch, Origin},
+};
+use saga_support::Backoff;
+
+/// How long a lock is waited for while some session keeps rows locked: by a batch, and by an input alone. Otherwise it is
+/// as long as the session's `lock_timeout`. Replicas lock each other's rows for milliseconds.
+pub(super) const BATCH_LOCK_WAIT: Duration = Duration::from_millis(50);
+const SINGLE_LOCK_WAIT: Duration = Duration::from_millis(5);
+/// After so many inputs of a batch in a row that are locked out, the rest of it is put aside untried: a whole table is locked.
+const MOST_LOCKED_OUT: u64 = 64;
+const LOCKED: &str = "another session keeps locked what this needs";
+
+/// How many are tried again at a time, each by itself. Each may cost the engine [`SINGLE_LOCK_WAIT`].
+const AT_ONCE: usize = 32;
+/// How long rows may be locked before the service counts as not ready: far longer than any replica holds them.
+const NOT_READY_AFTER: Duration = Duration::from_secs(5);
+
+/// Inputs that need rows which another session has locked. They are not acknowledged, and wait here so that the others go on;
+/// how many they may be is bounded by the broker's prefetch.
+pub(super) struct Aside<P: Participant> {
+    /// One input each.
+    batches: VecDeque<Batch<P>>,
+    since: Option<Instant>,
+    next_try: Instant,
+    pauses: Backoff,
+}
+
+impl<P: Participant> Aside<P> {
+    pub(super) fn new() -> Self {
+        let pauses = Backoff::growing(Duration::from_millis(50), Duration::from_secs(1));
+        Self { batches: VecDeque::new(), since: None, next_try: Instant::now(), pauses }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Puts a batch of one input aside.
+    pub(super) fn put(&mut self, batch: Batch<P>) {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            self.next_try = Instant::now() + self.pauses.next_pause();
+        }
+        self.batches.push_back(batch);
+    }
+
+    /// When those that wait are to be tried again, if there are any.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (!self.is_empty()).then_some(self.next_try)
+    }
+
+    /// Takes out some that are to be tried now. What is still locked is to be [`put`](Self::put) back.
+    pub(super) fn take(&mut self) -> Vec<Batch<P>> {
+        self.batches.drain(..AT_ONCE.min(self.batches.len())).collect()
+    }
+
+    /// They were tried, and some of them `went_on` or none did.
+    pub(super) fn tried(&mut self, went_on: bool) {
+        if self.is_empty() {
+            self.since = None;
+        }
+        if went_on {
+            self.pauses.reset();
+            self.next_try = Instant::now();
+        } else {
+            self.next_try = Instant::now() + self.pauses.next_pause();
+        }
+    }
+
+    /// An error if rows have been locked for long.
+    pub(super) fn state(&self) -> Result<(), String> {
+        match self.since {
+            Some(since) if since.elapsed() > NOT_READY_AFTER => {
+                Err("another session keeps rows locked; what needs them waits (see pg_locks)".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<P: Participant> Engine<P> {
+    /// Another session keeps rows locked that the batch needs. Its inputs are tried by themselves, so that only those which
+    /// need the rows wait.
+    pub(super) async fn locked(&mut self, batch: Batch<P>) {
+        if batch.is_single() {
+            return self.put_aside(batch);
+        }
+        tracing::debug!(
+            inputs = batch.inputs.len(),
+            "another session keeps rows locked; trying the inputs one at a time"
+        );
+        let mut in_a_row = 0;
+        for single in batch.one_at_a_time() {
+            if in_a_row >= MOST_LOCKED_OUT {
+                self.put_aside(single);
+                continue;
+            }
+            let before = self.locked_out;
+            Box::pin(self.handle_within(Some(SINGLE_LOCK_WAIT), single)).await;
+            in_a_row = if self.locked_out == before { 0 } else { in_a_row + 1 };
+        }
+    }
+
+    /// A caller is told, the clock comes again by itself, and everything else waits until the rows are free.
+    fn put_aside(&mut self, mut batch: Batch<P>) {
+        self.locked_out += 1;
+        batch.refuse_callers(LOCKED);
+        batch.inputs.retain(|pending| !matches!(pending.origin, Origin::Itself));
+        if !batch.is_empty() {
+            if self.aside.is_empty() {
+                tracing::warn!("another session keeps rows locked; what needs them waits, and the rest goes on");
+            }
+            self.aside.put(batch);
+        }
+        self.metrics.put_aside(self.aside.len());
+    }
+
+    /// Tries some of those that wait again.
+    pub(super) async fn try_aside(&mut self) {
+        let (batches, before) = (self.aside.take(), self.locked_out);
+        let tried = batches.len() as u64;
+        for batch in batches {
+            self.handle_within(Some(SINGLE_LOCK_WAIT), batch).await;
+        }
+        self.aside.tried(self.locked_out - before < tried);
+        self.metrics.put_aside(self.aside.len());
+        if self.aside.is_empty() {
+            tracing::info!("the rows are free again; nothing waits for them any more");
+            self.readiness.set("database", Ok(()));
+        } else if let Err(locked) = self.aside.state() {
+            self.readiness.set("database", Err(locked));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+use std::{fmt, sync::Arc};
+
+use saga_database::tables::dead_letter;
+use saga_message::{Message, MessageId, SystemId, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use uuid::Uuid;
+
+use super::{
+    Input, Participant, Refusal,
+    redrive::{Discard, ParkAgain, Redrive},
+};
+use crate::{broker::Receipt, identity::SystemIdentity, metrics::InputKind};
+
+/// What lies in the mailbox.
+#[derive(Debug)]
+pub(super) enum Item<P: Participant> {
+    Input(Pending<P>),
+    /// A delivery that is not to be handled: it is no event of ours, or the broker gave up on it.
+    Park {
+        raw: Raw,
+        message: Option<Box<P::Message>>,
+        receipt: Receipt,
+        reason: String,
+    },
+    /// A parked message that still cannot be read.
+    ParkAgain(ParkAgain),
+    /// A parked message that nobody wants any more.
+    Discard(Discard),
+    /// Messages that the outbox may forget.
+    Confirmed {
+        messages: Vec<MessageId>,
+        forgotten: oneshot::Sender<()>,
+    },
+}
+
+/// An input, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Pending<P: Participant> {
+    pub(super) input: Input<P>,
+    pub(super) origin: Origin<P>,
+}
+
+#[derive(Debug)]
+pub(super) enum Origin<P: Participant> {
+    Caller { reply: oneshot::Sender<Result<P::Reply, Refusal>>, _place: OwnedSemaphorePermit },
+    Queue { raw: Raw, receipt: Receipt },
+    DeadLetter(Redrive),
+    Itself,
+}
+
+impl<P: Participant> Origin<P> {
+    /// For the metrics.
+    pub(super) fn kind(&self) -> InputKind {
+        match self {
+            Self::Caller { .. } => InputKind::command,
+            Self::Queue { .. } => InputKind::event,
+            Self::DeadLetter(_) => InputKind::redriven,
+            Self::Itself => InputKind::own,
+        }
+    }
+
+    /// Whether somebody has already had it in hand.
+    fn may_be_handled_already(&self) -> bool {
+        match self {
+            Self::Queue { raw, .. } => raw.redeliveries > 0,
+            Self::DeadLetter(_) => true,
+            Self::Caller { .. } | Self::Itself => false,
+        }
+    }
+
+    /// The parked message that it is, by the id under which it is parked.
+    pub(super) fn dead_letter(&self) -> Option<Uuid> {
+        match self {
+            Self::DeadLetter(redrive) => Some(redrive.message_id),
+            _ => None,
+        }
+    }
+}
+
+/// A delivery as it came, for parking.
+#[derive(Debug)]
+pub(super) struct Raw {
+    pub(super) body: Arc<[u8]>,
+    pub(super) message_id: Option<String>,
+    pub(super) redeliveries: u32,
+    pub(super) received_at: Timestamp,
+}
+
+/// A delivery that is parked with the batch, and its receipt.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) row: dead_letter::Model,
+    pub(super) receipt: Receipt,
+}
+
+impl<P: Participant> Item<P> {
+    /// Tells the caller why not, where it is a caller's; anything else comes back.
+    pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
+        match self {
+            Self::Input(pending) => pending.refuse_caller(why).map(Self::Input),
+            Self::ParkAgain(ParkAgain { redrive, .. }) => {
+                redrive.answer(Err(unavailable(why)));
+                None
+            }
+            Self::Discard(discard) => {
+                discard.answer(Err(unavailable(why)));
+                None
+            }
+            other => Some(other),
+        }
+    }
+}
+
+impl<P: Participant> Pending<P> {
+    /// Tells the caller why not, where there is one; anything else comes back.
+    pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
+        match self.origin {
+            Origin::Caller { reply, .. } => {
+                let _ = reply.send(Err(unavailable(why)));
+                None
+            }
+            // It stays parked.
+            Origin::DeadLetter(redrive) => {
+                redrive.answer(Err(unavailable(why)));
+                None
+            }
+            origin => Some(Self { origin, ..self }),
+        }
+    }
+}
+
+fn unavailable(why: &str) -> Refusal {
+    Refusal::Unavailable(why.to_owned())
+}
+
+/// What is committed in one transaction.
+#[derive(Debug)]
+pub(super) struct Batch<P: Participant> {
+    pub(super) inputs: Vec<Pending<P>>,
+    pub(super) parked: Vec<Parked>,
+    pub(super) parked_again: Vec<ParkAgain>,
+    pub(super) discarded: Vec<Discard>,
+    pub(super) confirmed: Vec<MessageId>,
+    pub(super) forgotten: Vec<oneshot::Sender<()>>,
+    /// Whether the inbox is asked which messages are new before anything is decided. Otherwise they are all taken to be, which
+    /// saves a way to the database and back; one that is not fails the batch, and it is tried again with care.
+    pub(super) careful: bool,
+}
+
+impl<P: Participant> Batch<P> {
+    pub(super) fn empty() -> Self {
+        Self {
+            inputs: Vec::new(),
+            parked: Vec::new(),
+            parked_again: Vec::new(),
+            discarded: Vec::new(),
+            confirmed: Vec::new(),
+            forgotten: Vec::new(),
+            careful: false,
+        }
+    }
+
+    pub(super) fn of(items: impl IntoIterator<Item = Item<P>>) -> Self {
+        let mut batch = Self::empty();
+        for item in items {
+            match item {
+                Item::Input(pending) => {
+                    batch.careful |= pending.origin.may_be_handled_already();
+                    batch.inputs.push(pending);
+                }
+                Item::Park { raw, message, receipt, reason } => {
+                    batch.parked.push(park(&raw, message.as_deref(), receipt, &reason));
+                }
+                Item::ParkAgain(again) => batch.parked_again.push(again),
+                Item::Discard(discard) => batch.discarded.push(discard),
+                Item::Confirmed { mut messages, forgotten } => {
+                    batch.confirmed.append(&mut messages);
+                    batch.forgotten.push(forgotten);
+                }
+            }
+        }
+        batch
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.inputs.is_empty() && self.without_inputs_is_empty()
+    }
+
+    /// Takes the input `index` out: an event is parked, or stays so, with the rest of the batch; a caller is told of an internal error.
+    pub(super) fn give_up(&mut self, index: usize, reason: String) {
+        let Pending { input, origin } = self.inputs.remove(index);
+        match origin {
+            Origin::Queue { raw, receipt } => self.parked.push(park(&raw, input.payload.message(), receipt, &reason)),
+            Origin::DeadLetter(redrive) => self.parked_again.push(ParkAgain { redrive, reason: bounded(&reason) }),
+            Origin::Caller { reply, .. } => {
+                tracing::error!(command = ?input.payload, reason, "a command failed");
+                let _ = reply.send(Err(Refusal::Internal));
+            }
+            Origin::Itself => tracing::error!(command = ?input.payload, reason, "a step by the clock failed"),
+        }
+    }
+
+    /// Takes the events out that belong to another system than `own`: those of the queue go back to it.
+    pub(super) fn give_back_foreign(&mut self, own: SystemId, identity: &SystemIdentity) {
+        let inputs = std::mem::take(&mut self.inputs);
+        for pending in inputs {
+            let Some(theirs) = pending.input.payload.system_id().filter(|theirs| *theirs != own) else {
+                self.inputs.push(pending);
+                continue;
+            };
+            let why = format!("it belongs to the system {theirs}, and this service's database to {own}");
+            identity.met(&why);
+            if let Origin::DeadLetter(redrive) = pending.origin {
+                self.parked_again.push(ParkAgain { redrive, reason: why });
+            }
+        }
+    }
+
+    /// Tells all callers why not, and keeps the rest, which can wait.
+    pub(super) fn refuse_callers(&mut self, why: &str) {
+        let inputs = std::mem::take(&mut self.inputs);
+        self.inputs = inputs.into_iter().filter_map(|pending| pending.refuse_caller(why)).collect();
+        self.parked_again.drain(..).for_each(|again| again.redrive.answer(Err(unavailable(why))));
+        self.discarded.drain(..).for_each(|discard| discard.answer(Err(unavailable(why))));
+    }
+
+    /// Whether it cannot be divided any further.
+    pub(super) fn is_single(&self) -> bool {
+        self.inputs.is_empty() || (self.inputs.len() == 1 && self.without_inputs_is_empty())
+    }
+
+    fn without_inputs_is_empty(&self) -> bool {
+        self.parked.is_empty() && self.parked_again.is_empty() && self.discarded.is_empty() && self.confirmed.is_empty()
+    }
+
+    /// The batch in pieces of one input each; what is not an input is a piece of its own.
+    pub(super) fn one_at_a_time(mut self) -> Vec<Self> {
+        let inputs = std::mem::take(&mut self.inputs);
+        let singles = inputs.into_iter().map(|pending| Self { inputs: vec![pending], careful: true, ..Self::empty() });
+        std::iter::once(self).filter(|batch| !batch.is_empty()).collect::<Vec<_>>().into_iter().chain(singles).collect()
+    }
+}
+
+/// How much of a reason is kept, and how much of an id that the broker knows an unreadable message by.
+const MAX_REASON_CHARS: usize = 1_000;
+const MAX_ID_CHARS: usize = 100;
+
+/// PostgreSQL's text holds no NUL. And a reason may quote the message, however long that is.
+pub(super) fn bounded(reason: &str) -> String {
+    clipped(reason, MAX_REASON_CHARS)
+}
+
+fn clipped(text: &str, chars: usize) -> String {
+    text.chars().take(chars).map(|char| if char == '\0' { '\u{fffd}' } else { char }).collect()
+}
+
+/// The reason, and what the broker calls the message: its sender's log may know it by that.
+fn with_message_id(reason: &str, id: &str) -> String {
+    with_suffix(reason, &format!("{MESSAGE_ID}{})", clipped(id, MAX_ID_CHARS)))
+}
+
+/// Why a parked message still cannot be read, and what the broker called it.
+pub(super) fn still_unreadable(error: &impl fmt::Display, reason_before: &str) -> String {
+    let suffix = reason_before.rfind(MESSAGE_ID).map_or("", |start| &reason_before[start..]);
+    with_suffix(&error.to_string(), suffix)
+}
+
+const MESSAGE_ID: &str = " (message_id ";
+
+fn with_suffix(reason: &str, suffix: &str) -> String {
+    clipped(reason, MAX_REASON_CHARS.saturating_sub(suffix.chars().count())) + suffix
+}
+
+fn park<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, reason: &str) -> Parked {
+    let known_id = message.map(|message| message.header().id.0);
+    let row = dead_letter::Model {
+        // A redelivery of the same body must come to lie on the same row; and another body on another row, whatever id
+        // the broker knows it by, for whoever sends what cannot be read may have given both the same.
+        message_id: known_id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
+        reason: match &raw.message_id {
+            Some(id) if message.is_none() => with_message_id(reason, id),
+            _ => bounded(reason),
+        },
+        attempts: i64::from(raw.redeliveries) + 1,
+        event: message.map(Message::event_name),
+        subject: message.map(Message::subject),
+        body: raw.body.to_vec(),
+        parked_at: raw.received_at.unix_micros(),
+    };
+    tracing::warn!(
+        message.id = %row.message_id, event = row.event, subject = row.subject, reason = row.reason,
+        "a message cannot be handled and is parked"
+    );
+    Parked { row, receipt }
+}

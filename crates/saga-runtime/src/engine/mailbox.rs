@@ -1,0 +1,202 @@
+use std::{sync::Arc, time::Duration};
+
+use saga_database::{Clock, tables::dead_letter};
+use saga_message::{Message, MessageId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use uuid::Uuid;
+
+use super::{
+    Input, Participant, Payload,
+    batch::{Item, Origin, Pending, Raw, still_unreadable},
+    redrive::{Discard, ParkAgain, Redrive, Redriven},
+};
+use crate::{
+    broker::{Delivery, Receipt},
+    identity::{SystemIdentity, Verdict},
+};
+
+/// The one door into the engine; cheap to clone.
+#[derive(Debug)]
+pub struct Mailbox<P: Participant> {
+    items: mpsc::UnboundedSender<Item<P>>,
+    /// A place for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
+    places: Arc<Semaphore>,
+    identity: Arc<SystemIdentity>,
+    /// Stamps what comes in.
+    pub(super) clock: Clock,
+}
+
+impl<P: Participant> Clone for Mailbox<P> {
+    fn clone(&self) -> Self {
+        Self {
+            items: self.items.clone(),
+            places: Arc::clone(&self.places),
+            identity: Arc::clone(&self.identity),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
+/// What brought an input about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The message or the request.
+    pub id: Uuid,
+    /// The trace that it belongs to (W3C Trace Context), if there is one.
+    pub traceparent: Option<String>,
+}
+
+impl Cause {
+    /// A cause of its own: a request without a trace, or the clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { id: Uuid::now_v7(), traceparent: None }
+    }
+}
+
+impl Default for Cause {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a command was not carried out. Nothing of it is durable, unless its commit was under way when the database went away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is more to do than can be done. Nothing was written.
+    #[error("overloaded")]
+    Overloaded,
+    /// Something that the command needs is away.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The command failed for a reason that the log tells.
+    #[error("internal error")]
+    Internal,
+}
+
+impl<P: Participant> Mailbox<P> {
+    pub(super) fn new(
+        capacity: usize,
+        identity: Arc<SystemIdentity>,
+        clock: Clock,
+    ) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
+        let (items, receiver) = mpsc::unbounded_channel();
+        (Self { items, places: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
+    }
+
+    /// Has a command carried out, and returns once it is durable.
+    ///
+    /// # Errors
+    /// Where it was not carried out.
+    pub async fn ask(&self, command: P::Command, cause: Cause) -> Result<P::Reply, Refusal> {
+        if let Some(why) = self.identity.refusal() {
+            return Err(Refusal::Unavailable(why.to_owned()));
+        }
+        let place = self.place()?;
+        let (reply, answer) = oneshot::channel();
+        self.put(Payload::Command(command), cause, Origin::Caller { reply, _place: place }).map_err(|()| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Handles a parked message as if the broker had just delivered it, and returns once that is durable, one way or the
+    /// other. Safe to repeat, and at the same time on two replicas: it is handled once.
+    ///
+    /// # Errors
+    /// Where it was not tried, or something that it needs is away. It stays parked as it was.
+    pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
+        let (redrive, answer) = Redrive::new(letter.message_id, self.place()?);
+        let item = match P::Message::decode(&letter.body) {
+            Ok(message)
+                if let Verdict::Foreign(reason) | Verdict::DeadLetter(reason) =
+                    self.identity.verdict(message.header().system_id) =>
+            {
+                Item::ParkAgain(ParkAgain { redrive, reason })
+            }
+            Ok(message) => Item::Input(Pending { input: self.event(message), origin: Origin::DeadLetter(redrive) }),
+            Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: still_unreadable(&error, &letter.reason) }),
+        };
+        self.items.send(item).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Forgets a parked message, and returns once that is durable: whether it was there.
+    ///
+    /// # Errors
+    /// Where it was not done.
+    pub async fn discard(&self, message_id: Uuid) -> Result<bool, Refusal> {
+        let (discard, answer) = Discard::new(message_id, self.place()?);
+        self.items.send(Item::Discard(discard)).map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Puts in a command of the service's own; nobody waits for it.
+    pub fn tell(&self, command: P::Command) {
+        // An engine that has ended has no use for it.
+        let _ = self.put(Payload::Command(command), Cause::new(), Origin::Itself);
+    }
+
+    /// Puts in what the broker delivered. What the broker itself gave up on is parked without being handled: it may be what
+    /// ended its consumers. What belongs to another system comes back, to be held.
+    pub(crate) fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
+        let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
+        let raw = Raw { body, message_id, redeliveries, received_at: self.clock.now() };
+        let message = P::Message::decode(&raw.body);
+        let system_id =
+            message.as_ref().map_or_else(|_| P::Message::system_of(&raw.body), |message| message.header().system_id);
+        let dead_lettered = match self.identity.verdict(system_id) {
+            Verdict::Ours => dead_lettered,
+            Verdict::DeadLetter(reason) => Some(reason),
+            Verdict::Foreign(why) => {
+                self.identity.met(&why);
+                return Some(receipt);
+            }
+        };
+        let item = match (message, dead_lettered) {
+            (Ok(message), None) => {
+                Item::Input(Pending { input: self.event(message), origin: Origin::Queue { raw, receipt } })
+            }
+            (message, Some(reason)) => Item::Park { raw, message: message.ok().map(Box::new), receipt, reason },
+            (Err(error), None) => Item::Park { raw, message: None, receipt, reason: error.to_string() },
+        };
+        // An engine that has ended drops the receipt, and so gives the delivery back.
+        let _ = self.items.send(item);
+        None
+    }
+
+    /// How long what belongs to another system is held.
+    pub(crate) fn hold(&self) -> Duration {
+        self.identity.hold()
+    }
+
+    /// Puts an input back whose answer has come.
+    pub(super) fn answered(&self, pending: Pending<P>) {
+        let _ = self.items.send(Item::Input(pending));
+    }
+
+    /// Has the outbox forget confirmed messages. The receiver resolves when it has.
+    pub(crate) fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()> {
+        let (forgotten, done) = oneshot::channel();
+        let _ = self.items.send(Item::Confirmed { messages, forgotten });
+        done
+    }
+
+    /// A place for one more who waits.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)
+    }
+
+    fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
+        let input = Input { at: self.clock.now(), cause, payload, answer: None };
+        self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
+    }
+
+    fn event(&self, message: P::Message) -> Input<P> {
+        let header = message.header();
+        let cause = Cause { id: header.id.0, traceparent: header.traceparent.clone() };
+        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(message)), answer: None }
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::Unavailable("the service is stopping".to_owned())
+}

@@ -1,0 +1,16 @@
+//! The engine: one door in. Commands, events and ticks are inputs of one mailbox; the engine handles what is there in one
+//! database transaction, and only then replies, acknowledges and wakes the relay.
+
+mod aside;
+mod asking;
+mod batch;
+mod mailbox;
+mod participant;
+mod redrive;
+mod run;
+mod transaction;
+
+pub use mailbox::{Cause, Mailbox, Refusal};
+pub use participant::{AskError, Decision, EventOf, Input, Participant, Payload, Unacceptable};
+pub use redrive::Redriven;
+pub use run::{Engine, EngineSettings};

@@ -1,0 +1,316 @@
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use saga_database::{Database, Fault, trim_inbox};
+use saga_support::Backoff;
+use sea_orm::DbBackend;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+
+use super::{
+    Mailbox, Participant,
+    aside::{Aside, BATCH_LOCK_WAIT},
+    asking::Asking,
+    batch::{Batch, Item, Origin},
+    transaction::{Committed, Failure, commit_catching},
+};
+use crate::{identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::Stages};
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// The most inputs in one transaction.
+    pub max_batch: usize,
+    /// The most commands that may wait; the next one is refused.
+    pub max_waiting: usize,
+    /// The time between two ticks of the clock.
+    pub tick: Duration,
+    /// How long a handled message is remembered. An older duplicate still changes nothing: the domain has seen its fact.
+    pub inbox_retention: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            max_batch: 512,
+            max_waiting: 4_096,
+            tick: Duration::from_secs(1),
+            inbox_retention: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// The only writer of a service's database: it takes what lies in the mailbox, commits it, and tells those who wait.
+pub struct Engine<P: Participant> {
+    participant: Arc<P>,
+    database: Database,
+    outbox: Arc<Outbox>,
+    pub(super) readiness: Readiness,
+    identity: Arc<SystemIdentity>,
+    settings: EngineSettings,
+    mailbox: Mailbox<P>,
+    items: mpsc::UnboundedReceiver<Item<P>>,
+    /// What came in while the database was away; it comes before what is in the mailbox.
+    postponed: Vec<Item<P>>,
+    pub(super) aside: Aside<P>,
+    /// How many inputs were put aside or refused because of a lock, ever.
+    pub(super) locked_out: u64,
+    /// How many inputs the last batch had.
+    last_batch: usize,
+    stop: Stages,
+    asking: Asking<P>,
+    pub(super) metrics: EngineMetrics,
+}
+
+/// How often a batch is tried again at once when another transaction was in its way.
+const MAX_CONFLICTS: u32 = 10;
+
+/// How long a busy engine waits for more inputs, and the number of them from which it does not wait: docs/adr/0013.
+const LINGER: Duration = Duration::from_millis(1);
+const COMPANY: usize = 64;
+
+/// How long each of the questions of a tick may take, for the time and about the inbox. They are asked also when there
+/// is nothing to do, so they are what notices that the network to the database has vanished.
+const TRIM_PATIENCE: Duration = Duration::from_secs(20);
+
+const AWAY: &str = "the database is away";
+
+impl<P: Participant> Engine<P> {
+    /// An engine, and the mailbox that leads to it.
+    #[must_use]
+    pub fn new(
+        participant: P,
+        database: Database,
+        outbox: Arc<Outbox>,
+        readiness: Readiness,
+        identity: Arc<SystemIdentity>,
+        settings: EngineSettings,
+        stop: Stages,
+    ) -> (Self, Mailbox<P>) {
+        let clock = database.clock().clone();
+        let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity), clock);
+        let participant = Arc::new(participant);
+        let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
+        let engine = Self {
+            participant,
+            database,
+            outbox,
+            readiness,
+            identity,
+            settings,
+            mailbox: mailbox.clone(),
+            items,
+            postponed: Vec::new(),
+            aside: Aside::new(),
+            locked_out: 0,
+            last_batch: 0,
+            stop,
+            asking,
+            metrics: EngineMetrics::default(),
+        };
+        (engine, mailbox)
+    }
+
+    /// The same engine, counting in `metrics`.
+    #[must_use]
+    pub fn measured(self, metrics: EngineMetrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Works until `stop.work`, then handles what still lies in the mailbox, and ends.
+    pub async fn run(mut self) {
+        self.readiness.set("database", Ok(()));
+        let mut ticks = interval(self.settings.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut items = Vec::with_capacity(self.settings.max_batch);
+        let work = self.stop.work.clone();
+        loop {
+            let aside = self.aside.due();
+            tokio::select! {
+                () = self.receive(&mut items) => self.step(&mut items).await,
+                () = sleep_until(aside.unwrap_or_else(Instant::now)), if aside.is_some() => self.try_aside().await,
+                _ = ticks.tick(), if !self.stop.intake.is_cancelled() => self.tick().await,
+                () = work.cancelled() => break,
+            }
+        }
+        while !(self.postponed.is_empty() && self.items.is_empty()) {
+            self.receive(&mut items).await;
+            self.step(&mut items).await;
+        }
+        // What is aside was not committed: the broker delivers it again. Whoever still asks is told that the service is stopping.
+        self.items.close();
+        self.asking.end().await;
+    }
+
+    /// Takes what is there, at most a batch of it; waits where there is nothing.
+    async fn receive(&mut self, items: &mut Vec<Item<P>>) {
+        let most = self.settings.max_batch;
+        if self.postponed.is_empty() {
+            self.items.recv_many(items, most).await;
+        } else {
+            items.extend(self.postponed.drain(..most.min(self.postponed.len())));
+        }
+    }
+
+    /// Handles these items, and returns when they are durable and everybody is told.
+    async fn step(&mut self, items: &mut Vec<Item<P>>) {
+        self.linger(items).await;
+        self.last_batch = items.len();
+        let mut batch = Batch::of(items.drain(..));
+        batch.inputs = self.asking.ready(batch.inputs).await;
+        if !batch.is_empty() {
+            self.handle(batch).await;
+        }
+    }
+
+    /// While it is busy, waits a moment for company: a batch on a server has its price, however small it is. One at a time
+    /// is never kept waiting. (On SQLite a batch costs less than the moment.)
+    async fn linger(&mut self, items: &mut Vec<Item<P>>) {
+        let alone = self.last_batch <= 1;
+        if alone || items.len() >= COMPANY || !self.postponed.is_empty() || self.database.backend() == DbBackend::Sqlite
+        {
+            return;
+        }
+        tokio::time::sleep(LINGER).await;
+        while items.len() < self.settings.max_batch
+            && let Ok(item) = self.items.try_recv()
+        {
+            items.push(item);
+        }
+    }
+
+    async fn tick(&self) {
+        if let Some(command) = self.participant.on_tick() {
+            self.mailbox.tell(command);
+        }
+        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.database.compare_clock()).await {
+            tracing::debug!(%error, "the clock was not compared with the database's this time; it goes on by itself");
+            // The inbox would wait for the same database, and the engine with it.
+            return;
+        }
+        // The inbox may be among what is locked, and trimming it can wait.
+        if self.aside.is_empty() {
+            let forget_before = self.database.clock().now().before(self.settings.inbox_retention);
+            let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
+            if let Err(error) = trimmed.await {
+                tracing::debug!(%error, "the inbox was not trimmed this time");
+            }
+        }
+        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.identity.look(&self.database)).await {
+            tracing::debug!(%error, "to which system the database belongs was not read this time");
+        }
+        self.identity.report();
+    }
+
+    async fn handle(&mut self, batch: Batch<P>) {
+        let lock_wait = (!self.aside.is_empty()).then_some(BATCH_LOCK_WAIT);
+        self.handle_within(lock_wait, batch).await;
+    }
+
+    /// Handles a batch that waits for locks no longer than `lock_wait`, or than the session's own limit.
+    pub(super) async fn handle_within(&mut self, lock_wait: Option<Duration>, mut batch: Batch<P>) {
+        let mut pauses = Backoff::growing(Duration::from_millis(50), Duration::from_secs(5));
+        let mut conflicts = 0;
+        while !batch.is_empty() {
+            let begun = Instant::now();
+            let committed =
+                commit_catching(&*self.participant, &self.database, &self.identity, &batch, lock_wait).await;
+            let error = match committed {
+                Ok(committed) => {
+                    let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
+                    self.metrics.committed(kinds, batch.parked.len(), begun.elapsed());
+                    self.readiness.set("database", self.aside.state());
+                    return self.tell(batch, committed);
+                }
+                Err(failure) if !batch.careful && failure.may_come_of_a_duplicate() => {
+                    tracing::debug!(error = %failure, "trying again with care");
+                    batch.careful = true;
+                    continue;
+                }
+                Err(Failure::Foreign { own }) => {
+                    batch.give_back_foreign(own, &self.identity);
+                    continue;
+                }
+                Err(Failure::Unacceptable { index, reason }) => {
+                    batch.give_up(index, reason);
+                    continue;
+                }
+                Err(Failure::Database(error)) => error,
+            };
+            match Fault::of(&error) {
+                Fault::Conflict | Fault::Taken if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    tracing::debug!(%error, conflicts, "another transaction was in the way; trying again");
+                }
+                Fault::Locked => return self.locked(batch).await,
+                Fault::Taken | Fault::Permanent if batch.inputs.len() > 1 => {
+                    tracing::warn!(%error, inputs = batch.inputs.len(), "a batch failed; its inputs are tried one at a time");
+                    for single in batch.one_at_a_time() {
+                        Box::pin(self.handle(single)).await;
+                    }
+                    return;
+                }
+                Fault::Taken | Fault::Permanent if batch.inputs.len() == 1 => batch.give_up(0, error.to_string()),
+                _ => {
+                    tracing::warn!(%error, "the database does not take a batch; trying again after a pause");
+                    self.readiness.set("database", Err("it cannot be reached, or cannot be written".to_owned()));
+                    batch.refuse_callers(AWAY);
+                    if !self.rest(pauses.next_pause()).await {
+                        // What is dropped here was not committed: the broker delivers it again, the relay publishes it again.
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a pause pass, and returns whether to go on. Who calls meanwhile is told at once; what else comes in can wait.
+    async fn rest(&mut self, pause: Duration) -> bool {
+        let mut pause = pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = self.stop.work.cancelled() => return false,
+                () = &mut pause => return true,
+                Some(item) = self.items.recv() => self.postponed.extend(item.refuse_caller(AWAY)),
+            }
+        }
+    }
+
+    fn tell(&self, batch: Batch<P>, committed: Committed<P>) {
+        if let Some(id) = committed.system_id {
+            self.identity.adopted(id);
+        }
+        self.outbox.committed(committed.outgoing, committed.deleted);
+        for forgotten in batch.forgotten {
+            let _ = forgotten.send(());
+        }
+        if let Some(state) = committed.state {
+            self.participant.committed(state);
+        }
+        for command in committed.follow_ups {
+            self.mailbox.tell(command);
+        }
+        for parked in batch.parked {
+            parked.receipt.acknowledge();
+        }
+        let parked_again = batch.parked_again.into_iter().zip(committed.still_parked);
+        parked_again.for_each(|(again, is_there)| again.tell(is_there));
+        for discard in batch.discarded {
+            let was_there = committed.taken.contains(&discard.message_id);
+            discard.answer(Ok(was_there));
+        }
+        for (pending, answer) in batch.inputs.into_iter().zip(committed.replies) {
+            match pending.origin {
+                Origin::Caller { reply, .. } => {
+                    let answer = answer.ok_or(crate::engine::Refusal::Internal);
+                    // A caller that went away has its order all the same.
+                    let _ = reply.send(answer);
+                }
+                Origin::Queue { receipt, .. } => receipt.acknowledge(),
+                Origin::DeadLetter(redrive) => redrive.tell_handled(&committed.taken),
+                Origin::Itself => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::FutureExt;
+use saga_database::{
+    Database, Fault, Writes, adopt_system_id, count_attempt, insert_new, limit_lock_wait,
+    tables::{dead_letter, inbox, outbox},
+    take_dead_letters,
+};
+use saga_message::{Header, Message, MessageId, SystemId};
+use sea_orm::{DatabaseTransaction, DbErr};
+use uuid::Uuid;
+
+use super::{
+    Decision, Input, Participant, Payload, Unacceptable,
+    batch::{Batch, Pending},
+    redrive::ParkAgain,
+};
+use crate::{broker::Outgoing, identity::SystemIdentity};
+
+/// What a committed batch leaves to be done.
+pub(super) struct Committed<P: Participant> {
+    /// For each input what its caller is told. `None`: a duplicate, or nobody waits.
+    pub(super) replies: Vec<Option<P::Reply>>,
+    pub(super) outgoing: Vec<Outgoing>,
+    /// How many confirmed events were still in the outbox; one that was published twice is deleted once.
+    pub(super) deleted: u64,
+    pub(super) follow_ups: Vec<P::Command>,
+    /// Which of the parked messages that were to be taken out were there.
+    pub(super) taken: HashSet<Uuid>,
+    /// For each message that was parked again whether it is still there.
+    pub(super) still_parked: Vec<bool>,
+    pub(super) state: Option<P::State>,
+    /// The system that the database belongs to, where that is known now.
+    pub(super) system_id: Option<SystemId>,
+}
+
+/// Why a batch was not committed. Nothing of it is in the database.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The input of this index cannot be.
+    #[error("{reason}")]
+    Unacceptable { index: usize, reason: String },
+    /// Some of its events belong to another system than the database.
+    #[error("events of another system than {own}")]
+    Foreign { own: SystemId },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+impl Failure {
+    /// Whether it may come of a message that was taken to be new and was handled long ago.
+    pub(super) fn may_come_of_a_duplicate(&self) -> bool {
+        match self {
+            Self::Unacceptable { .. } => true,
+            Self::Foreign { .. } => false,
+            Self::Database(error) => matches!(Fault::of(error), Fault::Taken | Fault::Permanent),
+        }
+    }
+}
+
+/// How long a batch may take before the database counts as away. Far above what the slowest disk needs, and above the time
+/// after which the server itself gives up a lock or a silent session.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Handles a whole batch in one transaction, which waits for locks no longer than `lock_wait`, if that is given. A panic of the participant's is a bug, and like an error that will come again:
+/// it must not take the engine and everybody else's inputs with it.
+pub(super) async fn commit_catching<P: Participant>(
+    participant: &P,
+    database: &Database,
+    identity: &SystemIdentity,
+    batch: &Batch<P>,
+    lock_wait: Option<Duration>,
+) -> Result<Committed<P>, Failure> {
+    let committed = async {
+        let committed = commit(participant, database, identity, batch, lock_wait);
+        let committed = AssertUnwindSafe(committed).catch_unwind().await;
+        let panicked = || DbErr::Custom("loading or saving panicked; the log has the place".to_owned());
+        committed.unwrap_or_else(|_| Err(panicked().into()))
+    };
+    // Where it was committed although nobody said so, the broker delivers again, and the inbox and the keys drop what is there.
+    database.in_time(PATIENCE, committed).await
+}
+
+async fn commit<P: Participant>(
+    participant: &P,
+    database: &Database,
+    identity: &SystemIdentity,
+    batch: &Batch<P>,
+    lock_wait: Option<Duration>,
+) -> Result<Committed<P>, Failure> {
+    let transaction = database.begin().await?;
+    if let Some(lock_wait) = lock_wait {
+        limit_lock_wait(&transaction, lock_wait).await?;
+    }
+    let system_id = system_of(&transaction, identity, batch).await?;
+    // First, because it keeps other replicas from driving the same message. Rolled back, it is parked as before.
+    let taken = take_dead_letters(&transaction, to_be_taken(batch)).await?;
+    let (mut writes, mut state) = (Writes::default(), None);
+    let fresh = first_times(&transaction, batch, &taken, &mut writes).await?;
+    let inputs: Vec<&Input<P>> = fresh.iter().map(|&index| &batch.inputs[index].input).collect();
+
+    let mut replies: Vec<Option<P::Reply>> = batch.inputs.iter().map(|_| None).collect();
+    let mut outgoing = Vec::new();
+    let mut follow_ups = Vec::new();
+    if !inputs.is_empty() {
+        let mut rows = participant.load(&transaction, &inputs).await?;
+        for (&index, input) in fresh.iter().zip(&inputs) {
+            let decision = decide(participant, &mut rows, input)
+                .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, reason })?;
+            replies[index] = decision.reply;
+            for event in decision.events {
+                let message = P::Message::new(header(input, system_id), event);
+                participant.published(&mut rows, &message);
+                outgoing.push(message);
+            }
+            follow_ups.extend(decision.follow_ups);
+        }
+        participant.save(&mut rows, &mut writes)?;
+        state = Some(rows);
+    }
+
+    let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = outgoing.iter().map(encode).unzip();
+    let parked: Vec<dead_letter::Model> = batch.parked.iter().map(|parked| parked.row.clone()).collect();
+    let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
+    writes
+        .insert::<outbox::Entity>(&rows)
+        .insert_missing::<dead_letter::Entity>(&parked)
+        .delete::<outbox::Entity>(outbox::Column::MessageId, confirmed);
+    let deleted = writes.run(&transaction).await?;
+    let mut still_parked = Vec::with_capacity(batch.parked_again.len());
+    for ParkAgain { redrive, reason } in &batch.parked_again {
+        still_parked.push(count_attempt(&transaction, redrive.message_id, reason).await?);
+    }
+    transaction.commit().await?;
+    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_parked, state, system_id })
+}
+
+/// The system that the database belongs to. One that belongs to none comes to belong to that of the first event that
+/// says it, in the transaction that handles it.
+async fn system_of<P: Participant>(
+    transaction: &DatabaseTransaction,
+    identity: &SystemIdentity,
+    batch: &Batch<P>,
+) -> Result<Option<SystemId>, Failure> {
+    let mut said = batch.inputs.iter().filter_map(|pending| pending.input.payload.system_id());
+    let own = match (identity.own(), said.clone().next()) {
+        (Some(own), _) => own,
+        (None, Some(first)) => adopt_system_id(transaction, first).await?,
+        (None, None) => return Ok(None),
+    };
+    if said.all(|theirs| theirs == own) { Ok(Some(own)) } else { Err(Failure::Foreign { own }) }
+}
+
+/// The parked messages that the batch handles or discards.
+fn to_be_taken<P: Participant>(batch: &Batch<P>) -> Vec<Uuid> {
+    let handled = batch.inputs.iter().filter_map(|pending| pending.origin.dead_letter());
+    handled.chain(batch.discarded.iter().map(|discard| discard.message_id)).collect()
+}
+
+/// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
+/// messages that were not there before, each once (where the batch is not careful: all of them, and `writes` finds out). A
+/// parked message that somebody else has taken out is none of them.
+async fn first_times<P: Participant>(
+    transaction: &DatabaseTransaction,
+    batch: &Batch<P>,
+    taken: &HashSet<Uuid>,
+    writes: &mut Writes,
+) -> Result<Vec<usize>, DbErr> {
+    let message = |payload: &Payload<P>| payload.message().map(|message| message.header().id);
+    let is_ours = |pending: &Pending<P>| pending.origin.dead_letter().is_none_or(|id| taken.contains(&id));
+    let mut rows: Vec<inbox::Model> = batch
+        .inputs
+        .iter()
+        .filter(|pending| is_ours(pending))
+        .filter_map(|pending| Some((message(&pending.input.payload)?, pending.input.at)))
+        .map(|(id, at)| inbox::Model { message_id: id.0, received_at: at.unix_micros() })
+        .collect();
+    // Two replicas that enter the same messages must do so in the same order, or they deadlock.
+    rows.sort_unstable_by_key(|row| row.message_id);
+    rows.dedup_by_key(|row| row.message_id);
+    let new: Vec<Uuid> = if batch.careful {
+        insert_new::<inbox::Entity, _, _>(transaction, &rows).await?
+    } else {
+        writes.insert::<inbox::Entity>(&rows);
+        rows.iter().map(|row| row.message_id).collect()
+    };
+    let mut new: HashSet<MessageId> = new.into_iter().map(MessageId).collect();
+    let is_first = |payload: &Payload<P>, new: &mut HashSet<MessageId>| match message(payload) {
+        Some(id) => new.remove(&id),
+        None => true,
+    };
+    let inputs = batch.inputs.iter().enumerate().filter(|(_, pending)| is_ours(pending));
+    Ok(inputs.filter(|(_, pending)| is_first(&pending.input.payload, &mut new)).map(|(index, _)| index).collect())
+}
+
+/// A decision that panics is a bug, and must not take the engine and everybody else's inputs with it.
+fn decide<P: Participant>(
+    participant: &P,
+    state: &mut P::State,
+    input: &Input<P>,
+) -> Result<Decision<P>, Unacceptable> {
+    // The state is thrown away with the batch after a panic, so no one sees it half changed.
+    catch_unwind(AssertUnwindSafe(|| participant.decide(state, input)))
+        .unwrap_or_else(|_| Err(Unacceptable("the decision panicked; the log has the place".to_owned())))
+}
+
+fn header<P: Participant>(input: &Input<P>, system_id: Option<SystemId>) -> Header {
+    Header {
+        id: MessageId(Uuid::now_v7()),
+        time: input.at,
+        causation_id: input.cause.id,
+        system_id,
+        traceparent: input.cause.traceparent.clone(),
+    }
+}
+
+/// The message for the relay, and its row; the body is encoded once.
+fn encode<M: Message>(message: &M) -> (Outgoing, outbox::Model) {
+    let (header, route, body) = (message.header(), message.route(), message.encode());
+    let row = outbox::Model {
+        message_id: header.id.0,
+        routing_key: route.routing_key.to_owned(),
+        saga_id: message.correlation_id(),
+        body: body.clone(),
+        created_at: header.time.unix_micros(),
+    };
+    let outgoing =
+        Outgoing { message_id: header.id, route, correlation_id: message.correlation_id(), body: Arc::from(body) };
+    (outgoing, row)
+}

@@ -1,0 +1,130 @@
+use saga_database::{Database, adopt_system_id, has_no_data, made_at, read_system_id, replace_system_id};
+use saga_message::{ServiceSpec, SystemId, SystemIdError};
+use sea_orm::{DatabaseTransaction, DbErr};
+use uuid::Uuid;
+
+use super::{IdentitySettings, is_older};
+
+/// Why a service does not start on a database; the words are for the person who starts it.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// It has data of another system than the settings say.
+    #[error(
+        "the database of {service} belongs to the system {theirs} and has data, and --system-id (SYSTEM_ID) says \
+         {chosen}: leave that out to go on with this database, or see whether DATABASE_URL (--data-dir) is right"
+    )]
+    HasData {
+        /// Whose database.
+        service: &'static str,
+        /// The id that it has.
+        theirs: SystemId,
+        /// The id that it was to have.
+        chosen: SystemId,
+    },
+    /// Databases of different systems.
+    #[error(
+        "the databases are not of one system: that of {0} belongs to {1}, and that of {2} to {3}. Is DATABASE_URL \
+         (--data-dir) right? If a database was lost and an empty one is in its place, start once with --system-id \
+         (SYSTEM_ID) and the id of the others; docs/operations.md says more"
+    )]
+    NotOneSystem(&'static str, SystemId, &'static str, SystemId),
+    /// A database without an id that is newer than the system.
+    #[error(
+        "the database of {service} is new, and the system {id} is not: is it the wrong one, or was it restored without \
+         its data? If it was lost, start once with --system-id {id} (SYSTEM_ID); docs/operations.md says more"
+    )]
+    New {
+        /// Whose database.
+        service: &'static str,
+        /// The system that it was to belong to.
+        id: SystemId,
+    },
+    /// The database cannot be read or written.
+    #[error("cannot read or write to which system the database belongs")]
+    Database(#[from] DbErr),
+}
+
+/// Reads to which system the database of `service` belongs, and has it belong to one where it is this service that says
+/// so: one service of a system makes the id, and whoever is started with `--system-id` takes that.
+///
+/// # Errors
+/// Where the database has data of another system than the settings say.
+pub async fn establish(
+    database: &Database,
+    service: ServiceSpec,
+    settings: &IdentitySettings,
+) -> Result<Option<SystemId>, IdentityError> {
+    let chosen = settings.system_id;
+    let transaction = database.begin().await?;
+    let id = match (read_system_id(&transaction).await?, chosen) {
+        (Some(theirs), Some(chosen)) if theirs != chosen => {
+            if !has_no_data(&transaction).await? {
+                return Err(IdentityError::HasData { service: service.name, theirs, chosen });
+            }
+            replace_system_id(&transaction, chosen).await?;
+            Some(chosen)
+        }
+        (Some(there), _) => Some(there),
+        (None, Some(chosen)) => Some(adopt(&transaction, service, chosen).await?),
+        (None, None) if service.creates_system_id => Some(adopt_system_id(&transaction, new_system_id()?).await?),
+        (None, None) => None,
+    };
+    transaction.commit().await?;
+    Ok(id)
+}
+
+/// Has the databases of one process belong to one system, before any of its services starts.
+///
+/// # Errors
+/// Where they belong to different ones, or one of them is new and the system is not.
+pub async fn establish_all(
+    databases: &[(ServiceSpec, &Database)],
+    settings: &IdentitySettings,
+) -> Result<SystemId, IdentityError> {
+    let (mut known, mut without) = (Vec::new(), Vec::new());
+    for &(service, database) in databases {
+        // It makes no new id: only after all have been looked at is it known that there is none.
+        let id = match settings.system_id {
+            Some(_) => establish(database, service, settings).await?,
+            None => read_system_id(&database.reader()).await?,
+        };
+        match id {
+            Some(id) => known.push((service.name, id)),
+            None => without.push((service, database)),
+        }
+    }
+    let id = match known.first() {
+        None => new_system_id()?,
+        Some(&(first, id)) => match known.iter().find(|(_, other)| *other != id) {
+            None => id,
+            Some(&(second, other)) => return Err(IdentityError::NotOneSystem(first, id, second, other)),
+        },
+    };
+    for (service, database) in without {
+        let transaction = database.begin().await?;
+        // The others have their id from the service that makes it. That one without an id and without data is not theirs.
+        let is_not_theirs = service.creates_system_id && !known.is_empty() && has_no_data(&transaction).await?;
+        if is_not_theirs || is_older(id, made_at(&transaction).await?) {
+            return Err(IdentityError::New { service: service.name, id });
+        }
+        adopt(&transaction, service, id).await?;
+        transaction.commit().await?;
+    }
+    Ok(id)
+}
+
+async fn adopt(
+    transaction: &DatabaseTransaction,
+    service: ServiceSpec,
+    id: SystemId,
+) -> Result<SystemId, IdentityError> {
+    match adopt_system_id(transaction, id).await? {
+        theirs if theirs == id => Ok(id),
+        // Another replica was first.
+        theirs => Err(IdentityError::HasData { service: service.name, theirs, chosen: id }),
+    }
+}
+
+fn new_system_id() -> Result<SystemId, DbErr> {
+    Uuid::now_v7().try_into().map_err(|error: SystemIdError| DbErr::Custom(error.to_string()))
+}

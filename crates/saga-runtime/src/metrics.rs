@@ -1,0 +1,85 @@
+//! What the engine measures, for Prometheus.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// What the engine does. Clones count together.
+#[derive(Debug, Clone)]
+pub struct EngineMetrics {
+    inputs: Family<Input, Counter>,
+    batch_inputs: Histogram,
+    commit_duration: Histogram,
+    parked: Counter,
+    put_aside: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Input {
+    kind: InputKind,
+}
+
+/// Where an input came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the names are the values of the label")]
+pub(crate) enum InputKind {
+    /// A caller.
+    command,
+    /// The broker.
+    event,
+    /// An operator, out of the dead letters.
+    redriven,
+    /// The clock, or the service itself.
+    own,
+}
+
+impl Default for EngineMetrics {
+    fn default() -> Self {
+        Self {
+            inputs: Family::default(),
+            batch_inputs: Histogram::new([1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.]),
+            commit_duration: Histogram::new([
+                0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 10.,
+            ]),
+            parked: Counter::default(),
+            put_aside: Gauge::default(),
+        }
+    }
+}
+
+impl EngineMetrics {
+    /// Registers all of it.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("inputs", "Inputs that were committed, duplicates too", self.inputs.clone());
+        registry.register("batch_inputs", "Inputs in one transaction", self.batch_inputs.clone());
+        let help = "How long a transaction took that was committed, from its beginning";
+        registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_duration.clone());
+        let help = "Deliveries that were parked because they cannot be handled";
+        registry.register("dead_letters_parked", help, self.parked.clone());
+        let help = "Inputs that wait because another session keeps rows locked";
+        registry.register("inputs_put_aside", help, self.put_aside.clone());
+    }
+
+    /// So many inputs wait for locked rows.
+    pub(crate) fn put_aside(&self, inputs: usize) {
+        self.put_aside.set(i64::try_from(inputs).unwrap_or(i64::MAX));
+    }
+
+    /// A transaction is committed.
+    pub(crate) fn committed(&self, inputs: impl Iterator<Item = InputKind>, parked: usize, duration: Duration) {
+        let mut count = 0_u32;
+        for kind in inputs {
+            self.inputs.get_or_create(&Input { kind }).inc();
+            count += 1;
+        }
+        if count > 0 {
+            self.batch_inputs.observe(f64::from(count));
+        }
+        self.commit_duration.observe(duration.as_secs_f64());
+        self.parked.inc_by(parked as u64);
+    }
+}

@@ -1,0 +1,299 @@
+use std::{sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use saga_database::{Database, Lead, Topic};
+use saga_message::MessageId;
+use saga_support::Backoff;
+use sea_orm::DbErr;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use uuid::Uuid;
+
+use super::{
+    in_flight::InFlight,
+    outbox::{Outbox, count},
+};
+use crate::{
+    broker::{Broker, BrokerError, Outcome, Outgoing, Publication, Publisher},
+    engine::{Mailbox, Participant},
+    readiness::Readiness,
+    shutdown::Stages,
+};
+
+/// Publishes what lies in the outbox, and has the engine delete what the broker confirmed.
+pub struct Relay<P: Participant> {
+    database: Database,
+    broker: Arc<dyn Broker>,
+    outbox: Arc<Outbox>,
+    fresh: mpsc::Receiver<Vec<Outgoing>>,
+    /// What other replicas have committed.
+    heard: Option<mpsc::Receiver<Vec<Uuid>>>,
+    mailbox: Mailbox<P>,
+    readiness: Readiness,
+    stop: Stages,
+}
+
+/// The most events that wait for the broker's word.
+const WINDOW: usize = 4_096;
+/// Confirmed events are deleted in bulk: when there are so many, or after so long.
+const DELETE_AT: usize = 512;
+const DELETE_AFTER: Duration = Duration::from_millis(100);
+/// The poll behind the wake-ups, for what nobody handed off: rows of a process that crashed, or of another replica.
+const POLL: Duration = Duration::from_secs(2);
+/// How often a replica that does not publish tries to take over.
+const TAKE_OVER: Duration = Duration::from_secs(1);
+
+/// Why a connection was given up.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("the broker closed the connection")]
+    Closed,
+    #[error("the database no longer answers for this replica's lead")]
+    Lead,
+}
+
+impl Broken {
+    /// For whoever asks for the service's health; the log has the whole.
+    fn public_reason(&self) -> &'static str {
+        match self {
+            Self::Broker(error) => error.public_reason(),
+            Self::Closed => "the broker closed the connection",
+            Self::Lead => "the database no longer answers for this replica's lead",
+        }
+    }
+}
+
+impl<P: Participant> Relay<P> {
+    /// The relay of `outbox`; there is one.
+    ///
+    /// # Panics
+    /// Where the outbox has a relay already.
+    #[must_use]
+    pub fn new(
+        database: Database,
+        broker: Arc<dyn Broker>,
+        outbox: Arc<Outbox>,
+        mailbox: Mailbox<P>,
+        readiness: Readiness,
+        stop: Stages,
+    ) -> Self {
+        let fresh = outbox.take_receiver().expect("an outbox has one relay");
+        let heard = database.neighbours().hear(Topic::Outbox);
+        Self { database, broker, outbox, fresh, heard, mailbox, readiness, stop }
+    }
+
+    /// Works until `stop.work`, through every loss of the broker.
+    pub async fn run(mut self) {
+        let mut pauses = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
+        loop {
+            let work = self.stop.work.clone();
+            let Some(lead) = work.run_until_cancelled(self.lead()).await else { return };
+            let broken = match work.run_until_cancelled(self.broker.publisher()).await {
+                Some(Ok(publication)) => {
+                    pauses.reset();
+                    self.readiness.set("broker", Ok(()));
+                    match self.session(publication, &lead).await {
+                        Ok(()) => return,
+                        Err(broken) => broken,
+                    }
+                }
+                Some(Err(error)) => error.into(),
+                None => return,
+            };
+            // Another replica may have a way to the broker.
+            drop(lead);
+            self.readiness.set("broker", Err(broken.public_reason().to_owned()));
+            let pause = pauses.next_pause();
+            tracing::warn!(error = %broken, pause_ms = pause.as_millis(), outbox = self.outbox.depth(), "cannot publish; connecting again after a pause");
+            if work.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until this replica is the one that publishes. Meanwhile the one that does is told what is committed here.
+    async fn lead(&mut self) -> Lead {
+        let mut tries = interval(TAKE_OVER);
+        tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tries.tick() => match self.database.lead().await {
+                    Ok(Some(lead)) => {
+                        self.outbox.follows(false);
+                        return lead;
+                    }
+                    Ok(None) => {
+                        self.outbox.follows(true);
+                        // Whether the broker is there is the other replica's concern.
+                        self.readiness.set("broker", Ok(()));
+                        if let Ok(depth) = count(&self.database).await {
+                            self.outbox.counted(depth);
+                        }
+                    }
+                    Err(error) => tracing::debug!(%error, "the database does not say who publishes"),
+                },
+                Some(fresh) = self.fresh.recv() => {
+                    let messages = fresh.iter().map(|message| message.message_id.0);
+                    self.database.neighbours().tell(Topic::Outbox, messages);
+                }
+                // The other one looks into the table now and then.
+                () = self.outbox.overflow() => drop(self.outbox.take_overflow()),
+                _ = next(&mut self.heard) => {}
+            }
+        }
+    }
+
+    /// Publishes over one connection until it breaks, or the lead is lost, or until `stop.work`.
+    async fn session(&mut self, (mut publisher, mut outcomes): Publication, lead: &Lead) -> Result<(), Broken> {
+        let work = self.stop.work.clone();
+        let mut in_flight = InFlight::new();
+        let mut deletions: FuturesUnordered<BoxFuture<'static, Vec<MessageId>>> = FuturesUnordered::new();
+        let mut delete_at: Option<Instant> = None;
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut news: Vec<Outcome> = Vec::new();
+        // Whether the table may hold events that are neither in flight nor handed off.
+        let mut behind = true;
+        // The table is not read before this moment: it could not be read the last time.
+        let (mut read_at, mut read_pauses) =
+            (None, Backoff::growing(Duration::from_millis(100), Duration::from_secs(2)));
+        loop {
+            if in_flight.unconfirmed() < WINDOW {
+                if self.outbox.take_overflow() {
+                    behind = true;
+                }
+                if behind && read_at.is_none() {
+                    match self.next_page(&mut in_flight, &mut behind).await {
+                        Ok(page) => {
+                            read_pauses.reset();
+                            publish(&mut *publisher, page, &work).await?;
+                        }
+                        Err(error) => {
+                            let pause = read_pauses.next_pause();
+                            let pause_ms = pause.as_millis();
+                            tracing::warn!(%error, pause_ms, "the outbox cannot be read; trying again after a pause");
+                            read_at = Some(Instant::now() + pause);
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => read_at = None,
+                fresh = self.fresh.recv(), if !behind && in_flight.unconfirmed() < WINDOW => {
+                    let Some(mut fresh) = fresh else { return Ok(()) };
+                    while let Ok(mut more) = self.fresh.try_recv() {
+                        fresh.append(&mut more);
+                        if fresh.len() >= WINDOW { break }
+                    }
+                    let fresh = in_flight.enter(fresh);
+                    publish(&mut *publisher, fresh, &work).await?;
+                }
+                messages = next(&mut self.heard), if !behind && in_flight.unconfirmed() < WINDOW => {
+                    match self.outbox.these(&self.database, messages).await {
+                        Ok(theirs) => publish(&mut *publisher, in_flight.enter(theirs), &work).await?,
+                        Err(error) => {
+                            tracing::debug!(%error, "what another replica committed cannot be read");
+                            behind = true;
+                        }
+                    }
+                }
+                received = outcomes.recv_many(&mut news, WINDOW) => {
+                    if received == 0 {
+                        return Err(Broken::Closed);
+                    }
+                    for outcome in news.drain(..) {
+                        in_flight.learn(&outcome);
+                    }
+                    self.readiness.set("broker", in_flight.trouble());
+                    delete_at.get_or_insert_with(|| Instant::now() + DELETE_AFTER);
+                }
+                Some(deleted) = deletions.next() => in_flight.deleted(&deleted),
+                () = sleep_until(delete_at.unwrap_or_else(Instant::now)), if delete_at.is_some() => {
+                    delete_at = None;
+                    self.delete(&mut in_flight, &deletions);
+                }
+                () = sleep_until(in_flight.rest_until().unwrap_or_else(Instant::now)), if in_flight.rest_until().is_some() => {
+                    in_flight.end_rest();
+                    behind = true;
+                }
+                () = self.outbox.overflow() => behind = true,
+                _ = poll.tick() => {
+                    behind = true;
+                    if self.heard.is_some()
+                        && let Ok(depth) = count(&self.database).await
+                    {
+                        self.outbox.counted(depth);
+                    }
+                }
+                () = lead.lost() => return Err(Broken::Lead),
+                () = work.cancelled() => return Ok(()),
+            }
+            if in_flight.confirmed() >= DELETE_AT {
+                delete_at = None;
+                self.delete(&mut in_flight, &deletions);
+            }
+        }
+    }
+
+    fn delete(&self, in_flight: &mut InFlight, deletions: &FuturesUnordered<BoxFuture<'static, Vec<MessageId>>>) {
+        let messages = in_flight.take_confirmed();
+        if messages.is_empty() {
+            return;
+        }
+        let deleted = self.mailbox.confirmed(messages.clone());
+        // Where the engine drops the wish, the rows stay and are published again.
+        deletions.push(deleted.map(|_| messages).boxed());
+    }
+
+    /// The oldest events of the table that are not in flight. What was handed off up to now is in the table too, so the
+    /// hand-offs are emptied first; what comes in later is handed off after this page.
+    async fn next_page(&mut self, in_flight: &mut InFlight, behind: &mut bool) -> Result<Vec<Outgoing>, DbErr> {
+        while self.fresh.try_recv().is_ok() {}
+        let limit = WINDOW + in_flight.len();
+        let page = self.outbox.oldest(&self.database, limit as u64).await?;
+        *behind = page.len() >= limit;
+        Ok(in_flight.enter(page))
+    }
+}
+
+/// What another replica has committed next.
+async fn next(heard: &mut Option<mpsc::Receiver<Vec<Uuid>>>) -> Vec<Uuid> {
+    match heard {
+        Some(heard) => match heard.recv().await {
+            Some(messages) => messages,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Publishes, unless the relay is to stop: then what is not published stays in the outbox.
+async fn publish(
+    publisher: &mut dyn Publisher,
+    messages: Vec<Outgoing>,
+    work: &tokio_util::sync::CancellationToken,
+) -> Result<(), BrokerError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    work.run_until_cancelled(publisher.publish(messages)).await.unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_everybody_may_read_tells_no_address() {
+        let address = "amqp://order@rabbit.internal:5672/orders".to_owned();
+        let broker = BrokerError::Unreachable(address);
+        for broken in [Broken::Broker(broker), Broken::Closed, Broken::Lead] {
+            let public = broken.public_reason();
+            assert!(!public.contains("://") && !public.contains("order"), "{public}");
+        }
+    }
+}

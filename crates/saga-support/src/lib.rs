@@ -1,0 +1,11 @@
+//! What the other crates share and that is no business of theirs: growing pauses, limited log lines, secrets from files.
+
+mod backoff;
+mod log_limit;
+mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use backoff::Backoff;
+pub use log_limit::LogLimit;
+pub use settings::{for_service, host_name, read_secret};

@@ -1,0 +1,141 @@
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+    http::StatusCode,
+    middleware,
+};
+use serde::Deserialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{AdminDesk, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView, desk::authorize};
+use saga_database::{dead_letter, dead_letters};
+use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
+
+/// The admin endpoints.
+pub(crate) fn routes(desk: AdminDesk) -> OpenApiRouter {
+    let desk = Arc::new(desk);
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(redrive_all))
+        .routes(routes!(show, discard))
+        .routes(routes!(redrive))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&desk), authorize))
+        .with_state(desk)
+}
+
+const UNKNOWN: &str = "no such message is parked";
+
+#[derive(Debug, Deserialize)]
+struct List {
+    #[serde(default)]
+    limit: Limit,
+    after: Option<Uuid>,
+}
+
+/// List the parked messages
+///
+/// The messages that this service cannot handle, without their bodies, ascending by id, a page at a time;
+/// `Link: …; rel="next"` leads on.
+#[utoipa::path(
+    get, path = "/admin/dead-letters", tag = "admin", security(("bearer" = [])),
+    params(
+        ("limit" = Option<Limit>, Query),
+        ("after" = Option<Uuid>, Query, description = "only messages with a greater id"),
+    ),
+    responses(
+        (status = 200, body = [DeadLetterSummaryView]),
+        (status = 401, description = "needs a valid bearer token"),
+        (status = 404, description = "the admin endpoints are off"),
+    ),
+)]
+async fn list(
+    State(desk): State<Arc<AdminDesk>>,
+    OriginalUri(uri): OriginalUri,
+    ApiQuery(List { limit, after }): ApiQuery<List>,
+) -> Result<Page<DeadLetterSummaryView>, Problem> {
+    let letters = dead_letters(&desk.database, after, limit.rows()).await?;
+    let views: Vec<DeadLetterSummaryView> = letters.into_iter().map(Into::into).collect();
+    Ok(Page::new(&uri, limit, views, |letter| letter.message_id))
+}
+
+/// Show a parked message
+///
+/// Whole: its body as text, or in base64 where it is none.
+#[utoipa::path(
+    get, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [])),
+    params(("message_id" = Uuid, Path)),
+    responses(
+        (status = 200, body = DeadLetterView),
+        (status = 401, description = "needs a valid bearer token"),
+        (status = 404, description = "no such message is parked, or the admin endpoints are off"),
+    ),
+)]
+async fn show(
+    State(desk): State<Arc<AdminDesk>>,
+    ApiPath(message_id): ApiPath<Uuid>,
+) -> Result<Json<DeadLetterView>, Problem> {
+    let letter = dead_letter(&desk.database, message_id).await?;
+    letter.map(|letter| Json(letter.into())).ok_or_else(|| Problem::not_found(UNKNOWN))
+}
+
+/// Drive a parked message again
+///
+/// It is handled as if it had just been delivered; what it brings about, and that it is parked no longer, is durable with
+/// the answer. Where it cannot be handled it stays parked. Safe to repeat.
+#[utoipa::path(
+    post, path = "/admin/dead-letters/{message_id}/redrive", tag = "admin", security(("bearer" = [])),
+    params(("message_id" = Uuid, Path)),
+    responses(
+        (status = 200, body = RedriveView),
+        (status = 401, description = "needs a valid bearer token"),
+        (status = 404, description = "no such message is parked, or the admin endpoints are off"),
+        (status = 503, description = "something that it needs is away; it stays parked as it was"),
+    ),
+)]
+async fn redrive(
+    State(desk): State<Arc<AdminDesk>>,
+    ApiPath(message_id): ApiPath<Uuid>,
+) -> Result<Json<RedriveView>, Problem> {
+    let redriven = desk.redrive(message_id).await?;
+    RedriveView::new(message_id, redriven).map(Json).ok_or_else(|| Problem::not_found(UNKNOWN))
+}
+
+/// Drive all parked messages again
+///
+/// Those that are parked at this moment, one by one; the answer comes when all are done. Safe to repeat.
+#[utoipa::path(
+    post, path = "/admin/dead-letters/redrive", tag = "admin", security(("bearer" = [])),
+    responses(
+        (status = 200, body = RedriveAllView),
+        (status = 401, description = "needs a valid bearer token"),
+        (status = 404, description = "the admin endpoints are off"),
+        (status = 503, description = "the database is away"),
+    ),
+)]
+async fn redrive_all(State(desk): State<Arc<AdminDesk>>) -> Result<Json<RedriveAllView>, Problem> {
+    Ok(Json(desk.redrive_all().await?))
+}
+
+/// Discard a parked message
+///
+/// For good: nobody will handle it.
+#[utoipa::path(
+    delete, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [])),
+    params(("message_id" = Uuid, Path)),
+    responses(
+        (status = 204, description = "discarded"),
+        (status = 401, description = "needs a valid bearer token"),
+        (status = 404, description = "no such message is parked, or the admin endpoints are off"),
+        (status = 503, description = "the database is away"),
+    ),
+)]
+async fn discard(
+    State(desk): State<Arc<AdminDesk>>,
+    ApiPath(message_id): ApiPath<Uuid>,
+) -> Result<StatusCode, Problem> {
+    let was_there = desk.messages.discard(message_id).await?;
+    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found(UNKNOWN)) }
+}

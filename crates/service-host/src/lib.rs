@@ -1,0 +1,13 @@
+//! Starts and stops a service: its settings, its parts and their orderly end, logs, metrics and the admin API.
+
+pub mod admin;
+mod metrics;
+mod operations;
+pub mod program;
+pub mod service;
+pub mod settings;
+pub mod signals;
+pub mod telemetry;
+
+pub use metrics::Metrics;
+pub use operations::Operations;

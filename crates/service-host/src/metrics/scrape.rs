@@ -1,0 +1,70 @@
+use std::sync::Arc;
+
+use axum::{extract::State, http::header, response::IntoResponse};
+use prometheus_client::{encoding::text::encode, registry::Registry};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use saga_message::ServiceSpec;
+use saga_runtime::EngineMetrics;
+use service_http::{HttpMetrics, Problem};
+
+use super::Levels;
+
+/// All that one service measures.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    levels: Levels,
+    http: HttpMetrics,
+}
+
+impl Metrics {
+    /// The metrics of a service; `own` registers those that only this service has.
+    pub(crate) fn new(
+        service: ServiceSpec,
+        engine: &EngineMetrics,
+        levels: Levels,
+        own: impl FnOnce(&mut Registry),
+    ) -> Self {
+        let labels = [("service".into(), service.name.into())];
+        let mut registry = Registry::with_prefix_and_labels(service.system.replace('-', "_"), labels.into_iter());
+        let http = HttpMetrics::default();
+        engine.register(&mut registry);
+        levels.register(&mut registry);
+        http.register(&mut registry);
+        own(&mut registry);
+        Self { registry, levels, http }
+    }
+
+    /// Where requests are counted.
+    pub(crate) fn http(&self) -> HttpMetrics {
+        self.http.clone()
+    }
+
+    async fn text(&self) -> Result<String, std::fmt::Error> {
+        self.levels.read().await;
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// `/metrics`.
+pub(crate) fn routes(metrics: Arc<Metrics>) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(scrape)).with_state(metrics)
+}
+
+/// What OpenMetrics text is sent as; Prometheus reads it since version 2.5.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The service's metrics, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+    (status = 200, body = String, content_type = "application/openmetrics-text"),
+))]
+async fn scrape(State(metrics): State<Arc<Metrics>>) -> Result<impl IntoResponse, Problem> {
+    let text = metrics.text().await.map_err(|error| {
+        tracing::error!(%error, "the metrics cannot be written down");
+        Problem::internal()
+    })?;
+    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))
+}

@@ -1,0 +1,171 @@
+//! What the programs `order`, `inventory` and `payment` do alike: one service a process, on its own database and RabbitMQ.
+
+use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use saga_message::ServiceSpec;
+use sea_orm_migration::MigratorTrait;
+use tokio::net::TcpListener;
+
+use crate::{
+    admin::AdminSettings,
+    service::{self, Foundation, RunningService},
+    settings::{LogSettings, WorkSettings},
+    signals, telemetry,
+};
+use saga_database::{ClockOffset, Database, DatabaseArgs, DatabasePlace};
+use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
+use saga_runtime::{IdentitySettings, Readiness};
+use saga_support::Backoff;
+use service_http::{StartupServer, probe};
+
+/// The command line of a service.
+#[derive(Debug, Args)]
+pub struct ProgramArgs {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Where the service listens [default: 127.0.0.1 and the service's own port]
+    #[arg(long, env = "LISTEN", global = true)]
+    listen: Option<SocketAddr>,
+    // Whoever only asks for the health needs neither.
+    #[command(flatten)]
+    database: Option<DatabaseArgs>,
+    #[command(flatten)]
+    rabbitmq: Option<RabbitMqArgs>,
+    #[command(flatten)]
+    work: WorkSettings,
+    #[command(flatten)]
+    admin: AdminSettings,
+    #[command(flatten)]
+    identity: IdentitySettings,
+    #[command(flatten)]
+    logs: LogSettings,
+    /// For tests: how wrong the clock of this machine is taken to be, such as +10min or -90s
+    #[arg(long, env = "CLOCK_OFFSET", hide = true, default_value = "0s", allow_hyphen_values = true)]
+    clock_offset: ClockOffset,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Ask the service that runs here whether it is alive, and exit with 0 or 1; for container health checks
+    Health {
+        /// Ask whether it is ready, that is, whether all that it depends on is there
+        #[arg(long)]
+        ready: bool,
+    },
+}
+
+/// The `main` of a service: does what the command line says, and says what stands in the way. It listens on
+/// `default_port` of the loopback interface, unless the command line says otherwise.
+pub async fn main<M: MigratorTrait>(
+    service: ServiceSpec,
+    default_port: u16,
+    args: ProgramArgs,
+    start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
+) -> ExitCode {
+    let default_address = SocketAddr::from(([127, 0, 0, 1], default_port));
+    let done = match args.command {
+        None => run::<M>(service, default_address, args, start).await,
+        Some(Command::Health { ready }) => {
+            let address = args.listen.unwrap_or(default_address);
+            probe(address, if ready { "/health/ready" } else { "/health" }).await
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error:#}", service.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run<M: MigratorTrait>(
+    service: ServiceSpec,
+    default_address: SocketAddr,
+    args: ProgramArgs,
+    start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
+) -> Result<()> {
+    let ProgramArgs { listen: address, database, rabbitmq, work, admin, identity, logs, clock_offset, .. } = args;
+    telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
+    let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
+    let rabbitmq = rabbitmq.context("where is RabbitMQ? Set --amqp-url (AMQP_URL); --help says more")?;
+    let place = database.for_service(service.name)?;
+    let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
+    let admin = admin.token()?;
+    let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
+    let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
+    let patience = work.drain_timeout;
+    let opened = tokio::select! {
+        opened = open_patiently::<M>(&place, &listener) => opened?,
+        signal = &mut signal => {
+            tracing::info!(signal, "stopped before the database was there");
+            return Ok(());
+        }
+    };
+    opened.clock().skew_system_clock(clock_offset);
+    let address = listener.local_addr()?;
+    let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work, admin, identity };
+    let running = start(foundation, listener).await?;
+    let service = service.name;
+    tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
+    let signal = tokio::select! {
+        signal = &mut signal => signal,
+        () = running.ended() => bail!("a part of the service has ended by itself; the log says why. Start it again: nothing is lost"),
+    };
+    tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
+    service::stop(vec![running], patience).await;
+    broker.close(patience).await;
+    tracing::info!("stopped; everything that was answered is durable");
+    Ok(())
+}
+
+/// Binds the address of a service.
+///
+/// # Errors
+/// A taken port or one that may not be bound: in words that say what to do, by `flag`.
+pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "the address {address} of the {service} service is taken: stop what listens there, or choose another address with {flag}"
+        ),
+        io::ErrorKind::PermissionDenied => anyhow!(
+            "may not listen on the address {address} of the {service} service: choose a port above 1023 with {flag}"
+        ),
+        _ => anyhow!("cannot listen on the address {address} of the {service} service: error; choose another with {flag}"),
+    })
+}
+
+/// Opens the database, and waits for it if it is not there: meanwhile whoever asks on `listener` is told what is missing.
+///
+/// # Errors
+/// Where waiting is no use.
+pub async fn open_patiently<M: MigratorTrait>(place: &DatabasePlace, listener: &TcpListener) -> Result<Database> {
+    let first = match place.open::<M>().await {
+        Ok(database) => return Ok(database),
+        Err(error) => error,
+    };
+    let readiness = Readiness::new(["database", "broker", "queue"]);
+    let room = StartupServer::open(listener, readiness.clone())?;
+    let mut pauses = Backoff::growing(Duration::from_millis(250), Duration::from_secs(5));
+    let mut error = first;
+    while error.may_pass() {
+        readiness.set("database", Err("it cannot be used yet; the log says why".to_owned()));
+        let pause = pauses.next_pause();
+        tracing::warn!(
+            error = format!("{:#}", anyhow!(error)),
+            pause_ms = pause.as_millis(),
+            "waiting for the database; trying again after a pause"
+        );
+        tokio::time::sleep(pause).await;
+        error = match place.open::<M>().await {
+            Ok(database) => {
+                room.close().await;
+                return Ok(database);
+            }
+            Err(error) => error,
+        };
+    }
+    Err(error.into())
+}

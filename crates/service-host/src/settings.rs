@@ -1,0 +1,68 @@
+//! The settings that all services share: flags and environment variables, documented by `--help`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::telemetry::LogFormat;
+use saga_runtime::EngineSettings;
+
+/// How a service works, whichever it is.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Work")]
+pub struct WorkSettings {
+    /// The most inputs (commands and events) in one database transaction
+    #[arg(long, env = "MAX_BATCH", default_value_t = 512, value_parser = at_least_one)]
+    pub max_batch: usize,
+    /// The most commands that may wait for the database; one more is refused with 503
+    #[arg(long, env = "MAX_WAITING", default_value_t = 4096, value_parser = at_least_one)]
+    pub max_waiting: usize,
+    /// The most unpublished events; beyond it, new orders are refused with 503
+    #[arg(long, env = "MAX_BACKLOG", default_value_t = 50_000)]
+    pub max_backlog: u64,
+    /// The most unacknowledged messages that the service takes from its queue
+    #[arg(long, env = "PREFETCH", default_value_t = 2048, value_parser = at_least_one)]
+    pub prefetch: usize,
+    /// The time between two looks at deadlines and overdue holds
+    #[arg(long, env = "TICK", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub tick: Duration,
+    /// How long handled message ids are remembered
+    #[arg(long, env = "INBOX_RETENTION", default_value = "1day", value_parser = humantime::parse_duration)]
+    pub inbox_retention: Duration,
+    /// How long an orderly stop may take to finish what was taken
+    #[arg(long, env = "DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain_timeout: Duration,
+}
+
+/// What the logs say and how they look.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct LogSettings {
+    /// Which lines: a level, or a filter such as `info,saga_runtime=debug`
+    #[arg(long, env = "RUST_LOG", default_value = "info,sqlx::postgres::notice=warn,sea_orm_migration=warn,lapin=off")]
+    pub log: String,
+    /// How they look
+    #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+}
+
+impl WorkSettings {
+    /// The part of it that the engine needs.
+    #[must_use]
+    pub fn engine(&self) -> EngineSettings {
+        EngineSettings {
+            max_batch: self.max_batch,
+            max_waiting: self.max_waiting,
+            tick: self.tick.max(Duration::from_millis(1)),
+            inbox_retention: self.inbox_retention,
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,30 @@
+//! How a process is told to end.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Resolves at the first SIGTERM or SIGINT (Ctrl-C) after this call, not after the first poll. From then on, a second one
+/// ends the process at once.
+///
+/// # Errors
+/// Where the signal handlers cannot be installed.
+pub fn signalled() -> std::io::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "Ctrl-C",
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!(
+                "second signal: ending at once; what was answered is durable, the rest is caught up at the next start"
+            );
+            std::process::exit(130);
+        });
+        name
+    })
+}

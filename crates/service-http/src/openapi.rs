@@ -1,0 +1,59 @@
+//! What every service's OpenAPI document has, so that no handler has to say it.
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Components, Content, Info, OpenApi, Ref, RefOr, Response,
+        path::Operation,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use super::{FieldError, Limit, PROBLEM_JSON, Problem};
+
+/// Puts in the title, and the schema of [`Problem`] behind every documented error that has no schema of its own. Adds the
+/// refusals of the extractors: of a body, and of parameters.
+pub(crate) fn complete(openapi: &mut OpenApi, title: &str, description: &str) {
+    openapi.info = Info::new(title, env!("CARGO_PKG_VERSION"));
+    openapi.info.description = Some(description.to_owned());
+    let components = openapi.components.get_or_insert_with(Components::new);
+    components.schemas.insert(Problem::name().into_owned(), Problem::schema());
+    components.schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+    // utoipa does not gather the schemas of parameters by itself.
+    components.schemas.insert(Limit::name().into_owned(), Limit::schema());
+    // What the admin endpoints ask for; Swagger UI then has a button for it.
+    components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    for path in openapi.paths.paths.values_mut() {
+        let path = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
+        path.into_iter().flatten().for_each(complete_operation);
+    }
+}
+
+fn complete_operation(operation: &mut Operation) {
+    let of_body: &[_] = match operation.request_body {
+        Some(_) => &[
+            ("400", "The body is not JSON"),
+            ("413", "The body is too large"),
+            ("415", "The body is not declared as JSON"),
+            ("422", "Fields are missing or wrong"),
+        ],
+        None => &[],
+    };
+    let of_parameters: &[_] = match operation.parameters {
+        Some(_) => &[("422", "Parameters are wrong")],
+        None => &[],
+    };
+    let responses = &mut operation.responses.responses;
+    for (status, description) in of_body.iter().chain(of_parameters) {
+        responses.entry((*status).to_owned()).or_insert_with(|| Response::new(*description).into());
+    }
+    for (status, response) in responses {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && response.content.is_empty()
+        {
+            let schema = Ref::from_schema_name(Problem::name());
+            response.content.insert(PROBLEM_JSON.to_owned(), Content::new(Some(schema)).into());
+        }
+    }
+}

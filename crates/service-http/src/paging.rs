@@ -1,0 +1,168 @@
+use std::fmt::Display;
+
+use axum::{
+    Json,
+    http::{HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use saga_database::{Rows, readable};
+
+/// How many items one page of a collection may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(value_type = u16, minimum = 1, maximum = 1000, default = 100)]
+pub struct Limit(u16);
+
+impl Limit {
+    /// The limit where none is asked for.
+    pub const DEFAULT: u16 = 100;
+    /// The largest limit.
+    pub const MAX: u16 = 1000;
+
+    /// The limit as a database takes it.
+    #[must_use]
+    pub fn rows(self) -> u64 {
+        self.0.into()
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(Self::DEFAULT)
+    }
+}
+
+/// From the text of the query parameter, and not from a number, so that it also works in a flattened struct.
+impl TryFrom<String> for Limit {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let limit = text.parse().ok().filter(|limit| (1..=Self::MAX).contains(limit));
+        limit.map(Self).ok_or("must be a whole number from 1 to 1000")
+    }
+}
+
+/// One page of a collection: a JSON array, and a link to the next page where this one is full.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    items: Vec<T>,
+    next: Option<HeaderValue>,
+}
+
+impl<T> Page<T> {
+    /// The answer to the request for `uri` (take it from `OriginalUri`: it has the whole path), which found `items`.
+    /// `key` is what comes as `after` to go on behind an item.
+    pub fn new<K: Display>(uri: &Uri, limit: Limit, items: Vec<T>, key: impl FnOnce(&T) -> K) -> Self {
+        let full = items.len() >= usize::from(limit.0);
+        let next = items.last().filter(|_| full).and_then(|last| link(uri, limit, &key(last).to_string()));
+        Self { items, next }
+    }
+
+    /// The same for rows of `table`, of which some may be unreadable. They are left out and reported in the log: a
+    /// client that goes through a collection wants all the others, and can do nothing about a damaged one. The page is
+    /// shorter for it, and leads on all the same.
+    pub fn of_rows<K: Display, R>(uri: &Uri, limit: Limit, table: &'static str, rows: Rows<K, R>) -> Self
+    where
+        T: for<'row> From<&'row R>,
+    {
+        let full = rows.len() >= usize::from(limit.0);
+        let next = rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()));
+        Self { items: readable(table, rows).iter().map(T::from).collect(), next }
+    }
+}
+
+/// `Link: <…>; rel="next"` (RFC 8288), with the path and the other parameters of this request. `None` for a path that
+/// fits no header, which no route has.
+fn link(uri: &Uri, limit: Limit, after: &str) -> Option<HeaderValue> {
+    let others = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .filter(|(name, _)| name != "limit" && name != "after");
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(others)
+        .append_pair("limit", &limit.0.to_string())
+        .append_pair("after", after)
+        .finish();
+    HeaderValue::from_maybe_shared(format!("<{}?{query}>; rel=\"next\"", uri.path()).into_bytes()).ok()
+}
+
+impl<T: Serialize> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.items).into_response();
+        if let Some(next) = self.next {
+            response.headers_mut().insert(header::LINK, next);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Query;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limit(text: &str) -> Result<Limit, &'static str> {
+        text.to_owned().try_into()
+    }
+
+    fn next(uri: &str, limit: Limit, items: Vec<&str>) -> Option<String> {
+        let page = Page::new(&uri.parse().unwrap(), limit, items, |item| (*item).to_owned()).into_response();
+        page.headers().get("link").map(|link| link.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_limit_is_from_1_to_1000() {
+        for (text, rows) in [("1", 1), ("100", 100), ("1000", 1000)] {
+            assert_eq!(limit(text).map(Limit::rows), Ok(rows));
+        }
+        for text in ["0", "1001", "-1", "1.5", "", "ten", "99999999999999999999", "1e2"] {
+            assert_eq!(limit(text), Err("must be a whole number from 1 to 1000"), "{text}");
+        }
+        assert_eq!(Limit::default().rows(), 100);
+    }
+
+    #[test]
+    fn only_a_full_page_has_a_next_one() {
+        let two = limit("2").unwrap();
+        assert_eq!(next("/api/v1/stock/", two, vec![]), None);
+        assert_eq!(next("/api/v1/stock/", two, vec!["A"]), None);
+        let link = next("/api/v1/stock/", two, vec!["A", "B"]);
+        assert_eq!(link.as_deref(), Some(r#"</api/v1/stock/?limit=2&after=B>; rel="next""#));
+        let link = next("/api/v1/orders?limit=2&status=a%26b&after=9&x", two, vec!["A", "7"]);
+        assert_eq!(link.as_deref(), Some(r#"</api/v1/orders?status=a%26b&x=&limit=2&after=7>; rel="next""#));
+        let link = next("/x", limit("1").unwrap(), vec!["a b/\">&=ü%\r\n"]);
+        assert_eq!(link.as_deref(), Some(r#"</x?limit=1&after=a+b%2F%22%3E%26%3D%C3%BC%25%0D%0A>; rel="next""#));
+    }
+
+    #[test]
+    fn an_unreadable_row_is_left_out_and_the_page_leads_on() {
+        let rows = |unreadable: i64| -> Rows<i64, String> {
+            let read = |key: i64| match key == unreadable {
+                true => Err(sea_orm::DbErr::Type("no".to_owned())),
+                false => Ok(key.to_string()),
+            };
+            (1..=2).map(|key| (key, read(key))).collect()
+        };
+        let (log, _guard) = crate::testing::log();
+        for unreadable in [1, 2] {
+            let page: Page<String> =
+                Page::of_rows(&"/x".parse().unwrap(), limit("2").unwrap(), "things", rows(unreadable));
+            assert_eq!(page.items, [(3 - unreadable).to_string()]);
+            assert_eq!(page.next.unwrap(), r#"</x?limit=2&after=2>; rel="next""#);
+        }
+        let lines = log.lines();
+        assert!(lines.len() == 1 && lines[0].contains("table=\"things\" key=1"), "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_survives_its_link(key in ".{0,64}") {
+            let link = next("/x?after=old", Limit(1), vec![&key]).unwrap();
+            let uri = link.strip_prefix('<').and_then(|link| link.strip_suffix(r#">; rel="next""#)).unwrap();
+            let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&uri.parse().unwrap()).unwrap();
+            prop_assert_eq!(pairs, [("limit".to_owned(), "1".to_owned()), ("after".to_owned(), key)]);
+        }
+    }
+}

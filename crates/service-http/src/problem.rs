@@ -1,0 +1,293 @@
+use std::{borrow::Cow, fmt::Display};
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// The media type of a [`Problem`].
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// For a plain HTTP status: RFC 9457 asks that its title be the status' own phrase.
+const ABOUT_BLANK: &str = "about:blank";
+
+/// Why a request was refused, or failed: the body of every error answer (RFC 9457).
+///
+/// As a response it also travels in the response's extensions, where the edge finds it and fills in `instance`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// What kind of problem, as a stable relative URI; `about:blank` where the status says it all.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "/problems/validation")]
+    kind: &'static str,
+    /// The kind in words.
+    #[schema(value_type = String, example = "Invalid fields")]
+    title: &'static str,
+    /// The HTTP status.
+    #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16, example = 422)]
+    status: StatusCode,
+    /// What is wrong this time, in words for a person.
+    #[schema(value_type = String, example = "quantity: must be at least 1")]
+    detail: Cow<'static, str>,
+    /// The path of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/api/v1/orders/")]
+    instance: Option<String>,
+    /// The fields that are wrong; only with status 422.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+/// One field of a request, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where it is, such as `items[0].quantity`.
+    pub field: String,
+    /// What is wrong with it, such as `must be at least 1`.
+    pub detail: String,
+}
+
+fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { kind: ABOUT_BLANK, title, status, detail: detail.into(), instance: None, errors: Vec::new() }
+    }
+
+    /// 400: what was sent is not what it claims to be, or cannot be done.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 401: a bearer token is missing or wrong. Does not say which.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "needs a valid bearer token")
+    }
+
+    /// 404: there is no such thing.
+    #[must_use]
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 405: the path exists, but not for this method.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer to this method")
+    }
+
+    /// 408: the body did not arrive in time.
+    #[must_use]
+    pub fn request_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
+    }
+
+    /// 409: not in the state that the thing is in.
+    #[must_use]
+    pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// 413: the body is larger than [`MAX_BODY_BYTES`](super::MAX_BODY_BYTES).
+    #[must_use]
+    pub fn too_large() -> Self {
+        let detail = format!("the body must have at most {} bytes", super::MAX_BODY_BYTES);
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 415: the body is not declared as JSON.
+    #[must_use]
+    pub fn unsupported_media_type() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
+    }
+
+    /// 422: readable, but with wrong fields; all of them are listed.
+    #[must_use]
+    pub fn unprocessable(errors: FieldErrors) -> Self {
+        let one = |FieldError { field, detail }: &FieldError| match field.as_str() {
+            // The body as a whole.
+            "" => detail.clone(),
+            field => format!("{field}: {detail}"),
+        };
+        let detail = errors.0.iter().map(one).collect::<Vec<_>>().join("; ");
+        Self {
+            kind: "/problems/validation",
+            title: "Invalid fields",
+            errors: errors.0,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        }
+    }
+
+    /// 500. It takes no cause, so that it cannot show one: log the cause where it happens.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed unexpectedly")
+    }
+
+    /// 503, to be tried again in a second: too much to do, and nothing was written.
+    #[must_use]
+    pub fn overloaded(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: "/problems/overloaded", title: "Overloaded", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    /// 503, to be tried again in a second: something that the service needs is away.
+    #[must_use]
+    pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// What is to be said of an error answer that came with a status and nothing else, such as axum's own 404.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found("there is nothing at this path"),
+            StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed(),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::unsupported_media_type(),
+            StatusCode::UNAUTHORIZED => Self::unauthorized(),
+            StatusCode::INTERNAL_SERVER_ERROR => Self::internal(),
+            _ => Self::new(status, status.canonical_reason().unwrap_or("the request failed")),
+        }
+    }
+
+    /// The same, as the answer to a request for `path`.
+    #[must_use]
+    pub fn at(self, path: &str) -> Self {
+        Self { instance: Some(path.to_owned()), ..self }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, in words for a person.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The fields that are wrong, where the status is 422.
+    #[must_use]
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let json = serde_json::to_vec(&self).expect("strings and a number are always JSON");
+        let mut response = (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], json).into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            StatusCode::UNAUTHORIZED => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            _ => None,
+        };
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gathers what is wrong with the fields of one request, so that its sender learns of all of it at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    /// Nothing wrong so far.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A single wrong field.
+    pub fn of(field: impl Display, detail: impl Display) -> Self {
+        let mut errors = Self::new();
+        errors.push(field, detail);
+        errors
+    }
+
+    /// `field` is wrong, and how. The names of nested fields are best given as `format_args!("items[{i}].quantity")`.
+    pub fn push(&mut self, field: impl Display, detail: impl Display) {
+        self.0.push(FieldError { field: field.to_string(), detail: detail.to_string() });
+    }
+
+    /// The value of `field`, or `None` once what is wrong with it has been noted.
+    pub fn check<T, E: Display>(&mut self, field: impl Display, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.push(field, error)).ok()
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// # Errors
+    /// A 422 with all wrong fields, if there are any.
+    pub fn into_result(self) -> Result<(), Problem> {
+        if self.is_empty() { Ok(()) } else { Err(Problem::unprocessable(self)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_wrong_fields_are_told_at_once() {
+        let mut errors = FieldErrors::new();
+        assert_eq!(errors.clone().into_result(), Ok(()));
+        assert_eq!(errors.check("quantity", "12".parse::<u8>()), Some(12));
+        assert!(errors.is_empty());
+        assert_eq!(errors.check::<u8, _>(format_args!("items[{}].item_sku", 3), Err("must not be blank")), None);
+        errors.push("amount", "must be a number");
+        let problem = errors.into_result().unwrap_err().at("/api/v1/orders");
+        assert_eq!(
+            serde_json::to_value(&problem).unwrap(),
+            json!({
+                "type": "/problems/validation", "title": "Invalid fields", "status": 422,
+                "detail": "items[3].item_sku: must not be blank; amount: must be a number",
+                "instance": "/api/v1/orders",
+                "errors": [
+                    {"field": "items[3].item_sku", "detail": "must not be blank"},
+                    {"field": "amount", "detail": "must be a number"},
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn each_problem_has_its_status_and_headers() {
+        for (problem, status, retry_after) in [
+            (Problem::bad_request("x"), 400, None),
+            (Problem::unauthorized(), 401, None),
+            (Problem::not_found("x"), 404, None),
+            (Problem::method_not_allowed(), 405, None),
+            (Problem::request_timeout(), 408, None),
+            (Problem::conflict("x"), 409, None),
+            (Problem::too_large(), 413, None),
+            (Problem::unsupported_media_type(), 415, None),
+            (Problem::internal(), 500, None),
+            (Problem::overloaded("x"), 503, Some("1")),
+            (Problem::unavailable("x"), 503, Some("1")),
+        ] {
+            let response = problem.clone().into_response();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(serde_json::to_value(&problem).unwrap()["status"], status);
+            assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
+            assert_eq!(response.headers().get("retry-after").map(|value| value.to_str().unwrap()), retry_after);
+            assert_eq!(response.headers().contains_key("www-authenticate"), status == 401);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use std::convert::Infallible;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use saga_database::{Fault, TooManyLists};
+use saga_message::is_traceparent;
+use saga_runtime::{Cause, Refusal};
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+use super::Problem;
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Overloaded => Self::overloaded("there is more to do than can be done; nothing was written"),
+            Refusal::Unavailable(why) => Self::unavailable(why),
+            Refusal::Internal => Self::internal(),
+        }
+    }
+}
+
+impl From<TooManyLists> for Problem {
+    fn from(_: TooManyLists) -> Self {
+        Self::overloaded("too many lists are being read; nothing was read")
+    }
+}
+
+/// A read that failed: the cause is logged, and the client is told whether it is worth trying again.
+impl From<DbErr> for Problem {
+    fn from(error: DbErr) -> Self {
+        match Fault::of(&error) {
+            Fault::Away | Fault::Conflict | Fault::Locked => {
+                tracing::warn!(%error, "the database could not be read");
+                Self::unavailable("the database is away")
+            }
+            Fault::Taken | Fault::Permanent => {
+                tracing::error!(%error, "the database could not be read");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// The request as the cause of what it brings about: an extractor, with the trace that its `traceparent` names, if it is one
+/// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
+#[derive(Debug)]
+pub struct RequestCause(pub Cause);
+
+impl<S: Sync> FromRequestParts<S> for RequestCause {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let header = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let traceparent = header.filter(|text| is_traceparent(text)).map(str::to_owned);
+        Ok(Self(Cause { id: Uuid::now_v7(), traceparent }))
+    }
+}

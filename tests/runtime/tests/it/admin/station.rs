@@ -1,0 +1,179 @@
+//! A whole service around the tally, with its HTTP side.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use clap::Parser;
+use reqwest::{Client, Method, Response, header};
+use saga_database::{
+    Database, Writes,
+    tables::{dead_letter, inbox},
+};
+use saga_runtime::{IdentitySettings, broker::Broker};
+use sea_orm::EntityTrait;
+use serde_json::Value;
+use service_host::{
+    admin::AdminToken,
+    service::{Foundation, RunningService, stop},
+    settings::WorkSettings,
+};
+use tokio::net::TcpListener;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use crate::{
+    rig::open,
+    tally::{Script, Tally, counts},
+    wait::{SOON, soon},
+};
+
+pub(crate) const TOKEN: &str = "the-operators-token";
+
+#[derive(Debug, Parser)]
+struct Settings {
+    #[command(flatten)]
+    work: WorkSettings,
+}
+
+/// A running service, and an operator with the token.
+pub(crate) struct Station {
+    pub(crate) script: Arc<Script>,
+    pub(crate) database: Database,
+    pub(crate) url: String,
+    http: Client,
+    running: RunningService,
+}
+
+impl Station {
+    pub(crate) async fn start(directory: &Path, broker: &Arc<dyn Broker>) -> Self {
+        Self::with_token(directory, broker, Some(TOKEN)).await
+    }
+
+    pub(crate) async fn with_token(directory: &Path, broker: &Arc<dyn Broker>, token: Option<&str>) -> Self {
+        let database = open(&directory.join("tally.db")).await;
+        let script = Arc::new(Script::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let foundation = Foundation {
+            database: database.clone(),
+            broker: Arc::clone(broker),
+            work: Settings::parse_from(["tally"]).work,
+            admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
+            identity: IdentitySettings::default(),
+        };
+        let tally = Tally(Arc::clone(&script));
+        let running = RunningService::start(tally, foundation, listener, |doors| {
+            doors.operations.finish("Tally", "Counts.", OpenApiRouter::new())
+        });
+        let http = Client::builder().no_proxy().build().unwrap();
+        Self { script, database, url, http, running: running.await.unwrap() }
+    }
+
+    /// A request with these headers only.
+    pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        soon("an answer", request.send()).await.unwrap()
+    }
+
+    /// A request with the token: status and JSON, which is null where there is no body.
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> (u16, Value) {
+        let authorization = format!("Bearer {TOKEN}");
+        let response = self.request(method, path, &[(header::AUTHORIZATION.as_str(), &authorization)]).await;
+        let status = response.status().as_u16();
+        let body = soon("its body", response.bytes()).await.unwrap();
+        (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
+    }
+
+    pub(crate) async fn list(&self) -> Vec<Value> {
+        let (status, Value::Array(letters)) = self.ask(Method::GET, "/admin/dead-letters").await else {
+            panic!("not a list")
+        };
+        assert_eq!(status, 200);
+        letters
+    }
+
+    pub(crate) async fn redrive(&self, id: Uuid) -> (u16, Value) {
+        self.ask(Method::POST, &format!("/admin/dead-letters/{id}/redrive")).await
+    }
+
+    pub(crate) async fn redrive_all(&self) -> Value {
+        let (status, report) = self.ask(Method::POST, "/admin/dead-letters/redrive").await;
+        assert_eq!(status, 200, "{report}");
+        report
+    }
+
+    /// Parks a message behind the service's back.
+    pub(crate) async fn park(&self, message_id: Uuid, body: &[u8]) {
+        let row = dead_letter::Model {
+            message_id,
+            reason: "parked by the test".to_owned(),
+            attempts: 1,
+            event: None,
+            subject: None,
+            body: body.to_vec(),
+            parked_at: 1_700_000_000_000_000,
+        };
+        let transaction = self.database.begin().await.unwrap();
+        Writes::default().insert::<dead_letter::Entity>(&[row]).run(&transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// The metrics as they are now: each sample by its name and its labels, but for the one that they all have.
+    pub(crate) async fn metrics(&self) -> BTreeMap<String, f64> {
+        let response = self.request(Method::GET, "/metrics", &[]).await;
+        assert_eq!(response.status(), 200);
+        let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"), "{content_type}");
+        parse(&soon("its body", response.text()).await.unwrap())
+    }
+
+    pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
+        let row = counts::Entity::find_by_id(order_id).one(&self.database.reader()).await.unwrap();
+        row.map_or(0, |row| row.heard)
+    }
+
+    pub(crate) async fn in_the_inbox(&self) -> usize {
+        inbox::Entity::find().all(&self.database.reader()).await.unwrap().len()
+    }
+
+    /// An orderly end, with so many messages parked and nothing unpublished.
+    pub(crate) async fn finish(self, parked: usize) {
+        let letters = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
+        assert_eq!(letters.len(), parked, "{letters:?}");
+        soon("everything is published", async {
+            while self.running.unpublished() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        stop(vec![self.running], SOON).await;
+    }
+}
+
+/// Far in the past, so that a test sees whether something was kept.
+pub(crate) const LONG_AGO: &str = "2023-11-14T22:13:20Z";
+
+/// Reads OpenMetrics text as strictly as it is read elsewhere: each sample after its type, nothing twice, and the end.
+fn parse(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.strip_suffix("# EOF\n").expect("it has an end").lines();
+    let mut samples = BTreeMap::new();
+    let mut family = String::new();
+    for line in lines {
+        if let Some(description) = line.strip_prefix("# ") {
+            let mut words = description.split(' ');
+            assert!(["TYPE", "HELP", "UNIT"].contains(&words.next().unwrap()), "{line}");
+            family = words.next().unwrap().to_owned();
+            assert!(family.starts_with("order_system_"), "{line}");
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with(&family), "{line} is not of {family}");
+        let name = name.strip_prefix("order_system_").unwrap();
+        let name = name.replace("service=\"inventory\",", "").replace("{service=\"inventory\"}", "");
+        assert!(!name.contains("service="), "{line}");
+        assert_eq!(samples.insert(name, value.parse().unwrap()), None, "{line}");
+    }
+    samples
+}

@@ -1,0 +1,230 @@
+//! An engine, a relay and a consumer on a database file; and the services around them, played by the test.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use saga_database::{
+    Database,
+    tables::{dead_letter, inbox, outbox},
+};
+use saga_runtime::{
+    Cause, Engine, EngineSettings, IdentitySettings, Mailbox, Outbox, Readiness, Refusal, Relay, Source, Stages,
+    SystemIdentity, broker::Broker, broker::Outgoing, consume,
+};
+use sea_orm::EntityTrait;
+use shared_events::{
+    Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId,
+    Service, Sku, Timestamp,
+};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::{
+    tally::{Command, Migrator, Script, Tally, counts},
+    wait::{soon, until},
+};
+
+/// What a rig is made of.
+pub(crate) struct Plan {
+    pub(crate) settings: EngineSettings,
+    pub(crate) relay: bool,
+    pub(crate) identity: IdentitySettings,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { settings: EngineSettings::default(), relay: true, identity: IdentitySettings::default() }
+    }
+}
+
+pub(crate) struct Rig {
+    pub(crate) script: Arc<Script>,
+    pub(crate) database: Database,
+    pub(crate) mailbox: Mailbox<Tally>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) readiness: Readiness,
+    pub(crate) stop: Stages,
+    tasks: JoinSet<()>,
+}
+
+/// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
+pub(crate) async fn open(file: &Path) -> Database {
+    crate::test_database::open::<Migrator>(Service::Order, file).await
+}
+
+impl Rig {
+    pub(crate) async fn start(directory: &Path, broker: &Arc<dyn Broker>, plan: Plan) -> Self {
+        let database = open(&directory.join("tally.db")).await;
+        let (script, stop) = (Arc::new(Script::default()), Stages::default());
+        let readiness = Readiness::new(["database", "broker", "queue"]);
+        let service = Service::Inventory.spec();
+        let outbox = Outbox::open(&database, service).await.unwrap();
+        let identity = SystemIdentity::open(&database, service, &plan.identity, readiness.clone()).await.unwrap();
+        let (engine, mailbox) = Engine::new(
+            Tally(Arc::clone(&script)),
+            database.clone(),
+            Arc::clone(&outbox),
+            readiness.clone(),
+            identity,
+            plan.settings,
+            stop.clone(),
+        );
+        let mut tasks = JoinSet::new();
+        if plan.relay {
+            let (broker, outbox) = (Arc::clone(broker), Arc::clone(&outbox));
+            let relay = Relay::new(database.clone(), broker, outbox, mailbox.clone(), readiness.clone(), stop.clone());
+            tasks.spawn(relay.run());
+        }
+        let queue = Source::Queue { prefetch: 256, readiness: readiness.clone() };
+        tasks.spawn(consume(Arc::clone(broker), mailbox.clone(), queue, stop.work.clone()));
+        tasks.spawn(engine.run());
+        Self { script, database, mailbox, outbox, readiness, stop, tasks }
+    }
+
+    pub(crate) async fn ask(&self, command: Command) -> Result<i64, Refusal> {
+        soon("a reply", self.mailbox.ask(command, Cause::new())).await
+    }
+
+    /// Shuts the gate, and has the engine stand still in it: what comes in now is one batch.
+    pub(crate) async fn hold(&self) {
+        let before = self.batches().len();
+        self.script.gate.shut();
+        self.mailbox.tell(Command::Count(-1));
+        until("the engine stands still", async || self.batches().len() > before).await;
+    }
+
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        self.script.batches.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
+        let row = counts::Entity::find_by_id(order_id).one(&self.database.reader()).await.unwrap();
+        row.map_or(0, |row| row.heard)
+    }
+
+    pub(crate) async fn dead_letters(&self) -> Vec<dead_letter::Model> {
+        dead_letter::Entity::find().all(&self.database.reader()).await.unwrap()
+    }
+
+    pub(crate) async fn in_the_inbox(&self) -> usize {
+        inbox::Entity::find().all(&self.database.reader()).await.unwrap().len()
+    }
+
+    /// What the outbox holds, oldest first.
+    pub(crate) async fn in_the_outbox(&self) -> Vec<MessageId> {
+        let rows = outbox::Entity::find().all(&self.database.reader()).await.unwrap();
+        let mut ids: Vec<MessageId> = rows.into_iter().map(|row| MessageId(row.message_id)).collect();
+        ids.sort();
+        ids
+    }
+
+    pub(crate) fn is_up(&self, dependency: &str) -> bool {
+        let report = self.readiness.snapshot();
+        report.iter().any(|one| one.name == dependency && one.down.is_none())
+    }
+
+    /// An orderly end; nothing may be left unpublished.
+    pub(crate) async fn finish(self) {
+        soon("everything is published", self.outbox.empty()).await;
+        assert_eq!(self.in_the_outbox().await, []);
+        self.end().await;
+    }
+
+    /// An orderly end, whatever is left.
+    pub(crate) async fn end(mut self) {
+        self.stop.intake.cancel();
+        self.stop.work.cancel();
+        soon("everything ends", async { while self.tasks.join_next().await.transpose().unwrap().is_some() {} }).await;
+        self.database.close().await;
+    }
+
+    /// Ends it as a crash does, without a word to anyone.
+    pub(crate) async fn crash(mut self) {
+        soon("it is gone", self.tasks.shutdown()).await;
+        self.database.close().await;
+    }
+}
+
+/// An event of an order of `units`.
+pub(crate) fn event(order_id: i64, units: i64, body: EventBody) -> Event {
+    let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(units).unwrap() };
+    let order = OrderDetails {
+        order_id: OrderId(order_id),
+        lines: Lines::new([line]).unwrap(),
+        total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
+    };
+    Event { saga_id: SagaId(Uuid::now_v7()), order, body }
+}
+
+/// `OrderCreated`, for an order of `units`.
+pub(crate) fn created(order_id: i64, units: i64) -> Outgoing {
+    outgoing(event(order_id, units, EventBody::OrderCreated))
+}
+
+pub(crate) fn outgoing(event: Event) -> Outgoing {
+    let id = MessageId(Uuid::now_v7());
+    let (flow, saga) = (event.body.event_type().flow(), event.saga_id.0);
+    let time = Timestamp::from_unix_micros(1_700_000_000_000_000);
+    let envelope = Envelope {
+        header: Header { id, time, causation_id: Uuid::now_v7(), system_id: None, traceparent: None },
+        event,
+    };
+    Outgoing { message_id: id, route: flow.route, correlation_id: saga, body: envelope.encode().into() }
+}
+
+/// Anything at all, on the way to the tally.
+pub(crate) fn raw(body: &str) -> Outgoing {
+    Outgoing { body: body.into(), ..created(1, 1) }
+}
+
+/// Takes, writes down and acknowledges all that comes to this service, for as long as the returned set lives.
+fn listen(broker: &Arc<dyn Broker>, heard: &Heard) -> JoinSet<()> {
+    let (broker, heard) = (Arc::clone(broker), Arc::clone(heard));
+    let mut listener = JoinSet::new();
+    listener.spawn(async move {
+        let mut deliveries = broker.subscribe(64).await.unwrap();
+        while let Some(delivery) = deliveries.recv().await {
+            heard.lock().unwrap().push(Envelope::decode(&delivery.body).unwrap().header.id);
+            delivery.receipt.acknowledge();
+        }
+    });
+    listener
+}
+
+type Heard = Arc<Mutex<Vec<MessageId>>>;
+
+/// The in-process broker with the test as order and payment: a voice to speak to the tally, and listeners to it.
+pub(crate) struct World {
+    pub(crate) brokers: crate::broker::Brokers,
+    pub(crate) order: crate::broker::Voice,
+    at_payment: Heard,
+    _listeners: [JoinSet<()>; 2],
+}
+
+impl World {
+    pub(crate) async fn begin() -> Self {
+        let brokers = crate::in_process::in_process(&Service::ALL, 4_096);
+        let order = crate::broker::Voice::open(&brokers[&Service::Order]).await;
+        let (at_order, at_payment) = (Heard::default(), Heard::default());
+        let _listeners =
+            [listen(&brokers[&Service::Order], &at_order), listen(&brokers[&Service::Payment], &at_payment)];
+        Self { brokers, order, at_payment, _listeners }
+    }
+
+    pub(crate) fn tally(&self) -> &Arc<dyn Broker> {
+        &self.brokers[&Service::Inventory]
+    }
+
+    /// What payment has heard, in its order.
+    pub(crate) fn heard(&self) -> Vec<MessageId> {
+        self.at_payment.lock().unwrap().clone()
+    }
+
+    /// Publishes these, and waits until the tally has committed them, one way or the other.
+    pub(crate) async fn told(&mut self, messages: &[Outgoing]) {
+        self.order.say(messages).await;
+        self.order.hear_confirmed(messages.len()).await;
+    }
+}

@@ -1,0 +1,192 @@
+//! Brokers that do what the test says.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use saga_runtime::{
+    broker::Broker, broker::BrokerError, broker::Delivery, broker::Outcome, broker::Outgoing, broker::Publication,
+    broker::Publisher, broker::Receipt, broker::Subscription, broker::Verdict,
+};
+use shared_events::MessageId;
+use tokio::sync::mpsc;
+
+use crate::tally::Gate;
+
+/// What a broker does with a message.
+#[derive(Debug, Clone)]
+pub(crate) enum Reaction {
+    Say(Verdict),
+    /// No word of it.
+    Silence,
+    /// It takes it, and the connection is lost.
+    Break,
+}
+
+type Script = Box<dyn FnMut(&Outgoing) -> Reaction + Send>;
+
+/// Publishing goes by the script; there is nothing to consume.
+pub(crate) struct Scripted {
+    script: Mutex<Script>,
+    /// Shut, publishing waits.
+    pub(crate) room: Gate,
+    published: Mutex<Vec<Outgoing>>,
+    connection: Mutex<Option<mpsc::UnboundedSender<Outcome>>>,
+    consumers: Mutex<Vec<mpsc::Sender<Delivery>>>,
+}
+
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+impl Scripted {
+    pub(crate) fn new(script: impl FnMut(&Outgoing) -> Reaction + Send + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            script: Mutex::new(Box::new(script)),
+            room: Gate::default(),
+            published: Mutex::default(),
+            connection: Mutex::default(),
+            consumers: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn now(&self, script: impl FnMut(&Outgoing) -> Reaction + Send + 'static) {
+        *self.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// All that was published, in its order, over all connections.
+    pub(crate) fn published(&self) -> Vec<MessageId> {
+        self.published.lock().unwrap().iter().map(|message| message.message_id).collect()
+    }
+
+    /// Confirms these messages over the connection that there is now.
+    pub(crate) fn confirm(&self, messages: &[MessageId]) {
+        for &message_id in messages {
+            self.tell(Outcome { message_id, verdict: Verdict::Confirmed });
+        }
+    }
+
+    pub(crate) fn lose_the_connection(&self) {
+        *self.connection.lock().unwrap() = None;
+    }
+
+    fn tell(&self, outcome: Outcome) {
+        if let Some(connection) = &*self.connection.lock().unwrap() {
+            let _ = connection.send(outcome);
+        }
+    }
+}
+
+struct ScriptedPublisher(Arc<Scripted>);
+
+/// The broker as the relay sees it.
+#[derive(Debug)]
+struct Connected(Arc<Scripted>);
+
+pub(crate) fn broker(scripted: &Arc<Scripted>) -> Arc<dyn Broker> {
+    Arc::new(Connected(Arc::clone(scripted)))
+}
+
+#[async_trait]
+impl Broker for Connected {
+    async fn publisher(&self) -> Result<Publication, BrokerError> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.0.connection.lock().unwrap() = Some(sender);
+        Ok((Box::new(ScriptedPublisher(Arc::clone(&self.0))), receiver))
+    }
+
+    async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError> {
+        let (sender, receiver) = mpsc::channel(prefetch);
+        self.0.consumers.lock().unwrap().push(sender);
+        Ok(receiver)
+    }
+
+    async fn dead_letters(&self, _prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        Ok(None)
+    }
+
+    fn confirms_after_commit(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait]
+impl Publisher for ScriptedPublisher {
+    async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+        for message in messages {
+            self.0.room.pass().await;
+            let reaction = (self.0.script.lock().unwrap())(&message);
+            let message_id = message.message_id;
+            self.0.published.lock().unwrap().push(message);
+            match reaction {
+                Reaction::Say(verdict) => self.0.tell(Outcome { message_id, verdict }),
+                Reaction::Silence => {}
+                Reaction::Break => {
+                    self.0.lose_the_connection();
+                    return Err(BrokerError::Unreachable("the test cut the line".to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is done to each delivery on its way to the consumer.
+type Change = fn(Delivery, &mut Vec<Receipt>) -> Delivery;
+
+/// A broker whose deliveries are changed on their way.
+#[derive(Debug)]
+struct Changed {
+    inner: Arc<dyn Broker>,
+    change: Change,
+}
+
+/// A broker that does not know the ids of messages.
+pub(crate) fn nameless(inner: &Arc<dyn Broker>) -> Arc<dyn Broker> {
+    let change: Change = |delivery, _| Delivery { message_id: None, ..delivery };
+    Arc::new(Changed { inner: Arc::clone(inner), change })
+}
+
+/// A broker that hears no acknowledgement.
+pub(crate) fn deaf(inner: &Arc<dyn Broker>) -> Arc<dyn Broker> {
+    let change: Change = |delivery, kept| {
+        kept.push(delivery.receipt);
+        Delivery { receipt: Receipt::new(0, mpsc::unbounded_channel().0), ..delivery }
+    };
+    Arc::new(Changed { inner: Arc::clone(inner), change })
+}
+
+#[async_trait]
+impl Broker for Changed {
+    async fn publisher(&self) -> Result<Publication, BrokerError> {
+        self.inner.publisher().await
+    }
+
+    async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError> {
+        let mut inner = self.inner.subscribe(prefetch).await?;
+        let (sender, receiver) = mpsc::channel(prefetch);
+        let change = self.change;
+        tokio::spawn(async move {
+            let mut kept = Vec::new();
+            loop {
+                tokio::select! {
+                    delivery = inner.recv() => {
+                        let Some(delivery) = delivery else { break };
+                        let _ = sender.send(change(delivery, &mut kept)).await;
+                    }
+                    () = sender.closed() => break,
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
+        self.inner.dead_letters(prefetch).await
+    }
+
+    fn confirms_after_commit(&self) -> bool {
+        self.inner.confirms_after_commit()
+    }
+}
