@@ -145,7 +145,7 @@ mod tests {
             };
             (1..=2).map(|key| (key, read(key))).collect()
         };
-        let (log, _guard) = crate::testing::log();
+        let (log, _guard) = saga_support::testing::log();
         for unreadable in [1, 2] {
             let page: Page<String> =
                 Page::of_rows(&"/x".parse().unwrap(), limit("2").unwrap(), "things", rows(unreadable));

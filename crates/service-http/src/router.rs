@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_traced() {
-        let (log, _guard) = testing::log();
+        let (log, _guard) = saga_support::testing::log();
         testing::get(&router(), "/api/v1/orders/2?secret").await;
         let line = log.lines().into_iter().find(|line| line.contains("request answered")).unwrap();
         for field in ["method=GET", "path=\"/api/v1/orders/2\"", "status=404", "duration_ms="] {

@@ -128,7 +128,10 @@ mod tests {
             }
         };
         let echo = async |ApiJson(body): ApiJson<serde_json::Value>| body.to_string();
-        let routes = OpenApiRouter::new().route("/wait", get(wait)).route("/echo", post(echo));
+        let routes = OpenApiRouter::new()
+            .route("/wait", get(wait))
+            .route("/echo", post(echo))
+            .merge(crate::health::routes(saga_runtime::Readiness::new([])));
         let router = finish("Test", "", routes, HttpMetrics::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -79,7 +79,7 @@ async fn the_list_has_pages_and_no_bodies() {
     let list = station.list().await;
     assert_eq!(list.len(), 4);
     let nil = json!({
-        "message_id": Uuid::nil(), "reason": "parked by the test", "attempts": 1, "event": null, "order_id": null,
+        "message_id": Uuid::nil(), "reason": "parked by the test", "attempts": 1, "event": null, "subject": null,
         "parked_at": LONG_AGO, "size": 2,
     });
     assert_eq!(list[0], nil, "also the smallest id there is");
@@ -87,7 +87,7 @@ async fn the_list_has_pages_and_no_bodies() {
     let filed = |body: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
     let ids = [messages[0].message_id.0, filed(&messages[1].body), filed(&messages[2].body)];
     let letter = |index: usize| list.iter().find(|letter| letter["message_id"] == json!(ids[index])).unwrap();
-    assert_eq!((&letter(0)["event"], &letter(0)["order_id"]), (&json!("OrderCreated"), &json!(7)));
+    assert_eq!((&letter(0)["event"], &letter(0)["subject"]), (&json!("OrderCreated"), &json!("7")));
     assert_eq!(letter(0)["size"], messages[0].body.len());
     assert!(letter(1)["reason"].as_str().unwrap().starts_with("not a CloudEvent"), "{}", letter(1));
     assert_eq!(letter(2)["size"], 10 * 1024 * 1024);

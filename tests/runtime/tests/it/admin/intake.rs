@@ -28,12 +28,12 @@ async fn it_is_parked_unhandled_with_the_brokers_reason_and_can_be_driven() {
     assert_eq!(station.in_the_inbox().await, 0, "nothing was handled");
     let named = format!("delivered too often (message_id {})", nonsense.message_id);
     for (id, reason, event, order) in [
-        (readable.message_id.0, "delivered too often", json!("OrderCreated"), json!(7)),
+        (readable.message_id.0, "delivered too often", json!("OrderCreated"), json!("7")),
         (filed, &*named, json!(null), json!(null)),
     ] {
         let letter = list.iter().find(|letter| letter["message_id"] == json!(id)).unwrap();
         assert_eq!((&letter["reason"], &letter["attempts"]), (&json!(reason), &json!(21)));
-        assert_eq!((&letter["event"], &letter["order_id"]), (&event, &order));
+        assert_eq!((&letter["event"], &letter["subject"]), (&event, &order));
     }
     assert_eq!(station.redrive(readable.message_id.0).await.1["outcome"], "HANDLED");
     assert_eq!(station.redrive(filed).await.1["outcome"], "PARKED_AGAIN");
