@@ -109,6 +109,8 @@ kinds! {
     SlowDatabase = "slow-database",
     /// What PostgreSQL answers to a service is lost.
     OneWayDatabase = "one-way-database",
+    /// A connection to PostgreSQL is torn off in the middle of what is being written.
+    TornDatabase = "torn-database",
     /// The network between a service and RabbitMQ tears connections off.
     CutBroker = "cut-broker",
     /// The network between a service and RabbitMQ swallows everything.

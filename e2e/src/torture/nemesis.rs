@@ -158,6 +158,7 @@ fn network(kind: Kind) -> Option<(Server, Network)> {
         Kind::StallDatabase => (Server::Database, Network::Stalls),
         Kind::SlowDatabase => (Server::Database, Network::Slow),
         Kind::OneWayDatabase => (Server::Database, Network::OneWay),
+        Kind::TornDatabase => (Server::Database, Network::Tears),
         Kind::CutBroker => (Server::Broker, Network::Drops),
         Kind::StallBroker => (Server::Broker, Network::Stalls),
         Kind::SlowBroker => (Server::Broker, Network::Slow),

@@ -74,7 +74,7 @@ fn draw(random: &mut Random, kind: Kind, at_ms: u64, replicas: usize) -> Fault {
         Kind::SuspendBroker | Kind::BrokerAlarm => (Target::Broker, random.between(1_000, 8_000)),
         Kind::CloseConnections => (Target::Broker, 0),
         Kind::Purge | Kind::DeleteQueue | Kind::DeleteExchange | Kind::DeleteBinding => (Target::Service(service), 0),
-        Kind::TornBroker => (Target::Service(service), 500),
+        Kind::TornDatabase | Kind::TornBroker => (Target::Service(service), 500),
         Kind::CutDatabase
         | Kind::StallDatabase
         | Kind::SlowDatabase
