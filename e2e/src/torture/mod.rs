@@ -7,6 +7,7 @@
 mod checker;
 mod end_state;
 mod faults;
+mod full_disk;
 mod history;
 mod judge;
 mod load;

@@ -11,6 +11,7 @@ use tokio::task::block_in_place;
 
 use super::{
     faults::{Fault, Kind, Target},
+    full_disk,
     signals::{signal, tree_in},
 };
 use crate::{
@@ -72,6 +73,7 @@ impl Nemesis {
             }
             (Kind::SuspendBroker, _) => signal("STOP", tree_in(stack.rabbitmq.directory())),
             (Kind::BrokerAlarm, _) => memory(stack, "1"),
+            (Kind::FillDisk, target) => full_disk::fill(stack, target),
             (Kind::CloseConnections, _) => {
                 block_in_place(|| stack.rabbitmq.rabbitmqctl(&["close_all_connections", "torture"])).map(drop)
             }
@@ -120,6 +122,7 @@ impl Nemesis {
             (Kind::KillBroker, _) => block_in_place(|| stack.rabbitmq.start_again()),
             (Kind::SuspendBroker, _) => signal("CONT", tree_in(stack.rabbitmq.directory())),
             (Kind::BrokerAlarm, _) => memory(stack, "1GB"),
+            (Kind::FillDisk, target) => full_disk::free(stack, target).await,
             (kind, Target::Service(service)) => match network(kind) {
                 Some((server, _)) => stack.network(service, server, Network::Passes),
                 None => Ok(()),

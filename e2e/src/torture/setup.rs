@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     end_state::DEADLINE_S,
+    faults::Kind,
     history::History,
     load::{Addresses, Client, HOT, MORE, PLENTY, SCARCE, SET},
     nemesis::{PASSWORD, ROLE, set_password},
@@ -27,7 +28,8 @@ pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Res
     let deadline = format!("--order-deadline={DEADLINE_S}s");
     let order = ["--order-wait=1s", &deadline, "--cancel-repeat=2s", "--cancel-repeat-longest=5s"];
     let hold_time = format!("--hold-time={}s", DEADLINE_S + 20);
-    let mut options = Options { replicas: schedule.replicas, proxied: true, ..Options::default() };
+    let limited_disks = schedule.faults.iter().any(|fault| fault.kind == Kind::FillDisk);
+    let mut options = Options { replicas: schedule.replicas, proxied: true, limited_disks, ..Options::default() };
     options = options.with(Service::Order, &order).with(Service::Inventory, &[&hold_time]);
     for service in Service::ALL {
         options = options.with(service, &[&format!("--admin-token={TOKEN}")]);
