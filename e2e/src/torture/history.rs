@@ -29,6 +29,8 @@ pub(crate) struct Operation {
 pub(crate) struct Placed {
     pub(crate) key: Option<String>,
     pub(crate) wants: Wants,
+    /// When it was first requested, in microseconds from the beginning of the run.
+    pub(crate) began: u64,
     /// When it was first answered, in microseconds from the beginning of the run.
     pub(crate) answered: u64,
     /// A cancellation was accepted (202), or may have been.

@@ -167,7 +167,7 @@ impl Client {
         self.note(order_id, format!("place {wants:?} {key:?}"), &told, began, ended);
         let mut history = self.history.lock();
         history.order_read(order, began, ended);
-        let new = Placed { key: key.clone(), wants, answered: ended, cancel: Cancel::No };
+        let new = Placed { key: key.clone(), wants, began, answered: ended, cancel: Cancel::No };
         let before = history.placed.entry(order_id).or_insert_with(|| new.clone()).clone();
         if (&before.key, before.wants) != (&key, wants) || (key.is_none() && before.answered != ended) {
             history.violation(Some(order_id), format!("it answers {new:?}, and was given to {before:?}"));

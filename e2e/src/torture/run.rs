@@ -75,7 +75,7 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     let settled_after = repaired.elapsed();
     // When they really were: what a server takes to start has made everything behind it later.
     let destroying = run.done.iter().filter(|(index, _)| schedule.faults[**index].kind.destroys());
-    let destroyed: Vec<u64> = destroying.map(|(_, (began, _))| *began).collect();
+    let destroyed: Vec<end_state::Destroyed> = destroying.map(|(_, span)| *span).collect();
     let ends = end_state::check(&mut stack, &history, &destroyed, TOKEN).await?;
     run.measure(&stack);
     let Run { done, quiet, memory, confirmed_at, .. } = run;
