@@ -32,8 +32,7 @@ pub(crate) async fn check(
     destroyed: &[Destroyed],
     token: &str,
 ) -> Result<BTreeMap<String, usize>> {
-    let replicas = stack.replicas.len() / Service::ALL.len();
-    let clients: Vec<Client> = (0..replicas).map(|number| stack.client(number)).collect::<Result<_>>()?;
+    let clients = clients(stack)?;
     let mut orders = HashMap::new();
     for order in clients[0].orders().await? {
         orders.insert(order["order_id"].as_i64().context("a number")?, order);
@@ -60,6 +59,7 @@ pub(crate) async fn check(
             }
         }
     }
+    history.lock().check_strangers(&orders);
     keys(&clients, history).await?;
     stock(&clients[0], &orders, history).await?;
     dead_letters(&clients[0], token, history).await?;
@@ -72,6 +72,11 @@ pub(crate) async fn check(
     Ok(ends)
 }
 
+/// A client for each replica.
+pub(crate) fn clients(stack: &mut Stack) -> Result<Vec<Client>> {
+    (0..stack.replicas.len() / Service::ALL.len()).map(|number| stack.client(number)).collect()
+}
+
 /// Whether messages about this order can have been destroyed before its deadline. It was known to have ended at `ended_by`.
 ///
 /// An order that was requested afterwards had none in the queue, and neither had one that had ended before.
@@ -80,9 +85,9 @@ fn lost_messages(placed: &Placed, ended_by: u64, destroyed: &[Destroyed]) -> boo
     destroyed.iter().any(|(began, ended)| placed.began <= *ended && *began <= ended_by && *began <= deadline)
 }
 
-/// Whether the order is what was asked for, and has ended as it may.
-fn end(placed: &Placed, order: &Value, ended_by: u64, destroyed: &[Destroyed]) -> Result<(), String> {
-    let sent = placed.wants.body(None);
+/// Whether the order has the lines and the amount that were asked for.
+pub(crate) fn is_what_was_asked(wants: Wants, order: &Value) -> bool {
+    let sent = wants.body(None);
     let line = |line: &Value| (line["item_sku"].clone(), line["quantity"].clone());
     let mut asked: Vec<_> = match sent["items"].as_array() {
         Some(items) => items.iter().map(line).collect(),
@@ -90,7 +95,12 @@ fn end(placed: &Placed, order: &Value, ended_by: u64, destroyed: &[Destroyed]) -
     };
     asked.sort_by_key(|(sku, _)| sku.to_string());
     let items: Vec<_> = order["items"].as_array().into_iter().flatten().map(line).collect();
-    if items != asked || order["amount"] != sent["amount"] {
+    items == asked && order["amount"] == sent["amount"]
+}
+
+/// Whether the order is what was asked for, and has ended as it may.
+fn end(placed: &Placed, order: &Value, ended_by: u64, destroyed: &[Destroyed]) -> Result<(), String> {
+    if !is_what_was_asked(placed.wants, order) {
         return Err(format!("{placed:?} was asked for, and it is {order}"));
     }
     let (status, reason) =

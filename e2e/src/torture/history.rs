@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::checker::{Known, StockFloor};
+use super::{
+    checker::{Known, StockFloor},
+    unanswered::Unanswered,
+};
 
 /// A request that was made, and what came of it.
 #[derive(Debug, Clone)]
@@ -51,7 +54,7 @@ pub(crate) enum Cancel {
 }
 
 /// What a client orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wants {
     /// There is enough of it, and the payment is authorized.
     Plenty,
@@ -80,6 +83,7 @@ pub(crate) struct Inner {
     pub(crate) known: HashMap<i64, Known>,
     pub(crate) stock: HashMap<String, StockFloor>,
     pub(crate) by_key: HashMap<String, i64>,
+    pub(crate) unanswered: Vec<Unanswered>,
     /// How many operations there were of each kind, and how many of these got an answer.
     pub(crate) counts: BTreeMap<&'static str, (u64, u64)>,
     /// By the number of the order; of orders that are known to have ended, the latest only.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     history::{Cancel, History, Operation, Placed, Wants},
     random::Random,
+    unanswered::Unanswered,
 };
 use crate::client::answer;
 
@@ -47,6 +48,9 @@ pub(crate) struct Client {
 }
 
 impl Wants {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Plenty, Self::TwoLines, Self::Hot, Self::Declined, Self::TooMuch, Self::Unknown];
+
     pub(crate) fn body(self, key: Option<&str>) -> Value {
         let line = |sku: &str, quantity: i64| json!({"item_sku": sku, "quantity": quantity});
         let mut body = match self {
@@ -157,10 +161,10 @@ impl Client {
             _ => {}
         }
         let (told, began, ended) = self.ask("place", request).await;
-        let Some((status, order)) = &told else { return };
-        if *status == StatusCode::SERVICE_UNAVAILABLE {
-            return;
-        }
+        let answered = told.as_ref().filter(|(status, _)| *status != StatusCode::SERVICE_UNAVAILABLE);
+        let Some((status, order)) = answered else {
+            return self.history.lock().unanswered.push(Unanswered { key, wants, began });
+        };
         let Some(order_id) = order["order_id"].as_i64().filter(|_| matches!(status.as_u16(), 200 | 202)) else {
             return self.history.lock().violation(None, format!("{wants:?} {key:?}: {status} {order}"));
         };

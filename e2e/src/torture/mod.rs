@@ -19,6 +19,7 @@ mod schedule;
 mod setup;
 mod signals;
 mod streams;
+mod unanswered;
 
 pub use faults::{Fault, Kind, Target};
 pub use report::Report;

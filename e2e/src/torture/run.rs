@@ -17,6 +17,7 @@ use super::{
     report::Report,
     schedule::Schedule,
     setup::{TOKEN, clients, start},
+    unanswered,
 };
 use crate::{stack::Stack, usage};
 
@@ -71,6 +72,8 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     while let Some(client) = load.join_next().await {
         client?;
     }
+    let again = unanswered::ask_again(&end_state::clients(&mut stack)?, &history).await?;
+    progress(format!("{again} orders whose placement got no answer were asked for by their keys"));
     settle(&mut stack, &history).await?;
     let settled_after = repaired.elapsed();
     // When they really were: what a server takes to start has made everything behind it later.
