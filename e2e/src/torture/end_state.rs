@@ -9,8 +9,8 @@ use shared_events::Service;
 
 use super::{
     checker::Known,
-    history::{Cancel, History, Placed, Wants},
-    load::{HOT, MORE, PLENTY, SCARCE},
+    history::{Cancel, History, Placed},
+    wants::{HOT, MORE, PLENTY, SCARCE, Wants},
 };
 use crate::{
     client::{Client, answer, ok},

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     checker::{Known, StockFloor},
     unanswered::Unanswered,
+    wants::Wants,
 };
 
 /// A request that was made, and what came of it.
@@ -51,23 +52,6 @@ pub(crate) enum Cancel {
     Accepted,
     /// It was refused: the order was confirmed.
     Refused,
-}
-
-/// What a client orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wants {
-    /// There is enough of it, and the payment is authorized.
-    Plenty,
-    /// The same, in two lines.
-    TwoLines,
-    /// The SKU that many want and few get.
-    Hot,
-    /// The payment is declined.
-    Declined,
-    /// There is too little of it for anybody.
-    TooMuch,
-    /// There is no such SKU.
-    Unknown,
 }
 
 /// All that clients were told, and what it allows from now on.

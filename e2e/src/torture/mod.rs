@@ -20,6 +20,7 @@ mod setup;
 mod signals;
 mod streams;
 mod unanswered;
+mod wants;
 
 pub use faults::{Fault, Kind, Target};
 pub use report::Report;

@@ -11,12 +11,13 @@ use super::{
     end_state::DEADLINE_S,
     faults::Kind,
     history::History,
-    load::{Addresses, Client, HOT, MORE, PLENTY, SCARCE, SET},
+    load::{Addresses, Client},
     nemesis::{PASSWORD, ROLE, set_password},
     random::Random,
     run::Settings,
     schedule::Schedule,
     streams,
+    wants::{HOT, MORE, PLENTY, SCARCE, SET},
 };
 use crate::stack::{Options, Stack};
 

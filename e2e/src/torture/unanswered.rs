@@ -10,17 +10,29 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::{
     end_state::is_what_was_asked,
-    history::{Cancel, History, Inner, Placed, Wants},
+    history::{Cancel, History, Inner, Placed},
+    wants::Wants,
 };
 use crate::client::{Client, answer};
 
-/// A placement that got no answer, or was told that the service is unavailable.
+/// A placement that got no answer, or was told that the service is unavailable, and may have been written all the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Unanswered {
     pub(crate) key: Option<String>,
     pub(crate) wants: Wants,
     /// When it was requested, in microseconds from the beginning of the run.
     pub(crate) began: u64,
+}
+
+/// Whether it is certain that a placement has made nothing: it was not sent, or the service says so.
+pub(crate) fn nothing_was_written(told: &Result<(StatusCode, Value)>) -> bool {
+    match told {
+        Ok((StatusCode::SERVICE_UNAVAILABLE, problem)) => {
+            problem["detail"].as_str().is_some_and(|detail| detail.contains("nothing was written"))
+        }
+        Ok(_) => false,
+        Err(error) => error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect),
+    }
 }
 
 /// How many are asked for at a time.
@@ -140,6 +152,17 @@ mod tests {
         let body = wants.body(None);
         let items = json!([{"item_sku": body["item_sku"], "quantity": body["quantity"]}]);
         json!({"order_id": order_id, "status": "PENDING", "items": items, "amount": body["amount"]})
+    }
+
+    #[tokio::test]
+    async fn only_what_is_certain_counts_as_not_written() {
+        let unavailable = |detail: &str| Ok((StatusCode::SERVICE_UNAVAILABLE, json!({"detail": detail})));
+        assert!(nothing_was_written(&unavailable("too many orders are under way; nothing was written")));
+        assert!(!nothing_was_written(&unavailable("the database is away")));
+        assert!(!nothing_was_written(&Ok((StatusCode::OK, json!({"detail": "nothing was written"})))));
+        assert!(!nothing_was_written(&Err(anyhow::anyhow!("no answer"))));
+        let nobody = format!("http://127.0.0.1:{}/", test_servers::free_port().unwrap());
+        assert!(nothing_was_written(&answer(reqwest::Client::new().get(nobody)).await));
     }
 
     #[test]
