@@ -31,7 +31,8 @@ impl Disk {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(directory);
         let output = mount.output().context("cannot run mount")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}", complaint.lines().next().unwrap_or("mount says nothing"));
         Ok(Self { directory: directory.to_owned() })
     }
 

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::json;
-use shared_events::Service;
-use tokio::{task::block_in_place, time::timeout};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, sleep, timeout},
+};
 
 use super::faults::Target;
 use crate::stack::Stack;
 
 /// How long a queue of RabbitMQ may take to answer once there is space again.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long the queues may take to start after RabbitMQ has.
+const START: Duration = Duration::from_secs(20);
 
 pub(super) fn fill(stack: &Stack, target: Target) -> Result<()> {
     if target == Target::Database {
@@ -22,35 +26,47 @@ pub(super) fn fill(stack: &Stack, target: Target) -> Result<()> {
     block_in_place(|| stack.rabbitmq.fill_disk())
 }
 
-/// Frees the space and starts the server again if it needs that.
-pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<()> {
+/// Frees the space and starts the server again: PostgreSQL if it is down, RabbitMQ always. Returns the queues that were lost with their messages.
+pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String>> {
     if target == Target::Database {
-        return block_in_place(|| {
+        block_in_place(|| {
             stack.postgres.free_disk()?;
             stack.postgres.recover()
-        });
+        })?;
+        return Ok(Vec::new());
     }
     stack.rabbitmq.free_disk()?;
-    if stack.rabbitmq.runs() && queues_answer(stack).await {
-        return Ok(());
-    }
-    // RabbitMQ 3.10 runs on after ENOSPC, and its quorum queues do not until it is started again.
+    // RabbitMQ 3.10 runs on after ENOSPC, but most of its quorum queues do not until it is started again, and those that do may
+    // have been damaged, which would show at a later start only.
     block_in_place(|| {
         stack.rabbitmq.kill()?;
         stack.rabbitmq.start_again()
-    })
+    })?;
+    // ENOSPC can leave a gap in the log of a quorum queue, which then never starts (`corrupt_log` in RabbitMQ's log). All that
+    // its administrator can do is delete the queue; its service makes a new one.
+    let deadline = Instant::now() + START;
+    let mut silent = silent_queues(stack).await?;
+    while !silent.is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(500)).await;
+        silent = silent_queues(stack).await?;
+    }
+    for queue in &silent {
+        stack.administrator()?.delete_queue(queue).await?;
+    }
+    Ok(silent)
 }
 
-/// Whether each queue that is there shows its first message, or says that it is empty: for that it writes to the disk.
-async fn queues_answer(stack: &Stack) -> bool {
-    let Ok(administrator) = stack.administrator() else { return false };
-    for service in Service::ALL {
+/// The queues that neither show their first message nor say that they are empty: for that they write to the disk.
+async fn silent_queues(stack: &Stack) -> Result<Vec<String>> {
+    let administrator = stack.administrator()?;
+    let mut silent = Vec::new();
+    for queue in timeout(ANSWER, administrator.names("queues/{vhost}")).await?? {
         let get = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
-        let request = administrator.request(Method::POST, &format!("queues/{{vhost}}/{service}/get")).json(&get);
-        match timeout(ANSWER, request.send()).await {
-            Ok(Ok(answer)) if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND => {}
-            _ => return false,
+        let request = administrator.request(Method::POST, &format!("queues/{{vhost}}/{queue}/get")).json(&get);
+        let answered = timeout(ANSWER, request.send()).await;
+        if !answered.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success())) {
+            silent.push(queue);
         }
     }
-    true
+    Ok(silent)
 }

@@ -35,6 +35,8 @@ pub(crate) struct Nemesis {
     locks: HashMap<Service, PgConnection>,
     /// Messages as they lay in the queues, the oldest first.
     recorded: VecDeque<Value>,
+    /// The queues that the latest fault has destroyed although that was not its purpose.
+    pub(super) lost_queues: Vec<String>,
 }
 
 impl Nemesis {
@@ -122,7 +124,10 @@ impl Nemesis {
             (Kind::KillBroker, _) => block_in_place(|| stack.rabbitmq.start_again()),
             (Kind::SuspendBroker, _) => signal("CONT", tree_in(stack.rabbitmq.directory())),
             (Kind::BrokerAlarm, _) => memory(stack, "1GB"),
-            (Kind::FillDisk, target) => full_disk::free(stack, target).await,
+            (Kind::FillDisk, target) => {
+                self.lost_queues = full_disk::free(stack, target).await?;
+                Ok(())
+            }
             (kind, Target::Service(service)) => match network(kind) {
                 Some((server, _)) => stack.network(service, server, Network::Passes),
                 None => Ok(()),

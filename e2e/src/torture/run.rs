@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,6 +56,7 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
         history: &history,
         nemesis: Nemesis::default(),
         done: BTreeMap::new(),
+        destroying: BTreeSet::new(),
         active: Vec::new(),
         quiet: (0, 0),
         memory: BTreeMap::new(),
@@ -77,7 +78,8 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     settle(&mut stack, &history).await?;
     let settled_after = repaired.elapsed();
     // When they really were: what a server takes to start has made everything behind it later.
-    let destroying = run.done.iter().filter(|(index, _)| schedule.faults[**index].kind.destroys());
+    let destroys = |index: &usize| schedule.faults[*index].kind.destroys() || run.destroying.contains(index);
+    let destroying = run.done.iter().filter(|(index, _)| destroys(index));
     let destroyed: Vec<end_state::Destroyed> = destroying.map(|(_, span)| *span).collect();
     let ends = end_state::check(&mut stack, &history, &destroyed, TOKEN).await?;
     run.measure(&stack);
@@ -137,6 +139,8 @@ struct Run<'a> {
     nemesis: Nemesis,
     /// Which faults came about, and from when to when, in microseconds from the beginning of the run.
     done: BTreeMap<usize, (u64, u64)>,
+    /// Faults that have destroyed messages although their kind need not.
+    destroying: BTreeSet<usize>,
     active: Vec<usize>,
     quiet: (usize, usize),
     memory: BTreeMap<String, u64>,
@@ -232,6 +236,11 @@ impl Run<'_> {
         self.active.remove(place);
         let fault = &self.schedule.faults[index];
         self.nemesis.end(stack, fault).await.with_context(|| format!("cannot repair {fault:?}"))?;
+        let lost = std::mem::take(&mut self.nemesis.lost_queues);
+        if !lost.is_empty() {
+            self.destroying.insert(index);
+            (self.progress)(format!("{fault:?} has destroyed these queues: {}", lost.join(", ")));
+        }
         if let Some((_, ended)) = self.done.get_mut(&index) {
             *ended = self.history.now();
         }

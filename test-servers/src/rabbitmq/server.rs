@@ -188,11 +188,6 @@ impl RabbitMq {
         Ok(())
     }
 
-    /// Whether the node's process runs.
-    pub fn runs(&mut self) -> bool {
-        self.keeper.runs(NODE)
-    }
-
     /// Fills the disk under its data, which must have a limit.
     ///
     /// # Errors
