@@ -26,7 +26,8 @@ pub(super) fn fill(stack: &Stack, target: Target) -> Result<()> {
     block_in_place(|| stack.rabbitmq.fill_disk())
 }
 
-/// Frees the space and starts the server again: PostgreSQL if it is down, RabbitMQ always. Returns the queues that were lost with their messages.
+/// Frees the space and starts the server again: PostgreSQL if it is down, RabbitMQ always. Returns the queues that were damaged;
+/// if there are any, RabbitMQ is empty now.
 pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String>> {
     if target == Target::Database {
         block_in_place(|| {
@@ -35,23 +36,23 @@ pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String
         })?;
         return Ok(Vec::new());
     }
-    stack.rabbitmq.free_disk()?;
     // RabbitMQ 3.10 runs on after ENOSPC, but most of its quorum queues do not until it is started again, and those that do may
     // have been damaged, which would show at a later start only.
     block_in_place(|| {
+        stack.rabbitmq.free_disk()?;
         stack.rabbitmq.kill()?;
         stack.rabbitmq.start_again()
     })?;
-    // ENOSPC can leave a gap in the log of a quorum queue, which then never starts (`corrupt_log` in RabbitMQ's log). All that
-    // its administrator can do is delete the queue; its service makes a new one.
     let deadline = Instant::now() + START;
     let mut silent = silent_queues(stack).await?;
     while !silent.is_empty() && Instant::now() < deadline {
         sleep(Duration::from_millis(500)).await;
         silent = silent_queues(stack).await?;
     }
-    for queue in &silent {
-        stack.administrator()?.delete_queue(queue).await?;
+    // ENOSPC can damage a quorum queue for good (`corrupt_log` or `enoent` in RabbitMQ's log). If it is deleted, a new one of its
+    // name works until the next start and is dead then, so its administrator needs a node without data.
+    if !silent.is_empty() {
+        block_in_place(|| stack.rabbitmq.start_empty())?;
     }
     Ok(silent)
 }

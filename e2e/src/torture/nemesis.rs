@@ -35,7 +35,7 @@ pub(crate) struct Nemesis {
     locks: HashMap<Service, PgConnection>,
     /// Messages as they lay in the queues, the oldest first.
     recorded: VecDeque<Value>,
-    /// The queues that the latest fault has destroyed although that was not its purpose.
+    /// The queues that the latest fault has damaged for good although that was not its purpose.
     pub(super) lost_queues: Vec<String>,
 }
 

@@ -239,7 +239,10 @@ impl Run<'_> {
         let lost = std::mem::take(&mut self.nemesis.lost_queues);
         if !lost.is_empty() {
             self.destroying.insert(index);
-            (self.progress)(format!("{fault:?} has destroyed these queues: {}", lost.join(", ")));
+            (self.progress)(format!(
+                "{fault:?} has damaged these queues, and RabbitMQ was started without data: {}",
+                lost.join(", ")
+            ));
         }
         if let Some((_, ended)) = self.done.get_mut(&index) {
             *ended = self.history.now();

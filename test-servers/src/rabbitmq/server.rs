@@ -188,6 +188,19 @@ impl RabbitMq {
         Ok(())
     }
 
+    /// Ends the node, removes its data, and starts it as fresh as [`Self::start`] does, at its ports.
+    ///
+    /// # Errors
+    /// As for [`Self::start_again`], or where the data cannot be removed.
+    pub fn start_empty(&mut self) -> Result<()> {
+        self.kill()?;
+        for entry in fs::read_dir(self.keeper.data())? {
+            let path = entry?.path();
+            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+        }
+        self.start_again()
+    }
+
     /// Fills the disk under its data, which must have a limit.
     ///
     /// # Errors
