@@ -1,6 +1,6 @@
 use std::fs;
 
-use test_servers::{Postgres, disk, postgres};
+use test_servers::{Postgres, RabbitMq, disk, postgres, rabbitmq};
 
 /// Whether it can be tested; says why not.
 fn possible() -> bool {
@@ -31,4 +31,20 @@ fn a_postgresql_whose_disk_was_full_has_what_it_has_committed() {
     drop(postgres);
     assert!(!directory.exists());
     assert!(!fs::read_to_string("/proc/mounts").unwrap().contains(directory.to_str().unwrap()));
+}
+
+#[test]
+fn a_rabbitmq_whose_disk_was_full_can_start_empty() {
+    if !possible() {
+        return;
+    }
+    let options = rabbitmq::Options { disk_megabytes: Some(256), ..rabbitmq::Options::default() };
+    let mut rabbitmq = RabbitMq::start(options).unwrap();
+    let vhosts = |rabbitmq: &RabbitMq| rabbitmq.rabbitmqctl(&["-q", "--no-table-headers", "list_vhosts"]).unwrap();
+    rabbitmq.rabbitmqctl(&["add_vhost", "shop"]).unwrap();
+    assert!(vhosts(&rabbitmq).contains("shop"));
+    rabbitmq.fill_disk().unwrap();
+    rabbitmq.free_disk().unwrap();
+    rabbitmq.start_empty().unwrap();
+    assert_eq!(vhosts(&rabbitmq), "/\n");
 }
