@@ -17,12 +17,14 @@ pub struct Options {
     pub amqp: Option<(String, String)>,
     /// Whether a [`Proxy`](crate::proxy::Proxy) is between each service and each server.
     pub proxied: bool,
+    /// Whether each server has a disk of limited size, which can run full. Only root can have it so.
+    pub limited_disks: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let broker = rabbitmq::Options { management: true, ..rabbitmq::Options::default() };
-        Self { replicas: 1, arguments: Vec::new(), broker, amqp: None, proxied: false }
+        Self { replicas: 1, arguments: Vec::new(), broker, amqp: None, proxied: false, limited_disks: false }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use shared_events::Service;
-use test_servers::{Postgres, RabbitMq, postgres};
+use test_servers::{Postgres, RabbitMq, postgres, rabbitmq};
 use tokio::{
     task::block_in_place,
     time::{Instant, interval},
@@ -22,6 +22,8 @@ pub use crate::options::Options;
 
 /// How long a state is waited for before that counts as a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The size of a limited disk.
+const DISK_MEGABYTES: u32 = 1024;
 
 /// One of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,11 +68,15 @@ impl Stack {
     /// # Errors
     /// Where one does not start.
     pub async fn servers(name: &str, options: Options) -> Result<Self> {
-        let Options { replicas, arguments, broker, amqp, proxied } = options;
+        let Options { replicas, arguments, mut broker, amqp, proxied, limited_disks } = options;
+        let mut database = postgres::Options::default();
+        if limited_disks {
+            limit_disks(&mut database, &mut broker);
+        }
         let (postgres, rabbitmq) = block_in_place(|| {
             thread::scope(|scope| {
                 let rabbitmq = scope.spawn(|| RabbitMq::start(broker));
-                let postgres = Postgres::start(postgres::Options::default());
+                let postgres = Postgres::start(database);
                 (postgres, rabbitmq.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             })
         });
@@ -265,6 +271,14 @@ impl Stack {
     pub fn passed(&mut self) {
         self.passed = true;
     }
+}
+
+/// Limits the disks, and what the servers' logs of changes may take of them before anybody fills them.
+fn limit_disks(database: &mut postgres::Options, broker: &mut rabbitmq::Options) {
+    database.disk_megabytes = Some(DISK_MEGABYTES);
+    database.settings.push(("max_wal_size".to_owned(), "128MB".to_owned()));
+    broker.disk_megabytes = Some(DISK_MEGABYTES);
+    broker.config.push("raft.wal_max_size_bytes = 64000000".to_owned());
 }
 
 /// Shows the ends of the logs, unless the test has passed.

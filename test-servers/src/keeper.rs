@@ -16,14 +16,14 @@ use std::{
     collections::BTreeMap,
     env,
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::account::Account;
+use crate::{account::Account, disk::Disk};
 
 const WATCHDOG: &str = include_str!("keeper.sh");
 /// It is in the group that is signalled, and ends when the watchdog lets go of it.
@@ -37,6 +37,8 @@ pub(crate) struct Keeper {
     anchor: Child,
     children: BTreeMap<&'static str, Child>,
     account: Option<Account>,
+    /// Unmounted by the watchdog, and here for the same case as the directory.
+    disk: Option<Disk>,
     /// Removed by the watchdog; here for the case that somebody has killed that.
     directory: TempDir,
 }
@@ -59,11 +61,29 @@ impl Keeper {
         watchdog.process_group(0).stdin(Stdio::piped()).stdout(hold).stderr(Stdio::null());
         let mut watchdog = watchdog.current_dir("/").spawn().context("cannot run sh")?;
         let pipe = watchdog.stdin.take();
-        Ok(Self { pipe, watchdog, anchor, children: BTreeMap::new(), account, directory })
+        Ok(Self { pipe, watchdog, anchor, children: BTreeMap::new(), account, disk: None, directory })
     }
 
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Where the servers keep their data. The watchdog knows this name too.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory().join("data")
+    }
+
+    /// Limits the disk under [`Self::data`], which is there and empty, to this size.
+    pub(crate) fn limit_disk(&mut self, megabytes: u32) -> Result<()> {
+        let data = self.data();
+        let disk = Disk::mount(&data, megabytes).with_context(|| format!("cannot mount {}", data.display()))?;
+        self.disk = Some(disk);
+        self.account.map_or(Ok(()), |account| account.owns(&data))
+    }
+
+    /// The disk, where it is limited.
+    pub(crate) fn disk(&self) -> Result<&Disk> {
+        self.disk.as_ref().context("the server's disk has no limit")
     }
 
     /// Whom files for the servers must be given to, if not to us.

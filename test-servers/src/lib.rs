@@ -17,6 +17,7 @@
 mod account;
 mod both;
 mod database;
+pub mod disk;
 mod files;
 mod install;
 mod keeper;

@@ -1,10 +1,6 @@
 //! A PostgreSQL server.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command, thread, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -18,6 +14,8 @@ const POSTGRES: &str = "postgres";
 pub struct Options {
     /// Settings as in `postgresql.conf`, name and value; they win over the ones made here.
     pub settings: Vec<(String, String)>,
+    /// The size of the disk under its data, in MiB. That is a tmpfs, which only root may mount (see [`crate::disk`]).
+    pub disk_megabytes: Option<u32>,
 }
 
 /// A running PostgreSQL with a superuser of its own. Dropped, it is stopped and its data is removed.
@@ -39,8 +37,12 @@ impl Postgres {
     pub fn start(options: Options) -> Result<Self> {
         let programs = PostgresPrograms::find()?;
         // SIGQUIT is the immediate shutdown. After a SIGKILL the server's shared memory would stay in the system.
-        let keeper = Keeper::new("postgres", "QUIT", &["postgres", "nobody"])?;
+        let mut keeper = Keeper::new("postgres", "QUIT", &["postgres", "nobody"])?;
         let version = version(&mut keeper.command(&programs.postgres)?)?;
+        if let Some(megabytes) = options.disk_megabytes {
+            fs::create_dir(keeper.data())?;
+            keeper.limit_disk(megabytes)?;
+        }
         let (port, password) = (ports::free()?, files::secret()?);
         let mut postgres = Self { keeper, programs, options, port, password, version };
         postgres.make_cluster()?;
@@ -113,7 +115,7 @@ impl Postgres {
     /// # Errors
     /// Where it runs, or does not start: with the tail of its log.
     pub fn start_again(&mut self) -> Result<()> {
-        let data = self.data();
+        let data = self.keeper.data();
         let log = self.keeper.directory().join("log");
         let log_file = fs::File::options().create(true).append(true).open(&log)?;
         let mut command = self.keeper.command(&self.programs.postgres)?;
@@ -141,6 +143,39 @@ impl Postgres {
         })
     }
 
+    /// Starts it where it has ended, and returns when it takes connections. It may also be about to end, or to recover by
+    /// itself.
+    ///
+    /// # Errors
+    /// As for [`Self::start_again`], or where it runs and takes no connection.
+    pub fn recover(&mut self) -> Result<()> {
+        let deadline = Instant::now() + wait::LIMIT;
+        while self.keeper.runs(POSTGRES) {
+            match self.psql(POSTGRES, "SELECT 1") {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error.context("PostgreSQL does not recover")),
+                Err(_) => thread::sleep(wait::PAUSE),
+            }
+        }
+        self.start_again()
+    }
+
+    /// Fills the disk under its data, which must have a limit.
+    ///
+    /// # Errors
+    /// Where it has none, or cannot be filled.
+    pub fn fill_disk(&self) -> Result<()> {
+        self.keeper.disk()?.fill()
+    }
+
+    /// Frees what [`Self::fill_disk`] has filled.
+    ///
+    /// # Errors
+    /// Where nothing was filled.
+    pub fn free_disk(&self) -> Result<()> {
+        self.keeper.disk()?.free()
+    }
+
     fn make_cluster(&self) -> Result<()> {
         let password_file = self.keeper.directory().join("password");
         files::write(&password_file, &self.password, 0o600)?;
@@ -148,12 +183,8 @@ impl Postgres {
         let mut initdb = self.keeper.command(&self.programs.initdb)?;
         initdb.args(["--username", POSTGRES, "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]);
         // It need not be on the disk before the server writes its first own change, which will be.
-        initdb.args(["--no-sync"]).arg("--pwfile").arg(&password_file).arg("--pgdata").arg(self.data());
+        initdb.args(["--no-sync"]).arg("--pwfile").arg(&password_file).arg("--pgdata").arg(self.keeper.data());
         output(&mut initdb).map(drop)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.keeper.directory().join("data")
     }
 }
 

@@ -12,8 +12,8 @@ use anyhow::{Result, bail};
 use crate::files;
 
 /// Far above what a start needs, also on a machine that is busy with other tests.
-const LIMIT: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Asks until there is an answer.
 ///

@@ -16,7 +16,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info,service_kit=debug`.
+/// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info,saga_runtime=debug`.
 ///
 /// # Errors
 /// Where `filter` is not in that syntax, or logging is already set up.

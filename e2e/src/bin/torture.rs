@@ -85,12 +85,18 @@ async fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn schedule(args: &Args, time: Duration) -> Result<Schedule> {
+    let say = |line: String| println!("{line}");
     if let Some(file) = &args.schedule {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        return serde_json::from_str(&text).with_context(|| format!("{} is no schedule", file.display()));
+        let mut schedule: Schedule =
+            serde_json::from_str(&text).with_context(|| format!("{} is no schedule", file.display()))?;
+        let kinds = schedule.faults.iter().map(|fault| fault.kind).collect();
+        let possible = Kind::possible(kinds, &say);
+        schedule.faults.retain(|fault| possible.contains(&fault.kind));
+        return Ok(schedule);
     }
     let wanted = |kind: &&Kind| (args.only.is_empty() || args.only.contains(kind)) && !args.without.contains(kind);
-    let kinds: Vec<Kind> = Kind::ALL.iter().filter(wanted).copied().collect();
+    let kinds = Kind::possible(Kind::ALL.iter().filter(wanted).copied().collect(), &say);
     if kinds.is_empty() {
         bail!("no kind of fault is left");
     }

@@ -27,6 +27,19 @@ impl Known {
         self.terminal.as_ref().map(|(status, _)| status.as_str())
     }
 
+    /// When a read that showed its end was first answered.
+    pub(crate) fn ended_by(&self) -> Option<u64> {
+        self.terminal.as_ref().map(|(_, since)| *since)
+    }
+
+    /// The furthest status that reads have shown which were answered before `at`.
+    fn before(&self, at: u64) -> Option<&str> {
+        match &self.terminal {
+            Some((status, since)) if *since < at => Some(status),
+            _ => self.compensating.is_some_and(|since| since < at).then_some("COMPENSATING"),
+        }
+    }
+
     /// A read from `began` to `ended` showed this status.
     pub(crate) fn read(&mut self, status: &str, began: u64, ended: u64) -> Result<(), String> {
         let rank = rank(status).ok_or_else(|| format!("{status:?} is no status"))?;
@@ -53,16 +66,21 @@ impl Known {
     }
 }
 
+/// How long a stream may take to show what follows an event: longer than a replica is suspended, in microseconds.
+const FOLLOWS_US: u64 = 30_000_000;
+
 /// What one stream has shown of an order: it must not go back, whenever its events arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     rank: u8,
     version: i64,
+    /// When the latest event about it arrived.
+    at: u64,
 }
 
 impl Shown {
     /// The next event of the stream about this order.
-    pub(crate) fn event(&mut self, order: &Value) -> Result<(), String> {
+    pub(crate) fn event(&mut self, order: &Value, now: u64) -> Result<(), String> {
         let status = order["status"].as_str().unwrap_or_default();
         let rank = rank(status).ok_or_else(|| format!("{status:?} is no status"))?;
         let version = order["version"].as_i64().unwrap_or(self.version);
@@ -70,8 +88,24 @@ impl Shown {
             let before = (self.rank, self.version);
             return Err(format!("a stream goes back: {status} in version {version} after {before:?}"));
         }
-        (self.rank, self.version) = (rank, version);
+        (self.rank, self.version, self.at) = (rank, version, now);
         Ok(())
+    }
+
+    /// The stream was requested at `opened`, and the last that it sent came at `last`. Its last event about an order must not
+    /// be older than what anybody had read before the stream was requested.
+    ///
+    /// An older event may be on its way while the stream opens, and then a newer one follows it. What others read later
+    /// says nothing: replicas tell each other of changes without a promise that all arrive.
+    pub(crate) fn is_up_to_date(&self, known: &Known, opened: u64, last: u64) -> Result<(), String> {
+        let before = known.before(opened).filter(|_| last > self.at.saturating_add(FOLLOWS_US));
+        match before {
+            Some(status) if rank(status) > Some(self.rank) => Err(format!(
+                "{status} was read before the stream was opened, and it ends with version {}",
+                self.version
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -135,10 +169,30 @@ mod tests {
         let event = |status: &str, version: i64| json!({"order_id": 1, "status": status, "version": version});
         let mut shown = Shown::default();
         for (status, version) in [("PENDING", 1), ("PENDING", 2), ("CONFIRMED", 3), ("CONFIRMED", 3)] {
-            shown.event(&event(status, version)).unwrap();
+            shown.event(&event(status, version), 0).unwrap();
         }
-        assert!(shown.event(&event("PENDING", 3)).is_err());
-        assert!(shown.event(&event("CONFIRMED", 2)).is_err());
+        assert!(shown.event(&event("PENDING", 3), 0).is_err());
+        assert!(shown.event(&event("CONFIRMED", 2), 0).is_err());
+    }
+
+    #[test]
+    fn a_stream_does_not_end_with_less_than_was_read_before_it_was_opened() {
+        let (mut known, mut shown) = (Known::default(), Shown::default());
+        known.read("CONFIRMED", 10, 20).unwrap();
+        shown.event(&json!({"status": "PENDING", "version": 1}), 40).unwrap();
+        let long_after = 41 + FOLLOWS_US;
+        assert!(shown.is_up_to_date(&known, 30, long_after).unwrap_err().contains("CONFIRMED was read before"));
+        shown.is_up_to_date(&known, 15, long_after).expect("the read was answered after the stream was requested");
+        shown.is_up_to_date(&known, 30, long_after - 1).expect("what follows may be on its way");
+        shown.event(&json!({"status": "CONFIRMED", "version": 2}), 50).unwrap();
+        shown.is_up_to_date(&known, 30, u64::MAX).expect("it has caught up");
+
+        let (mut known, mut shown) = (Known::default(), Shown::default());
+        known.read("COMPENSATING", 10, 20).unwrap();
+        known.read("FAILED", 40, 50).unwrap();
+        shown.event(&json!({"status": "COMPENSATING", "version": 2}), 60).unwrap();
+        shown.is_up_to_date(&known, 30, u64::MAX).expect("its end was read after the stream was requested");
+        assert!(shown.is_up_to_date(&known, 55, u64::MAX).is_err());
     }
 
     #[test]

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use shared_events::Service;
 
 use super::{
-    history::{Cancel, History, Placed, Wants},
-    load::{HOT, MORE, PLENTY, SCARCE},
+    checker::Known,
+    history::{Cancel, History, Placed},
+    wants::{HOT, MORE, PLENTY, SCARCE, Wants},
 };
 use crate::{
     client::{Client, answer, ok},
@@ -21,16 +22,17 @@ pub(crate) const DEADLINE_S: u64 = 120;
 /// How many keys are asked for again.
 const KEYS: usize = 500;
 
-/// Checks all that was answered against what is there; returns how many orders ended in which way. Messages were `destroyed` at
-/// these moments, in microseconds from the beginning of the run.
+/// From when to when messages were destroyed, in microseconds from the beginning of the run.
+pub(crate) type Destroyed = (u64, u64);
+
+/// Checks all that was answered against what is there; returns how many orders ended in which way.
 pub(crate) async fn check(
     stack: &mut Stack,
     history: &History,
-    destroyed: &[u64],
+    destroyed: &[Destroyed],
     token: &str,
 ) -> Result<BTreeMap<String, usize>> {
-    let replicas = stack.replicas.len() / Service::ALL.len();
-    let clients: Vec<Client> = (0..replicas).map(|number| stack.client(number)).collect::<Result<_>>()?;
+    let clients = clients(stack)?;
     let mut orders = HashMap::new();
     for order in clients[0].orders().await? {
         orders.insert(order["order_id"].as_i64().context("a number")?, order);
@@ -49,13 +51,15 @@ pub(crate) async fn check(
                 None => history.violation(Some(order_id), format!("{placed:?} is lost")),
                 Some(order) => {
                     history.order_read(order, now, now);
-                    if let Err(what) = end(&placed, order, destroyed) {
+                    let ended_by = history.known.get(&order_id).and_then(Known::ended_by).unwrap_or(now);
+                    if let Err(what) = end(&placed, order, ended_by, destroyed) {
                         history.violation(Some(order_id), what);
                     }
                 }
             }
         }
     }
+    history.lock().check_strangers(&orders);
     keys(&clients, history).await?;
     stock(&clients[0], &orders, history).await?;
     dead_letters(&clients[0], token, history).await?;
@@ -68,9 +72,22 @@ pub(crate) async fn check(
     Ok(ends)
 }
 
-/// Whether the order is what was asked for, and has ended as it may.
-fn end(placed: &Placed, order: &Value, destroyed: &[u64]) -> Result<(), String> {
-    let sent = placed.wants.body(None);
+/// A client for each replica.
+pub(crate) fn clients(stack: &mut Stack) -> Result<Vec<Client>> {
+    (0..stack.replicas.len() / Service::ALL.len()).map(|number| stack.client(number)).collect()
+}
+
+/// Whether messages about this order can have been destroyed before its deadline. It was known to have ended at `ended_by`.
+///
+/// An order that was requested afterwards had none in the queue, and neither had one that had ended before.
+fn lost_messages(placed: &Placed, ended_by: u64, destroyed: &[Destroyed]) -> bool {
+    let deadline = placed.answered + DEADLINE_S * 1_000_000;
+    destroyed.iter().any(|(began, ended)| placed.began <= *ended && *began <= ended_by && *began <= deadline)
+}
+
+/// Whether the order has the lines and the amount that were asked for.
+pub(crate) fn is_what_was_asked(wants: Wants, order: &Value) -> bool {
+    let sent = wants.body(None);
     let line = |line: &Value| (line["item_sku"].clone(), line["quantity"].clone());
     let mut asked: Vec<_> = match sent["items"].as_array() {
         Some(items) => items.iter().map(line).collect(),
@@ -78,24 +95,24 @@ fn end(placed: &Placed, order: &Value, destroyed: &[u64]) -> Result<(), String> 
     };
     asked.sort_by_key(|(sku, _)| sku.to_string());
     let items: Vec<_> = order["items"].as_array().into_iter().flatten().map(line).collect();
-    if items != asked || order["amount"] != sent["amount"] {
+    items == asked && order["amount"] == sent["amount"]
+}
+
+/// Whether the order is what was asked for, and has ended as it may.
+fn end(placed: &Placed, order: &Value, ended_by: u64, destroyed: &[Destroyed]) -> Result<(), String> {
+    if !is_what_was_asked(placed.wants, order) {
         return Err(format!("{placed:?} was asked for, and it is {order}"));
     }
     let (status, reason) =
         (order["status"].as_str().unwrap_or_default(), order["failure_reason"].as_str().unwrap_or_default());
     let may_be_cancelled = matches!(placed.cancel, Cancel::Accepted | Cancel::Maybe);
-    let deadline_us = DEADLINE_S * 1_000_000;
-    let lost_messages = || {
-        let about = placed.answered.saturating_sub(15_000_000)..placed.answered + deadline_us;
-        destroyed.iter().any(|at| about.contains(at))
-    };
     let fits = match (status, reason) {
         ("CANCELLED", _) => may_be_cancelled,
         ("CONFIRMED", _) => {
             matches!(placed.wants, Wants::Plenty | Wants::TwoLines | Wants::Hot) && placed.cancel != Cancel::Accepted
         }
         ("FAILED", _) if placed.cancel == Cancel::Refused => false,
-        ("FAILED", "DEADLINE_EXCEEDED") => lost_messages(),
+        ("FAILED", "DEADLINE_EXCEEDED") => lost_messages(placed, ended_by, destroyed),
         ("FAILED", "PAYMENT_DECLINED") => placed.wants == Wants::Declined,
         ("FAILED", "INSUFFICIENT_STOCK") => matches!(placed.wants, Wants::Hot | Wants::TooMuch),
         ("FAILED", "UNKNOWN_ITEM") => placed.wants == Wants::Unknown,
@@ -162,7 +179,7 @@ mod tests {
     use super::*;
 
     fn placed(wants: Wants, cancel: Cancel) -> Placed {
-        Placed { key: None, wants, answered: 200_000_000, cancel }
+        Placed { key: None, wants, began: 199_000_000, answered: 200_000_000, cancel }
     }
 
     fn order(wants: Wants, status: &str, reason: &str) -> Value {
@@ -180,14 +197,14 @@ mod tests {
     #[test]
     fn an_order_is_what_was_asked_for() {
         let two = placed(Wants::TwoLines, Cancel::No);
-        end(&two, &order(Wants::TwoLines, "CONFIRMED", ""), &[]).unwrap();
-        assert!(end(&two, &order(Wants::Plenty, "CONFIRMED", ""), &[]).is_err());
+        end(&two, &order(Wants::TwoLines, "CONFIRMED", ""), 0, &[]).unwrap();
+        assert!(end(&two, &order(Wants::Plenty, "CONFIRMED", ""), 0, &[]).is_err());
     }
 
     #[test]
     fn an_order_ends_as_it_was_asked_for() {
-        let ends = |wants, cancel, status, reason, destroyed: &[u64]| {
-            end(&placed(wants, cancel), &order(wants, status, reason), destroyed).is_ok()
+        let ends = |wants, cancel, status, reason, destroyed: &[Destroyed]| {
+            end(&placed(wants, cancel), &order(wants, status, reason), 0, destroyed).is_ok()
         };
         let no = Cancel::No;
         assert!(ends(Wants::Declined, no, "FAILED", "PAYMENT_DECLINED", &[]));
@@ -202,12 +219,18 @@ mod tests {
 
     #[test]
     fn an_order_ends_by_its_deadline_only_where_messages_were_destroyed() {
-        let ends = |destroyed: &[u64]| {
+        // It was requested after 199 s, answered after 200 s, and known to have ended after this many seconds.
+        let ends = |ended_by_s: u64, destroyed: &[Destroyed]| {
             let late = order(Wants::Plenty, "FAILED", "DEADLINE_EXCEEDED");
-            end(&placed(Wants::Plenty, Cancel::No), &late, destroyed).is_ok()
+            end(&placed(Wants::Plenty, Cancel::No), &late, ended_by_s * 1_000_000, destroyed).is_ok()
         };
-        assert!(!ends(&[]));
-        assert!(!ends(&[100_000_000, 400_000_000]));
-        assert!(ends(&[205_000_000]));
+        let from_to = |from_ms: u64, to_ms: u64| (from_ms * 1_000, to_ms * 1_000);
+        assert!(!ends(325, &[]));
+        assert!(ends(325, &[from_to(205_000, 205_100)]));
+        assert!(ends(325, &[from_to(198_900, 199_100)]), "it was requested while they were destroyed");
+        assert!(!ends(325, &[from_to(198_000, 198_900)]), "it was requested afterwards");
+        assert!(!ends(210, &[from_to(211_000, 211_100)]), "it had ended before");
+        assert!(!ends(400, &[from_to(321_000, 321_100)]), "its deadline was before");
+        assert!(ends(325, &[from_to(10_000, 10_100), from_to(319_000, 319_100)]), "one of them is enough");
     }
 }

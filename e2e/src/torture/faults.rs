@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use shared_events::Service;
@@ -101,6 +101,8 @@ kinds! {
     DeleteBinding = "delete-binding",
     /// Old messages are published again.
     Republish = "republish",
+    /// The disk under the data of PostgreSQL or RabbitMQ is full (ENOSPC); later there is space again.
+    FillDisk = "fill-disk",
     /// The network between a service and PostgreSQL tears connections off.
     CutDatabase = "cut-database",
     /// The network between a service and PostgreSQL swallows everything.
@@ -109,6 +111,8 @@ kinds! {
     SlowDatabase = "slow-database",
     /// What PostgreSQL answers to a service is lost.
     OneWayDatabase = "one-way-database",
+    /// A connection to PostgreSQL is torn off in the middle of what is being written.
+    TornDatabase = "torn-database",
     /// The network between a service and RabbitMQ tears connections off.
     CutBroker = "cut-broker",
     /// The network between a service and RabbitMQ swallows everything.
@@ -126,6 +130,21 @@ impl Kind {
     #[must_use]
     pub fn destroys(self) -> bool {
         matches!(self, Self::Purge | Self::DeleteQueue)
+    }
+
+    /// Those of the kinds that this process can bring about; `say` is told why the others are left out.
+    pub fn possible(kinds: BTreeSet<Self>, say: &dyn Fn(String)) -> Vec<Self> {
+        let possible = |kind: &Self| kind.left_out().map(say).is_none();
+        kinds.into_iter().filter(possible).collect()
+    }
+
+    /// Why it cannot be brought about by this process, if so.
+    fn left_out(self) -> Option<String> {
+        if self != Self::FillDisk {
+            return None;
+        }
+        let error = test_servers::disk::can_be_limited().err()?;
+        Some(format!("{self} is left out: it needs root to mount a file system of limited size ({error:#})"))
     }
 
     /// Whether it needs RabbitMQ to be up when it begins.

@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::checker::{Known, StockFloor};
+use super::{
+    checker::{Known, StockFloor},
+    unanswered::Unanswered,
+    wants::Wants,
+};
 
 /// A request that was made, and what came of it.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub(crate) struct Operation {
 pub(crate) struct Placed {
     pub(crate) key: Option<String>,
     pub(crate) wants: Wants,
+    /// When it was first requested, in microseconds from the beginning of the run.
+    pub(crate) began: u64,
     /// When it was first answered, in microseconds from the beginning of the run.
     pub(crate) answered: u64,
     /// A cancellation was accepted (202), or may have been.
@@ -48,23 +54,6 @@ pub(crate) enum Cancel {
     Refused,
 }
 
-/// What a client orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wants {
-    /// There is enough of it, and the payment is authorized.
-    Plenty,
-    /// The same, in two lines.
-    TwoLines,
-    /// The SKU that many want and few get.
-    Hot,
-    /// The payment is declined.
-    Declined,
-    /// There is too little of it for anybody.
-    TooMuch,
-    /// There is no such SKU.
-    Unknown,
-}
-
 /// All that clients were told, and what it allows from now on.
 pub(crate) struct History {
     begun: Instant,
@@ -78,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) known: HashMap<i64, Known>,
     pub(crate) stock: HashMap<String, StockFloor>,
     pub(crate) by_key: HashMap<String, i64>,
+    pub(crate) unanswered: Vec<Unanswered>,
     /// How many operations there were of each kind, and how many of these got an answer.
     pub(crate) counts: BTreeMap<&'static str, (u64, u64)>,
     /// By the number of the order; of orders that are known to have ended, the latest only.

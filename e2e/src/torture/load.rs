@@ -2,23 +2,19 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Result;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared_events::Service;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    history::{Cancel, History, Operation, Placed, Wants},
+    history::{Cancel, History, Operation, Placed},
     random::Random,
+    unanswered::{self, Unanswered},
+    wants::{HOT, MORE, PLENTY, SCARCE, SET, Wants},
 };
 use crate::client::answer;
-
-pub(crate) const PLENTY: &str = "PLENTY";
-pub(crate) const MORE: &str = "MORE";
-pub(crate) const HOT: &str = "HOT";
-pub(crate) const SCARCE: &str = "SCARCE";
-/// Whose stock clients set, and nobody orders.
-pub(crate) const SET: &str = "SET";
 
 /// How long an answer is waited for: longer than the service waits for an order's end.
 const ANSWER: Duration = Duration::from_secs(8);
@@ -33,7 +29,8 @@ pub(crate) struct Addresses {
 }
 
 /// What was told, or that nothing was.
-type Told = Option<(StatusCode, Value)>;
+type Told = Option<Answer>;
+type Answer = (StatusCode, Value);
 
 /// One client.
 pub(crate) struct Client {
@@ -46,38 +43,8 @@ pub(crate) struct Client {
     own: Vec<(i64, Option<String>, Wants)>,
 }
 
-impl Wants {
-    pub(crate) fn body(self, key: Option<&str>) -> Value {
-        let line = |sku: &str, quantity: i64| json!({"item_sku": sku, "quantity": quantity});
-        let mut body = match self {
-            Self::TwoLines => json!({"items": [line(MORE, 2), line(PLENTY, 1)]}),
-            Self::Plenty | Self::Declined => line(PLENTY, 1),
-            Self::Hot => line(HOT, 1),
-            Self::TooMuch => line(SCARCE, 1_000),
-            Self::Unknown => line("NOWHERE", 1),
-        };
-        body["amount"] = json!(if self == Self::Declined { 1_000 } else { 200 });
-        body["currency"] = json!("USD");
-        if let Some(key) = key {
-            body["idempotency_key"] = json!(key);
-        }
-        body
-    }
-
-    fn random(random: &mut Random) -> Self {
-        match random.between(0, 9) {
-            0..=3 => Self::Plenty,
-            4 | 5 => Self::TwoLines,
-            6 => Self::Hot,
-            7 => Self::Declined,
-            8 => Self::TooMuch,
-            _ => Self::Unknown,
-        }
-    }
-}
-
 impl Client {
-    pub(crate) fn new(number: usize, seed: u64, addresses: Addresses, history: Arc<History>) -> anyhow::Result<Self> {
+    pub(crate) fn new(number: usize, seed: u64, addresses: Addresses, history: Arc<History>) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
         let random = Random::new(seed.wrapping_add(1 + number as u64));
         Ok(Self { name: format!("client {number}"), http, addresses, history, random, own: Vec::new() })
@@ -112,11 +79,16 @@ impl Client {
 
     /// Sends a request and notes what came of it; returns it with the time at which it began and ended.
     async fn ask(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Told, u64, u64) {
+        let (told, began, ended) = self.try_to_ask(kind, request).await;
+        (told.ok(), began, ended)
+    }
+
+    async fn try_to_ask(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Result<Answer>, u64, u64) {
         let began = self.history.now();
-        let told = answer(request).await.ok();
+        let told = answer(request).await;
         let ended = self.history.now();
-        self.history.lock().count(kind, told.is_some());
-        if let Some((status, body)) = &told
+        self.history.lock().count(kind, told.is_ok());
+        if let Ok((status, body)) = &told
             && status.is_server_error()
             && *status != StatusCode::SERVICE_UNAVAILABLE
         {
@@ -156,18 +128,21 @@ impl Client {
             1 => request = request.header("prefer", "wait=3"),
             _ => {}
         }
-        let (told, began, ended) = self.ask("place", request).await;
-        let Some((status, order)) = &told else { return };
-        if *status == StatusCode::SERVICE_UNAVAILABLE {
+        let (told, began, ended) = self.try_to_ask("place", request).await;
+        if unanswered::nothing_was_written(&told) {
             return;
         }
+        let told = told.ok().filter(|(status, _)| *status != StatusCode::SERVICE_UNAVAILABLE);
+        let Some((status, order)) = &told else {
+            return self.history.lock().unanswered.push(Unanswered { key, wants, began });
+        };
         let Some(order_id) = order["order_id"].as_i64().filter(|_| matches!(status.as_u16(), 200 | 202)) else {
             return self.history.lock().violation(None, format!("{wants:?} {key:?}: {status} {order}"));
         };
         self.note(order_id, format!("place {wants:?} {key:?}"), &told, began, ended);
         let mut history = self.history.lock();
         history.order_read(order, began, ended);
-        let new = Placed { key: key.clone(), wants, answered: ended, cancel: Cancel::No };
+        let new = Placed { key: key.clone(), wants, began, answered: ended, cancel: Cancel::No };
         let before = history.placed.entry(order_id).or_insert_with(|| new.clone()).clone();
         if (&before.key, before.wants) != (&key, wants) || (key.is_none() && before.answered != ended) {
             history.violation(Some(order_id), format!("it answers {new:?}, and was given to {before:?}"));

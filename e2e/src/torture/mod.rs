@@ -7,6 +7,7 @@
 mod checker;
 mod end_state;
 mod faults;
+mod full_disk;
 mod history;
 mod judge;
 mod load;
@@ -18,6 +19,8 @@ mod schedule;
 mod setup;
 mod signals;
 mod streams;
+mod unanswered;
+mod wants;
 
 pub use faults::{Fault, Kind, Target};
 pub use report::Report;

@@ -11,6 +11,7 @@ use tokio::task::block_in_place;
 
 use super::{
     faults::{Fault, Kind, Target},
+    full_disk,
     signals::{signal, tree_in},
 };
 use crate::{
@@ -34,6 +35,8 @@ pub(crate) struct Nemesis {
     locks: HashMap<Service, PgConnection>,
     /// Messages as they lay in the queues, the oldest first.
     recorded: VecDeque<Value>,
+    /// The queues that the latest fault has damaged for good although that was not its purpose.
+    pub(super) lost_queues: Vec<String>,
 }
 
 impl Nemesis {
@@ -72,6 +75,7 @@ impl Nemesis {
             }
             (Kind::SuspendBroker, _) => signal("STOP", tree_in(stack.rabbitmq.directory())),
             (Kind::BrokerAlarm, _) => memory(stack, "1"),
+            (Kind::FillDisk, target) => full_disk::fill(stack, target),
             (Kind::CloseConnections, _) => {
                 block_in_place(|| stack.rabbitmq.rabbitmqctl(&["close_all_connections", "torture"])).map(drop)
             }
@@ -121,6 +125,10 @@ impl Nemesis {
             (Kind::KillBroker, _) => block_in_place(|| stack.rabbitmq.start_again()),
             (Kind::SuspendBroker, _) => signal("CONT", tree_in(stack.rabbitmq.directory())),
             (Kind::BrokerAlarm, _) => memory(stack, "1GB"),
+            (Kind::FillDisk, target) => {
+                self.lost_queues = full_disk::free(stack, target).await?;
+                Ok(())
+            }
             (kind, Target::Service(service)) => match network(kind) {
                 Some((server, _)) => stack.network(service, server, Network::Passes),
                 None => Ok(()),
@@ -159,6 +167,7 @@ fn network(kind: Kind) -> Option<(Server, Network)> {
         Kind::StallDatabase => (Server::Database, Network::Stalls),
         Kind::SlowDatabase => (Server::Database, Network::Slow),
         Kind::OneWayDatabase => (Server::Database, Network::OneWay),
+        Kind::TornDatabase => (Server::Database, Network::Tears),
         Kind::CutBroker => (Server::Broker, Network::Drops),
         Kind::StallBroker => (Server::Broker, Network::Stalls),
         Kind::SlowBroker => (Server::Broker, Network::Slow),

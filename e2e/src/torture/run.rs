@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +17,7 @@ use super::{
     report::Report,
     schedule::Schedule,
     setup::{TOKEN, clients, start},
+    unanswered,
 };
 use crate::{stack::Stack, usage};
 
@@ -55,6 +56,7 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
         history: &history,
         nemesis: Nemesis::default(),
         done: BTreeMap::new(),
+        destroying: BTreeSet::new(),
         active: Vec::new(),
         quiet: (0, 0),
         memory: BTreeMap::new(),
@@ -71,11 +73,14 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     while let Some(client) = load.join_next().await {
         client?;
     }
+    let again = unanswered::ask_again(&end_state::clients(&mut stack)?, &history).await?;
+    progress(format!("{again} orders whose placement got no answer were asked for by their keys"));
     settle(&mut stack, &history).await?;
     let settled_after = repaired.elapsed();
     // When they really were: what a server takes to start has made everything behind it later.
-    let destroying = run.done.iter().filter(|(index, _)| schedule.faults[**index].kind.destroys());
-    let destroyed: Vec<u64> = destroying.map(|(_, (began, _))| *began).collect();
+    let destroys = |index: &usize| schedule.faults[*index].kind.destroys() || run.destroying.contains(index);
+    let destroying = run.done.iter().filter(|(index, _)| destroys(index));
+    let destroyed: Vec<end_state::Destroyed> = destroying.map(|(_, span)| *span).collect();
     let ends = end_state::check(&mut stack, &history, &destroyed, TOKEN).await?;
     run.measure(&stack);
     let Run { done, quiet, memory, confirmed_at, .. } = run;
@@ -134,6 +139,8 @@ struct Run<'a> {
     nemesis: Nemesis,
     /// Which faults came about, and from when to when, in microseconds from the beginning of the run.
     done: BTreeMap<usize, (u64, u64)>,
+    /// Faults that have destroyed messages although their kind need not.
+    destroying: BTreeSet<usize>,
     active: Vec<usize>,
     quiet: (usize, usize),
     memory: BTreeMap<String, u64>,
@@ -229,6 +236,14 @@ impl Run<'_> {
         self.active.remove(place);
         let fault = &self.schedule.faults[index];
         self.nemesis.end(stack, fault).await.with_context(|| format!("cannot repair {fault:?}"))?;
+        let lost = std::mem::take(&mut self.nemesis.lost_queues);
+        if !lost.is_empty() {
+            self.destroying.insert(index);
+            (self.progress)(format!(
+                "{fault:?} has damaged these queues, and RabbitMQ was started without data: {}",
+                lost.join(", ")
+            ));
+        }
         if let Some((_, ended)) = self.done.get_mut(&index) {
             *ended = self.history.now();
         }

@@ -72,9 +72,10 @@ fn draw(random: &mut Random, kind: Kind, at_ms: u64, replicas: usize) -> Fault {
         Kind::LockRow | Kind::LockTable => (Target::Service(service), random.between(1_000, 12_000)),
         Kind::KillBroker => (Target::Broker, random.between(0, 3_000)),
         Kind::SuspendBroker | Kind::BrokerAlarm => (Target::Broker, random.between(1_000, 8_000)),
+        Kind::FillDisk => (*random.one_of(&[Target::Database, Target::Broker]), random.between(2_000, 10_000)),
         Kind::CloseConnections => (Target::Broker, 0),
         Kind::Purge | Kind::DeleteQueue | Kind::DeleteExchange | Kind::DeleteBinding => (Target::Service(service), 0),
-        Kind::TornBroker => (Target::Service(service), 500),
+        Kind::TornDatabase | Kind::TornBroker => (Target::Service(service), 500),
         Kind::CutDatabase
         | Kind::StallDatabase
         | Kind::SlowDatabase
@@ -100,6 +101,7 @@ fn excludes(earlier: &Fault, later: &Fault) -> bool {
     let takes = |fault: &Fault| match fault.kind {
         Kind::CrashDatabase | Kind::SuspendDatabase => Some(Target::Database),
         Kind::KillBroker | Kind::SuspendBroker => Some(Target::Broker),
+        Kind::FillDisk => Some(fault.target),
         _ => None,
     };
     let needs_what_is_gone = |gone: &Fault, other: &Fault| match takes(gone) {
@@ -149,11 +151,30 @@ mod tests {
     #[test]
     fn a_fault_does_not_need_what_another_has_taken_away() {
         let faults = Schedule::new(9, 2, Kind::ALL, 400, u64::MAX).faults;
-        for (index, fault) in faults.iter().enumerate().filter(|(_, fault)| fault.kind.needs_broker()) {
-            let active = faults[..index].iter().filter(|other| other.at_ms + other.lasts_ms > fault.at_ms);
-            let down = active.filter(|other| matches!(other.kind, Kind::KillBroker | Kind::SuspendBroker)).count();
-            assert_eq!(down, 0, "{fault:?}");
+        let takes = |fault: &Fault, server: Target| match fault.kind {
+            Kind::KillBroker | Kind::SuspendBroker => server == Target::Broker,
+            Kind::CrashDatabase | Kind::SuspendDatabase => server == Target::Database,
+            Kind::FillDisk => server == fault.target,
+            _ => false,
+        };
+        for (index, fault) in faults.iter().enumerate() {
+            let mut active = faults[..index].iter().filter(|other| other.at_ms + other.lasts_ms > fault.at_ms);
+            if fault.kind.needs_broker() || fault.target == Target::Broker {
+                assert!(!active.clone().any(|other| takes(other, Target::Broker)), "{fault:?}");
+            }
+            if fault.kind.needs_database() || fault.target == Target::Database {
+                assert!(!active.any(|other| takes(other, Target::Database)), "{fault:?}");
+            }
         }
+    }
+
+    #[test]
+    fn the_disks_of_both_servers_are_filled() {
+        let faults = Schedule::new(3, 1, &[Kind::FillDisk, Kind::TornDatabase], 60, u64::MAX).faults;
+        for target in [Target::Database, Target::Broker] {
+            assert!(faults.iter().any(|fault| fault.kind == Kind::FillDisk && fault.target == target), "{target}");
+        }
+        assert!(faults.iter().any(|fault| fault.kind == Kind::TornDatabase));
     }
 
     #[test]

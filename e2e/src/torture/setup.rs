@@ -9,13 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     end_state::DEADLINE_S,
+    faults::Kind,
     history::History,
-    load::{Addresses, Client, HOT, MORE, PLENTY, SCARCE, SET},
+    load::{Addresses, Client},
     nemesis::{PASSWORD, ROLE, listen_to_everything, set_password},
     random::Random,
     run::Settings,
     schedule::Schedule,
     streams,
+    wants::{HOT, MORE, PLENTY, SCARCE, SET},
 };
 use crate::stack::{Options, Stack};
 
@@ -27,7 +29,8 @@ pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Res
     let deadline = format!("--order-deadline={DEADLINE_S}s");
     let order = ["--order-wait=1s", &deadline, "--cancel-repeat=2s", "--cancel-repeat-longest=5s"];
     let hold_time = format!("--hold-time={}s", DEADLINE_S + 20);
-    let mut options = Options { replicas: schedule.replicas, proxied: true, ..Options::default() };
+    let limited_disks = schedule.faults.iter().any(|fault| fault.kind == Kind::FillDisk);
+    let mut options = Options { replicas: schedule.replicas, proxied: true, limited_disks, ..Options::default() };
     options = options.with(Service::Order, &order).with(Service::Inventory, &[&hold_time]);
     for service in Service::ALL {
         options = options.with(service, &[&format!("--admin-token={TOKEN}")]);

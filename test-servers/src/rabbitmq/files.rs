@@ -81,6 +81,7 @@ impl Files {
             ("RABBITMQ_CONFIG_FILES", folder("conf.d")?.into()),
             ("RABBITMQ_CONF_ENV_FILE", file("rabbitmq-env.conf", "")?.into()),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", file("enabled_plugins", &format!("[{}].\n", plugins.join(",")))?.into()),
+            // This name is also in `Keeper::data`.
             ("RABBITMQ_MNESIA_BASE", folder("data")?.into()),
             ("RABBITMQ_LOG_BASE", folder("logs")?.into()),
             // To its output: so all that goes wrong is in one file, from the shell script to the crash of the VM.

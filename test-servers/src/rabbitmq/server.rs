@@ -27,6 +27,8 @@ pub struct Options {
     pub definitions: Option<PathBuf>,
     /// The user in the URLs; a default user with a random password where there is none.
     pub credentials: Option<Credentials>,
+    /// The size of the disk under its data, in MiB. That is a tmpfs, which only root may mount (see [`crate::disk`]).
+    pub disk_megabytes: Option<u32>,
 }
 
 /// What the node shows to its clients, in PEM. It asks them for none.
@@ -76,7 +78,7 @@ impl RabbitMq {
     /// Where the programs are missing, or the node does not start: with the tail of its log.
     pub fn start(options: Options) -> Result<Self> {
         let programs = RabbitMqPrograms::find()?;
-        let keeper = Keeper::new("rabbitmq", "KILL", &["rabbitmq", "nobody"])?;
+        let mut keeper = Keeper::new("rabbitmq", "KILL", &["rabbitmq", "nobody"])?;
         let free = |wanted: bool| wanted.then(ports::free).transpose();
         let ports = Ports {
             amqp: ports::free()?,
@@ -91,6 +93,7 @@ impl RabbitMq {
             None => Credentials { user: "test".to_owned(), password: files::secret()? },
         };
         let node = Files::write(keeper.directory(), keeper.account(), &options, &credentials, ports)?;
+        options.disk_megabytes.map_or(Ok(()), |megabytes| keeper.limit_disk(megabytes))?;
         let mut rabbitmq = Self { keeper, programs, credentials, node, version: String::new() };
         rabbitmq.start_epmd()?;
         rabbitmq.start_again()?;
@@ -183,6 +186,35 @@ impl RabbitMq {
             (ports.management.is_none_or(probe::management)).then_some(version)
         })?;
         Ok(())
+    }
+
+    /// Ends the node, removes its data, and starts it as fresh as [`Self::start`] does, at its ports.
+    ///
+    /// # Errors
+    /// As for [`Self::start_again`], or where the data cannot be removed.
+    pub fn start_empty(&mut self) -> Result<()> {
+        self.kill()?;
+        for entry in fs::read_dir(self.keeper.data())? {
+            let path = entry?.path();
+            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+        }
+        self.start_again()
+    }
+
+    /// Fills the disk under its data, which must have a limit.
+    ///
+    /// # Errors
+    /// Where it has none, or cannot be filled.
+    pub fn fill_disk(&self) -> Result<()> {
+        self.keeper.disk()?.fill()
+    }
+
+    /// Frees what [`Self::fill_disk`] has filled.
+    ///
+    /// # Errors
+    /// Where nothing was filled.
+    pub fn free_disk(&self) -> Result<()> {
+        self.keeper.disk()?.free()
     }
 
     /// Erlang's port mapper, by which `rabbitmqctl` finds the node. A node brings one that outlives it; with this one

@@ -27,7 +27,7 @@ fn it_takes_connections_and_keeps_over_a_crash_what_was_committed() {
 #[test]
 fn two_servers_know_nothing_of_each_other() {
     let start = || {
-        let options = Options { settings: vec![("max_connections".to_owned(), "20".to_owned())] };
+        let options = Options { settings: vec![("max_connections".to_owned(), "20".to_owned())], ..Options::default() };
         Postgres::start(options).unwrap()
     };
     let (mut one, two) = thread::scope(|scope| {
@@ -43,7 +43,7 @@ fn two_servers_know_nothing_of_each_other() {
 
 #[test]
 fn a_server_that_does_not_start_says_why() {
-    let options = Options { settings: vec![("no_such_setting".to_owned(), "x".to_owned())] };
+    let options = Options { settings: vec![("no_such_setting".to_owned(), "x".to_owned())], ..Options::default() };
     let error = Postgres::start(options).unwrap_err().to_string();
     assert!(error.contains("PostgreSQL did not start (exit status: 1)"), "{error}");
     assert!(error.contains(r#"unrecognized configuration parameter "no_such_setting""#), "{error}");

@@ -25,10 +25,10 @@ fn a_node_with_everything() {
     let options = Options {
         management: true,
         prometheus: true,
-        tls: None,
         config: vec!["channel_max = 77".to_owned()],
         definitions: Some(definitions),
         credentials: Some(Credentials { user: "shop".to_owned(), password: "secret".to_owned() }),
+        ..Options::default()
     };
     let rabbitmq = RabbitMq::start(options).unwrap();
 
