@@ -65,8 +65,8 @@ pub(crate) async fn start(
     settings: Settings,
     tasks: &TaskTracker,
 ) -> lapin::Result<Publication> {
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let channel = confirming(&connection).await?;
+    let events = confirming(&connection).await?;
     let (orders, taken) = mpsc::channel(1);
     let (outcomes, receiver) = mpsc::unbounded_channel();
     let end = Arc::new(OnceLock::new());
@@ -74,6 +74,7 @@ pub(crate) async fn start(
     let session = Session {
         settings,
         channel,
+        events,
         orders: taken,
         outcomes,
         confirms: FuturesUnordered::new(),
@@ -85,6 +86,12 @@ pub(crate) async fn start(
     };
     tasks.spawn(session.run(connection, Arc::clone(&end)));
     Ok((Box::new(RabbitMqPublisher { orders, address, end }), receiver))
+}
+
+async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
 }
 
 struct RabbitMqPublisher {
@@ -104,9 +111,15 @@ impl Publisher for RabbitMqPublisher {
 }
 
 /// One connection's publishing, in one task: on one channel, two tasks could get each other's confirms.
+///
+/// Copies for listeners have a channel of their own. RabbitMQ confirms them at once if nobody listens, long before the queues of
+/// the consumers have theirs; on one channel it could not confirm many with one answer then.
 struct Session {
     settings: Settings,
+    /// For the consumers' copies.
     channel: Channel,
+    /// For the listeners' copies.
+    events: Channel,
     orders: mpsc::Receiver<Vec<Outgoing>>,
     outcomes: mpsc::UnboundedSender<Outcome>,
     confirms: FuturesUnordered<BoxFuture<'static, Confirm>>,
@@ -219,7 +232,8 @@ impl Session {
         routing_key: &str,
         mandatory: bool,
     ) -> Result<(), Trouble> {
-        let (channel, properties, message_id) = (self.channel.clone(), properties(message), message.message_id);
+        let channel = if mandatory { self.channel.clone() } else { self.events.clone() };
+        let (properties, message_id) = (properties(message), message.message_id);
         let (exchange, key, body) = (exchange.into(), routing_key.into(), Arc::clone(&message.body));
         let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
         let mut confirm = async move {

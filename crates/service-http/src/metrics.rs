@@ -32,7 +32,7 @@ struct Request {
     route: Route,
 }
 
-/// A route as the program knows it, such as `/api/v1/orders/{order_id}`: there are few, whatever clients ask for.
+/// A route as the program knows it, such as `/api/v1/items/{id}`: there are few, whatever clients ask for.
 #[derive(Debug, Clone)]
 struct Route(Option<MatchedPath>);
 

@@ -63,7 +63,8 @@ fn dependencies_point_one_way() {
     for (index, name) in SYSTEM.iter().enumerate() {
         for dependency in of(name) {
             let allowed = CRATES.contains(&dependency.as_str()) || SYSTEM[..index].contains(&dependency.as_str());
-            let other_service = ["order", "inventory", "payment"].contains(&dependency.as_str()) && *name != "standalone";
+            let other_service =
+                ["order", "inventory", "payment"].contains(&dependency.as_str()) && *name != "standalone";
             assert!(allowed && !other_service, "{name} must not depend on {dependency}");
         }
     }

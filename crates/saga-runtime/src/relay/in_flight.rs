@@ -4,7 +4,7 @@ use std::{
 };
 
 use saga_message::MessageId;
-use saga_support::Backoff;
+use saga_support::{Backoff, LogLimit};
 use tokio::time::Instant;
 
 use crate::broker::{Outcome, Outgoing, Verdict};
@@ -23,6 +23,8 @@ pub(super) struct InFlight {
     resting: BTreeMap<MessageId, &'static str>,
     rest_until: Option<Instant>,
     rests: Backoff,
+    /// A queue that is full or dead refuses thousands a second.
+    refusals: LogLimit,
     /// The routing keys of events that did not come to every consumer, with the consumers whose queues are not bound.
     unroutable: BTreeMap<&'static str, Vec<String>>,
 }
@@ -40,6 +42,7 @@ impl InFlight {
             resting: BTreeMap::new(),
             rest_until: None,
             rests: Backoff::growing(Duration::from_millis(250), LONGEST_REST),
+            refusals: LogLimit::new(Duration::from_secs(1)),
             unroutable: BTreeMap::new(),
         }
     }
@@ -89,7 +92,10 @@ impl InFlight {
                 }
             }
             Verdict::Refused => {
-                tracing::warn!(message.id = %outcome.message_id, "the broker refused an event; trying again")
+                if let Some(not_logged_before) = self.refusals.admit() {
+                    let message_id = outcome.message_id;
+                    tracing::warn!(message.id = %message_id, not_logged_before, "the broker refused an event; trying again");
+                }
             }
         }
         self.resting.insert(outcome.message_id, routing_key);
