@@ -17,7 +17,7 @@ pub struct Client {
 }
 
 /// How long a state is waited for before that counts as a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Client {
     /// A client of the services at these addresses: order, inventory, payment.
@@ -25,7 +25,7 @@ impl Client {
     /// # Errors
     /// Where no HTTP client can be made.
     pub fn new(addresses: [SocketAddr; 3]) -> Result<Self> {
-        Ok(Self { http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?, addresses })
+        Ok(Self { http: reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?, addresses })
     }
 
     /// A request to the order service.
@@ -110,7 +110,7 @@ impl Client {
         F: Future<Output = Result<T>>,
         T: std::fmt::Debug,
     {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         let mut steps = tokio::time::interval(Duration::from_millis(5));
         loop {
             steps.tick().await;
@@ -119,7 +119,7 @@ impl Client {
                 return Ok(state);
             }
             if tokio::time::Instant::now() > deadline {
-                bail!("{what}: not even after {PATIENCE:?}; it is {state:?}");
+                bail!("{what}: not even after {TIMEOUT:?}; it is {state:?}");
             }
         }
     }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::{Client, answer},
-    stack::{PATIENCE, Stack},
+    stack::{Stack, TIMEOUT},
 };
 
 /// What is in stock of the SKU that many want and few get.
@@ -164,12 +164,12 @@ impl Customers {
     async fn counted(&mut self, more: usize, what: &str, count: impl Fn(&Counts) -> usize) -> Result<()> {
         let mut counts = self.told.counts.subscribe();
         let before = count(&counts.borrow_and_update());
-        let reached = timeout(PATIENCE, counts.wait_for(|counts| count(counts) >= before + more));
+        let reached = timeout(TIMEOUT, counts.wait_for(|counts| count(counts) >= before + more));
         tokio::select! {
             reached = reached => {
                 reached.map(drop).with_context(|| {
                     let now = count(&self.told.counts.borrow()) - before;
-                    format!("not {more} {what}, but {now}, within {PATIENCE:?}")
+                    format!("not {more} {what}, but {now}, within {TIMEOUT:?}")
                 })
             }
             Some(customer) = self.loops.join_next() => {
@@ -191,7 +191,7 @@ impl Customers {
             }
             anyhow::Ok(())
         };
-        timeout(PATIENCE, all).await.context("a customer still waits for an answer")??;
+        timeout(TIMEOUT, all).await.context("a customer still waits for an answer")??;
         Ok(self.told.lock().clone())
     }
 }

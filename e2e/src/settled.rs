@@ -13,7 +13,7 @@ use crate::{
     client::Client,
     customers::{Answered, HOT, HOT_STOCK, PLENTY, SCARCE, Wish, number_of},
     replica::{bare_command, program},
-    stack::{PATIENCE, Stack},
+    stack::{Stack, TIMEOUT},
 };
 
 /// How orders may have ended.
@@ -65,12 +65,12 @@ impl Stack {
     pub async fn verified(&self) -> Result<()> {
         let url = self.postgres.url("{service}");
         let program = program("order-system")?;
-        let wait = format!("{}s", PATIENCE.as_secs());
+        let wait = format!("{}s", TIMEOUT.as_secs());
         let audit = tokio::task::spawn_blocking(move || {
             bare_command(&program).args(["verify", "--wait", &wait]).env("DATABASE_URL", url).output()
         });
         // It has a deadline of its own; this one is for a hanging one.
-        let output = tokio::time::timeout(2 * PATIENCE, audit).await.context("the audit does not end")???;
+        let output = tokio::time::timeout(2 * TIMEOUT, audit).await.context("the audit does not end")???;
         let report = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
         Ok(())

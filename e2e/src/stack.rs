@@ -21,7 +21,7 @@ use crate::{
 pub use crate::options::Options;
 
 /// How long a state is waited for before that counts as a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// The size of a limited disk.
 const DISK_MEGABYTES: u32 = 1024;
 
@@ -223,7 +223,7 @@ impl Stack {
     ) -> Result<Value> {
         let replica = &mut self.replicas[number];
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
-        let (deadline, mut looks) = (Instant::now() + PATIENCE, interval(Duration::from_millis(25)));
+        let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(Duration::from_millis(25)));
         loop {
             looks.tick().await;
             let answer = async {
@@ -234,7 +234,7 @@ impl Stack {
             match answer {
                 Some((status, body)) if reached(status, &body) => return Ok(body),
                 answer if Instant::now() > deadline => {
-                    bail!("{replica} is not {what}, even after {PATIENCE:?}; it says {answer:?}")
+                    bail!("{replica} is not {what}, even after {TIMEOUT:?}; it says {answer:?}")
                 }
                 _ => ensure!(replica.runs(), "{replica} has ended by itself"),
             }
@@ -246,10 +246,10 @@ impl Stack {
     /// # Errors
     /// Where it does not, even after a long time.
     pub async fn says(&self, number: usize, words: &str) -> Result<()> {
-        let (deadline, mut looks) = (Instant::now() + PATIENCE, interval(Duration::from_millis(25)));
+        let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(Duration::from_millis(25)));
         let replica = &self.replicas[number];
         while !replica.log().contains(words) {
-            ensure!(Instant::now() < deadline, "{replica} does not say {words:?}, even after {PATIENCE:?}");
+            ensure!(Instant::now() < deadline, "{replica} does not say {words:?}, even after {TIMEOUT:?}");
             looks.tick().await;
         }
         Ok(())

@@ -14,7 +14,7 @@ mod settings;
 pub mod store;
 
 use anyhow::Result;
-use service_host::service::{Foundation, RunningService};
+use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
 use crate::participant::Inventory;
@@ -24,10 +24,6 @@ pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings
 ///
 /// # Errors
 /// Where the database cannot be read.
-pub async fn start(
-    settings: &InventorySettings,
-    foundation: Foundation,
-    listener: TcpListener,
-) -> Result<RunningService> {
-    RunningService::start(Inventory::new(settings.pauses()), foundation, listener, http::routes).await
+pub async fn start(settings: &InventorySettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
+    RunningService::start(Inventory::new(settings.backoff()), deps, listener, http::routes).await
 }

@@ -20,7 +20,7 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { program, inventory } = Cli::parse();
-    let start = async |foundation, listener| start(&inventory, foundation, listener).await;
+    let start = async |deps, listener| start(&inventory, deps, listener).await;
     let service = Service::Inventory;
     program::main::<Migrator>(service.spec(), service.default_port(), program, start).await
 }

@@ -58,7 +58,7 @@ const DUE_AT_ONCE: u64 = 500;
 /// The inventory, as the engine runs it.
 #[derive(Debug)]
 pub(crate) struct Inventory {
-    pauses: Backoff,
+    backoff: Backoff,
 }
 
 /// The rows of one batch.
@@ -84,10 +84,10 @@ impl Stock for WorkingSet<Sku, StockItem> {
 }
 
 impl Inventory {
-    /// An inventory with these pauses.
+    /// An inventory with these backoff.
     #[must_use]
-    pub(crate) fn new(pauses: Backoff) -> Self {
-        Self { pauses }
+    pub(crate) fn new(backoff: Backoff) -> Self {
+        Self { backoff }
     }
 
     fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decided, Unacceptable> {
@@ -95,13 +95,13 @@ impl Inventory {
             Command::SetStock(sku, units) => Decision::reply(state.set_stock(sku, *units)),
             Command::Reserve(line) => Decision::reply(state.reserve(line, now)?),
             Command::Release(id) => Decision::reply(state.release(*id, now)?),
-            Command::WakeDue => Decision::publish(state.wake_due(now, &self.pauses)),
+            Command::WakeDue => Decision::publish(state.wake_due(now, &self.backoff)),
         })
     }
 
     fn event(&self, state: &mut State, event: &Event, now: Timestamp) -> Result<Decided, Unacceptable> {
         let known = state.by_saga.get(&event.saga_id).and_then(|id| state.reservations.get(id));
-        let step = learn(known, event, &mut state.items, &mut state.new_ids, now, &self.pauses)
+        let step = learn(known, event, &mut state.items, &mut state.new_ids, now, &self.backoff)
             .map_err(|impossible| Unacceptable(impossible.to_string()))?;
         if let Some(reservation) = step.reservation {
             state.put(reservation);
@@ -158,12 +158,12 @@ impl State {
         Ok(Reply::Released(line))
     }
 
-    fn wake_due(&mut self, now: Timestamp, pauses: &Backoff) -> Vec<Event> {
+    fn wake_due(&mut self, now: Timestamp, backoff: &Backoff) -> Vec<Event> {
         let mut events = Vec::new();
         for id in std::mem::take(&mut self.due) {
             let Some(mut reservation) = self.reservations.get(&id).cloned() else { continue };
             // An input before this one in the batch may have ended it.
-            if let Some(event) = reservation.wake(now, pauses) {
+            if let Some(event) = reservation.wake(now, backoff) {
                 events.push(event);
                 self.put(reservation);
             }
@@ -176,7 +176,7 @@ impl Participant for Inventory {
     type Message = Envelope;
     type Command = Command;
     type Reply = Reply;
-    type Answer = ();
+    type CallResult = ();
     type State = State;
 
     fn service(&self) -> ServiceSpec {

@@ -19,7 +19,7 @@ const LONGEST_REPEAT: Duration = Duration::from_secs(2 * 60 * 60);
 impl InventorySettings {
     /// The part of it that the domain needs.
     #[must_use]
-    pub fn pauses(&self) -> Backoff {
+    pub fn backoff(&self) -> Backoff {
         Backoff { hold_time: self.hold_time, longest_repeat: LONGEST_REPEAT }
     }
 }

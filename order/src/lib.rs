@@ -9,8 +9,8 @@ pub mod domain;
 mod http;
 mod metrics;
 pub mod migration;
-mod neighbours;
 mod participant;
+mod replicas;
 mod settings;
 pub mod store;
 mod timeline;
@@ -19,7 +19,7 @@ mod watch;
 use std::sync::Arc;
 
 use anyhow::Result;
-use service_host::service::{Foundation, RunningService};
+use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
 pub use crate::{
@@ -33,13 +33,13 @@ use crate::{participant::Orders, watch::Watchers};
 ///
 /// # Errors
 /// Where the database cannot be read.
-pub async fn start(settings: &OrderSettings, foundation: Foundation, listener: TcpListener) -> Result<RunningService> {
-    let watchers = Watchers::new(foundation.database.neighbours());
-    let orders = Orders::new(settings.pauses(), watchers.clone());
-    let (wait, max_backlog) = (settings.order_wait, foundation.work.max_backlog);
-    RunningService::start(orders, foundation, listener, |doors| {
-        doors.run_beside(neighbours::listen(doors.database.clone(), Arc::clone(&watchers)));
-        http::routes(doors, watchers, wait, max_backlog)
+pub async fn start(settings: &OrderSettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
+    let watchers = Watchers::new(deps.database.replica_bus());
+    let orders = Orders::new(settings.backoff(), watchers.clone());
+    let (wait, max_backlog) = (settings.order_wait, deps.work.max_backlog);
+    RunningService::start(orders, deps, listener, |context| {
+        context.run_beside(replicas::listen(context.database.clone(), Arc::clone(&watchers)));
+        http::routes(context, watchers, wait, max_backlog)
     })
     .await
 }

@@ -20,7 +20,7 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { program, order } = Cli::parse();
-    let start = async |foundation, listener| start(&order, foundation, listener).await;
+    let start = async |deps, listener| start(&order, deps, listener).await;
     let service = Service::Order;
     program::main::<Migrator>(service.spec(), service.default_port(), program, start).await
 }

@@ -54,7 +54,7 @@ const DUE_AT_ONCE: u64 = 500;
 /// The order service, as the engine runs it.
 #[derive(Debug)]
 pub(crate) struct Orders {
-    pauses: Backoff,
+    backoff: Backoff,
     watchers: Arc<Watchers>,
     metrics: OrderMetrics,
 }
@@ -75,10 +75,10 @@ pub(crate) struct State {
 }
 
 impl Orders {
-    /// Orders with these pauses, whose changes are told to `watchers`.
+    /// Orders with these backoff, whose changes are told to `watchers`.
     #[must_use]
-    pub(crate) fn new(pauses: Backoff, watchers: Arc<Watchers>) -> Self {
-        Self { pauses, watchers, metrics: OrderMetrics::default() }
+    pub(crate) fn new(backoff: Backoff, watchers: Arc<Watchers>) -> Self {
+        Self { backoff, watchers, metrics: OrderMetrics::default() }
     }
 
     fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
@@ -88,7 +88,7 @@ impl Orders {
             Command::WakeDue => {
                 let mut events = Vec::new();
                 for id in std::mem::take(&mut state.due) {
-                    state.change(id, now, |order, now| events.append(&mut order.wake(now, &self.pauses)));
+                    state.change(id, now, |order, now| events.append(&mut order.wake(now, &self.backoff)));
                 }
                 Ok(Decision::publish(events))
             }
@@ -104,13 +104,13 @@ impl Orders {
         }
         let id =
             state.new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
-        let (order, created) = Order::place(new.clone(), id, now, &self.pauses);
+        let (order, created) = Order::place(new.clone(), id, now, &self.backoff);
         state.put(order.clone());
         Ok(Decision { reply: Some(Reply::Placed(order.into())), ..Decision::publish(vec![created]) })
     }
 
     fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Orders> {
-        let cancelled = state.change(id, now, |order, now| order.cancel(now, &self.pauses));
+        let cancelled = state.change(id, now, |order, now| order.cancel(now, &self.backoff));
         // As it is saved, and not as it stood within the step.
         match (cancelled, state.orders.get(&id)) {
             (None, _) | (_, None) => Decision::reply(Reply::Unknown),
@@ -155,7 +155,7 @@ impl Participant for Orders {
     type Message = Envelope;
     type Command = Command;
     type Reply = Reply;
-    type Answer = ();
+    type CallResult = ();
     type State = State;
 
     fn service(&self) -> ServiceSpec {

@@ -25,7 +25,7 @@ pub struct OrderSettings {
 impl OrderSettings {
     /// The part of it that the domain needs.
     #[must_use]
-    pub fn pauses(&self) -> Backoff {
+    pub fn backoff(&self) -> Backoff {
         Backoff {
             deadline: self.order_deadline,
             first_repeat: self.cancel_repeat,

@@ -16,7 +16,7 @@ pub mod store;
 use std::sync::Arc;
 
 use anyhow::Result;
-use service_host::service::{Foundation, RunningService};
+use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
 use crate::{gateway::PaymentGateway, participant::Payments};
@@ -26,12 +26,8 @@ pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSetting
 ///
 /// # Errors
 /// Where the database cannot be read.
-pub async fn start(
-    settings: &PaymentSettings,
-    foundation: Foundation,
-    listener: TcpListener,
-) -> Result<RunningService> {
-    start_with(Arc::new(settings.gateway()), settings, foundation, listener).await
+pub async fn start(settings: &PaymentSettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
+    start_with(Arc::new(settings.gateway()), settings, deps, listener).await
 }
 
 /// The same with another gateway.
@@ -41,9 +37,9 @@ pub async fn start(
 pub async fn start_with(
     gateway: Arc<dyn PaymentGateway>,
     settings: &PaymentSettings,
-    foundation: Foundation,
+    deps: ServiceDeps,
     listener: TcpListener,
 ) -> Result<RunningService> {
     let payments = Payments::new(gateway, settings.gateway_timeout);
-    RunningService::start(payments, foundation, listener, http::routes).await
+    RunningService::start(payments, deps, listener, http::routes).await
 }

@@ -20,7 +20,7 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { program, payment } = Cli::parse();
-    let start = async |foundation, listener| start(&payment, foundation, listener).await;
+    let start = async |deps, listener| start(&payment, deps, listener).await;
     let service = Service::Payment;
     program::main::<Migrator>(service.spec(), service.default_port(), program, start).await
 }

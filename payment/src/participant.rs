@@ -8,7 +8,7 @@ use std::{
 
 use saga_database::{WorkingSet, Writes, next_ids};
 use saga_message::ServiceSpec;
-use saga_runtime::{AskError, Decision, Input, Participant, Payload, Unacceptable};
+use saga_runtime::{CallError, Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, Event, EventBody, Money, OrderDetails, OrderId, SagaId, Service, Timestamp};
 
@@ -118,9 +118,9 @@ impl Payments {
         self.put_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<GatewayAnswer, AskError> {
+    async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<GatewayAnswer, CallError> {
         let answer = self.calls.authorize(key, order_id, amount).await;
-        answer.map(GatewayAnswer::Authorization).map_err(|error| AskError(error.to_string()))
+        answer.map(GatewayAnswer::Authorization).map_err(|error| CallError(error.to_string()))
     }
 }
 
@@ -128,7 +128,7 @@ impl Participant for Payments {
     type Message = Envelope;
     type Command = Command;
     type Reply = Payment;
-    type Answer = GatewayAnswer;
+    type CallResult = GatewayAnswer;
     type State = State;
 
     fn service(&self) -> ServiceSpec {
@@ -137,7 +137,7 @@ impl Participant for Payments {
 
     /// A cancellation asks nobody: where something is authorized, the void follows it (see [`crate::domain`]), and where
     /// nothing is, it need not wait for a gateway that is away.
-    fn needs_answer(&self, payload: &Payload<Self>) -> bool {
+    fn needs_call(&self, payload: &Payload<Self>) -> bool {
         match payload {
             Payload::Event(envelope) => envelope.event.body == EventBody::StockReserved,
             Payload::Command(Command::Authorize(_) | Command::VoidAtGateway { .. }) => true,
@@ -145,7 +145,7 @@ impl Participant for Payments {
         }
     }
 
-    async fn ask(&self, payload: &Payload<Self>) -> Result<GatewayAnswer, AskError> {
+    async fn call(&self, payload: &Payload<Self>) -> Result<GatewayAnswer, CallError> {
         match payload {
             Payload::Event(envelope) => {
                 let Event { saga_id, order, .. } = &envelope.event;
@@ -156,7 +156,7 @@ impl Participant for Payments {
                 let voided = self.calls.void((*saga_id).into()).await;
                 Ok(if voided { GatewayAnswer::Voided } else { GatewayAnswer::NotVoided })
             }
-            Payload::Command(Command::FinishVoids) => Err(AskError("the clock has no question".to_owned())),
+            Payload::Command(Command::FinishVoids) => Err(CallError("the clock has no question".to_owned())),
         }
     }
 
@@ -194,10 +194,10 @@ impl Participant for Payments {
 
     fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Step, Unacceptable> {
         match &input.payload {
-            Payload::Event(envelope) => state.event(envelope, input.answer.as_ref(), input.at),
-            Payload::Command(Command::Authorize(wish)) => state.authorized(wish, input.answer.as_ref(), input.at),
+            Payload::Event(envelope) => state.event(envelope, input.call_result.as_ref(), input.at),
+            Payload::Command(Command::Authorize(wish)) => state.authorized(wish, input.call_result.as_ref(), input.at),
             Payload::Command(Command::VoidAtGateway { saga_id, answer_to }) => {
-                Ok(state.voided(*saga_id, answer_to.as_ref(), input.answer.as_ref(), input.at))
+                Ok(state.voided(*saga_id, answer_to.as_ref(), input.call_result.as_ref(), input.at))
             }
             Payload::Command(Command::FinishVoids) => {
                 let void = |saga_id| Command::VoidAtGateway { saga_id, answer_to: None };

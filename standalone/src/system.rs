@@ -12,7 +12,7 @@ use sea_orm_migration::MigratorTrait;
 use service_host::{
     admin::AdminSettings,
     program::{listen, open_patiently},
-    service::{self, Foundation, RunningService},
+    service::{self, RunningService, ServiceDeps},
     settings::WorkSettings,
 };
 use shared_events::Service;
@@ -112,9 +112,9 @@ impl System {
             (Service::Payment.spec(), of_payment),
         ];
         establish_all(&all, &settings.identity).await?;
-        let mut foundations = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
+        let mut all_deps = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(service.name()).context("each service has its broker")?;
-            Ok(Foundation {
+            Ok(ServiceDeps {
                 database,
                 broker,
                 work: settings.work.clone(),
@@ -122,11 +122,11 @@ impl System {
                 identity: settings.identity.clone(),
             })
         });
-        let mut foundation = || foundations.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
+        let mut deps = || all_deps.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
         let services = vec![
-            order::start(&settings.order, foundation()?, order).await?,
-            inventory::start(&settings.inventory, foundation()?, inventory).await?,
-            payment::start(&settings.payment, foundation()?, payment).await?,
+            order::start(&settings.order, deps()?, order).await?,
+            inventory::start(&settings.inventory, deps()?, inventory).await?,
+            payment::start(&settings.payment, deps()?, payment).await?,
         ];
         Ok(Self { services, addresses, place, rabbitmq, patience: settings.work.drain_timeout })
     }

@@ -13,7 +13,7 @@ use sea_orm_migration::MigratorTrait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    Lead, Neighbours, PostgresSettings, migrate,
+    PostgresSettings, RelayLock, ReplicaBus, migrate,
     postgres::{CLOCK_QUERY, Server},
     sqlite::{self, Access},
 };
@@ -31,7 +31,7 @@ struct Inner {
     lists: Arc<Semaphore>,
     /// `None`: SQLite.
     server: Option<Server>,
-    neighbours: Neighbours,
+    replica_bus: ReplicaBus,
     clock: Clock,
 }
 
@@ -140,7 +140,7 @@ impl Database {
         let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
         let internal = sqlite::connect(path, Access::Internal).await.map_err(opened)?;
         let pools = Pools { write, read, internal };
-        Ok(Self::of(pools, SQLITE_LISTS, None, Neighbours::none(), Clock::default()))
+        Ok(Self::of(pools, SQLITE_LISTS, None, ReplicaBus::none(), Clock::default()))
     }
 
     /// Opens the SQLite file at `path`, which another process may be writing, for reading only.
@@ -151,7 +151,7 @@ impl Database {
         let opened = |source| DatabaseError::Open { place: path.display().to_string(), source };
         let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
         let pools = Pools { write: read.clone(), internal: read.clone(), read };
-        Ok(Self::of(pools, SQLITE_LISTS, None, Neighbours::none(), Clock::default()))
+        Ok(Self::of(pools, SQLITE_LISTS, None, ReplicaBus::none(), Clock::default()))
     }
 
     /// Opens a PostgreSQL database, and brings its tables up to date. Replicas may do so at the same time.
@@ -162,8 +162,8 @@ impl Database {
         let server = Server::new(settings);
         let clock = Clock::default();
         server.prepare::<M>(&clock).await?;
-        let (pools, neighbours) = (server.pools(), Neighbours::on(server.clone()));
-        Ok(Self::of(pools, server.lists(), Some(server), neighbours, clock))
+        let (pools, replica_bus) = (server.pools(), ReplicaBus::on(server.clone()));
+        Ok(Self::of(pools, server.lists(), Some(server), replica_bus, clock))
     }
 
     /// Opens a PostgreSQL database that is ready for use, for reading.
@@ -174,12 +174,12 @@ impl Database {
         let server = Server::new(settings);
         let clock = Clock::default();
         server.look(&clock).await?;
-        Ok(Self::of(server.pools(), server.lists(), Some(server), Neighbours::none(), clock))
+        Ok(Self::of(server.pools(), server.lists(), Some(server), ReplicaBus::none(), clock))
     }
 
-    fn of(pools: Pools, lists: usize, server: Option<Server>, neighbours: Neighbours, clock: Clock) -> Self {
+    fn of(pools: Pools, lists: usize, server: Option<Server>, replica_bus: ReplicaBus, clock: Clock) -> Self {
         let lists = Arc::new(Semaphore::new(lists));
-        Self(Arc::new(Inner { pools: RwLock::new(pools), lists, server, neighbours, clock }))
+        Self(Arc::new(Inner { pools: RwLock::new(pools), lists, server, replica_bus, clock }))
     }
 
     /// The time that the service goes by: on PostgreSQL the server's, compared when the database was opened and at each
@@ -252,21 +252,21 @@ impl Database {
 
     /// The other replicas of the service on this database.
     #[must_use]
-    pub fn neighbours(&self) -> Neighbours {
-        self.0.neighbours.clone()
+    pub fn replica_bus(&self) -> ReplicaBus {
+        self.0.replica_bus.clone()
     }
 
-    /// Takes the relay's lead, unless another replica has it: there is one relay a database.
-    pub async fn lead(&self) -> Result<Option<Lead>, DbErr> {
+    /// Takes the relay's lock, unless another replica has it: there is one relay a database.
+    pub async fn acquire_relay_lock(&self) -> Result<Option<RelayLock>, DbErr> {
         match &self.0.server {
-            None => Ok(Some(Lead::sole())),
-            Some(server) => Lead::take(server).await,
+            None => Ok(Some(RelayLock::sole())),
+            Some(server) => RelayLock::take(server).await,
         }
     }
 
     /// Does `work` on this database. Where that takes longer than `patience`, the database counts as away, and all
     /// connections are made anew. Whether what was being written is committed is not known then, as after any lost connection.
-    pub async fn in_time<T, E: From<DbErr>>(
+    pub async fn with_timeout<T, E: From<DbErr>>(
         &self,
         patience: Duration,
         work: impl Future<Output = Result<T, E>>,

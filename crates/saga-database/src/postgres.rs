@@ -45,7 +45,7 @@ const SESSION: [(&str, &str); 6] = [
 /// Advisory locks are numbers. These are "orders" in ASCII, and what is locked.
 const MIGRATION_LOCK: i64 = 0x6f72_6465_7273_0001;
 pub(super) const RELAY_LOCK: i64 = 0x6f72_6465_7273_0002;
-pub(super) const NEIGHBOUR_LOCK: i64 = 0x6f72_6465_7273_0003;
+pub(super) const REPLICA_LOCK: i64 = 0x6f72_6465_7273_0003;
 pub(super) const SEQUENCE_LOCK: i64 = 0x6f72_6465_7273_0004;
 
 /// The server's time, in microseconds since 1970: that of the moment, and not that at which the transaction began.

@@ -31,7 +31,7 @@ pub struct DatabaseArgs {
 
 /// Where one service's database is.
 #[derive(Debug, Clone)]
-pub enum DatabasePlace {
+pub enum DatabaseTarget {
     /// In a file.
     Sqlite(PathBuf),
     /// On a server.
@@ -68,14 +68,14 @@ impl DatabaseArgs {
     ///
     /// # Errors
     /// Where the settings cannot be used, or the file with the password cannot be read.
-    pub fn for_service(&self, service: &str) -> Result<DatabasePlace, DatabaseSettingsError> {
+    pub fn for_service(&self, service: &str) -> Result<DatabaseTarget, DatabaseSettingsError> {
         let url = self.database_url.replace("{service}", service);
         if let Some(file) = url.strip_prefix("sqlite:") {
             let file = file.strip_prefix("//").unwrap_or(file);
             return if file.is_empty() {
                 Err(DatabaseSettingsError::NoUrl)
             } else {
-                Ok(DatabasePlace::Sqlite(file.into()))
+                Ok(DatabaseTarget::Sqlite(file.into()))
             };
         }
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -91,14 +91,14 @@ impl DatabaseArgs {
         let name = format!("{service}@{}", host_name());
         // The server cuts longer names off, and says so each time.
         let options = options.application_name(&name.chars().take(63).collect::<String>());
-        Ok(DatabasePlace::Postgres(PostgresSettings {
+        Ok(DatabaseTarget::Postgres(PostgresSettings {
             options: Box::new(options),
             most_connections: self.database_connections,
         }))
     }
 }
 
-impl DatabasePlace {
+impl DatabaseTarget {
     /// Opens it, and brings its tables up to date.
     ///
     /// # Errors
@@ -155,11 +155,11 @@ mod tests {
                 "PostgresSettings(\"postgres://app@db-order:5433/shop\")",
             ),
         ] {
-            let DatabasePlace::Postgres(settings) = args(url).for_service("order").unwrap() else { panic!("{url}") };
+            let DatabaseTarget::Postgres(settings) = args(url).for_service("order").unwrap() else { panic!("{url}") };
             assert_eq!(format!("{settings:?}"), told, "{url}");
         }
         for (url, file) in [("sqlite:{service}.sqlite", "order.sqlite"), ("sqlite:///data/{service}", "/data/order")] {
-            let DatabasePlace::Sqlite(path) = args(url).for_service("order").unwrap() else { panic!("{url}") };
+            let DatabaseTarget::Sqlite(path) = args(url).for_service("order").unwrap() else { panic!("{url}") };
             assert_eq!(path, Path::new(file), "{url}");
         }
     }

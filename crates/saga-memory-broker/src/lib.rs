@@ -13,8 +13,8 @@ use saga_message::MessageId;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use saga_runtime::broker::{
-    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, Publisher, QueueFigures, Receipt, Settlement,
-    Subscription, Verdict,
+    Broker, BrokerError, Delivery, Outcome, Outgoing, Publication, PublishResult, Publisher, QueueStats, Receipt,
+    Settlement, Subscription,
 };
 
 /// A broker inside the process: one bounded queue a service, and no storage at all.
@@ -39,12 +39,12 @@ struct Queue {
     ready: Mutex<Ready>,
     arrived: Notify,
     /// A permit for each message that is ready or unacknowledged.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// Held by the one consumer.
     consumer: Arc<Semaphore>,
 }
 
-/// The messages that are ready to be delivered, by their places in the queue. Whatever comes back, and in whatever order,
+/// The messages that are ready to be delivered, by their permits in the queue. Whatever comes back, and in whatever order,
 /// comes back to its own place.
 #[derive(Debug, Default)]
 struct Ready {
@@ -59,7 +59,7 @@ struct Message {
     body: Arc<str>,
     redeliveries: u32,
     unconfirmed: Arc<Unconfirmed>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Counts the queues that have yet to commit a message.
@@ -74,7 +74,7 @@ impl Unconfirmed {
     fn committed_by_one(&self) {
         if self.queues.fetch_sub(1, Ordering::AcqRel) == 1 {
             // A publisher that is gone will publish the message again.
-            let _ = self.outcomes.send(Outcome { message_id: self.message_id, verdict: Verdict::Confirmed });
+            let _ = self.outcomes.send(Outcome { message_id: self.message_id, result: PublishResult::Confirmed });
         }
     }
 }
@@ -89,7 +89,7 @@ impl InProcessBroker {
                 service,
                 ready: Mutex::default(),
                 arrived: Notify::new(),
-                places: Arc::new(Semaphore::new(capacity)),
+                permits: Arc::new(Semaphore::new(capacity)),
                 consumer: Arc::new(Semaphore::new(1)),
             };
             (service, Arc::new(queue))
@@ -124,10 +124,10 @@ impl Broker for InProcessBroker {
         Ok(None)
     }
 
-    fn queue(&self) -> Option<QueueFigures> {
+    fn queue(&self) -> Option<QueueStats> {
         let queue = self.hub.queues.get(self.service)?;
         let ready = queue.lock().messages.len() as u64;
-        Some(QueueFigures { ready, consumers: 1 - queue.consumer.available_permits().min(1) as u64 })
+        Some(QueueStats { ready, consumers: 1 - queue.consumer.available_permits().min(1) as u64 })
     }
 
     fn confirms_after_commit(&self) -> bool {
@@ -152,8 +152,9 @@ impl Publisher for InProcessPublisher {
                 }
             }
             if queues.is_empty() || !missing.is_empty() {
-                let verdict = if missing.is_empty() { Verdict::Confirmed } else { Verdict::Unroutable(missing) };
-                let _ = self.outcomes.send(Outcome { message_id: message.message_id, verdict });
+                let result =
+                    if missing.is_empty() { PublishResult::Confirmed } else { PublishResult::Unroutable(missing) };
+                let _ = self.outcomes.send(Outcome { message_id: message.message_id, result });
                 continue;
             }
             let unconfirmed = Arc::new(Unconfirmed {
@@ -171,7 +172,7 @@ impl Publisher for InProcessPublisher {
 
 impl Queue {
     async fn push(&self, message: &Outgoing, unconfirmed: &Arc<Unconfirmed>) {
-        let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
         let mut ready = self.lock();
         let position = ready.next_position;
         ready.next_position += 1;
@@ -181,7 +182,7 @@ impl Queue {
             body: Arc::clone(&message.body),
             redeliveries: 0,
             unconfirmed: Arc::clone(unconfirmed),
-            _place: place,
+            _permit: permit,
         };
         ready.messages.insert(position, message);
         drop(ready);

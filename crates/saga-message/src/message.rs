@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, fmt};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{MessageId, SystemId, Timestamp};
@@ -45,7 +46,7 @@ pub trait Message: fmt::Debug + Clone + Send + Sync + 'static {
 }
 
 /// What identifies a message and says where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The id of this message; a redelivery keeps it, and the inbox is keyed by it.
     pub id: MessageId,

@@ -8,14 +8,14 @@ use super::{
     connection::Connector,
     consumer::{self, Source},
     declare::{ConsumersDeclared, declare_consumers},
+    failure::{BrokerFailure, Phase},
     message::{Reading, dead_letter, delivery},
     publisher,
     settings::{RabbitMqSettings, SettingsError},
     topology::{Topology, dead_letter_queue, queue},
-    trouble::{During, Trouble},
     watch::QueueWatch,
 };
-use saga_runtime::broker::{Broker, BrokerError, Publication, QueueFigures, Subscription};
+use saga_runtime::broker::{Broker, BrokerError, Publication, QueueStats, Subscription};
 
 /// How long the broker may take to confirm a message while it takes messages at all. RabbitMQ has lost track of
 /// confirms before (<https://github.com/rabbitmq/rabbitmq-server/issues/6115>), and a message that waits for one is not
@@ -78,12 +78,12 @@ impl RabbitMq {
         (read, watch): (Reading, Option<&QueueWatch>),
     ) -> Result<Subscription, BrokerError> {
         self.connector
-            .in_time(|| async {
+            .with_timeout(|| async {
                 let connection = self.connector.open(purpose, topology).await?;
                 let source = Source { queue, topology, tag: &self.connector.name(purpose), read, watch };
                 let started =
                     consumer::start(connection, self.connector.address(), source, prefetch, &self.sessions).await;
-                started.map_err(|error| Trouble::of(&error, During::Preparing))
+                started.map_err(|error| BrokerFailure::of(&error, Phase::Preparing))
             })
             .await
     }
@@ -95,7 +95,7 @@ impl Broker for RabbitMq {
         let topology = Topology::to_publish(&self.service);
         let consumers = Topology::of_consumers(&self.service);
         self.connector
-            .in_time(|| async {
+            .with_timeout(|| async {
                 let connection = self.connector.open("publish", &topology).await?;
                 let declared = declare_consumers(&connection, &consumers).await?;
                 if let ConsumersDeclared::No(reason) = &declared {
@@ -108,7 +108,7 @@ impl Broker for RabbitMq {
                     confirm_timeout: self.confirm_timeout,
                 };
                 let started = publisher::start(connection, settings, &self.sessions).await;
-                started.map_err(|error| Trouble::of(&error, During::Preparing))
+                started.map_err(|error| BrokerFailure::of(&error, Phase::Preparing))
             })
             .await
     }
@@ -124,7 +124,7 @@ impl Broker for RabbitMq {
         self.consume("dead-letters", &topology, &queue, prefetch, (dead_letter, None)).await.map(Some)
     }
 
-    fn queue(&self) -> Option<QueueFigures> {
+    fn queue(&self) -> Option<QueueStats> {
         self.watch.last()
     }
 

@@ -17,9 +17,9 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     declare::ensure,
+    failure::{BrokerFailure, Phase},
     settings::{RabbitMqSettings, SettingsError, address, read},
     topology::Topology,
-    trouble::{During, Trouble},
 };
 use saga_runtime::broker::BrokerError;
 use saga_support::{Backoff, host_name};
@@ -56,36 +56,36 @@ impl Connector {
 
     /// Does what is to be done before a connection is of use, under a timeout; its errors say which broker. It is done again
     /// where the broker fails at it.
-    pub(crate) async fn in_time<T, Work>(&self, work: impl Fn() -> Work) -> Result<T, BrokerError>
+    pub(crate) async fn with_timeout<T, Work>(&self, work: impl Fn() -> Work) -> Result<T, BrokerError>
     where
-        Work: Future<Output = Result<T, Trouble>>,
+        Work: Future<Output = Result<T, BrokerFailure>>,
     {
         let mut failed = None;
         let done = tokio::time::timeout(OPEN_TIMEOUT, async {
-            let mut pauses = Backoff::growing(FIRST_PAUSE, OPEN_TIMEOUT);
+            let mut backoff = Backoff::growing(FIRST_PAUSE, OPEN_TIMEOUT);
             loop {
                 match work().await {
-                    Err(Trouble::Failed(reason)) => {
+                    Err(BrokerFailure::Failed(reason)) => {
                         tracing::debug!(
                             reason,
                             "the broker failed at what a connection needs; once more after a pause"
                         );
-                        failed = Some(Trouble::Failed(reason));
+                        failed = Some(BrokerFailure::Failed(reason));
                     }
                     done => return done,
                 }
-                tokio::time::sleep(pauses.next_pause()).await;
+                tokio::time::sleep(backoff.next_pause()).await;
             }
         });
         let done = done.await.unwrap_or_else(|_| {
-            Err(failed.unwrap_or_else(|| Trouble::Lost(format!("no answer within {OPEN_TIMEOUT:?}"))))
+            Err(failed.unwrap_or_else(|| BrokerFailure::Lost(format!("no answer within {OPEN_TIMEOUT:?}"))))
         });
-        done.map_err(|trouble| trouble.at(&self.address()))
+        done.map_err(|failure| failure.at(&self.address()))
     }
 
     /// Opens a connection with everything of `topology` in place.
-    pub(crate) async fn open(&self, purpose: &str, topology: &Topology) -> Result<Connection, Trouble> {
-        let connection = self.connect(purpose).await.map_err(|error| Trouble::of(&error, During::Opening))?;
+    pub(crate) async fn open(&self, purpose: &str, topology: &Topology) -> Result<Connection, BrokerFailure> {
+        let connection = self.connect(purpose).await.map_err(|error| BrokerFailure::of(&error, Phase::Opening))?;
         ensure(&connection, topology).await?;
         Ok(connection)
     }

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    ack_batcher::AckBatcher,
     connection::close,
     declare::keep_bound,
-    ledger::Ledger,
+    failure::{BrokerFailure, GONE, Phase},
     message::Reading,
     topology::Topology,
-    trouble::{During, GONE, Trouble},
     watch::QueueWatch,
 };
 use saga_runtime::broker::{Delivery, Receipt, Settlement, Subscription};
@@ -54,7 +54,8 @@ pub(crate) async fn start(
         channel.basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default()).await?;
     let (deliveries, subscription) = mpsc::channel(prefetch.into());
     let (settle, settlements) = mpsc::unbounded_channel();
-    let session = Session { channel, consumer, read, deliveries, settle, settlements, ledger: Ledger::default() };
+    let session =
+        Session { channel, consumer, read, deliveries, settle, settlements, ack_batcher: AckBatcher::default() };
     let (queue, topology, watch) = (queue.to_owned(), topology.clone(), watch.cloned());
     tasks.spawn(async move {
         let watched = async {
@@ -65,11 +66,11 @@ pub(crate) async fn start(
         };
         let ended = tokio::select! {
             ended = session.run() => ended,
-            trouble = keep_bound(&connection, &topology) => Err(trouble),
+            failure = keep_bound(&connection, &topology) => Err(failure),
             never = watched => match never {},
         };
-        if let Err(trouble) = ended {
-            tracing::warn!(error = %trouble.at(&address), "the connection to the broker for consuming is lost");
+        if let Err(failure) = ended {
+            tracing::warn!(error = %failure.at(&address), "the connection to the broker for consuming is lost");
         }
         close(connection).await;
     });
@@ -84,13 +85,13 @@ struct Session {
     deliveries: mpsc::Sender<Delivery>,
     settle: mpsc::UnboundedSender<Settlement>,
     settlements: mpsc::UnboundedReceiver<Settlement>,
-    ledger: Ledger,
+    ack_batcher: AckBatcher,
 }
 
 impl Session {
     /// Works until the subscriber is gone and everything that it took is settled, or until the connection is lost: then
     /// says why.
-    async fn run(mut self) -> Result<(), Trouble> {
+    async fn run(mut self) -> Result<(), BrokerFailure> {
         let mut settled = Vec::new();
         loop {
             tokio::select! {
@@ -101,7 +102,7 @@ impl Session {
                 },
                 // It never ends: `settle` lives.
                 _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
-                    settle(&self.channel, &mut self.ledger, &mut settled).await.map_err(|error| lost(&error))?;
+                    settle(&self.channel, &mut self.ack_batcher, &mut settled).await.map_err(|error| lost(&error))?;
                 }
                 () = self.deliveries.closed() => return self.finish().await.map_err(|error| lost(&error)),
             }
@@ -117,7 +118,7 @@ impl Session {
 
     /// The subscriber is gone: gives back what it did not take, and settles what it took as that is handled.
     async fn finish(self) -> lapin::Result<()> {
-        let Self { channel, mut consumer, settle: ours, mut settlements, mut ledger, .. } = self;
+        let Self { channel, mut consumer, settle: ours, mut settlements, mut ack_batcher, .. } = self;
         channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
         // The stream ends after what came in before the consumer was cancelled.
         while let Some(message) = consumer.next().await {
@@ -127,7 +128,7 @@ impl Session {
         drop(ours);
         let mut settled = Vec::new();
         while settlements.recv_many(&mut settled, AT_ONCE).await > 0 {
-            settle(&channel, &mut ledger, &mut settled).await?;
+            settle(&channel, &mut ack_batcher, &mut settled).await?;
         }
         // Its answer says that the broker has worked off the last acknowledgements. RabbitMQ 4 forgets some of those that are
         // on their way to the queue when the connection is closed, and delivers these messages again.
@@ -135,17 +136,17 @@ impl Session {
     }
 }
 
-fn gone() -> Trouble {
-    Trouble::Wrong { wrong: "it ended the consumer, as it does when a queue is deleted".to_owned(), remedy: GONE }
+fn gone() -> BrokerFailure {
+    BrokerFailure::Wrong { wrong: "it ended the consumer, as it does when a queue is deleted".to_owned(), remedy: GONE }
 }
 
-fn lost(error: &lapin::Error) -> Trouble {
-    Trouble::of(error, During::Working)
+fn lost(error: &lapin::Error) -> BrokerFailure {
+    BrokerFailure::of(error, Phase::Working)
 }
 
 /// Tells the broker, in few words.
-async fn settle(channel: &Channel, ledger: &mut Ledger, settled: &mut Vec<Settlement>) -> lapin::Result<()> {
-    let settling = ledger.settle(settled.drain(..));
+async fn settle(channel: &Channel, ack_batcher: &mut AckBatcher, settled: &mut Vec<Settlement>) -> lapin::Result<()> {
+    let settling = ack_batcher.settle(settled.drain(..));
     let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
     try_join_all(settling.give_back.into_iter().map(|tag| channel.basic_nack(tag, requeue))).await?;
     if let Some(tag) = settling.acknowledge_up_to {

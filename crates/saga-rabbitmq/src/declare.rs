@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
+    failure::{BrokerFailure, PROVISION, Phase, Refusal, explain},
     topology::{Argument, Exchange, ExchangeType, Queue, Topology},
-    trouble::{During, PROVISION, Refusal, Trouble, explain},
 };
 
 /// Makes sure that all of `topology` is there. Any number of services may do so at the same time.
@@ -24,7 +24,7 @@ use super::{
 /// it may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows
 /// neither properties nor bindings to such a user. (A missing binding shows at the publisher: messages for this queue
 /// are unroutable.)
-pub(crate) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
+pub(crate) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), BrokerFailure> {
     match declare(connection, topology).await {
         Ok(()) => Ok(()),
         Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => {
@@ -79,7 +79,7 @@ const LOOK: Duration = Duration::from_secs(15);
 
 /// Makes exchanges and bindings anew, now and then, until that fails. Whoever consumes is told that its queue was deleted; but
 /// not that an exchange was, and its bindings with it: the queue would stay empty for ever.
-pub(crate) async fn keep_bound(connection: &Connection, topology: &Topology) -> Trouble {
+pub(crate) async fn keep_bound(connection: &Connection, topology: &Topology) -> BrokerFailure {
     let mut looks = interval_at(Instant::now() + LOOK, LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -121,14 +121,14 @@ pub(crate) enum ConsumersDeclared {
 pub(crate) async fn declare_consumers(
     connection: &Connection,
     topology: &Topology,
-) -> Result<ConsumersDeclared, Trouble> {
+) -> Result<ConsumersDeclared, BrokerFailure> {
     match timeout(CONSUMERS_TIMEOUT, declare(connection, topology)).await {
         Ok(Ok(())) => Ok(ConsumersDeclared::Yes),
         Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => Ok(ConsumersDeclared::NotAllowed),
         Ok(Err(error)) => match failed(&error) {
-            Trouble::Wrong { wrong, .. } => Ok(ConsumersDeclared::No(wrong)),
+            BrokerFailure::Wrong { wrong, .. } => Ok(ConsumersDeclared::No(wrong)),
             // The connection is of no use any more, or the same may well succeed at the next try.
-            trouble => Err(trouble),
+            failure => Err(failure),
         },
         Err(_) => Ok(ConsumersDeclared::No(format!("no answer within {CONSUMERS_TIMEOUT:?}"))),
     }
@@ -157,7 +157,7 @@ pub(crate) async fn keep_consumers_declared(
 }
 
 /// Names all that is missing, so that it can be made at one go.
-async fn check(connection: &Connection, topology: &Topology) -> Result<(), Trouble> {
+async fn check(connection: &Connection, topology: &Topology) -> Result<(), BrokerFailure> {
     let mut missing = Vec::new();
     let mut channel = connection.create_channel().await.map_err(|error| failed(&error))?;
     for exchange in &topology.exchanges {
@@ -186,10 +186,10 @@ async fn check(connection: &Connection, topology: &Topology) -> Result<(), Troub
     }
     let missing = missing.join(", ");
     let wrong = format!("there is no such thing as {missing}, and this user may not make it");
-    Err(Trouble::Wrong { wrong, remedy: PROVISION })
+    Err(BrokerFailure::Wrong { wrong, remedy: PROVISION })
 }
 
-fn is_missing<T>(found: lapin::Result<T>) -> Result<bool, Trouble> {
+fn is_missing<T>(found: lapin::Result<T>) -> Result<bool, BrokerFailure> {
     match found {
         Ok(_) => Ok(false),
         Err(error) if Refusal::of(&error) == Some(Refusal::NotThere) => Ok(true),
@@ -197,8 +197,8 @@ fn is_missing<T>(found: lapin::Result<T>) -> Result<bool, Trouble> {
     }
 }
 
-fn failed(error: &lapin::Error) -> Trouble {
-    Trouble::of(error, During::Preparing)
+fn failed(error: &lapin::Error) -> BrokerFailure {
+    BrokerFailure::of(error, Phase::Preparing)
 }
 
 fn arguments(queue: &Queue) -> FieldTable {

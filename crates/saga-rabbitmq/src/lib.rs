@@ -5,19 +5,19 @@
 //! next one. Works with RabbitMQ 3.10 and later; what must be there is in [`topology`], what a service's user must be
 //! allowed is in `rabbitmq/README.md`.
 
+mod ack_batcher;
 mod broker;
 mod clock;
 mod connection;
 mod consumer;
-mod death;
 mod declare;
-mod ledger;
+mod failure;
 mod message;
 mod publisher;
+mod return_tracker;
 mod settings;
-mod trouble;
-mod verdicts;
 mod watch;
+mod x_death;
 
 pub mod topology;
 

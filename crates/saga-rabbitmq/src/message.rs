@@ -7,7 +7,7 @@ use lapin::{
     types::{AMQPValue, ShortString},
 };
 
-use super::death::cause_of_death;
+use super::x_death::cause_of_death;
 use saga_runtime::broker::{Delivery, Outgoing, Receipt};
 
 /// CloudEvents in structured JSON mode.

@@ -32,22 +32,22 @@ use super::{
     clock::UnblockedTime,
     connection::close,
     declare::keep_consumers_declared,
+    failure::{BrokerFailure, Phase},
     message::properties,
+    return_tracker::ReturnTracker,
     topology::{Topology, deliveries_exchange, events_exchange},
-    trouble::{During, Trouble},
-    verdicts::Verdicts,
 };
-use saga_runtime::broker::{BrokerError, Outcome, Outgoing, Publication, Publisher, Verdict};
+use saga_runtime::broker::{BrokerError, Outcome, Outgoing, Publication, PublishResult, Publisher};
 
 /// With more copies of messages than these unconfirmed, a publisher waits. (The relay keeps below it by itself.)
-const MOST_UNCONFIRMED: usize = 16_384;
+const MAX_UNCONFIRMED: usize = 16_384;
 
-/// From one proof of the verdicts to the next. Nobody waits for the verdicts but the deletion from the outbox, and each proof
+/// From one barrier of the return_tracker to the next. Nobody waits for the return_tracker but the deletion from the outbox, and each barrier
 /// is a way to the broker and back.
-const BETWEEN_PROOFS: Duration = Duration::from_millis(25);
+const BARRIER_INTERVAL: Duration = Duration::from_millis(25);
 
 /// How many times in the time that a confirm may take it is looked whether one is overdue.
-const LOOKS: u32 = 4;
+const CHECKS_PER_TIMEOUT: u32 = 4;
 
 /// What a publisher works with.
 pub(crate) struct Settings {
@@ -78,9 +78,9 @@ pub(crate) async fn start(
         orders: taken,
         outcomes,
         confirms: FuturesUnordered::new(),
-        verdicts: Verdicts::default(),
-        proof: None,
-        next_proof: Instant::now(),
+        return_tracker: ReturnTracker::default(),
+        barrier: None,
+        next_barrier: Instant::now(),
         clock: UnblockedTime::new(Instant::now()),
         unroutable: Arc::default(),
     };
@@ -105,7 +105,7 @@ struct RabbitMqPublisher {
 impl Publisher for RabbitMqPublisher {
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         let handed_over = self.orders.send(messages).await;
-        let closed = || Trouble::Lost("the connection is closed".to_owned()).at(&self.address);
+        let closed = || BrokerFailure::Lost("the connection is closed".to_owned()).at(&self.address);
         handed_over.map_err(|_| self.end.get().cloned().unwrap_or_else(closed))
     }
 }
@@ -123,10 +123,10 @@ struct Session {
     orders: mpsc::Receiver<Vec<Outgoing>>,
     outcomes: mpsc::UnboundedSender<Outcome>,
     confirms: FuturesUnordered<BoxFuture<'static, Confirm>>,
-    verdicts: Verdicts,
-    proof: Option<BoxFuture<'static, lapin::Result<()>>>,
+    return_tracker: ReturnTracker,
+    barrier: Option<BoxFuture<'static, lapin::Result<()>>>,
     /// Not before.
-    next_proof: Instant,
+    next_barrier: Instant,
     /// What the age of an unconfirmed message is measured by.
     clock: UnblockedTime,
     /// Told of each message that some consumer's queue did not take.
@@ -152,8 +152,8 @@ impl Session {
             worked = self.work(&connection) => worked,
             never = declaring => match never {},
         };
-        if let Err(trouble) = worked {
-            let error = trouble.at(&self.settings.address);
+        if let Err(failure) = worked {
+            let error = failure.at(&self.settings.address);
             tracing::warn!(%error, "the connection to the broker for publishing is lost");
             let _ = end.set(error);
         }
@@ -163,54 +163,55 @@ impl Session {
     }
 
     /// Works until both sides of the publication are done with it, or until the connection is lost: then says why.
-    async fn work(&mut self, connection: &Connection) -> Result<(), Trouble> {
+    async fn work(&mut self, connection: &Connection) -> Result<(), BrokerFailure> {
         let mut events = pin!(connection.events_listener());
-        let mut looks = interval(self.settings.confirm_timeout / LOOKS);
+        let mut looks = interval(self.settings.confirm_timeout / CHECKS_PER_TIMEOUT);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ordered = true;
-        while ordered || !self.confirms.is_empty() || !self.verdicts.is_empty() {
+        while ordered || !self.confirms.is_empty() || !self.return_tracker.is_empty() {
             tokio::select! {
-                order = self.orders.recv(), if ordered && self.confirms.len() < MOST_UNCONFIRMED => match order {
-                    Some(messages) => messages.into_iter().try_for_each(|message| self.hand_over(message))?,
+                order = self.orders.recv(), if ordered && self.confirms.len() < MAX_UNCONFIRMED => match order {
+                    Some(messages) => messages.into_iter().try_for_each(|message| self.publish_copies(message))?,
                     None => ordered = false,
                 },
                 Some(confirm) = self.confirms.next() => self.hear(confirm)?,
-                Some(proof) = OptionFuture::from(self.proof.as_mut()) => {
-                    self.proof = None;
-                    proof.map_err(|error| lost(&error))?;
-                    self.hear_what_is_there()?;
-                    self.verdicts.proved().into_iter().for_each(|outcome| self.tell(outcome));
+                Some(barrier) = OptionFuture::from(self.barrier.as_mut()) => {
+                    self.barrier = None;
+                    barrier.map_err(|error| lost(&error))?;
+                    self.take_resolved_confirms()?;
+                    self.return_tracker.pass_barrier().into_iter().for_each(|outcome| self.tell(outcome));
                 }
-                () = sleep_until(self.next_proof), if self.verdicts.lack_a_proof() => self.ask_for_proof(),
+                () = sleep_until(self.next_barrier), if self.return_tracker.needs_barrier() => self.begin_barrier(),
                 Some(event) = events.next() => self.notice(connection, event)?,
-                _ = looks.tick() => self.look_for_overdue()?,
+                _ = looks.tick() => self.check_overdue()?,
                 () = self.outcomes.closed() => return Ok(()),
             }
         }
         Ok(())
     }
 
-    fn ask_for_proof(&mut self) {
-        self.verdicts.ask_for_proof();
-        self.next_proof = Instant::now() + BETWEEN_PROOFS;
+    fn begin_barrier(&mut self) {
+        self.return_tracker.begin_barrier();
+        self.next_barrier = Instant::now() + BARRIER_INTERVAL;
         let channel = self.channel.clone();
         // Any request would do; this one changes nothing.
-        self.proof = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
+        self.barrier = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
     }
 
     /// A confirm that does not come would keep its message for ever: the next connection publishes it again.
-    fn look_for_overdue(&self) -> Result<(), Trouble> {
+    fn check_overdue(&self) -> Result<(), BrokerFailure> {
         let timeout = self.settings.confirm_timeout;
-        let age = self.verdicts.oldest().map(|published| self.clock.elapsed(Instant::now()).saturating_sub(published));
+        let age =
+            self.return_tracker.oldest().map(|published| self.clock.elapsed(Instant::now()).saturating_sub(published));
         if age.is_none_or(|age| age <= timeout) {
             return Ok(());
         }
-        Err(Trouble::Lost(format!("it has not confirmed a message within {timeout:?}, though it takes messages")))
+        Err(BrokerFailure::Lost(format!("it has not confirmed a message within {timeout:?}, though it takes messages")))
     }
 
     /// Publishes a copy for each consumer, and one for listeners; each has a confirm of its own.
-    fn hand_over(&mut self, message: Outgoing) -> Result<(), Trouble> {
-        self.verdicts.published(
+    fn publish_copies(&mut self, message: Outgoing) -> Result<(), BrokerFailure> {
+        self.return_tracker.published(
             message.message_id,
             message.route.consumers.len() + 1,
             self.clock.elapsed(Instant::now()),
@@ -218,20 +219,20 @@ impl Session {
         let Route { publisher, consumers, routing_key, .. } = *message.route;
         let deliveries = deliveries_exchange(publisher);
         for consumer in consumers {
-            self.hand_over_copy(&message, &deliveries, consumer, true)?;
+            self.publish_copy(&message, &deliveries, consumer, true)?;
         }
-        self.hand_over_copy(&message, &events_exchange(publisher), routing_key, false)
+        self.publish_copy(&message, &events_exchange(publisher), routing_key, false)
     }
 
     /// Puts one copy into the connection's buffer. To wait here until it is written would cost a round through the
     /// connection's thread for each of them, and for ever while the broker is blocked.
-    fn hand_over_copy(
+    fn publish_copy(
         &mut self,
         message: &Outgoing,
         exchange: &str,
         routing_key: &str,
         mandatory: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), BrokerFailure> {
         let channel = if mandatory { self.channel.clone() } else { self.events.clone() };
         let (properties, message_id) = (properties(message), message.message_id);
         let (exchange, key, body) = (exchange.into(), routing_key.into(), Arc::clone(&message.body));
@@ -254,21 +255,21 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, confirm: Confirm) -> Result<(), Trouble> {
+    fn hear(&mut self, confirm: Confirm) -> Result<(), BrokerFailure> {
         let (returned, accepted) = match confirm.answer.map_err(|error| lost(&error))? {
             Confirmation::Ack(returned) => (returned, true),
             Confirmation::Nack(returned) => (returned, false),
-            Confirmation::NotRequested => return Err(Trouble::Lost("the channel does not confirm".to_owned())),
+            Confirmation::NotRequested => return Err(BrokerFailure::Lost("the channel does not confirm".to_owned())),
         };
         if let Some(returned) = returned {
-            self.came_back(&returned);
+            self.returned_message(&returned);
         }
-        self.verdicts.answered(confirm.message_id, accepted);
+        self.return_tracker.answered(confirm.message_id, accepted);
         Ok(())
     }
 
     /// Hears all confirms that are resolved by now.
-    fn hear_what_is_there(&mut self) -> Result<(), Trouble> {
+    fn take_resolved_confirms(&mut self) -> Result<(), BrokerFailure> {
         // The stream may stop before it is through; then it wakes whoever polls it.
         let more = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&more));
@@ -281,16 +282,16 @@ impl Session {
         }
     }
 
-    fn came_back(&mut self, returned: &BasicReturnMessage) {
+    fn returned_message(&mut self, returned: &BasicReturnMessage) {
         let id = returned.properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok());
         match id {
-            Some(id) => self.verdicts.returned(MessageId(id), returned.routing_key.as_str()),
+            Some(id) => self.return_tracker.returned(MessageId(id), returned.routing_key.as_str()),
             None => tracing::error!(reason = %returned.reply_text, "the broker returned a message that is not ours"),
         }
     }
 
     /// What happens to the connection as a whole.
-    fn notice(&mut self, connection: &Connection, event: Event) -> Result<(), Trouble> {
+    fn notice(&mut self, connection: &Connection, event: Event) -> Result<(), BrokerFailure> {
         match event {
             // Also told of other channels, such as one that was refused a declaration.
             Event::Error(error) if !connection.status().connected() => return Err(lost(&error)),
@@ -308,7 +309,7 @@ impl Session {
     }
 
     fn tell(&self, outcome: Outcome) {
-        if matches!(outcome.verdict, Verdict::Unroutable(_)) {
+        if matches!(outcome.result, PublishResult::Unroutable(_)) {
             self.unroutable.notify_one();
         }
         // Whoever does not listen any more publishes the message again.
@@ -316,8 +317,8 @@ impl Session {
     }
 }
 
-fn lost(error: &lapin::Error) -> Trouble {
-    Trouble::of(error, During::Working)
+fn lost(error: &lapin::Error) -> BrokerFailure {
+    BrokerFailure::of(error, Phase::Working)
 }
 
 #[derive(Default)]

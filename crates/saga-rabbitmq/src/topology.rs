@@ -14,7 +14,7 @@ pub const DEAD_LETTER_EXCHANGE: &str = "dead-letters";
 /// What cannot be handled is parked by the engine at its first delivery; this limit is only for a message that takes its
 /// consumer down each time. But whenever a consumer is killed, all that it had prefetched comes back and is counted with that
 /// message, innocent or not. So the limit is far above the number of crashes that a bad deployment or a night without memory
-/// brings about before somebody looks, and a service that is started again at growing pauses still gets past a deadly message
+/// brings about before somebody looks, and a service that is started again at growing backoff still gets past a deadly message
 /// within hours.
 pub const DELIVERY_LIMIT: u32 = 100;
 

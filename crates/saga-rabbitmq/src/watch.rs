@@ -9,21 +9,21 @@ use std::{
 use lapin::{Channel, Connection, Queue, options::QueueDeclareOptions, types::FieldTable};
 use tokio::time::{MissedTickBehavior, interval};
 
-use saga_runtime::broker::QueueFigures;
+use saga_runtime::broker::QueueStats;
 
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// What was last seen of a queue; nothing while nobody is connected. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct QueueWatch(Arc<Mutex<Option<QueueFigures>>>);
+pub(crate) struct QueueWatch(Arc<Mutex<Option<QueueStats>>>);
 
 impl QueueWatch {
-    pub(crate) fn last(&self) -> Option<QueueFigures> {
+    pub(crate) fn last(&self) -> Option<QueueStats> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, figures: Option<QueueFigures>) {
+    fn set(&self, figures: Option<QueueStats>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 
@@ -37,7 +37,7 @@ impl QueueWatch {
         loop {
             looks.tick().await;
             match look(connection, &mut channel, queue).await {
-                Ok(queue) => self.set(Some(QueueFigures {
+                Ok(queue) => self.set(Some(QueueStats {
                     ready: queue.message_count().into(),
                     consumers: queue.consumer_count().into(),
                 })),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 /// What every implementation promises, and the conformance suite holds it to (when it is full is each one's own):
 /// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
 /// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits while the broker is full;
-/// - *confirmed*: [`Verdict::Confirmed`] comes only once the queue of *every* consumer of the message answers for it,
+/// - *confirmed*: [`PublishResult::Confirmed`] comes only once the queue of *every* consumer of the message answers for it,
 ///   so that the publisher may forget it.
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug {
@@ -26,7 +26,7 @@ pub trait Broker: Send + Sync + fmt::Debug {
     async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError>;
 
     /// How this service's queue stands, as the broker last said. It asks nobody; `None`: it is not known.
-    fn queue(&self) -> Option<QueueFigures> {
+    fn queue(&self) -> Option<QueueStats> {
         None
     }
 
@@ -37,7 +37,7 @@ pub trait Broker: Send + Sync + fmt::Debug {
 
 /// How a queue stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueFigures {
+pub struct QueueStats {
     /// How many messages wait in it, those not counted that a consumer has and has not acknowledged.
     pub ready: u64,
     /// How many consumers it has.
@@ -76,12 +76,12 @@ pub struct Outcome {
     /// Which message.
     pub message_id: MessageId,
     /// What became of it.
-    pub verdict: Verdict,
+    pub result: PublishResult,
 }
 
 /// What the broker says of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PublishResult {
     /// The queue of every consumer has it for good.
     Confirmed,
     /// The queues of these consumers are not bound, so they do not have it. The others may have it, and get it again when

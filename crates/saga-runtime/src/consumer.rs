@@ -39,7 +39,7 @@ pub async fn consume<P: Participant>(
     source: Source,
     stop: CancellationToken,
 ) {
-    let mut pauses = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
+    let mut backoff = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
     loop {
         let (broken, reason) = match stop.run_until_cancelled(source.open(&*broker)).await {
             None => return,
@@ -48,7 +48,7 @@ pub async fn consume<P: Participant>(
             Some(Ok(None)) => return stop.cancelled().await,
             Some(Ok(Some(deliveries))) => {
                 source.report(Ok(()));
-                pauses.reset();
+                backoff.reset();
                 if stop.run_until_cancelled(take_in(deliveries, &mailbox)).await.is_none() {
                     return;
                 }
@@ -56,7 +56,7 @@ pub async fn consume<P: Participant>(
             }
         };
         source.report(Err(reason.to_owned()));
-        let pause = pauses.next_pause();
+        let pause = backoff.next_pause();
         tracing::warn!(
             error = broken,
             pause_ms = pause.as_millis(),

@@ -19,7 +19,7 @@ mod shutdown;
 
 pub use consumer::{Source, consume};
 pub use engine::{
-    AskError, Cause, Decision, Engine, EngineSettings, EventOf, Input, Mailbox, Participant, Payload, Redriven,
+    CallError, Cause, Decision, Engine, EngineSettings, EventOf, Input, Mailbox, Participant, Payload, Redriven,
     Refusal, Unacceptable,
 };
 pub use identity::{IdentityError, IdentitySettings, SystemIdentity, establish, establish_all};

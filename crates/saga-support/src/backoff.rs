@@ -1,4 +1,4 @@
-//! Growing pauses between tries. The only place that knows the crate `backoff` (see `docs/adr/0002`).
+//! Growing backoff between tries. The only place that knows the crate `backoff` (see `docs/adr/0002`).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A fresh run of pauses.
+    /// A fresh run of backoff.
     #[must_use]
     pub fn growing(first: Duration, longest: Duration) -> Self {
         let policy = ExponentialBackoffBuilder::new()
@@ -42,16 +42,16 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_never_end() {
-        let mut pauses = Backoff::growing(Duration::from_millis(10), Duration::from_secs(1));
-        let first = pauses.next_pause();
+        let mut backoff = Backoff::growing(Duration::from_millis(10), Duration::from_secs(1));
+        let first = backoff.next_pause();
         assert!(first <= Duration::from_millis(15), "{first:?}");
         // (Not an iterator's last element: asked from behind, it would make one pause only.)
         let mut late = first;
         for _ in 0..1_000 {
-            late = pauses.next_pause();
+            late = backoff.next_pause();
         }
         assert!(late >= Duration::from_millis(500) && late <= Duration::from_millis(1_500), "{late:?}");
-        pauses.reset();
-        assert!(pauses.next_pause() <= Duration::from_millis(15));
+        backoff.reset();
+        assert!(backoff.next_pause() <= Duration::from_millis(15));
     }
 }

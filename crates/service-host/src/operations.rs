@@ -3,7 +3,7 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    admin::{self, AdminDesk},
+    admin::{self, AdminState},
     metrics,
     metrics::Metrics,
 };
@@ -16,7 +16,7 @@ pub struct Operations {
     /// For `/health/ready`.
     pub readiness: Readiness,
     /// For `/admin`.
-    pub admin: Option<AdminDesk>,
+    pub admin: Option<AdminState>,
     /// For `/metrics`.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -33,8 +33,8 @@ impl Operations {
         if let Some(metrics) = self.metrics {
             routes = routes.merge(metrics::routes(metrics));
         }
-        if let Some(desk) = self.admin {
-            routes = routes.merge(admin::routes(desk));
+        if let Some(app) = self.admin {
+            routes = routes.merge(admin::routes(app));
         }
         routes
     }

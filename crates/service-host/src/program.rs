@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 
 use crate::{
     admin::AdminSettings,
-    service::{self, Foundation, RunningService},
+    service::{self, RunningService, ServiceDeps},
     settings::{LogSettings, WorkSettings},
     signals, telemetry,
 };
-use saga_database::{ClockOffset, Database, DatabaseArgs, DatabasePlace};
+use saga_database::{ClockOffset, Database, DatabaseArgs, DatabaseTarget};
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::{IdentitySettings, Readiness};
 use saga_support::Backoff;
@@ -62,7 +62,7 @@ pub async fn main<M: MigratorTrait>(
     service: ServiceSpec,
     default_port: u16,
     args: ProgramArgs,
-    start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
+    start: impl AsyncFnOnce(ServiceDeps, TcpListener) -> Result<RunningService>,
 ) -> ExitCode {
     let default_address = SocketAddr::from(([127, 0, 0, 1], default_port));
     let done = match args.command {
@@ -85,7 +85,7 @@ async fn run<M: MigratorTrait>(
     service: ServiceSpec,
     default_address: SocketAddr,
     args: ProgramArgs,
-    start: impl AsyncFnOnce(Foundation, TcpListener) -> Result<RunningService>,
+    start: impl AsyncFnOnce(ServiceDeps, TcpListener) -> Result<RunningService>,
 ) -> Result<()> {
     let ProgramArgs { listen: address, database, rabbitmq, work, admin, identity, logs, clock_offset, .. } = args;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
@@ -106,8 +106,8 @@ async fn run<M: MigratorTrait>(
     };
     opened.clock().skew_system_clock(clock_offset);
     let address = listener.local_addr()?;
-    let foundation = Foundation { database: opened, broker: Arc::new(broker.clone()), work, admin, identity };
-    let running = start(foundation, listener).await?;
+    let deps = ServiceDeps { database: opened, broker: Arc::new(broker.clone()), work, admin, identity };
+    let running = start(deps, listener).await?;
     let service = service.name;
     tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
     let signal = tokio::select! {
@@ -141,18 +141,18 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
 ///
 /// # Errors
 /// Where waiting is no use.
-pub async fn open_patiently<M: MigratorTrait>(place: &DatabasePlace, listener: &TcpListener) -> Result<Database> {
+pub async fn open_patiently<M: MigratorTrait>(place: &DatabaseTarget, listener: &TcpListener) -> Result<Database> {
     let first = match place.open::<M>().await {
         Ok(database) => return Ok(database),
         Err(error) => error,
     };
     let readiness = Readiness::new(["database", "broker", "queue"]);
     let room = StartupServer::open(listener, readiness.clone())?;
-    let mut pauses = Backoff::growing(Duration::from_millis(250), Duration::from_secs(5));
+    let mut backoff = Backoff::growing(Duration::from_millis(250), Duration::from_secs(5));
     let mut error = first;
     while error.may_pass() {
         readiness.set("database", Err("it cannot be used yet; the log says why".to_owned()));
-        let pause = pauses.next_pause();
+        let pause = backoff.next_pause();
         tracing::warn!(
             error = format!("{:#}", anyhow!(error)),
             pause_ms = pause.as_millis(),

@@ -10,8 +10,8 @@ use tracing::Instrument as _;
 
 use crate::{
     Operations,
-    admin::{AdminDesk, AdminToken, RefusedRequests},
-    metrics::Levels,
+    admin::{AdminState, AdminToken, RefusedRequests},
+    metrics::Gauges,
     metrics::Metrics,
     settings::WorkSettings,
 };
@@ -24,7 +24,7 @@ use service_http::serve;
 
 /// What a service is built from.
 #[derive(Debug, Clone)]
-pub struct Foundation {
+pub struct ServiceDeps {
     /// Its own database, its tables up to date.
     pub database: Database,
     /// Its connection to the broker.
@@ -39,7 +39,7 @@ pub struct Foundation {
 
 /// What a service's routes need.
 #[derive(Debug)]
-pub struct Doors<P: Participant> {
+pub struct ServiceContext<P: Participant> {
     /// For commands.
     pub mailbox: Mailbox<P>,
     /// For reading.
@@ -54,7 +54,7 @@ pub struct Doors<P: Participant> {
     beside: TaskTracker,
 }
 
-impl<P: Participant> Doors<P> {
+impl<P: Participant> ServiceContext<P> {
     /// Runs `task` beside the service until it begins to stop.
     pub fn run_beside(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
@@ -85,11 +85,11 @@ impl RunningService {
     /// Where the database cannot be read, or belongs to another system than the settings say.
     pub async fn start<P: Participant>(
         participant: P,
-        foundation: Foundation,
+        deps: ServiceDeps,
         listener: TcpListener,
-        routes: impl FnOnce(Doors<P>) -> axum::Router,
+        routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let Foundation { database, broker, work: settings, admin, identity } = foundation;
+        let ServiceDeps { database, broker, work: settings, admin, identity } = deps;
         let service = participant.service();
         let name = service.name;
         let span = tracing::info_span!("service", name);
@@ -99,9 +99,9 @@ impl RunningService {
         let identity = identity.instrument(span.clone()).await?;
         let outbox = Outbox::open(&database, service).await.context("cannot read the outbox")?;
         let engine_metrics = EngineMetrics::default();
-        let levels = Levels::new(database.clone(), Arc::clone(&broker), readiness.clone());
+        let gauges = Gauges::new(database.clone(), Arc::clone(&broker), readiness.clone());
         let refused = Arc::new(RefusedRequests::default());
-        let metrics = Metrics::new(service, &engine_metrics, levels, |registry| {
+        let metrics = Metrics::new(service, &engine_metrics, gauges, |registry| {
             let help = "Requests to the admin endpoints that had no valid token";
             registry.register("admin_refused", help, refused.counter.clone());
             participant.measure(registry);
@@ -130,7 +130,7 @@ impl RunningService {
         let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake.clone());
         let queue = Source::Queue { prefetch: settings.prefetch, readiness: readiness.clone() };
         let consumer = consume(broker, mailbox.clone(), queue, consume_until);
-        let desk = AdminDesk {
+        let app = AdminState {
             database: database.clone(),
             messages: Arc::new(mailbox.clone()),
             token: admin,
@@ -139,11 +139,11 @@ impl RunningService {
         };
         let (http, work) = (TaskTracker::new(), TaskTracker::new());
         let router = span.in_scope(|| {
-            routes(Doors {
+            routes(ServiceContext {
                 mailbox,
                 database: database.clone(),
                 outbox: Arc::clone(&outbox),
-                operations: Operations { readiness, admin: Some(desk), metrics: Some(Arc::new(metrics)) },
+                operations: Operations { readiness, admin: Some(app), metrics: Some(Arc::new(metrics)) },
                 stopping: stop.intake.clone(),
                 beside: work.clone(),
             })
@@ -162,9 +162,9 @@ impl RunningService {
                 .instrument(span.clone()),
             );
         }
-        let (neighbours, until) = (database.neighbours(), stop.work.clone());
+        let (replica_bus, until) = (database.replica_bus(), stop.work.clone());
         work.spawn(
-            async move { until.run_until_cancelled(neighbours.run()).await.unwrap_or_default() }.instrument(span),
+            async move { until.run_until_cancelled(replica_bus.run()).await.unwrap_or_default() }.instrument(span),
         );
         let intake = stop.intake.clone();
         let server = http.spawn(async move {

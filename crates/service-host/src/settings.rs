@@ -38,7 +38,7 @@ pub struct WorkSettings {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
-    /// Which lines: a level, or a filter such as `info,saga_runtime=debug`
+    /// Which lines: a gauge, or a filter such as `info,saga_runtime=debug`
     #[arg(long, env = "RUST_LOG", default_value = "info,sqlx::postgres::notice=warn,sea_orm_migration=warn,lapin=off")]
     pub log: String,
     /// How they look

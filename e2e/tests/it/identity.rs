@@ -7,7 +7,7 @@ use e2e::{
     client::answer,
     customers::Customers,
     settled::Ends,
-    stack::{Options, PATIENCE, Stack},
+    stack::{Options, Stack, TIMEOUT},
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -149,7 +149,7 @@ impl Ask for Stack {
     /// Waits until payment has decided about all stock that is held, and its answers are in their queues; returns the
     /// states.
     async fn until_paid(&self) -> Result<[String; 2]> {
-        let (deadline, mut looks) = (Instant::now() + PATIENCE, interval(LOOK));
+        let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(LOOK));
         loop {
             looks.tick().await;
             let held = self.sql("inventory", "SELECT saga_id FROM reservations WHERE state = 'HELD' ORDER BY 1")?;
@@ -165,7 +165,7 @@ impl Ask for Stack {
     /// Waits until nothing lies in a queue that no consumer has.
     async fn queue_is_taken(&self, queue: &str) -> Result<()> {
         let administrator = self.administrator()?;
-        let (deadline, mut looks) = (Instant::now() + PATIENCE, interval(LOOK));
+        let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(LOOK));
         loop {
             looks.tick().await;
             let queues = administrator.list("queues/{vhost}").await?;

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use e2e::{
     client::{Client, answer, ok},
-    stack::{Options, PATIENCE, Stack},
+    stack::{Options, Stack, TIMEOUT},
 };
 use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use reqwest::{Method, StatusCode};
@@ -97,7 +97,7 @@ async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
                 }
             }
         };
-        timeout(PATIENCE, known).await.context("a change is seen at the other replica")??;
+        timeout(TIMEOUT, known).await.context("a change is seen at the other replica")??;
     }
 
     let orders = (0..WATCHED).map(|number| {
@@ -111,7 +111,7 @@ async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
     for events in &mut streams {
         let mut last: HashMap<i64, (i64, String)> = HashMap::new();
         while !numbers.iter().all(|number| last.get(number).is_some_and(|(_, status)| status == "CONFIRMED")) {
-            let event = timeout(PATIENCE, events.recv()).await.context("an order's end is not shown")?;
+            let event = timeout(TIMEOUT, events.recv()).await.context("an order's end is not shown")?;
             let event = event.context("the stream has ended")??;
             let shown = (event["version"].as_i64().context("a version")?, text(&event["status"]));
             if let Some(before) = last.insert(number(&event)?, shown.clone()) {

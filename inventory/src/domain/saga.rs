@@ -59,7 +59,7 @@ pub fn learn(
     stock: &mut impl Stock,
     new_ids: &mut impl Iterator<Item = ReservationId>,
     now: Timestamp,
-    pauses: &Backoff,
+    backoff: &Backoff,
 ) -> Result<Step, Impossible> {
     use EventBody as E;
     let mut new = |state| -> Result<Reservation, Impossible> {
@@ -73,7 +73,7 @@ pub fn learn(
             let made = new(State::Held)?;
             Ok(match hold_all(stock, event.order.lines.iter()) {
                 Ok(()) => {
-                    let wake_at = Some(now.after(pauses.hold_time));
+                    let wake_at = Some(now.after(backoff.hold_time));
                     Step::of(Reservation { wake_at, ..made }, Some(E::StockReserved))
                 }
                 Err(rejection) => {

@@ -3,7 +3,7 @@ use service_http::{ApiJson, FieldErrors, Problem, RequestCause};
 use shared_events::FailureReason;
 
 use super::{
-    routes::Desk,
+    routes::AppState,
     wire::{ItemView, Release, Released, Reserve, Reserved, SetStock},
 };
 use crate::{
@@ -22,12 +22,12 @@ use crate::{
     ),
 )]
 pub(super) async fn set_stock(
-    State(desk): State<Desk>,
+    State(app): State<AppState>,
     RequestCause(cause): RequestCause,
     ApiJson(wish): ApiJson<SetStock>,
 ) -> Result<(StatusCode, Json<ItemView>), Problem> {
     let (sku, units) = wish.parse()?;
-    match desk.mailbox.ask(Command::SetStock(sku, units), cause).await? {
+    match app.mailbox.ask(Command::SetStock(sku, units), cause).await? {
         Reply::StockSet(item) => Ok((StatusCode::CREATED, Json(ItemView::from(&item)))),
         Reply::TooMuch => Err(Problem::unprocessable(FieldErrors::of("quantity", "is too much beside what was sold"))),
         _ => Err(Problem::internal()),
@@ -47,12 +47,12 @@ pub(super) async fn set_stock(
     ),
 )]
 pub(super) async fn reserve(
-    State(desk): State<Desk>,
+    State(app): State<AppState>,
     RequestCause(cause): RequestCause,
     ApiJson(wish): ApiJson<Reserve>,
 ) -> Result<Json<Reserved>, Problem> {
     let line = wish.parse()?;
-    match desk.mailbox.ask(Command::Reserve(line.clone()), cause).await? {
+    match app.mailbox.ask(Command::Reserve(line.clone()), cause).await? {
         Reply::Reserved { id, remaining } => Ok(Json(Reserved::new(id, &line, remaining))),
         Reply::NotReserved(reason @ FailureReason::UnknownItem) => Err(Problem::not_found(reason.detail())),
         Reply::NotReserved(reason) => Err(Problem::bad_request(reason.detail())),
@@ -74,12 +74,12 @@ pub(super) async fn reserve(
     ),
 )]
 pub(super) async fn release(
-    State(desk): State<Desk>,
+    State(app): State<AppState>,
     RequestCause(cause): RequestCause,
     ApiJson(Release { reservation_id }): ApiJson<Release>,
 ) -> Result<Json<Released>, Problem> {
     let id = ReservationId(reservation_id);
-    match desk.mailbox.ask(Command::Release(id), cause).await? {
+    match app.mailbox.ask(Command::Release(id), cause).await? {
         Reply::Released(line) => Ok(Json(Released::new(id, &line))),
         Reply::ReleasedBefore => Err(Problem::bad_request("reservation already released")),
         Reply::OfASaga => Err(Problem::conflict("the reservation belongs to an order, whose saga decides about it")),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 use shared_events::Sku;
 
-use super::{routes::Desk, wire::ItemView};
+use super::{routes::AppState, wire::ItemView};
 use crate::{domain::StockItem, store};
 
 #[derive(Debug, Deserialize)]
@@ -28,11 +28,11 @@ pub(super) struct List {
     responses((status = 200, body = [ItemView])),
 )]
 pub(super) async fn list(
-    State(desk): State<Desk>,
+    State(app): State<AppState>,
     OriginalUri(uri): OriginalUri,
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<ItemView>, Problem> {
-    let items = store::page(&*desk.database.list_reader().await?, after.as_ref(), limit.rows()).await?;
+    let items = store::page(&*app.database.list_reader().await?, after.as_ref(), limit.rows()).await?;
     Ok(Page::of_rows(&uri, limit, "stock_items", items))
 }
 
@@ -41,14 +41,14 @@ pub(super) async fn list(
     get, path = "/api/v1/stock/{item_sku}", tag = "stock", params(("item_sku" = String, Path)),
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
 )]
-pub(super) async fn show(State(desk): State<Desk>, ApiPath(sku): ApiPath<Sku>) -> Result<Json<ItemView>, Problem> {
-    found(store::item(&desk.database.reader(), &sku).await?)
+pub(super) async fn show(State(app): State<AppState>, ApiPath(sku): ApiPath<Sku>) -> Result<Json<ItemView>, Problem> {
+    found(store::item(&app.database.reader(), &sku).await?)
 }
 
 /// The same for an SKU that is also a word of the API.
-pub(super) async fn show_named(State(desk): State<Desk>, name: &'static str) -> Result<Json<ItemView>, Problem> {
+pub(super) async fn show_named(State(app): State<AppState>, name: &'static str) -> Result<Json<ItemView>, Problem> {
     let item = match Sku::parse(name) {
-        Ok(sku) => store::item(&desk.database.reader(), &sku).await?,
+        Ok(sku) => store::item(&app.database.reader(), &sku).await?,
         Err(_) => None,
     };
     found(item)

@@ -39,7 +39,7 @@ fn state(units: i64) -> State {
 }
 
 fn decide(state: &mut State, payload: Payload<Inventory>) -> Decided {
-    let input = Input { at: Timestamp::default(), cause: Cause::new(), payload, answer: None };
+    let input = Input { at: Timestamp::default(), cause: Cause::new(), payload, call_result: None };
     inventory().decide(state, &input).unwrap()
 }
 

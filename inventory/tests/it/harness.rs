@@ -17,12 +17,12 @@ use reqwest::Method;
 use saga_database::{Clock, Database, tables::dead_letter};
 use saga_memory_broker::InProcessBroker;
 use saga_runtime::{
-    IdentitySettings, broker::Broker, broker::Outcome, broker::Outgoing, broker::Publisher, broker::Verdict,
+    IdentitySettings, broker::Broker, broker::Outcome, broker::Outgoing, broker::PublishResult, broker::Publisher,
 };
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use service_host::{
-    service::{self, Foundation, RunningService},
+    service::{self, RunningService, ServiceDeps},
     settings::WorkSettings,
 };
 use shared_events::{Envelope, Event, EventBody, Header, MessageId, OrderDetails, SagaId, Service};
@@ -31,7 +31,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use uuid::Uuid;
 
 /// How long a test waits for a state before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Parser)]
 struct Settings {
@@ -87,14 +87,14 @@ impl Harness {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let broker = Arc::new(brokers[Service::Inventory.name()].clone());
-        let foundation = Foundation {
+        let deps = ServiceDeps {
             database: database.clone(),
             broker,
             work: settings.work,
             admin: Some("the-operators-token".parse().unwrap()),
             identity: IdentitySettings::default(),
         };
-        let service = inventory::start(&settings.inventory, foundation, listener).await.unwrap();
+        let service = inventory::start(&settings.inventory, deps, listener).await.unwrap();
         let harness = Self {
             client: reqwest::Client::new(),
             base,
@@ -158,8 +158,8 @@ impl Harness {
         let mut waiting: Vec<MessageId> = events.iter().map(|(id, _)| *id).collect();
         self.publisher.publish(events.into_iter().map(|(id, event)| outgoing(id, event)).collect()).await.unwrap();
         while !waiting.is_empty() {
-            let outcome = tokio::time::timeout(PATIENCE, self.outcomes.recv()).await.unwrap().unwrap();
-            assert_eq!(outcome.verdict, Verdict::Confirmed);
+            let outcome = tokio::time::timeout(TIMEOUT, self.outcomes.recv()).await.unwrap().unwrap();
+            assert_eq!(outcome.result, PublishResult::Confirmed);
             let place = waiting.iter().position(|id| *id == outcome.message_id).unwrap();
             waiting.swap_remove(place);
         }
@@ -230,7 +230,7 @@ impl Harness {
             };
             assert_eq!((item.held, item.sold), (booked(&State::Held), booked(&State::Sold)), "{item:?}");
         }
-        service::stop(self.service.take().into_iter().collect(), PATIENCE).await;
+        service::stop(self.service.take().into_iter().collect(), TIMEOUT).await;
     }
 }
 
@@ -275,5 +275,5 @@ pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "not within {PATIENCE:?}: {what}");
+    assert!(tokio::time::timeout(TIMEOUT, wait).await.is_ok(), "not within {TIMEOUT:?}: {what}");
 }

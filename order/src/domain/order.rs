@@ -60,7 +60,7 @@ pub struct AlreadyConfirmed;
 impl Order {
     /// Places an order, and says so.
     #[must_use]
-    pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, pauses: &Backoff) -> (Self, Event) {
+    pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, backoff: &Backoff) -> (Self, Event) {
         let NewOrder { saga_id, lines, total, idempotency_key } = new;
         let order = Self {
             details: OrderDetails { order_id, lines, total },
@@ -69,7 +69,7 @@ impl Order {
             placed_at: now,
             changed_at: now,
             facts: Facts::default(),
-            wake_at: Some(now.after(pauses.deadline)),
+            wake_at: Some(now.after(backoff.deadline)),
             repeats: 0,
             version: 1,
         };
@@ -98,23 +98,23 @@ impl Order {
     ///
     /// # Errors
     /// Where the order is confirmed.
-    pub fn cancel(&mut self, now: Timestamp, pauses: &Backoff) -> Result<Vec<Event>, AlreadyConfirmed> {
+    pub fn cancel(&mut self, now: Timestamp, backoff: &Backoff) -> Result<Vec<Event>, AlreadyConfirmed> {
         match self.status() {
             Status::Confirmed => Err(AlreadyConfirmed),
-            Status::Pending => Ok(self.give_up(CancelReason::Customer, now, pauses)),
+            Status::Pending => Ok(self.give_up(CancelReason::Customer, now, backoff)),
             Status::Compensating | Status::Failed | Status::Cancelled => Ok(Vec::new()),
         }
     }
 
     /// The clock looks at it: past its deadline it is given up, and an unanswered cancellation is repeated.
-    pub fn wake(&mut self, now: Timestamp, pauses: &Backoff) -> Vec<Event> {
+    pub fn wake(&mut self, now: Timestamp, backoff: &Backoff) -> Vec<Event> {
         match (self.wake_at, self.facts.cancel) {
             (Some(at), _) if at > now => Vec::new(),
             (None, _) => Vec::new(),
-            (Some(_), Cancel::No) => self.give_up(CancelReason::Deadline, now, pauses),
+            (Some(_), Cancel::No) => self.give_up(CancelReason::Deadline, now, backoff),
             (Some(_), Cancel::Requested(reason)) => {
                 self.repeats = self.repeats.saturating_add(1);
-                self.wait_for_answers(now, pauses);
+                self.wait_for_answers(now, backoff);
                 vec![self.event(EventBody::OrderCancelRequested { reason })]
             }
         }
@@ -140,18 +140,18 @@ impl Order {
         Event { saga_id, order, body: EventBody::OrderCancelRequested { reason: CancelReason::Deadline } }
     }
 
-    fn give_up(&mut self, reason: CancelReason, now: Timestamp, pauses: &Backoff) -> Vec<Event> {
+    fn give_up(&mut self, reason: CancelReason, now: Timestamp, backoff: &Backoff) -> Vec<Event> {
         let mut events = self.change(Facts { cancel: Cancel::Requested(reason), ..self.facts }, now);
         if !self.status().is_terminal() {
-            self.wait_for_answers(now, pauses);
+            self.wait_for_answers(now, backoff);
             events.push(self.event(EventBody::OrderCancelRequested { reason }));
         }
         events
     }
 
-    fn wait_for_answers(&mut self, now: Timestamp, pauses: &Backoff) {
-        let pause = pauses.first_repeat.saturating_mul(2_u32.saturating_pow(self.repeats));
-        self.wake_at = Some(now.after(pause.min(pauses.longest_repeat)));
+    fn wait_for_answers(&mut self, now: Timestamp, backoff: &Backoff) {
+        let pause = backoff.first_repeat.saturating_mul(2_u32.saturating_pow(self.repeats));
+        self.wake_at = Some(now.after(pause.min(backoff.longest_repeat)));
     }
 
     /// Moves to `facts`, and tells the world where that is the end.

@@ -11,7 +11,7 @@ use shared_events::OrderId;
 
 use super::{
     prefer::Preference,
-    routes::Desk,
+    routes::AppState,
     wire::{OrderView, PlaceOrder},
 };
 use crate::{
@@ -38,25 +38,25 @@ use crate::{
     ),
 )]
 pub(super) async fn place(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
     headers: HeaderMap,
     ApiJson(wish): ApiJson<PlaceOrder>,
 ) -> Result<Response, Problem> {
     let new = wish.parse(idempotency_key(&headers)?)?;
-    let preference = Preference::of(&headers, desk.wait);
-    if desk.doors.outbox.depth() > desk.max_backlog {
+    let preference = Preference::of(&headers, app.wait);
+    if app.context.outbox.depth() > app.max_backlog {
         return Err(Problem::overloaded("too many orders are under way; nothing was written"));
     }
     // Waiting begins before the order exists, so its end cannot be missed.
-    let mut waiter = (!preference.wait.is_zero()).then(|| desk.watchers.wait_for(new.saga_id));
-    let order = match desk.doors.mailbox.ask(Command::Place(new), cause).await? {
+    let mut waiter = (!preference.wait.is_zero()).then(|| app.watchers.wait_for(new.saga_id));
+    let order = match app.context.mailbox.ask(Command::Place(new), cause).await? {
         Reply::Placed(order) => *order,
         Reply::PlacedBefore(order) if order.status().is_terminal() => *order,
         Reply::PlacedBefore(order) => {
-            waiter = waiter.map(|_| desk.watchers.wait_for(order.saga_id));
+            waiter = waiter.map(|_| app.watchers.wait_for(order.saga_id));
             // It may have ended before the waiting for it began.
-            desk.read(order.details.order_id).await?
+            app.read(order.details.order_id).await?
         }
         Reply::KeyOfAnotherRequest => {
             let why = "was used for a request with other content";
@@ -65,7 +65,7 @@ pub(super) async fn place(
         _ => return Err(Problem::internal()),
     };
     let order = match waiter {
-        Some(waiter) if !order.status().is_terminal() => desk.wait(order, waiter, &preference).await?,
+        Some(waiter) if !order.status().is_terminal() => app.wait(order, waiter, &preference).await?,
         _ => order,
     };
     Ok(answer(&order, preference.applied))
@@ -85,11 +85,11 @@ pub(super) async fn place(
     ),
 )]
 pub(super) async fn cancel(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Response, Problem> {
-    match desk.doors.mailbox.ask(Command::Cancel(OrderId(order_id)), cause).await? {
+    match app.context.mailbox.ask(Command::Cancel(OrderId(order_id)), cause).await? {
         Reply::CancelAccepted(order) => Ok((StatusCode::ACCEPTED, Json(OrderView::from(&*order))).into_response()),
         Reply::Confirmed => Err(Problem::conflict("the order is confirmed")),
         Reply::Unknown => Err(Problem::not_found("order not found")),
@@ -97,20 +97,20 @@ pub(super) async fn cancel(
     }
 }
 
-impl Desk {
+impl AppState {
     /// The order at its end, or as it stands when the wait is over or the service begins to stop.
     async fn wait(&self, order: Order, mut waiter: Waiter, preference: &Preference) -> Result<Order, Problem> {
         tokio::select! {
             ended = waiter.ended() => if let Some(ended) = ended { return Ok(ended) },
             () = tokio::time::sleep(preference.wait) => {}
-            () = self.doors.stopping.cancelled() => {}
+            () = self.context.stopping.cancelled() => {}
         }
         // The order is durable whatever comes of this read.
         Ok(self.read(order.details.order_id).await.unwrap_or(order))
     }
 
     async fn read(&self, id: OrderId) -> Result<Order, Problem> {
-        store::by_id(&self.doors.database.reader(), id).await?.ok_or_else(|| Problem::not_found("order not found"))
+        store::by_id(&self.context.database.reader(), id).await?.ok_or_else(|| Problem::not_found("order not found"))
     }
 }
 

@@ -9,7 +9,7 @@ use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 use shared_events::OrderId;
 
 use super::{
-    routes::Desk,
+    routes::AppState,
     wire::{OrderView, TimelineEntry},
 };
 use crate::{domain::Status, store};
@@ -48,12 +48,12 @@ impl TryFrom<String> for StatusName {
     responses((status = 200, body = [OrderView])),
 )]
 pub(super) async fn list(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     OriginalUri(uri): OriginalUri,
     ApiQuery(List { limit, after, status }): ApiQuery<List>,
 ) -> Result<Page<OrderView>, Problem> {
     let status = status.map(|StatusName(status)| status);
-    let reader = desk.doors.database.list_reader().await?;
+    let reader = app.context.database.list_reader().await?;
     let orders = store::page(&*reader, OrderId(after), status, limit.rows()).await?;
     Ok(Page::of_rows(&uri, limit, "orders", orders))
 }
@@ -64,10 +64,10 @@ pub(super) async fn list(
     responses((status = 200, body = OrderView), (status = 404, description = "order not found")),
 )]
 pub(super) async fn show(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<OrderView>, Problem> {
-    let order = store::by_id(&desk.doors.database.reader(), OrderId(order_id)).await?;
+    let order = store::by_id(&app.context.database.reader(), OrderId(order_id)).await?;
     order.map(|order| Json(OrderView::from(&order))).ok_or_else(|| Problem::not_found("order not found"))
 }
 
@@ -79,10 +79,10 @@ pub(super) async fn show(
     responses((status = 200, body = [TimelineEntry]), (status = 404, description = "order not found")),
 )]
 pub(super) async fn events(
-    State(desk): State<Arc<Desk>>,
+    State(app): State<Arc<AppState>>,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<Vec<TimelineEntry>>, Problem> {
-    let timeline = store::timeline(&desk.doors.database.reader(), OrderId(order_id)).await?;
+    let timeline = store::timeline(&app.context.database.reader(), OrderId(order_id)).await?;
     if timeline.is_empty() {
         // Every order has published at least that it was created.
         return Err(Problem::not_found("order not found"));

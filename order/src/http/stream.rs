@@ -7,7 +7,7 @@ use axum::{
 use futures::{Stream, stream};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{routes::Desk, wire::OrderView};
+use super::{routes::AppState, wire::OrderView};
 
 /// Watch all orders
 ///
@@ -17,9 +17,9 @@ use super::{routes::Desk, wire::OrderView};
     get, path = "/api/v1/orders/stream", tag = "orders",
     responses((status = 200, description = "a stream of `order` events", content_type = "text/event-stream", body = OrderView)),
 )]
-pub(super) async fn stream(State(desk): State<Arc<Desk>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let changes = desk.watchers.watch();
-    let stopping = desk.doors.stopping.clone();
+pub(super) async fn stream(State(app): State<Arc<AppState>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let changes = app.watchers.watch();
+    let stopping = app.context.stopping.clone();
     let events = stream::unfold((changes, stopping), |(mut changes, stopping)| async move {
         let event = match stopping.run_until_cancelled(changes.recv()).await? {
             Ok(order) => Event::default()

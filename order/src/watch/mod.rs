@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use saga_database::{Neighbours, Topic};
+use saga_database::{ReplicaBus, Topic};
 use shared_events::SagaId;
 use tokio::sync::{broadcast, oneshot};
 
@@ -20,7 +20,7 @@ const CHANGES: usize = 1_024;
 /// Told of each change after its commit, also by other replicas.
 #[derive(Debug)]
 pub(crate) struct Watchers {
-    neighbours: Neighbours,
+    replica_bus: ReplicaBus,
     waiting: Mutex<HashMap<SagaId, Vec<oneshot::Sender<Order>>>>,
     changes: broadcast::Sender<Order>,
     told: Mutex<Told>,
@@ -37,9 +37,9 @@ pub(crate) struct Waiter {
 impl Watchers {
     /// Nobody waits, nobody watches.
     #[must_use]
-    pub(crate) fn new(neighbours: Neighbours) -> Arc<Self> {
+    pub(crate) fn new(replica_bus: ReplicaBus) -> Arc<Self> {
         let changes = broadcast::Sender::new(CHANGES);
-        Arc::new(Self { neighbours, waiting: Mutex::default(), changes, told: Mutex::default() })
+        Arc::new(Self { replica_bus, waiting: Mutex::default(), changes, told: Mutex::default() })
     }
 
     /// Begins to wait for an order's end. Begun before the order is placed, it cannot miss it.
@@ -76,8 +76,8 @@ impl Watchers {
             }
         }
         self.changed(changes.or(as_they_stand).unwrap_or_default());
-        self.neighbours.tell(Topic::Ended, ended_elsewhere);
-        self.neighbours.tell(Topic::Changed, changed);
+        self.replica_bus.notify(Topic::Ended, ended_elsewhere);
+        self.replica_bus.notify(Topic::Changed, changed);
     }
 
     /// An order has ended, durably. Returns whether somebody here waited for it.

@@ -58,9 +58,10 @@ mod tests {
             total: Money::from_minor_units(1, "USD".parse().unwrap()).unwrap(),
             idempotency_key: None,
         };
-        let pauses = Backoff { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
+        let backoff =
+            Backoff { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
         let now = Timestamp::default().after(Duration::from_secs(second));
-        let (order, _) = Order::place(new, OrderId(id), now, &pauses);
+        let (order, _) = Order::place(new, OrderId(id), now, &backoff);
         Order { version, ..order }
     }
 

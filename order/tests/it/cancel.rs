@@ -7,7 +7,7 @@ use shared_events::{CancelReason, EventBody, EventType, FailureReason, Sku};
 
 use crate::{
     harness::{Harness, Plan, answer, example},
-    neighbour::saying,
+    peer::saying,
 };
 
 const BY_CUSTOMER: EventBody = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
@@ -22,7 +22,7 @@ async fn a_cancelled_order_ends_when_nothing_is_left_of_it() {
     assert_eq!((cancelled.status, &cancelled.body["status"]), (202, &json!("COMPENSATING")));
     assert_eq!(harness.inventory.hear(EventType::OrderCancelRequested).await.event.body, BY_CUSTOMER);
     assert_eq!(harness.payment.hear(EventType::OrderCancelRequested).await.event.body, BY_CUSTOMER);
-    // Asking again changes nothing.
+    // ExternalCalls again changes nothing.
     let again = harness.cancel(1).await;
     assert_eq!((again.status, again.body), (202, cancelled.body));
     harness.inventory.say(&created, EventBody::StockReleased).await;

@@ -21,14 +21,14 @@ use saga_runtime::{IdentitySettings, broker::Broker};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use service_host::{
-    service::{Foundation, RunningService, stop},
+    service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
 };
 use shared_events::{Envelope, EventBody, EventType, Service};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::neighbour::{Neighbour, SOON, soon};
+use crate::peer::{Neighbour, SOON, soon};
 
 /// How a test's service works; patient, so that what a test sees is what the test did.
 pub(crate) struct Plan {
@@ -122,9 +122,8 @@ async fn run(plan: &Plan, database: Database, broker: Arc<dyn Broker>) -> (Runni
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let admin = Some("the-operators-token".parse().unwrap());
-    let foundation =
-        Foundation { database, broker, work: plan.work.clone(), admin, identity: IdentitySettings::default() };
-    (order::start(&plan.order, foundation, listener).await.unwrap(), address)
+    let deps = ServiceDeps { database, broker, work: plan.work.clone(), admin, identity: IdentitySettings::default() };
+    (order::start(&plan.order, deps, listener).await.unwrap(), address)
 }
 
 impl Harness {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     harness::{Harness, Plan, answer, example},
-    neighbour::{SOON, soon},
+    peer::{SOON, soon},
 };
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_stop_waits_until_all_is_published_and_goes_on_listening_until_then() 
     let service = harness.take_service();
     let stopping = tokio::spawn(stop(vec![service], SOON * 10));
     harness.until("it takes nothing new", async |harness| TcpStream::connect(harness.address).await.is_err()).await;
-    // Its neighbours' outboxes empty only if it goes on listening.
+    // Its replica_bus' outboxes empty only if it goes on listening.
     harness.inventory.say(&created, EventBody::StockReleased).await;
     assert!(!stopping.is_finished());
     harness.payment.listen().await;

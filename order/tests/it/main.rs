@@ -1,4 +1,4 @@
-//! The order service as its clients and its neighbours see it: the real service on a database file, over HTTP, with the
+//! The order service as its clients and its replica_bus see it: the real service on a database file, over HTTP, with the
 //! tests as inventory and payment.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
@@ -9,8 +9,8 @@ mod http;
 mod idempotency;
 mod limits;
 mod metrics;
-mod neighbour;
 mod parked;
+mod peer;
 mod prefer;
 mod reading;
 mod redelivery;

@@ -9,7 +9,7 @@ async fn an_order_that_waits_for_it_comes_to_its_end() {
     let mut harness = Harness::start().await;
     let (id, created) = harness.place().await;
     harness.inventory.say(&created, EventBody::StockReserved).await;
-    let message = crate::neighbour::saying(&created, EventBody::PaymentAuthorized);
+    let message = crate::peer::saying(&created, EventBody::PaymentAuthorized);
     for _ in 0..2 {
         let database = harness.intruder().await;
         let url = format!("http://{}", harness.address);

@@ -5,7 +5,7 @@ use shared_events::{Envelope, EventBody, EventType, FailureReason, Service, Sku}
 
 use crate::{
     harness::Harness,
-    neighbour::{Neighbour, saying},
+    peer::{Neighbour, saying},
 };
 
 fn declined() -> EventBody {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     harness::{Harness, example},
-    neighbour::{outgoing, saying},
+    peer::{outgoing, saying},
 };
 
 const BY_DEADLINE: EventBody = EventBody::OrderCancelRequested { reason: CancelReason::Deadline };

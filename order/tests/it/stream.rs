@@ -6,7 +6,7 @@ use shared_events::EventBody;
 
 use crate::{
     harness::Harness,
-    neighbour::{SOON, soon},
+    peer::{SOON, soon},
 };
 
 struct Watcher {

@@ -7,7 +7,7 @@ use shared_events::EventType;
 
 use crate::{
     harness::{Harness, example},
-    neighbour::soon,
+    peer::soon,
 };
 
 async fn run(database: &Database, sql: &str) {

@@ -7,7 +7,7 @@ use service_host::service::stop;
 
 use crate::{
     harness::{Answer, Harness, Plan, answer, example},
-    neighbour::{SOON, soon},
+    peer::{SOON, soon},
 };
 
 const OFFSETS: [&str; 2] = ["+10min", "-10min"];

@@ -13,10 +13,10 @@ mod http;
 mod idempotency;
 #[path = "../it/limits.rs"]
 mod limits;
-#[path = "../it/neighbour.rs"]
-mod neighbour;
 #[path = "../it/parked.rs"]
 mod parked;
+#[path = "../it/peer.rs"]
+mod peer;
 #[path = "../it/prefer.rs"]
 mod prefer;
 #[path = "../it/reading.rs"]

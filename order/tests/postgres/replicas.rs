@@ -12,7 +12,7 @@ use shared_events::{EventBody, EventType};
 
 use crate::{
     harness::{Answer, Harness, answer, example},
-    neighbour::{SOON, soon},
+    peer::{SOON, soon},
 };
 
 async fn post(client: &Client, address: std::net::SocketAddr, body: &Value) -> Answer {

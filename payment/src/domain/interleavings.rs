@@ -83,7 +83,7 @@ impl World {
                 }),
                 Call::NotAsked | Call::Over => {}
             }
-            // A crash: the service forgets what it was asking. (The authorizations come again with their messages.)
+            // A crash: the service forgets what it was external_calls. (The authorizations come again with their messages.)
             step(&|world| world.voids[index] = Call::Over);
         }
         if self.cancels_to_come > 0 {

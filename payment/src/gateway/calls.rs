@@ -29,7 +29,7 @@ impl Calls {
         order_id: OrderId,
         amount: Money,
     ) -> Result<Answer, GatewayError> {
-        self.in_time(self.gateway.authorize(key, order_id, amount)).await
+        self.with_timeout(self.gateway.authorize(key, order_id, amount)).await
     }
 
     /// Whether the payment is void now. Where that is being asked for already, this does not wait for it: the clock asks
@@ -39,7 +39,7 @@ impl Calls {
             return false;
         }
         let _turn = Turn { calls: self, key };
-        match self.in_time(self.gateway.void(key)).await {
+        match self.with_timeout(self.gateway.void(key)).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, saga.id = %key.0, "a payment is not voided yet; the clock tries again");
@@ -48,7 +48,7 @@ impl Calls {
         }
     }
 
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T, GatewayError>>) -> Result<T, GatewayError> {
+    async fn with_timeout<T>(&self, call: impl Future<Output = Result<T, GatewayError>>) -> Result<T, GatewayError> {
         // It polls the call first: one that answers at once sees no timer.
         let late = |_| GatewayError(format!("no answer within {}", humantime::format_duration(self.timeout)));
         tokio::time::timeout(self.timeout, call).await.map_err(late)?

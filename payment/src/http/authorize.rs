@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use service_host::service::Doors;
+use service_host::service::ServiceContext;
 use service_http::{ApiJson, Problem, RequestCause};
 
 use super::wire::{Authorize, PaymentView};
@@ -18,10 +18,10 @@ use crate::participant::{Command, Payments};
     ),
 )]
 pub(super) async fn authorize(
-    State(doors): State<Arc<Doors<Payments>>>,
+    State(context): State<Arc<ServiceContext<Payments>>>,
     RequestCause(cause): RequestCause,
     ApiJson(wish): ApiJson<Authorize>,
 ) -> Result<Json<PaymentView>, Problem> {
-    let payment = doors.mailbox.ask(Command::Authorize(wish.parse()?), cause).await?;
+    let payment = context.mailbox.ask(Command::Authorize(wish.parse()?), cause).await?;
     Ok(Json(PaymentView::from(&payment)))
 }

@@ -12,11 +12,11 @@ use saga_database::{
 };
 use saga_memory_broker::InProcessBroker;
 use saga_runtime::{
-    IdentitySettings, broker::Broker, broker::Outcome, broker::Outgoing, broker::Publisher, broker::Verdict,
+    IdentitySettings, broker::Broker, broker::Outcome, broker::Outgoing, broker::PublishResult, broker::Publisher,
 };
 use sea_orm::EntityTrait;
 use service_host::{
-    service::{Foundation, RunningService, stop},
+    service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
 };
 use shared_events::{Envelope, Event, EventType, MessageId, SagaId, Service};
@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::scripted::ScriptedGateway;
 
 /// Longer than anything here takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Parser)]
 pub(crate) struct Settings {
@@ -134,8 +134,8 @@ impl System {
     /// Waits until the service has committed this message, and forgets that it did.
     pub(crate) async fn committed(&mut self, id: MessageId) {
         while !self.confirmed.remove(&id) {
-            let outcome = in_time("a confirmation", self.outcomes.recv()).await.unwrap();
-            assert_eq!(outcome.verdict, Verdict::Confirmed);
+            let outcome = with_timeout("a confirmation", self.outcomes.recv()).await.unwrap();
+            assert_eq!(outcome.result, PublishResult::Confirmed);
             self.confirmed.insert(outcome.message_id);
         }
     }
@@ -148,7 +148,7 @@ impl System {
 
     /// The next event that the service publishes for Order.
     pub(crate) async fn hear(&mut self) -> Event {
-        in_time("an event", self.heard.recv()).await.unwrap().event
+        with_timeout("an event", self.heard.recv()).await.unwrap().event
     }
 
     /// Another process that opens the database to write.
@@ -175,7 +175,7 @@ impl System {
 
     /// Waits until the payment of this saga is in this state.
     pub(crate) async fn becomes(&self, saga_id: SagaId, state: &str) {
-        in_time(state, async {
+        with_timeout(state, async {
             let mut looks = tokio::time::interval(Duration::from_millis(2));
             while self.row(saga_id).await.is_none_or(|payment| payment.state.as_str() != state) {
                 looks.tick().await;
@@ -200,7 +200,7 @@ impl System {
     /// parked that was not expected.
     pub(crate) async fn finish(mut self) {
         let parked = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
-        stop(self.running.take().into_iter().collect(), PATIENCE).await;
+        stop(self.running.take().into_iter().collect(), TIMEOUT).await;
         assert_eq!(parked.len(), self.parked, "{parked:?}");
         let database = open(&self.directory.path().join("payment.db")).await;
         let unpublished = outbox::Entity::find().all(&database.reader()).await.unwrap();
@@ -230,7 +230,7 @@ async fn run(
     let database = open(&directory.path().join("payment.db")).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let foundation = Foundation {
+    let deps = ServiceDeps {
         database: database.clone(),
         broker: Arc::new(broker),
         work: settings.work.clone(),
@@ -238,8 +238,8 @@ async fn run(
         identity: IdentitySettings::default(),
     };
     let running = match gateway {
-        Some(gateway) => payment::start_with(gateway, &settings.payment, foundation, listener).await.unwrap(),
-        None => payment::start(&settings.payment, foundation, listener).await.unwrap(),
+        Some(gateway) => payment::start_with(gateway, &settings.payment, deps, listener).await.unwrap(),
+        None => payment::start(&settings.payment, deps, listener).await.unwrap(),
     };
     (database, running, url)
 }
@@ -264,8 +264,8 @@ async fn listen(
     }
 }
 
-pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+pub(crate) async fn with_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
 fn raw(message_id: MessageId, event: EventType, body: String) -> Outgoing {

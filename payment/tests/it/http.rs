@@ -197,7 +197,7 @@ async fn every_other_refusal_is_a_problem_too() {
 async fn the_service_describes_itself() {
     let system = System::start().await;
     assert_eq!(system.get("/health").await, (200, json!({"status": "ok"})));
-    crate::harness::in_time("readiness", async {
+    crate::harness::with_timeout("readiness", async {
         let mut looks = tokio::time::interval(std::time::Duration::from_millis(5));
         while system.get("/health/ready").await.0 != 200 {
             looks.tick().await;

@@ -28,13 +28,13 @@ pub(super) struct Aside<P: Participant> {
     batches: VecDeque<Batch<P>>,
     since: Option<Instant>,
     next_try: Instant,
-    pauses: Backoff,
+    backoff: Backoff,
 }
 
 impl<P: Participant> Aside<P> {
     pub(super) fn new() -> Self {
-        let pauses = Backoff::growing(Duration::from_millis(50), Duration::from_secs(1));
-        Self { batches: VecDeque::new(), since: None, next_try: Instant::now(), pauses }
+        let backoff = Backoff::growing(Duration::from_millis(50), Duration::from_secs(1));
+        Self { batches: VecDeque::new(), since: None, next_try: Instant::now(), backoff }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -49,7 +49,7 @@ impl<P: Participant> Aside<P> {
     pub(super) fn put(&mut self, batch: Batch<P>) {
         if self.since.is_none() {
             self.since = Some(Instant::now());
-            self.next_try = Instant::now() + self.pauses.next_pause();
+            self.next_try = Instant::now() + self.backoff.next_pause();
         }
         self.batches.push_back(batch);
     }
@@ -70,10 +70,10 @@ impl<P: Participant> Aside<P> {
             self.since = None;
         }
         if went_on {
-            self.pauses.reset();
+            self.backoff.reset();
             self.next_try = Instant::now();
         } else {
-            self.next_try = Instant::now() + self.pauses.next_pause();
+            self.next_try = Instant::now() + self.backoff.next_pause();
         }
     }
 

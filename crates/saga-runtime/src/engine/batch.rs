@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Input, Participant, Refusal,
-    redrive::{Discard, ParkAgain, Redrive},
+    redrive::{DeadLetterAgain, Discard, Redrive},
 };
 use crate::{broker::Receipt, identity::SystemIdentity, metrics::InputKind};
 
@@ -16,14 +16,14 @@ use crate::{broker::Receipt, identity::SystemIdentity, metrics::InputKind};
 pub(super) enum Item<P: Participant> {
     Input(Pending<P>),
     /// A delivery that is not to be handled: it is no event of ours, or the broker gave up on it.
-    Park {
+    DeadLetter {
         raw: Raw,
         message: Option<Box<P::Message>>,
         receipt: Receipt,
         reason: String,
     },
     /// A parked message that still cannot be read.
-    ParkAgain(ParkAgain),
+    DeadLetterAgain(DeadLetterAgain),
     /// A parked message that nobody wants any more.
     Discard(Discard),
     /// Messages that the outbox may forget.
@@ -42,7 +42,7 @@ pub(super) struct Pending<P: Participant> {
 
 #[derive(Debug)]
 pub(super) enum Origin<P: Participant> {
-    Caller { reply: oneshot::Sender<Result<P::Reply, Refusal>>, _place: OwnedSemaphorePermit },
+    Caller { reply: oneshot::Sender<Result<P::Reply, Refusal>>, _permit: OwnedSemaphorePermit },
     Queue { raw: Raw, receipt: Receipt },
     DeadLetter(Redrive),
     Itself,
@@ -68,7 +68,7 @@ impl<P: Participant> Origin<P> {
         }
     }
 
-    /// The parked message that it is, by the id under which it is parked.
+    /// The parked message that it is, by the id under which it is dead_lettered.
     pub(super) fn dead_letter(&self) -> Option<Uuid> {
         match self {
             Self::DeadLetter(redrive) => Some(redrive.message_id),
@@ -88,7 +88,7 @@ pub(super) struct Raw {
 
 /// A delivery that is parked with the batch, and its receipt.
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(super) struct DeadLettered {
     pub(super) row: dead_letter::Model,
     pub(super) receipt: Receipt,
 }
@@ -98,7 +98,7 @@ impl<P: Participant> Item<P> {
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self {
             Self::Input(pending) => pending.refuse_caller(why).map(Self::Input),
-            Self::ParkAgain(ParkAgain { redrive, .. }) => {
+            Self::DeadLetterAgain(DeadLetterAgain { redrive, .. }) => {
                 redrive.answer(Err(unavailable(why)));
                 None
             }
@@ -119,7 +119,7 @@ impl<P: Participant> Pending<P> {
                 let _ = reply.send(Err(unavailable(why)));
                 None
             }
-            // It stays parked.
+            // It stays dead_lettered.
             Origin::DeadLetter(redrive) => {
                 redrive.answer(Err(unavailable(why)));
                 None
@@ -137,26 +137,26 @@ fn unavailable(why: &str) -> Refusal {
 #[derive(Debug)]
 pub(super) struct Batch<P: Participant> {
     pub(super) inputs: Vec<Pending<P>>,
-    pub(super) parked: Vec<Parked>,
-    pub(super) parked_again: Vec<ParkAgain>,
+    pub(super) dead_lettered: Vec<DeadLettered>,
+    pub(super) dead_lettered_again: Vec<DeadLetterAgain>,
     pub(super) discarded: Vec<Discard>,
     pub(super) confirmed: Vec<MessageId>,
     pub(super) forgotten: Vec<oneshot::Sender<()>>,
     /// Whether the inbox is asked which messages are new before anything is decided. Otherwise they are all taken to be, which
     /// saves a way to the database and back; one that is not fails the batch, and it is tried again with care.
-    pub(super) careful: bool,
+    pub(super) check_inbox_first: bool,
 }
 
 impl<P: Participant> Batch<P> {
     pub(super) fn empty() -> Self {
         Self {
             inputs: Vec::new(),
-            parked: Vec::new(),
-            parked_again: Vec::new(),
+            dead_lettered: Vec::new(),
+            dead_lettered_again: Vec::new(),
             discarded: Vec::new(),
             confirmed: Vec::new(),
             forgotten: Vec::new(),
-            careful: false,
+            check_inbox_first: false,
         }
     }
 
@@ -165,13 +165,13 @@ impl<P: Participant> Batch<P> {
         for item in items {
             match item {
                 Item::Input(pending) => {
-                    batch.careful |= pending.origin.may_be_handled_already();
+                    batch.check_inbox_first |= pending.origin.may_be_handled_already();
                     batch.inputs.push(pending);
                 }
-                Item::Park { raw, message, receipt, reason } => {
-                    batch.parked.push(park(&raw, message.as_deref(), receipt, &reason));
+                Item::DeadLetter { raw, message, receipt, reason } => {
+                    batch.dead_lettered.push(dead_letter(&raw, message.as_deref(), receipt, &reason));
                 }
-                Item::ParkAgain(again) => batch.parked_again.push(again),
+                Item::DeadLetterAgain(again) => batch.dead_lettered_again.push(again),
                 Item::Discard(discard) => batch.discarded.push(discard),
                 Item::Confirmed { mut messages, forgotten } => {
                     batch.confirmed.append(&mut messages);
@@ -186,12 +186,16 @@ impl<P: Participant> Batch<P> {
         self.inputs.is_empty() && self.without_inputs_is_empty()
     }
 
-    /// Takes the input `index` out: an event is parked, or stays so, with the rest of the batch; a caller is told of an internal error.
-    pub(super) fn give_up(&mut self, index: usize, reason: String) {
+    /// Takes the input `index` out: an event is dead_lettered, or stays so, with the rest of the batch; a caller is told of an internal error.
+    pub(super) fn dead_letter_input(&mut self, index: usize, reason: String) {
         let Pending { input, origin } = self.inputs.remove(index);
         match origin {
-            Origin::Queue { raw, receipt } => self.parked.push(park(&raw, input.payload.message(), receipt, &reason)),
-            Origin::DeadLetter(redrive) => self.parked_again.push(ParkAgain { redrive, reason: bounded(&reason) }),
+            Origin::Queue { raw, receipt } => {
+                self.dead_lettered.push(dead_letter(&raw, input.payload.message(), receipt, &reason))
+            }
+            Origin::DeadLetter(redrive) => {
+                self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: bounded(&reason) })
+            }
             Origin::Caller { reply, .. } => {
                 tracing::error!(command = ?input.payload, reason, "a command failed");
                 let _ = reply.send(Err(Refusal::Internal));
@@ -211,7 +215,7 @@ impl<P: Participant> Batch<P> {
             let why = format!("it belongs to the system {theirs}, and this service's database to {own}");
             identity.met(&why);
             if let Origin::DeadLetter(redrive) = pending.origin {
-                self.parked_again.push(ParkAgain { redrive, reason: why });
+                self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: why });
             }
         }
     }
@@ -220,7 +224,7 @@ impl<P: Participant> Batch<P> {
     pub(super) fn refuse_callers(&mut self, why: &str) {
         let inputs = std::mem::take(&mut self.inputs);
         self.inputs = inputs.into_iter().filter_map(|pending| pending.refuse_caller(why)).collect();
-        self.parked_again.drain(..).for_each(|again| again.redrive.answer(Err(unavailable(why))));
+        self.dead_lettered_again.drain(..).for_each(|again| again.redrive.answer(Err(unavailable(why))));
         self.discarded.drain(..).for_each(|discard| discard.answer(Err(unavailable(why))));
     }
 
@@ -230,13 +234,17 @@ impl<P: Participant> Batch<P> {
     }
 
     fn without_inputs_is_empty(&self) -> bool {
-        self.parked.is_empty() && self.parked_again.is_empty() && self.discarded.is_empty() && self.confirmed.is_empty()
+        self.dead_lettered.is_empty()
+            && self.dead_lettered_again.is_empty()
+            && self.discarded.is_empty()
+            && self.confirmed.is_empty()
     }
 
     /// The batch in pieces of one input each; what is not an input is a piece of its own.
     pub(super) fn one_at_a_time(mut self) -> Vec<Self> {
         let inputs = std::mem::take(&mut self.inputs);
-        let singles = inputs.into_iter().map(|pending| Self { inputs: vec![pending], careful: true, ..Self::empty() });
+        let singles =
+            inputs.into_iter().map(|pending| Self { inputs: vec![pending], check_inbox_first: true, ..Self::empty() });
         std::iter::once(self).filter(|batch| !batch.is_empty()).collect::<Vec<_>>().into_iter().chain(singles).collect()
     }
 }
@@ -271,7 +279,7 @@ fn with_suffix(reason: &str, suffix: &str) -> String {
     clipped(reason, MAX_REASON_CHARS.saturating_sub(suffix.chars().count())) + suffix
 }
 
-fn park<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, reason: &str) -> Parked {
+fn dead_letter<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, reason: &str) -> DeadLettered {
     let known_id = message.map(|message| message.header().id.0);
     let row = dead_letter::Model {
         // A redelivery of the same body must come to lie on the same row; and another body on another row, whatever id
@@ -291,5 +299,5 @@ fn park<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, reason: &s
         message.id = %row.message_id, event = row.event, subject = row.subject, reason = row.reason,
         "a message cannot be handled and is parked"
     );
-    Parked { row, receipt }
+    DeadLettered { row, receipt }
 }

@@ -8,19 +8,19 @@ use uuid::Uuid;
 use super::{
     Input, Participant, Payload,
     batch::{Item, Origin, Pending, Raw, still_unreadable},
-    redrive::{Discard, ParkAgain, Redrive, Redriven},
+    redrive::{DeadLetterAgain, Discard, Redrive, Redriven},
 };
 use crate::{
     broker::{Delivery, Receipt},
-    identity::{SystemIdentity, Verdict},
+    identity::{Ownership, SystemIdentity},
 };
 
 /// The one door into the engine; cheap to clone.
 #[derive(Debug)]
 pub struct Mailbox<P: Participant> {
     items: mpsc::UnboundedSender<Item<P>>,
-    /// A place for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
-    places: Arc<Semaphore>,
+    /// A permit for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
+    permits: Arc<Semaphore>,
     identity: Arc<SystemIdentity>,
     /// Stamps what comes in.
     pub(super) clock: Clock,
@@ -30,7 +30,7 @@ impl<P: Participant> Clone for Mailbox<P> {
     fn clone(&self) -> Self {
         Self {
             items: self.items.clone(),
-            places: Arc::clone(&self.places),
+            permits: Arc::clone(&self.permits),
             identity: Arc::clone(&self.identity),
             clock: self.clock.clone(),
         }
@@ -81,7 +81,7 @@ impl<P: Participant> Mailbox<P> {
         clock: Clock,
     ) -> (Self, mpsc::UnboundedReceiver<Item<P>>) {
         let (items, receiver) = mpsc::unbounded_channel();
-        (Self { items, places: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
+        (Self { items, permits: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
     }
 
     /// Has a command carried out, and returns once it is durable.
@@ -92,9 +92,10 @@ impl<P: Participant> Mailbox<P> {
         if let Some(why) = self.identity.refusal() {
             return Err(Refusal::Unavailable(why.to_owned()));
         }
-        let place = self.place()?;
+        let permit = self.permit()?;
         let (reply, answer) = oneshot::channel();
-        self.put(Payload::Command(command), cause, Origin::Caller { reply, _place: place }).map_err(|()| stopping())?;
+        self.put(Payload::Command(command), cause, Origin::Caller { reply, _permit: permit })
+            .map_err(|()| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 
@@ -104,16 +105,18 @@ impl<P: Participant> Mailbox<P> {
     /// # Errors
     /// Where it was not tried, or something that it needs is away. It stays parked as it was.
     pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
-        let (redrive, answer) = Redrive::new(letter.message_id, self.place()?);
+        let (redrive, answer) = Redrive::new(letter.message_id, self.permit()?);
         let item = match P::Message::decode(&letter.body) {
             Ok(message)
-                if let Verdict::Foreign(reason) | Verdict::DeadLetter(reason) =
-                    self.identity.verdict(message.header().system_id) =>
+                if let Ownership::Foreign(reason) | Ownership::DeadLetter(reason) =
+                    self.identity.ownership(message.header().system_id) =>
             {
-                Item::ParkAgain(ParkAgain { redrive, reason })
+                Item::DeadLetterAgain(DeadLetterAgain { redrive, reason })
             }
             Ok(message) => Item::Input(Pending { input: self.event(message), origin: Origin::DeadLetter(redrive) }),
-            Err(error) => Item::ParkAgain(ParkAgain { redrive, reason: still_unreadable(&error, &letter.reason) }),
+            Err(error) => {
+                Item::DeadLetterAgain(DeadLetterAgain { redrive, reason: still_unreadable(&error, &letter.reason) })
+            }
         };
         self.items.send(item).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
@@ -124,7 +127,7 @@ impl<P: Participant> Mailbox<P> {
     /// # Errors
     /// Where it was not done.
     pub async fn discard(&self, message_id: Uuid) -> Result<bool, Refusal> {
-        let (discard, answer) = Discard::new(message_id, self.place()?);
+        let (discard, answer) = Discard::new(message_id, self.permit()?);
         self.items.send(Item::Discard(discard)).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
@@ -143,10 +146,10 @@ impl<P: Participant> Mailbox<P> {
         let message = P::Message::decode(&raw.body);
         let system_id =
             message.as_ref().map_or_else(|_| P::Message::system_of(&raw.body), |message| message.header().system_id);
-        let dead_lettered = match self.identity.verdict(system_id) {
-            Verdict::Ours => dead_lettered,
-            Verdict::DeadLetter(reason) => Some(reason),
-            Verdict::Foreign(why) => {
+        let dead_lettered = match self.identity.ownership(system_id) {
+            Ownership::Ours => dead_lettered,
+            Ownership::DeadLetter(reason) => Some(reason),
+            Ownership::Foreign(why) => {
                 self.identity.met(&why);
                 return Some(receipt);
             }
@@ -155,8 +158,8 @@ impl<P: Participant> Mailbox<P> {
             (Ok(message), None) => {
                 Item::Input(Pending { input: self.event(message), origin: Origin::Queue { raw, receipt } })
             }
-            (message, Some(reason)) => Item::Park { raw, message: message.ok().map(Box::new), receipt, reason },
-            (Err(error), None) => Item::Park { raw, message: None, receipt, reason: error.to_string() },
+            (message, Some(reason)) => Item::DeadLetter { raw, message: message.ok().map(Box::new), receipt, reason },
+            (Err(error), None) => Item::DeadLetter { raw, message: None, receipt, reason: error.to_string() },
         };
         // An engine that has ended drops the receipt, and so gives the delivery back.
         let _ = self.items.send(item);
@@ -180,20 +183,20 @@ impl<P: Participant> Mailbox<P> {
         done
     }
 
-    /// A place for one more who waits.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Overloaded)
+    /// A permit for one more who waits.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Overloaded)
     }
 
     fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
-        let input = Input { at: self.clock.now(), cause, payload, answer: None };
+        let input = Input { at: self.clock.now(), cause, payload, call_result: None };
         self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
     }
 
     fn event(&self, message: P::Message) -> Input<P> {
         let header = message.header();
         let cause = Cause { id: header.id.0, traceparent: header.traceparent.clone() };
-        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(message)), answer: None }
+        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(message)), call_result: None }
     }
 }
 

@@ -2,8 +2,8 @@
 //! database transaction, and only then replies, acknowledges and wakes the relay.
 
 mod aside;
-mod asking;
 mod batch;
+mod external_calls;
 mod mailbox;
 mod participant;
 mod redrive;
@@ -11,6 +11,6 @@ mod run;
 mod transaction;
 
 pub use mailbox::{Cause, Mailbox, Refusal};
-pub use participant::{AskError, Decision, EventOf, Input, Participant, Payload, Unacceptable};
+pub use participant::{CallError, Decision, EventOf, Input, Participant, Payload, Unacceptable};
 pub use redrive::Redriven;
 pub use run::{Engine, EngineSettings};

@@ -19,7 +19,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     /// What a caller gets back.
     type Reply: Send + fmt::Debug + 'static;
     /// What the world outside says, where an input needs it.
-    type Answer: Send + Sync + fmt::Debug + 'static;
+    type CallResult: Send + Sync + fmt::Debug + 'static;
     /// The rows of one batch, and what is being made of them.
     type State: Send;
 
@@ -27,13 +27,13 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     fn service(&self) -> ServiceSpec;
 
     /// Whether the world outside must be asked before this input can be decided.
-    fn needs_answer(&self, _payload: &Payload<Self>) -> bool {
+    fn needs_call(&self, _payload: &Payload<Self>) -> bool {
         false
     }
 
-    /// Asks the world outside, before any transaction. Asking twice must be as good as asking once.
-    fn ask(&self, _payload: &Payload<Self>) -> impl Future<Output = Result<Self::Answer, AskError>> + Send {
-        async { Err(AskError("there is nobody to ask".to_owned())) }
+    /// Asks the world outside, before any transaction. ExternalCalls twice must be as good as external_calls once.
+    fn call(&self, _payload: &Payload<Self>) -> impl Future<Output = Result<Self::CallResult, CallError>> + Send {
+        async { Err(CallError("there is nobody to ask".to_owned())) }
     }
 
     /// The command of a tick of the clock, if this service has anything to do by the clock.
@@ -82,7 +82,7 @@ pub struct Input<P: Participant> {
     /// What it says.
     pub payload: Payload<P>,
     /// What the world outside said, where it was asked.
-    pub answer: Option<P::Answer>,
+    pub call_result: Option<P::CallResult>,
 }
 
 /// What an input says.
@@ -151,4 +151,4 @@ pub struct Unacceptable(pub String);
 /// The world outside does not answer for the moment: why, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct AskError(pub String);
+pub struct CallError(pub String);

@@ -1,4 +1,4 @@
-//! Parked messages that an operator has driven through the engine once more, or thrown away.
+//! DeadLettered messages that an operator has driven through the engine once more, or thrown away.
 
 use std::collections::HashSet;
 
@@ -12,27 +12,27 @@ use super::Refusal;
 pub enum Redriven {
     /// It is handled, now or by an earlier delivery, and parked no longer.
     Handled,
-    /// It cannot be handled: it stays parked, with one attempt more and this reason.
+    /// It cannot be handled: it stays dead_lettered, with one attempt more and this reason.
     ParkedAgain {
         /// Why, in words.
         reason: String,
     },
-    /// It is not parked: somebody else has driven or discarded it.
+    /// It is not dead_lettered: somebody else has driven or discarded it.
     Gone,
 }
 
 /// A parked message on its way through the engine, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Redrive {
-    /// Under which id it is parked. A body that could not be read then may have another one now.
+    /// Under which id it is dead_lettered. A body that could not be read then may have another one now.
     pub(super) message_id: Uuid,
     answer: oneshot::Sender<Result<Redriven, Refusal>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A parked message that stays so, and why.
 #[derive(Debug)]
-pub(super) struct ParkAgain {
+pub(super) struct DeadLetterAgain {
     pub(super) redrive: Redrive,
     pub(super) reason: String,
 }
@@ -42,15 +42,15 @@ pub(super) struct ParkAgain {
 pub(super) struct Discard {
     pub(super) message_id: Uuid,
     answer: oneshot::Sender<Result<bool, Refusal>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 type Answer<T> = oneshot::Receiver<Result<T, Refusal>>;
 
 impl Redrive {
-    pub(super) fn new(message_id: Uuid, place: OwnedSemaphorePermit) -> (Self, Answer<Redriven>) {
+    pub(super) fn new(message_id: Uuid, permit: OwnedSemaphorePermit) -> (Self, Answer<Redriven>) {
         let (answer, receiver) = oneshot::channel();
-        (Self { message_id, answer, _place: place }, receiver)
+        (Self { message_id, answer, _permit: permit }, receiver)
     }
 
     pub(super) fn answer(self, answer: Result<Redriven, Refusal>) {
@@ -68,7 +68,7 @@ impl Redrive {
     }
 }
 
-impl ParkAgain {
+impl DeadLetterAgain {
     /// The transaction is committed, and found the message there or not.
     pub(super) fn tell(self, is_there: bool) {
         let Self { redrive, reason } = self;
@@ -81,9 +81,9 @@ impl ParkAgain {
 }
 
 impl Discard {
-    pub(super) fn new(message_id: Uuid, place: OwnedSemaphorePermit) -> (Self, Answer<bool>) {
+    pub(super) fn new(message_id: Uuid, permit: OwnedSemaphorePermit) -> (Self, Answer<bool>) {
         let (answer, receiver) = oneshot::channel();
-        (Self { message_id, answer, _place: place }, receiver)
+        (Self { message_id, answer, _permit: permit }, receiver)
     }
 
     pub(super) fn answer(self, was_there: Result<bool, Refusal>) {

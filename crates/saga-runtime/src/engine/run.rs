@@ -11,8 +11,8 @@ use tokio::{
 use super::{
     Mailbox, Participant,
     aside::{Aside, BATCH_LOCK_WAIT},
-    asking::Asking,
     batch::{Batch, Item, Origin},
+    external_calls::ExternalCalls,
     transaction::{Committed, Failure, commit_catching},
 };
 use crate::{identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::Stages};
@@ -59,7 +59,7 @@ pub struct Engine<P: Participant> {
     /// How many inputs the last batch had.
     last_batch: usize,
     stop: Stages,
-    asking: Asking<P>,
+    external_calls: ExternalCalls<P>,
     pub(super) metrics: EngineMetrics,
 }
 
@@ -68,11 +68,11 @@ const MAX_CONFLICTS: u32 = 10;
 
 /// How long a busy engine waits for more inputs, and the number of them from which it does not wait: docs/adr/0013.
 const LINGER: Duration = Duration::from_millis(1);
-const COMPANY: usize = 64;
+const LINGER_BELOW: usize = 64;
 
 /// How long each of the questions of a tick may take, for the time and about the inbox. They are asked also when there
 /// is nothing to do, so they are what notices that the network to the database has vanished.
-const TRIM_PATIENCE: Duration = Duration::from_secs(20);
+const TICK_QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const AWAY: &str = "the database is away";
 
@@ -91,7 +91,7 @@ impl<P: Participant> Engine<P> {
         let clock = database.clock().clone();
         let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity), clock);
         let participant = Arc::new(participant);
-        let asking = Asking::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
+        let external_calls = ExternalCalls::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
         let engine = Self {
             participant,
             database,
@@ -106,7 +106,7 @@ impl<P: Participant> Engine<P> {
             locked_out: 0,
             last_batch: 0,
             stop,
-            asking,
+            external_calls,
             metrics: EngineMetrics::default(),
         };
         (engine, mailbox)
@@ -140,7 +140,7 @@ impl<P: Participant> Engine<P> {
         }
         // What is aside was not committed: the broker delivers it again. Whoever still asks is told that the service is stopping.
         self.items.close();
-        self.asking.end().await;
+        self.external_calls.end().await;
     }
 
     /// Takes what is there, at most a batch of it; waits where there is nothing.
@@ -158,7 +158,7 @@ impl<P: Participant> Engine<P> {
         self.linger(items).await;
         self.last_batch = items.len();
         let mut batch = Batch::of(items.drain(..));
-        batch.inputs = self.asking.ready(batch.inputs).await;
+        batch.inputs = self.external_calls.ready(batch.inputs).await;
         if !batch.is_empty() {
             self.handle(batch).await;
         }
@@ -168,7 +168,10 @@ impl<P: Participant> Engine<P> {
     /// is never kept waiting. (On SQLite a batch costs less than the moment.)
     async fn linger(&mut self, items: &mut Vec<Item<P>>) {
         let alone = self.last_batch <= 1;
-        if alone || items.len() >= COMPANY || !self.postponed.is_empty() || self.database.backend() == DbBackend::Sqlite
+        if alone
+            || items.len() >= LINGER_BELOW
+            || !self.postponed.is_empty()
+            || self.database.backend() == DbBackend::Sqlite
         {
             return;
         }
@@ -184,7 +187,7 @@ impl<P: Participant> Engine<P> {
         if let Some(command) = self.participant.on_tick() {
             self.mailbox.tell(command);
         }
-        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.database.compare_clock()).await {
+        if let Err(error) = self.database.with_timeout(TICK_QUERY_TIMEOUT, self.database.compare_clock()).await {
             tracing::debug!(%error, "the clock was not compared with the database's this time; it goes on by itself");
             // The inbox would wait for the same database, and the engine with it.
             return;
@@ -192,12 +195,12 @@ impl<P: Participant> Engine<P> {
         // The inbox may be among what is locked, and trimming it can wait.
         if self.aside.is_empty() {
             let forget_before = self.database.clock().now().before(self.settings.inbox_retention);
-            let trimmed = self.database.in_time(TRIM_PATIENCE, trim_inbox(&self.database, forget_before));
+            let trimmed = self.database.with_timeout(TICK_QUERY_TIMEOUT, trim_inbox(&self.database, forget_before));
             if let Err(error) = trimmed.await {
                 tracing::debug!(%error, "the inbox was not trimmed this time");
             }
         }
-        if let Err(error) = self.database.in_time(TRIM_PATIENCE, self.identity.look(&self.database)).await {
+        if let Err(error) = self.database.with_timeout(TICK_QUERY_TIMEOUT, self.identity.look(&self.database)).await {
             tracing::debug!(%error, "to which system the database belongs was not read this time");
         }
         self.identity.report();
@@ -210,7 +213,7 @@ impl<P: Participant> Engine<P> {
 
     /// Handles a batch that waits for locks no longer than `lock_wait`, or than the session's own limit.
     pub(super) async fn handle_within(&mut self, lock_wait: Option<Duration>, mut batch: Batch<P>) {
-        let mut pauses = Backoff::growing(Duration::from_millis(50), Duration::from_secs(5));
+        let mut backoff = Backoff::growing(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflicts = 0;
         while !batch.is_empty() {
             let begun = Instant::now();
@@ -219,13 +222,13 @@ impl<P: Participant> Engine<P> {
             let error = match committed {
                 Ok(committed) => {
                     let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
-                    self.metrics.committed(kinds, batch.parked.len(), begun.elapsed());
+                    self.metrics.committed(kinds, batch.dead_lettered.len(), begun.elapsed());
                     self.readiness.set("database", self.aside.state());
                     return self.tell(batch, committed);
                 }
-                Err(failure) if !batch.careful && failure.may_come_of_a_duplicate() => {
+                Err(failure) if !batch.check_inbox_first && failure.may_come_of_a_duplicate() => {
                     tracing::debug!(error = %failure, "trying again with care");
-                    batch.careful = true;
+                    batch.check_inbox_first = true;
                     continue;
                 }
                 Err(Failure::Foreign { own }) => {
@@ -233,7 +236,7 @@ impl<P: Participant> Engine<P> {
                     continue;
                 }
                 Err(Failure::Unacceptable { index, reason }) => {
-                    batch.give_up(index, reason);
+                    batch.dead_letter_input(index, reason);
                     continue;
                 }
                 Err(Failure::Database(error)) => error,
@@ -251,12 +254,14 @@ impl<P: Participant> Engine<P> {
                     }
                     return;
                 }
-                Fault::Taken | Fault::Permanent if batch.inputs.len() == 1 => batch.give_up(0, error.to_string()),
+                Fault::Taken | Fault::Permanent if batch.inputs.len() == 1 => {
+                    batch.dead_letter_input(0, error.to_string())
+                }
                 _ => {
                     tracing::warn!(%error, "the database does not take a batch; trying again after a pause");
                     self.readiness.set("database", Err("it cannot be reached, or cannot be written".to_owned()));
                     batch.refuse_callers(AWAY);
-                    if !self.rest(pauses.next_pause()).await {
+                    if !self.rest(backoff.next_pause()).await {
                         // What is dropped here was not committed: the broker delivers it again, the relay publishes it again.
                         return;
                     }
@@ -291,11 +296,11 @@ impl<P: Participant> Engine<P> {
         for command in committed.follow_ups {
             self.mailbox.tell(command);
         }
-        for parked in batch.parked {
-            parked.receipt.acknowledge();
+        for dead_lettered in batch.dead_lettered {
+            dead_lettered.receipt.acknowledge();
         }
-        let parked_again = batch.parked_again.into_iter().zip(committed.still_parked);
-        parked_again.for_each(|(again, is_there)| again.tell(is_there));
+        let dead_lettered_again = batch.dead_lettered_again.into_iter().zip(committed.still_there);
+        dead_lettered_again.for_each(|(again, is_there)| again.tell(is_there));
         for discard in batch.discarded {
             let was_there = committed.taken.contains(&discard.message_id);
             discard.answer(Ok(was_there));

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     Decision, Input, Participant, Payload, Unacceptable,
     batch::{Batch, Pending},
-    redrive::ParkAgain,
+    redrive::DeadLetterAgain,
 };
 use crate::{broker::Outgoing, identity::SystemIdentity};
 
@@ -33,7 +33,7 @@ pub(super) struct Committed<P: Participant> {
     /// Which of the parked messages that were to be taken out were there.
     pub(super) taken: HashSet<Uuid>,
     /// For each message that was parked again whether it is still there.
-    pub(super) still_parked: Vec<bool>,
+    pub(super) still_there: Vec<bool>,
     pub(super) state: Option<P::State>,
     /// The system that the database belongs to, where that is known now.
     pub(super) system_id: Option<SystemId>,
@@ -66,7 +66,7 @@ impl Failure {
 
 /// How long a batch may take before the database counts as away. Far above what the slowest disk needs, and above the time
 /// after which the server itself gives up a lock or a silent session.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Handles a whole batch in one transaction, which waits for locks no longer than `lock_wait`, if that is given. A panic of the participant's is a bug, and like an error that will come again:
 /// it must not take the engine and everybody else's inputs with it.
@@ -84,7 +84,7 @@ pub(super) async fn commit_catching<P: Participant>(
         committed.unwrap_or_else(|_| Err(panicked().into()))
     };
     // Where it was committed although nobody said so, the broker delivers again, and the inbox and the keys drop what is there.
-    database.in_time(PATIENCE, committed).await
+    database.with_timeout(TIMEOUT, committed).await
 }
 
 async fn commit<P: Participant>(
@@ -126,19 +126,20 @@ async fn commit<P: Participant>(
     }
 
     let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = outgoing.iter().map(encode).unzip();
-    let parked: Vec<dead_letter::Model> = batch.parked.iter().map(|parked| parked.row.clone()).collect();
+    let dead_lettered: Vec<dead_letter::Model> =
+        batch.dead_lettered.iter().map(|dead_lettered| dead_lettered.row.clone()).collect();
     let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
     writes
         .insert::<outbox::Entity>(&rows)
-        .insert_missing::<dead_letter::Entity>(&parked)
+        .insert_missing::<dead_letter::Entity>(&dead_lettered)
         .delete::<outbox::Entity>(outbox::Column::MessageId, confirmed);
     let deleted = writes.run(&transaction).await?;
-    let mut still_parked = Vec::with_capacity(batch.parked_again.len());
-    for ParkAgain { redrive, reason } in &batch.parked_again {
-        still_parked.push(count_attempt(&transaction, redrive.message_id, reason).await?);
+    let mut still_there = Vec::with_capacity(batch.dead_lettered_again.len());
+    for DeadLetterAgain { redrive, reason } in &batch.dead_lettered_again {
+        still_there.push(count_attempt(&transaction, redrive.message_id, reason).await?);
     }
     transaction.commit().await?;
-    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_parked, state, system_id })
+    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_there, state, system_id })
 }
 
 /// The system that the database belongs to. One that belongs to none comes to belong to that of the first event that
@@ -164,7 +165,7 @@ fn to_be_taken<P: Participant>(batch: &Batch<P>) -> Vec<Uuid> {
 }
 
 /// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
-/// messages that were not there before, each once (where the batch is not careful: all of them, and `writes` finds out). A
+/// messages that were not there before, each once (where the batch is not check_inbox_first: all of them, and `writes` finds out). A
 /// parked message that somebody else has taken out is none of them.
 async fn first_times<P: Participant>(
     transaction: &DatabaseTransaction,
@@ -184,7 +185,7 @@ async fn first_times<P: Participant>(
     // Two replicas that enter the same messages must do so in the same order, or they deadlock.
     rows.sort_unstable_by_key(|row| row.message_id);
     rows.dedup_by_key(|row| row.message_id);
-    let new: Vec<Uuid> = if batch.careful {
+    let new: Vec<Uuid> = if batch.check_inbox_first {
         insert_new::<inbox::Entity, _, _>(transaction, &rows).await?
     } else {
         writes.insert::<inbox::Entity>(&rows);

@@ -67,7 +67,7 @@ struct Met {
 
 /// What is to be done with an event, as far as the system that it belongs to decides.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Ownership {
     /// It is to be handled.
     Ours,
     /// It is to be held: why, in words for the log.
@@ -135,18 +135,18 @@ impl SystemIdentity {
 
     /// What is to be done with an event that says that it belongs to `theirs`. One that says nothing was made before
     /// systems had ids.
-    pub(crate) fn verdict(&self, theirs: Option<SystemId>) -> Verdict {
+    pub(crate) fn ownership(&self, theirs: Option<SystemId>) -> Ownership {
         if self.exchanged.load(Ordering::Relaxed) {
-            return Verdict::Foreign(EXCHANGED.to_owned());
+            return Ownership::Foreign(EXCHANGED.to_owned());
         }
-        let (own, Some(theirs)) = (self.own(), theirs) else { return Verdict::Ours };
+        let (own, Some(theirs)) = (self.own(), theirs) else { return Ownership::Ours };
         if own == Some(theirs) || (own.is_none() && !is_older(theirs, self.database_made_at)) {
-            return Verdict::Ours;
+            return Ownership::Ours;
         }
         if self.dead_lettered.contains(&theirs) {
-            return Verdict::DeadLetter(format!("of the system {theirs}, which --dead-letter-systems names"));
+            return Ownership::DeadLetter(format!("of the system {theirs}, which --dead-letter-systems names"));
         }
-        Verdict::Foreign(match own {
+        Ownership::Foreign(match own {
             Some(own) => format!(
                 "it belongs to the system {theirs}, and this service's database to {own}: is DATABASE_URL (--data-dir) \
                  or AMQP_URL the wrong one? If the database was lost and this empty one is in its place, start with \

@@ -7,7 +7,7 @@ use saga_message::MessageId;
 use saga_support::{Backoff, LogLimit};
 use tokio::time::Instant;
 
-use crate::broker::{Outcome, Outgoing, Verdict};
+use crate::broker::{Outcome, Outgoing, PublishResult};
 
 /// The events between "published" and "deleted from the outbox": none of them is to be published a second time by this
 /// connection.
@@ -69,8 +69,8 @@ impl InFlight {
 
     pub(super) fn learn(&mut self, outcome: &Outcome) {
         let Some(routing_key) = self.unconfirmed.remove(&outcome.message_id) else { return };
-        match &outcome.verdict {
-            Verdict::Confirmed => {
+        match &outcome.result {
+            PublishResult::Confirmed => {
                 self.confirmed.push(outcome.message_id);
                 self.being_deleted.insert(outcome.message_id);
                 if self.unroutable.remove(routing_key).is_some() {
@@ -80,7 +80,7 @@ impl InFlight {
                 }
                 return;
             }
-            Verdict::Unroutable(consumers) => {
+            PublishResult::Unroutable(consumers) => {
                 let before = self.unroutable.insert(routing_key, consumers.clone());
                 if before.as_ref() != Some(consumers) {
                     let consumers = consumers.join(", ");
@@ -91,7 +91,7 @@ impl InFlight {
                     );
                 }
             }
-            Verdict::Refused => {
+            PublishResult::Refused => {
                 if let Some(not_logged_before) = self.refusals.admit() {
                     let message_id = outcome.message_id;
                     tracing::warn!(message.id = %message_id, not_logged_before, "the broker refused an event; trying again");
@@ -136,7 +136,7 @@ impl InFlight {
     }
 
     /// What stands in the way, in words.
-    pub(super) fn trouble(&self) -> Result<(), String> {
+    pub(super) fn failure(&self) -> Result<(), String> {
         if self.unroutable.is_empty() {
             return Ok(());
         }

@@ -25,7 +25,7 @@ pub struct Outbox {
     added: AtomicU64,
     deleted: AtomicU64,
     /// Another replica publishes.
-    follows: AtomicBool,
+    is_follower: AtomicBool,
     emptied: Notify,
     fresh: mpsc::Sender<Vec<Outgoing>>,
     receiver: Mutex<Option<mpsc::Receiver<Vec<Outgoing>>>>,
@@ -49,7 +49,7 @@ impl Outbox {
             depth: AtomicU64::new(depth),
             added: AtomicU64::new(0),
             deleted: AtomicU64::new(0),
-            follows: AtomicBool::new(false),
+            is_follower: AtomicBool::new(false),
             emptied: Notify::new(),
             fresh,
             receiver: Mutex::new(Some(receiver)),
@@ -81,7 +81,7 @@ impl Outbox {
         loop {
             let emptied = self.emptied.notified();
             let done = self.depth() == 0 || self.deleted.load(Ordering::Acquire) >= goal;
-            if done || self.follows.load(Ordering::Acquire) {
+            if done || self.is_follower.load(Ordering::Acquire) {
                 return;
             }
             emptied.await;
@@ -89,8 +89,8 @@ impl Outbox {
     }
 
     /// Whether another replica publishes.
-    pub(super) fn follows(&self, follows: bool) {
-        self.follows.store(follows, Ordering::Release);
+    pub(super) fn set_follower(&self, is_follower: bool) {
+        self.is_follower.store(is_follower, Ordering::Release);
         self.emptied.notify_waiters();
     }
 
@@ -149,8 +149,9 @@ impl Outbox {
     pub(super) async fn these(&self, database: &Database, messages: Vec<Uuid>) -> Result<Vec<Outgoing>, DbErr> {
         let keys = messages.into_iter().map(Into::into).collect();
         let reader = database.internal_reader();
-        let mut rows =
-            database.in_time(PATIENCE, find_by::<outbox::Entity, _>(&reader, outbox::Column::MessageId, keys)).await?;
+        let mut rows = database
+            .with_timeout(TIMEOUT, find_by::<outbox::Entity, _>(&reader, outbox::Column::MessageId, keys))
+            .await?;
         rows.sort_unstable_by_key(|row| row.message_id);
         Ok(rows.into_iter().filter_map(|row| self.outgoing(row)).collect())
     }
@@ -159,7 +160,7 @@ impl Outbox {
     pub(super) async fn oldest(&self, database: &Database, limit: u64) -> Result<Vec<Outgoing>, DbErr> {
         let reader = database.internal_reader();
         let rows = outbox::Entity::find().order_by_asc(outbox::Column::MessageId).limit(limit).all(&reader);
-        let rows = database.in_time(PATIENCE, rows).await?;
+        let rows = database.with_timeout(TIMEOUT, rows).await?;
         Ok(rows.into_iter().filter_map(|row| self.outgoing(row)).collect())
     }
 
@@ -182,8 +183,8 @@ impl Outbox {
 
 /// How many events are in the outbox.
 pub(super) async fn count(database: &Database) -> Result<u64, DbErr> {
-    database.in_time(PATIENCE, outbox::Entity::find().count(&database.internal_reader())).await
+    database.with_timeout(TIMEOUT, outbox::Entity::find().count(&database.internal_reader())).await
 }
 
 /// How long the database may take to read.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use saga_database::{Database, Lead, Topic};
+use saga_database::{Database, RelayLock, Topic};
 use saga_message::MessageId;
 use saga_support::Backoff;
 use sea_orm::DbErr;
@@ -53,7 +53,7 @@ enum Broken {
     #[error("the broker closed the connection")]
     Closed,
     #[error("the database no longer answers for this replica's lead")]
-    Lead,
+    RelayLock,
 }
 
 impl Broken {
@@ -62,7 +62,7 @@ impl Broken {
         match self {
             Self::Broker(error) => error.public_reason(),
             Self::Closed => "the broker closed the connection",
-            Self::Lead => "the database no longer answers for this replica's lead",
+            Self::RelayLock => "the database no longer answers for this replica's lead",
         }
     }
 }
@@ -82,21 +82,21 @@ impl<P: Participant> Relay<P> {
         stop: Stages,
     ) -> Self {
         let fresh = outbox.take_receiver().expect("an outbox has one relay");
-        let heard = database.neighbours().hear(Topic::Outbox);
+        let heard = database.replica_bus().subscribe(Topic::Outbox);
         Self { database, broker, outbox, fresh, heard, mailbox, readiness, stop }
     }
 
     /// Works until `stop.work`, through every loss of the broker.
     pub async fn run(mut self) {
-        let mut pauses = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
+        let mut backoff = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
         loop {
             let work = self.stop.work.clone();
-            let Some(lead) = work.run_until_cancelled(self.lead()).await else { return };
+            let Some(lock) = work.run_until_cancelled(self.acquire_relay_lock()).await else { return };
             let broken = match work.run_until_cancelled(self.broker.publisher()).await {
                 Some(Ok(publication)) => {
-                    pauses.reset();
+                    backoff.reset();
                     self.readiness.set("broker", Ok(()));
-                    match self.session(publication, &lead).await {
+                    match self.session(publication, &lock).await {
                         Ok(()) => return,
                         Err(broken) => broken,
                     }
@@ -105,9 +105,9 @@ impl<P: Participant> Relay<P> {
                 None => return,
             };
             // Another replica may have a way to the broker.
-            drop(lead);
+            drop(lock);
             self.readiness.set("broker", Err(broken.public_reason().to_owned()));
-            let pause = pauses.next_pause();
+            let pause = backoff.next_pause();
             tracing::warn!(error = %broken, pause_ms = pause.as_millis(), outbox = self.outbox.depth(), "cannot publish; connecting again after a pause");
             if work.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
@@ -116,18 +116,18 @@ impl<P: Participant> Relay<P> {
     }
 
     /// Waits until this replica is the one that publishes. Meanwhile the one that does is told what is committed here.
-    async fn lead(&mut self) -> Lead {
+    async fn acquire_relay_lock(&mut self) -> RelayLock {
         let mut tries = interval(TAKE_OVER);
         tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = tries.tick() => match self.database.lead().await {
-                    Ok(Some(lead)) => {
-                        self.outbox.follows(false);
-                        return lead;
+                _ = tries.tick() => match self.database.acquire_relay_lock().await {
+                    Ok(Some(lock)) => {
+                        self.outbox.set_follower(false);
+                        return lock;
                     }
                     Ok(None) => {
-                        self.outbox.follows(true);
+                        self.outbox.set_follower(true);
                         // Whether the broker is there is the other replica's concern.
                         self.readiness.set("broker", Ok(()));
                         if let Ok(depth) = count(&self.database).await {
@@ -138,7 +138,7 @@ impl<P: Participant> Relay<P> {
                 },
                 Some(fresh) = self.fresh.recv() => {
                     let messages = fresh.iter().map(|message| message.message_id.0);
-                    self.database.neighbours().tell(Topic::Outbox, messages);
+                    self.database.replica_bus().notify(Topic::Outbox, messages);
                 }
                 // The other one looks into the table now and then.
                 () = self.outbox.overflow() => drop(self.outbox.take_overflow()),
@@ -148,7 +148,7 @@ impl<P: Participant> Relay<P> {
     }
 
     /// Publishes over one connection until it breaks, or the lead is lost, or until `stop.work`.
-    async fn session(&mut self, (mut publisher, mut outcomes): Publication, lead: &Lead) -> Result<(), Broken> {
+    async fn session(&mut self, (mut publisher, mut outcomes): Publication, lock: &RelayLock) -> Result<(), Broken> {
         let work = self.stop.work.clone();
         let mut in_flight = InFlight::new();
         let mut deletions: FuturesUnordered<BoxFuture<'static, Vec<MessageId>>> = FuturesUnordered::new();
@@ -159,7 +159,7 @@ impl<P: Participant> Relay<P> {
         // Whether the table may hold events that are neither in flight nor handed off.
         let mut behind = true;
         // The table is not read before this moment: it could not be read the last time.
-        let (mut read_at, mut read_pauses) =
+        let (mut read_at, mut read_backoff) =
             (None, Backoff::growing(Duration::from_millis(100), Duration::from_secs(2)));
         loop {
             if in_flight.unconfirmed() < WINDOW {
@@ -169,11 +169,11 @@ impl<P: Participant> Relay<P> {
                 if behind && read_at.is_none() {
                     match self.next_page(&mut in_flight, &mut behind).await {
                         Ok(page) => {
-                            read_pauses.reset();
+                            read_backoff.reset();
                             publish(&mut *publisher, page, &work).await?;
                         }
                         Err(error) => {
-                            let pause = read_pauses.next_pause();
+                            let pause = read_backoff.next_pause();
                             let pause_ms = pause.as_millis();
                             tracing::warn!(%error, pause_ms, "the outbox cannot be read; trying again after a pause");
                             read_at = Some(Instant::now() + pause);
@@ -208,7 +208,7 @@ impl<P: Participant> Relay<P> {
                     for outcome in news.drain(..) {
                         in_flight.learn(&outcome);
                     }
-                    self.readiness.set("broker", in_flight.trouble());
+                    self.readiness.set("broker", in_flight.failure());
                     delete_at.get_or_insert_with(|| Instant::now() + DELETE_AFTER);
                 }
                 Some(deleted) = deletions.next() => in_flight.deleted(&deleted),
@@ -229,7 +229,7 @@ impl<P: Participant> Relay<P> {
                         self.outbox.counted(depth);
                     }
                 }
-                () = lead.lost() => return Err(Broken::Lead),
+                () = lock.lost() => return Err(Broken::RelayLock),
                 () = work.cancelled() => return Ok(()),
             }
             if in_flight.confirmed() >= DELETE_AT {
@@ -291,7 +291,7 @@ mod tests {
     fn what_everybody_may_read_tells_no_address() {
         let address = "amqp://order@rabbit.internal:5672/orders".to_owned();
         let broker = BrokerError::Unreachable(address);
-        for broken in [Broken::Broker(broker), Broken::Closed, Broken::Lead] {
+        for broken in [Broken::Broker(broker), Broken::Closed, Broken::RelayLock] {
             let public = broken.public_reason();
             assert!(!public.contains("://") && !public.contains("order"), "{public}");
         }

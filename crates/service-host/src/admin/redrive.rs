@@ -2,7 +2,7 @@ use futures::{StreamExt as _, stream};
 use sea_orm::DbErr;
 use uuid::Uuid;
 
-use super::{AdminDesk, RedriveAllView};
+use super::{AdminState, RedriveAllView};
 use saga_database::{dead_letter, dead_letter_ids};
 use saga_runtime::{Redriven, Refusal};
 use service_http::Problem;
@@ -12,7 +12,7 @@ const PAGE: u64 = 256;
 /// How many messages are under way, and so in memory, at a time: one may be of many megabytes.
 const AT_ONCE: usize = 16;
 
-impl AdminDesk {
+impl AdminState {
     /// Drives one parked message through the engine.
     pub(super) async fn redrive(&self, message_id: Uuid) -> Result<Redriven, Failed> {
         match dead_letter(&self.database, message_id).await? {

@@ -10,20 +10,20 @@ use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{AdminDesk, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView, desk::authorize};
+use super::{AdminState, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView, state::authorize};
 use saga_database::{dead_letter, dead_letters};
 use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 
 /// The admin endpoints.
-pub(crate) fn routes(desk: AdminDesk) -> OpenApiRouter {
-    let desk = Arc::new(desk);
+pub(crate) fn routes(app: AdminState) -> OpenApiRouter {
+    let app = Arc::new(app);
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(redrive_all))
         .routes(routes!(show, discard))
         .routes(routes!(redrive))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&desk), authorize))
-        .with_state(desk)
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), authorize))
+        .with_state(app)
 }
 
 const UNKNOWN: &str = "no such message is parked";
@@ -52,11 +52,11 @@ struct List {
     ),
 )]
 async fn list(
-    State(desk): State<Arc<AdminDesk>>,
+    State(app): State<Arc<AdminState>>,
     OriginalUri(uri): OriginalUri,
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<DeadLetterSummaryView>, Problem> {
-    let letters = dead_letters(&desk.database, after, limit.rows()).await?;
+    let letters = dead_letters(&app.database, after, limit.rows()).await?;
     let views: Vec<DeadLetterSummaryView> = letters.into_iter().map(Into::into).collect();
     Ok(Page::new(&uri, limit, views, |letter| letter.message_id))
 }
@@ -74,10 +74,10 @@ async fn list(
     ),
 )]
 async fn show(
-    State(desk): State<Arc<AdminDesk>>,
+    State(app): State<Arc<AdminState>>,
     ApiPath(message_id): ApiPath<Uuid>,
 ) -> Result<Json<DeadLetterView>, Problem> {
-    let letter = dead_letter(&desk.database, message_id).await?;
+    let letter = dead_letter(&app.database, message_id).await?;
     letter.map(|letter| Json(letter.into())).ok_or_else(|| Problem::not_found(UNKNOWN))
 }
 
@@ -96,10 +96,10 @@ async fn show(
     ),
 )]
 async fn redrive(
-    State(desk): State<Arc<AdminDesk>>,
+    State(app): State<Arc<AdminState>>,
     ApiPath(message_id): ApiPath<Uuid>,
 ) -> Result<Json<RedriveView>, Problem> {
-    let redriven = desk.redrive(message_id).await?;
+    let redriven = app.redrive(message_id).await?;
     RedriveView::new(message_id, redriven).map(Json).ok_or_else(|| Problem::not_found(UNKNOWN))
 }
 
@@ -115,8 +115,8 @@ async fn redrive(
         (status = 503, description = "the database is away"),
     ),
 )]
-async fn redrive_all(State(desk): State<Arc<AdminDesk>>) -> Result<Json<RedriveAllView>, Problem> {
-    Ok(Json(desk.redrive_all().await?))
+async fn redrive_all(State(app): State<Arc<AdminState>>) -> Result<Json<RedriveAllView>, Problem> {
+    Ok(Json(app.redrive_all().await?))
 }
 
 /// Discard a parked message
@@ -133,9 +133,9 @@ async fn redrive_all(State(desk): State<Arc<AdminDesk>>) -> Result<Json<RedriveA
     ),
 )]
 async fn discard(
-    State(desk): State<Arc<AdminDesk>>,
+    State(app): State<Arc<AdminState>>,
     ApiPath(message_id): ApiPath<Uuid>,
 ) -> Result<StatusCode, Problem> {
-    let was_there = desk.messages.discard(message_id).await?;
+    let was_there = app.messages.discard(message_id).await?;
     if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found(UNKNOWN)) }
 }

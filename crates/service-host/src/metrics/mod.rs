@@ -5,9 +5,9 @@
 //! from elsewhere (tables, pools, the broker's queue) is read when somebody asks, and from the database at most every two
 //! seconds.
 
-mod levels;
+mod gauges;
 mod scrape;
 
-pub(crate) use levels::Levels;
+pub(crate) use gauges::Gauges;
 pub use scrape::Metrics;
 pub(crate) use scrape::routes;

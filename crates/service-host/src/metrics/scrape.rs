@@ -8,13 +8,13 @@ use saga_message::ServiceSpec;
 use saga_runtime::EngineMetrics;
 use service_http::{HttpMetrics, Problem};
 
-use super::Levels;
+use super::Gauges;
 
 /// All that one service measures.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    levels: Levels,
+    gauges: Gauges,
     http: HttpMetrics,
 }
 
@@ -23,17 +23,17 @@ impl Metrics {
     pub(crate) fn new(
         service: ServiceSpec,
         engine: &EngineMetrics,
-        levels: Levels,
+        gauges: Gauges,
         own: impl FnOnce(&mut Registry),
     ) -> Self {
         let labels = [("service".into(), service.name.into())];
         let mut registry = Registry::with_prefix_and_labels(service.system.replace('-', "_"), labels.into_iter());
         let http = HttpMetrics::default();
         engine.register(&mut registry);
-        levels.register(&mut registry);
+        gauges.register(&mut registry);
         http.register(&mut registry);
         own(&mut registry);
-        Self { registry, levels, http }
+        Self { registry, gauges, http }
     }
 
     /// Where requests are counted.
@@ -42,7 +42,7 @@ impl Metrics {
     }
 
     async fn text(&self) -> Result<String, std::fmt::Error> {
-        self.levels.read().await;
+        self.gauges.read().await;
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

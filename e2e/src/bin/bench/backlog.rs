@@ -39,7 +39,7 @@ pub(crate) struct Backlog {
 /// outbox, which is what `--max-backlog` bounds, stays short. So nothing need be raised for an absence up to this.
 const LONGEST: Duration = Duration::from_secs(240);
 /// How long the draining may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 /// The time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -86,7 +86,7 @@ pub(crate) async fn measure(stack: &mut Stack, settings: &Settings, rate: f64) -
             sleep(LOOK).await;
         }
     };
-    let left = timeout(PATIENCE, drained).await??;
+    let left = timeout(TIMEOUT, drained).await??;
     let (elapsed, came) = (begun.elapsed().as_secs_f64(), taken.load(Ordering::Relaxed) - taken_before);
     over.cancel();
     let outcome = load.await??;
@@ -117,7 +117,7 @@ pub(crate) async fn at_rest(stack: &Stack) -> Result<()> {
         }
         Ok::<_, anyhow::Error>(())
     };
-    timeout(PATIENCE, rest).await??;
+    timeout(TIMEOUT, rest).await??;
     orders.close().await?;
     Ok(())
 }

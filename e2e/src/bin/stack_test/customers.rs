@@ -16,7 +16,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use crate::{docker::PATIENCE, stack::Stack};
+use crate::{docker::TIMEOUT, stack::Stack};
 
 const CUSTOMERS: usize = 12;
 const STOCK: i64 = 1_000_000_000;
@@ -72,7 +72,7 @@ impl Customers {
                 steps.tick().await;
             }
         };
-        timeout(PATIENCE, waited).await.with_context(|| format!("not {more} answers within {PATIENCE:?}"))
+        timeout(TIMEOUT, waited).await.with_context(|| format!("not {more} answers within {TIMEOUT:?}"))
     }
 
     /// They go, each with its last answer; and everything that they were told holds: each order is there once and has
@@ -89,7 +89,7 @@ impl Customers {
             }
             anyhow::Ok(())
         };
-        timeout(PATIENCE, all).await.context("a customer still waits for an answer")??;
+        timeout(TIMEOUT, all).await.context("a customer still waits for an answer")??;
         stack.verified().await?;
         self.accounted(&stack.client().await?, &told).await
     }

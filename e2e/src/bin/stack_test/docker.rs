@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::{process::Command, time::timeout};
 
 /// How long a command may take; a build of everything from nothing has its own limit.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a command came to.
 pub(crate) struct Done {
@@ -30,7 +30,7 @@ pub(crate) async fn docker(arguments: &[&str]) -> Result<String> {
 pub(crate) async fn try_docker(arguments: &[&str]) -> Result<Done> {
     let mut command = Command::new("docker");
     command.args(arguments);
-    run(command, PATIENCE).await
+    run(command, TIMEOUT).await
 }
 
 /// The output of a command that has succeeded.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
 use crate::{
-    docker::{PATIENCE, run},
+    docker::{TIMEOUT, run},
     say,
     stack::Stack,
 };
@@ -45,7 +45,7 @@ pub(crate) async fn scenarios(stack: &Stack) -> Result<()> {
         }
         let mut shell = Command::new("sh");
         shell.args(["-c", &command]);
-        let answer = run(shell, PATIENCE).await?.stdout;
+        let answer = run(shell, TIMEOUT).await?.stdout;
         for part in expected {
             ensure!(answer.contains(part), "{command}\n{answer}\nlacks {part}");
         }

@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 use tokio::{process::Command, time::interval};
 
 use crate::{
-    docker::{Done, PATIENCE, docker, run, succeeded, try_docker},
+    docker::{Done, TIMEOUT, docker, run, succeeded, try_docker},
     say,
 };
 
@@ -57,12 +57,12 @@ impl Stack {
         say("credentials, images");
         fs::create_dir_all(Path::new(ENV_FILE).parent().context("it has a parent")?)?;
         let arguments = ["xtask", "credentials", "--force", "--env-file", ENV_FILE, "--definitions", DEFINITIONS];
-        let made = run(Command::from(cargo(&arguments)), PATIENCE).await?;
+        let made = run(Command::from(cargo(&arguments)), TIMEOUT).await?;
         ensure!(made.success, "cargo {}: {}", arguments.join(" "), made.stderr);
         let stack = Self { ports: ONE_PORT };
         for file in [ENV_FILE, ".env.example"] {
             let said =
-                compose(&["--env-file", file, "--profile", "tools", "config", "-q"], &stack.ports, PATIENCE).await?;
+                compose(&["--env-file", file, "--profile", "tools", "config", "-q"], &stack.ports, TIMEOUT).await?;
             ensure!(said.success && said.stderr.is_empty(), "docker compose config with {file}: {}", said.stderr);
         }
         let begin = Instant::now();
@@ -77,7 +77,7 @@ impl Stack {
     /// # Errors
     /// Where it fails: with what it said.
     pub(crate) async fn compose(&self, arguments: &[&str]) -> Result<String> {
-        succeeded(arguments, self.try_compose(arguments, PATIENCE).await?)
+        succeeded(arguments, self.try_compose(arguments, TIMEOUT).await?)
     }
 
     async fn try_compose(&self, arguments: &[&str], patience: Duration) -> Result<Done> {
@@ -142,7 +142,7 @@ impl Stack {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, seen).await.with_context(|| format!("there is no container of {service}"))
+        tokio::time::timeout(TIMEOUT, seen).await.with_context(|| format!("there is no container of {service}"))
     }
 
     /// Where the replicas of a service are published.
@@ -191,14 +191,14 @@ impl Stack {
         let settings = fs::read_to_string(ENV_FILE)?;
         let own = settings.lines().find_map(|line| line.strip_prefix("OPERATOR_PASSWORD=")).context("a password")?;
         let address = self.addresses("rabbitmq", 15672).await?[0];
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         for (password, expected) in [(own, StatusCode::OK), ("operator-dev", StatusCode::UNAUTHORIZED)] {
             let request = http.get(format!("http://{address}/api/overview")).basic_auth("operator", Some(password));
             let status = request.send().await?.status();
             ensure!(status == expected, "the management UI says {status} to the operator");
         }
         let login = r#"PGPASSWORD=order-dev psql -h "$(hostname -i)" -U order -c "select 1" order"#;
-        let done = self.try_compose(&["exec", "-T", "order-db", "sh", "-c", login], PATIENCE).await?;
+        let done = self.try_compose(&["exec", "-T", "order-db", "sh", "-c", login], TIMEOUT).await?;
         ensure!(
             !done.success && done.stderr.contains("password"),
             "a development password opens order-db: {}",
@@ -240,8 +240,8 @@ pub(crate) async fn healthy(container: &str, before: Option<&str>) -> Result<()>
             }
         }
     };
-    let waited = tokio::time::timeout(PATIENCE, waited).await;
-    waited.unwrap_or_else(|_| Err(anyhow::anyhow!("not healthy, even after {PATIENCE:?}: {seen}")))
+    let waited = tokio::time::timeout(TIMEOUT, waited).await;
+    waited.unwrap_or_else(|_| Err(anyhow::anyhow!("not healthy, even after {TIMEOUT:?}: {seen}")))
 }
 
 /// When the container was started, its state and its health.
@@ -272,7 +272,7 @@ pub(crate) async fn left() -> Result<String> {
 /// Where something cannot be removed.
 pub(crate) async fn remove() -> Result<()> {
     let arguments = ["--profile", "tools", "down", "--volumes", "--remove-orphans", "--timeout", "10"];
-    succeeded(&arguments, compose(&arguments, &[], PATIENCE).await?)?;
+    succeeded(&arguments, compose(&arguments, &[], TIMEOUT).await?)?;
     for image in SERVICES.map(|(service, _)| service).into_iter().chain(["tools"]) {
         // It may not be there.
         let _ = try_docker(&["image", "rm", &format!("order-system/{image}:{TAG}")]).await?;
@@ -282,7 +282,7 @@ pub(crate) async fn remove() -> Result<()> {
 
 /// The last lines of all logs, after a failure.
 pub(crate) async fn tell_logs() {
-    if let Ok(done) = compose(&["logs", "--no-color", "--tail", "10"], &[], PATIENCE).await {
+    if let Ok(done) = compose(&["logs", "--no-color", "--tail", "10"], &[], TIMEOUT).await {
         println!("{}", done.stdout);
     }
 }

@@ -40,7 +40,7 @@ fn an_overdue_hold_asks_with_growing_pauses_and_only_while_it_is_held() {
             asked.push(second);
         }
     }
-    // 60, then pauses of 60, 120 and 200, 200, …
+    // 60, then backoff of 60, 120 and 200, 200, …
     assert_eq!(asked, [60, 120, 240, 440, 640, 840]);
     assert_eq!((held.repeats, held.state.clone()), (6, State::Held));
     held.repeats = u32::MAX;

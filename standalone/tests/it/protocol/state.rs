@@ -121,7 +121,7 @@ impl State {
             return self.hear(service, saga, body, answer);
         }
         *self.asked.entry(saga).or_default() += 1;
-        // Asking again is answered alike and charges nothing more, also after a void.
+        // ExternalCalls again is answered alike and charges nothing more, also after a void.
         if matches!(answer, Answer::Authorized { .. }) {
             self.booked.entry(saga).or_insert(Booked::Charged);
         }

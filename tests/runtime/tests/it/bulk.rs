@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 use tempfile::{TempDir, tempdir};
 use uuid::Uuid;
 
-use crate::rig::open;
+use crate::engine_harness::open;
 
 const NUMBERS: [usize; 5] = [0, 1, 7, 64, 200];
 

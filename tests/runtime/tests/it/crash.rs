@@ -8,76 +8,76 @@ use shared_events::{EventBody, FailureReason};
 use tempfile::tempdir;
 
 use crate::{
-    rig::{Plan, Rig, World, created, event, outgoing},
+    counting_participant::Command,
+    engine_harness::{EngineHarness, Plan, World, created, event, outgoing},
     scripted::deaf,
-    tally::Command,
     wait::{soon, until},
 };
 
 #[tokio::test]
 async fn a_crash_between_commit_and_publishing_loses_nothing() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan { relay: false, ..Plan::default() }).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { relay: false, ..Plan::default() }).await;
     let messages: Vec<_> = (1..=300).map(|order| created(order, 1)).collect();
     world.told(&messages).await;
-    let waiting = rig.in_the_outbox().await;
+    let waiting = engine.in_the_outbox().await;
     assert_eq!(waiting.len(), 300);
-    rig.crash().await;
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    soon("all is published", rig.outbox.empty()).await;
+    engine.crash().await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    soon("all is published", engine.outbox.empty()).await;
     assert_eq!(world.heard(), waiting);
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn a_crash_between_commit_and_acknowledgement_counts_nothing_twice() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), &deaf(world.tally()), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), &deaf(world.tally()), Plan::default()).await;
     let messages: Vec<_> = (1..=20).map(|order| created(order, 1)).collect();
     world.order.say(&messages).await;
-    until("all are committed", async || rig.in_the_inbox().await == 20).await;
-    rig.crash().await;
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    until("all are committed", async || engine.in_the_inbox().await == 20).await;
+    engine.crash().await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.order.hear_confirmed(20).await;
     for order in 1..=20 {
-        assert_eq!(rig.heard_of(order).await, 1);
+        assert_eq!(engine.heard_of(order).await, 1);
     }
-    soon("all is published", rig.outbox.empty()).await;
+    soon("all is published", engine.outbox.empty()).await;
     // The crash may also have come between a confirmation and its deletion: then the same message goes out once more.
     let heard: HashSet<_> = world.heard().into_iter().collect();
     assert_eq!(heard.len(), 20, "nor does anything happen twice");
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn a_crash_in_the_middle_of_a_transaction_leaves_nothing_of_it() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    rig.script.gate.shut();
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.script.gate.shut();
     world.order.say(&[created(1, 1), created(2, 1)]).await;
-    until("it has begun", async || !rig.batches().is_empty()).await;
-    rig.crash().await;
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    until("it has begun", async || !engine.batches().is_empty()).await;
+    engine.crash().await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.order.hear_confirmed(2).await;
-    assert_eq!((rig.heard_of(1).await, rig.heard_of(2).await, rig.in_the_inbox().await), (1, 1, 2));
-    rig.finish().await;
+    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.in_the_inbox().await), (1, 1, 2));
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn an_orderly_end_handles_what_lies_in_the_mailbox() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    rig.hold().await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.hold().await;
     let mut asks: Vec<_> =
-        (1..=700).map(|order| Box::pin(rig.mailbox.ask(Command::Count(order), Cause::new()))).collect();
+        (1..=700).map(|order| Box::pin(engine.mailbox.ask(Command::Count(order), Cause::new()))).collect();
     assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()), "they wait");
-    rig.stop.intake.cancel();
-    rig.stop.work.cancel();
-    rig.script.gate.open();
+    engine.stop.intake.cancel();
+    engine.stop.work.cancel();
+    engine.script.gate.open();
     let replies = soon("the replies", join_all(asks)).await;
     assert!(replies.iter().all(|reply| *reply == Ok(1)));
-    let mailbox = rig.mailbox.clone();
-    rig.finish().await;
+    let mailbox = engine.mailbox.clone();
+    engine.finish().await;
     // And who comes after that is told.
     let late = soon("a reply", mailbox.ask(Command::Count(1), Cause::new())).await;
     assert_eq!(late, Err(Refusal::Unavailable("the service is stopping".to_owned())));
@@ -86,21 +86,21 @@ async fn an_orderly_end_handles_what_lies_in_the_mailbox() {
 #[tokio::test]
 async fn an_open_question_does_not_hold_the_end_up() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    rig.script.world.shut();
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     world.order.say(&[outgoing(event(1, 1, declined))]).await;
-    let caller = rig.mailbox.ask(Command::Ask(2), Cause::new());
+    let caller = engine.mailbox.ask(Command::Ask(2), Cause::new());
     let end = async {
-        until("both are asked", async || rig.script.asked.load(std::sync::atomic::Ordering::SeqCst) == 2).await;
-        rig.stop.work.cancel();
+        until("both are asked", async || engine.script.asked.load(std::sync::atomic::Ordering::SeqCst) == 2).await;
+        engine.stop.work.cancel();
     };
     let (reply, ()) = soon("the reply", futures::future::join(caller, end)).await;
     assert_eq!(reply, Err(Refusal::Unavailable("the service is stopping".to_owned())));
-    rig.end().await;
+    engine.end().await;
     // The event is still there.
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.order.hear_confirmed(1).await;
-    assert_eq!((rig.heard_of(1).await, rig.heard_of(2).await), (1, 0));
-    rig.finish().await;
+    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 0));
+    engine.finish().await;
 }

@@ -13,7 +13,7 @@ use shared_events::Timestamp;
 use tempfile::tempdir;
 use uuid::{NoContext, Uuid};
 
-use crate::tally::Migrator;
+use crate::counting_participant::Migrator;
 
 /// A program that is older than [`Migrator`]'s.
 struct Older;

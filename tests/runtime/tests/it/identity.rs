@@ -24,11 +24,11 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    admin::station::Station,
-    graveyard::giving_up,
+    admin::service_harness::ServiceHarness,
+    counting_participant::{Command, Counts},
+    dead_letter_queue::giving_up,
+    engine_harness::{EngineHarness, Plan, World, created},
     one_system::{belongs_to, execute},
-    rig::{Plan, Rig, World, created},
-    tally::{Command, Counts},
     test_database,
     wait::{soon, until},
 };
@@ -56,9 +56,9 @@ pub(crate) fn settings(system_id: Option<SystemId>) -> IdentitySettings {
     IdentitySettings { system_id, hold: Duration::from_millis(200), ..IdentitySettings::default() }
 }
 
-/// A rig whose database belongs to this system.
-async fn rig(directory: &TempDir, world: &World, identity: IdentitySettings) -> Rig {
-    Rig::start(directory.path(), world.tally(), Plan { relay: false, identity, ..Plan::default() }).await
+/// A engine whose database belongs to this system.
+async fn engine(directory: &TempDir, world: &World, identity: IdentitySettings) -> EngineHarness {
+    EngineHarness::start(directory.path(), world.tally(), Plan { relay: false, identity, ..Plan::default() }).await
 }
 
 /// A broker that counts what it delivers.
@@ -103,7 +103,7 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
     let counted = Arc::new(Counted { inner: Arc::clone(world.tally()), deliveries: Arc::default() });
     let plan = Plan { relay: false, identity: settings(Some(id(ONE))), ..Plan::default() };
-    let first = Rig::start(directory.path(), &(Arc::clone(&counted) as Arc<dyn Broker>), plan).await;
+    let first = EngineHarness::start(directory.path(), &(Arc::clone(&counted) as Arc<dyn Broker>), plan).await;
     let foreign = of(id(OTHER), &created(1, 1));
     // One that this version cannot read is not for this service to park either.
     let unreadable = of(id(OTHER), &created(1, 1));
@@ -123,7 +123,7 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it() {
 
     // The service of its own system handles it.
     let (elsewhere, system) = (tempdir().unwrap(), settings(Some(id(OTHER))));
-    let right = rig(&elsewhere, &world, system).await;
+    let right = engine(&elsewhere, &world, system).await;
     until("it is handled where it belongs", async || right.heard_of(1).await == 1).await;
     assert!(right.is_up("system"));
     right.crash().await;
@@ -132,14 +132,14 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it() {
 #[tokio::test]
 async fn it_is_ready_again_once_the_events_of_another_system_are_given_up() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let first = rig(&directory, &world, settings(Some(id(ONE)))).await;
+    let first = engine(&directory, &world, settings(Some(id(ONE)))).await;
     let foreign = of(id(OTHER), &created(1, 1));
     world.order.say(std::slice::from_ref(&foreign)).await;
     until("it is not ready", async || !first.is_up("system")).await;
     first.crash().await;
 
     let given_up = IdentitySettings { dead_letter_systems: vec![id(OTHER)], ..settings(None) };
-    let again = rig(&directory, &world, given_up).await;
+    let again = engine(&directory, &world, given_up).await;
     world.order.hear_confirmed(1).await;
     let letters = again.dead_letters().await;
     assert_eq!((letters.len(), letters[0].message_id), (1, foreign.message_id.0));
@@ -156,7 +156,7 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up() {
 #[tokio::test]
 async fn a_new_database_belongs_to_the_system_of_the_first_event() {
     let (directory, mut world, system) = (tempdir().unwrap(), World::begin().await, new_id());
-    let first = rig(&directory, &world, settings(None)).await;
+    let first = engine(&directory, &world, settings(None)).await;
     world.told(&[created(1, 1)]).await;
     assert_eq!(system_id(&first.database).await.unwrap(), None, "an event of the previous version says nothing");
     world.told(&[of(system, &created(2, 1))]).await;
@@ -171,7 +171,7 @@ async fn a_new_database_belongs_to_the_system_of_the_first_event() {
     assert_eq!(carried, [None, Some(system), Some(system)]);
     first.crash().await;
 
-    let again = rig(&directory, &world, settings(None)).await;
+    let again = engine(&directory, &world, settings(None)).await;
     world.order.say(&[of(new_id(), &created(4, 1))]).await;
     until("it does not take another one", async || !again.is_up("system")).await;
     assert_eq!(again.heard_of(4).await, 0);
@@ -181,32 +181,32 @@ async fn a_new_database_belongs_to_the_system_of_the_first_event() {
 #[tokio::test]
 async fn of_two_systems_in_one_batch_the_first_is_taken_and_the_other_is_given_back() {
     let (directory, mut world, system) = (tempdir().unwrap(), World::begin().await, new_id());
-    let rig = rig(&directory, &world, settings(None)).await;
-    rig.hold().await;
+    let engine = engine(&directory, &world, settings(None)).await;
+    engine.hold().await;
     world.order.say(&[of(system, &created(1, 1)), of(new_id(), &created(2, 1)), created(3, 1)]).await;
-    rig.script.gate.open();
+    engine.script.gate.open();
     world.order.hear_confirmed(2).await;
-    assert_eq!(system_id(&rig.database).await.unwrap(), Some(system));
-    until("the other one is noticed", async || !rig.is_up("system")).await;
-    assert_eq!([rig.heard_of(1).await, rig.heard_of(2).await, rig.heard_of(3).await], [1, 0, 1]);
-    assert_eq!(rig.dead_letters().await, []);
-    rig.crash().await;
+    assert_eq!(system_id(&engine.database).await.unwrap(), Some(system));
+    until("the other one is noticed", async || !engine.is_up("system")).await;
+    assert_eq!([engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await], [1, 0, 1]);
+    assert_eq!(engine.dead_letters().await, []);
+    engine.crash().await;
 }
 
 #[tokio::test]
 async fn a_new_database_does_not_belong_to_an_older_system_until_it_is_told() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let first = rig(&directory, &world, settings(None)).await;
+    let first = engine(&directory, &world, settings(None)).await;
     world.order.say(&[of(id(ONE), &created(1, 1))]).await;
     until("it is not ready", async || !first.is_up("system")).await;
     assert_eq!((first.heard_of(1).await, system_id(&first.database).await.unwrap()), (0, None));
     first.crash().await;
 
-    let told = rig(&directory, &world, settings(Some(id(ONE)))).await;
+    let told = engine(&directory, &world, settings(Some(id(ONE)))).await;
     world.order.hear_confirmed(1).await;
     assert_eq!((told.heard_of(1).await, told.is_up("system")), (1, true));
     told.crash().await;
-    let again = rig(&directory, &world, settings(None)).await;
+    let again = engine(&directory, &world, settings(None)).await;
     world.told(&[of(id(ONE), &created(2, 1))]).await;
     assert_eq!(again.heard_of(2).await, 1, "it need not be told again");
     again.crash().await;
@@ -232,16 +232,16 @@ async fn a_database_of_the_previous_version_belongs_to_the_system_of_the_next_ev
         execute(&old, sql).await;
     }
     old.close().await;
-    let rig = rig(&directory, &world, settings(None)).await;
+    let engine = engine(&directory, &world, settings(None)).await;
     world.told(&[created(1, 1), of(id(ONE), &created(1, 1))]).await;
-    assert_eq!((rig.heard_of(1).await, system_id(&rig.database).await.unwrap()), (7, Some(id(ONE))));
-    rig.crash().await;
+    assert_eq!((engine.heard_of(1).await, system_id(&engine.database).await.unwrap()), (7, Some(id(ONE))));
+    engine.crash().await;
 }
 
 #[tokio::test]
 async fn a_database_that_is_exchanged_behind_the_service_is_noticed() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let first = rig(&directory, &world, settings(Some(id(ONE)))).await;
+    let first = engine(&directory, &world, settings(Some(id(ONE)))).await;
     world.told(&[of(id(ONE), &created(1, 1))]).await;
     belongs_to(&first.database, OTHER).await;
     until("it is not ready", async || !first.is_up("system")).await;
@@ -249,7 +249,7 @@ async fn a_database_that_is_exchanged_behind_the_service_is_noticed() {
     assert!(first.ask(Command::Count(4)).await.is_err());
     first.crash().await;
 
-    let again = rig(&directory, &world, settings(None)).await;
+    let again = engine(&directory, &world, settings(None)).await;
     world.order.hear_confirmed(1).await;
     assert_eq!([again.heard_of(1).await, again.heard_of(2).await, again.heard_of(3).await], [1, 0, 1]);
     again.crash().await;
@@ -259,13 +259,13 @@ async fn a_database_that_is_exchanged_behind_the_service_is_noticed() {
 async fn what_the_broker_gave_up_on_is_held_too_where_it_belongs_to_another_system() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
     let (broker, graveyard) = giving_up(world.tally());
-    let station = Station::start(directory.path(), &broker).await;
+    let service = ServiceHarness::start(directory.path(), &broker).await;
     graveyard.bury(&of(id(ONE), &created(1, 1)), "delivered more than 100 times", 100);
     let is_down = |report: &serde_json::Value| {
         let all = report["dependencies"].as_array().unwrap();
         all.iter().any(|one| one["name"] == "system" && one["status"] == "down")
     };
-    until("it is not ready", async || is_down(&station.ask(Method::GET, "/health/ready").await.1)).await;
-    assert_eq!((station.list().await.len(), graveyard.acknowledged()), (0, 0));
-    station.finish(0).await;
+    until("it is not ready", async || is_down(&service.ask(Method::GET, "/health/ready").await.1)).await;
+    assert_eq!((service.list().await.len(), graveyard.acknowledged()), (0, 0));
+    service.finish(0).await;
 }

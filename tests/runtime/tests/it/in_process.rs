@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use saga_memory_broker::InProcessBroker;
-use saga_runtime::{broker::BrokerError, broker::Verdict};
+use saga_runtime::{broker::BrokerError, broker::PublishResult};
 use shared_events::{EventType, Service};
 
 use crate::{
@@ -76,7 +76,7 @@ async fn confirmed_means_committed_by_every_queue() {
     at_order.receipt.acknowledge();
     stays_pending("one of two has not committed it", inventory.hear()).await;
     at_payment.receipt.acknowledge();
-    assert_eq!(inventory.hear().await, (sent.message_id, Verdict::Confirmed));
+    assert_eq!(inventory.hear().await, (sent.message_id, PublishResult::Confirmed));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,8 +6,8 @@ use saga_runtime::{EngineSettings, Refusal};
 use tempfile::tempdir;
 
 use crate::{
-    rig::{Plan, Rig, World, created, open},
-    tally::Command,
+    counting_participant::Command,
+    engine_harness::{EngineHarness, Plan, World, created, open},
 };
 
 #[tokio::test]
@@ -15,16 +15,16 @@ async fn a_file_that_somebody_else_keeps_locked_is_away() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
     // The clock would wait for the lock, too, and the test for both.
     let settings = EngineSettings { tick: Duration::from_secs(3_600), ..EngineSettings::default() };
-    let rig = Rig::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
     let other = open(&directory.path().join("tally.db")).await;
     let lock = other.begin().await.unwrap();
     // It waits for the lock as long as it is set to, ten seconds, and then says no.
-    assert_eq!(rig.ask(Command::Count(1)).await, Err(Refusal::Unavailable("the database is away".to_owned())));
-    assert!(!rig.is_up("database"));
+    assert_eq!(engine.ask(Command::Count(1)).await, Err(Refusal::Unavailable("the database is away".to_owned())));
+    assert!(!engine.is_up("database"));
     world.order.say(&[created(1, 1)]).await;
     lock.rollback().await.unwrap();
     world.order.hear_confirmed(1).await;
-    assert_eq!((rig.heard_of(1).await, rig.dead_letters().await), (1, vec![]));
-    assert_eq!(rig.ask(Command::Count(1)).await, Ok(2));
-    rig.finish().await;
+    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (1, vec![]));
+    assert_eq!(engine.ask(Command::Count(1)).await, Ok(2));
+    engine.finish().await;
 }

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 mod admin;
-mod asking;
 mod batches;
 mod broker;
 mod bulk;
+mod counting_participant;
 mod crash;
 mod database;
-mod graveyard;
+mod dead_letter_queue;
+mod engine_harness;
+mod external_calls;
 mod identity;
 mod in_process;
 mod locked_file;
@@ -18,9 +20,7 @@ mod one_system;
 mod outage;
 mod parking;
 mod relay;
-mod rig;
 mod scripted;
-mod tally;
 mod wait;
 
 #[path = "../shared/database.rs"]

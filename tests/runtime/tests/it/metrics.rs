@@ -8,36 +8,36 @@ use tempfile::tempdir;
 use uuid::Uuid;
 
 use crate::{
-    admin::station::Station,
-    rig::{World, created, event, outgoing, raw},
-    tally::UNACCEPTABLE,
+    admin::service_harness::ServiceHarness,
+    counting_participant::UNACCEPTABLE,
+    engine_harness::{World, created, event, outgoing, raw},
     wait::until,
 };
 
-async fn until_it_is(station: &Station, name: &str, value: f64) {
-    until(&format!("{name} is {value}"), async || station.metrics().await.get(name) == Some(&value)).await;
+async fn until_it_is(service: &ServiceHarness, name: &str, value: f64) {
+    until(&format!("{name} is {value}"), async || service.metrics().await.get(name) == Some(&value)).await;
 }
 
 /// How many of the writer's connections somebody uses.
-async fn busy(station: &Station) -> f64 {
-    let metrics = station.metrics().await;
+async fn busy(service: &ServiceHarness) -> f64 {
+    let metrics = service.metrics().await;
     metrics["database_connections{door=\"write\"}"] - metrics["database_idle_connections{door=\"write\"}"]
 }
 
 #[tokio::test]
 async fn the_engine_counts_what_it_commits() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
-    let before = station.metrics().await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+    let before = service.metrics().await;
     assert_eq!((before["batch_inputs_count"], before["dead_letters_parked_total"]), (0.0, 0.0));
 
     let bad = created(2, UNACCEPTABLE);
     world.told(&[created(1, 1), created(1, 1)]).await;
     world.told(&[bad.clone(), raw("nonsense")]).await;
-    station.script.cured.store(true, Ordering::SeqCst);
-    assert_eq!(station.redrive(bad.message_id.0).await.0, 200);
+    service.script.cured.store(true, Ordering::SeqCst);
+    assert_eq!(service.redrive(bad.message_id.0).await.0, 200);
 
-    let after = station.metrics().await;
+    let after = service.metrics().await;
     assert_eq!(after["inputs_total{kind=\"event\"}"], 2.0);
     assert_eq!(after["inputs_total{kind=\"redriven\"}"], 1.0);
     assert_eq!(after["dead_letters_parked_total"], 2.0);
@@ -46,59 +46,59 @@ async fn the_engine_counts_what_it_commits() {
     assert_eq!(after["batch_inputs_bucket{le=\"+Inf\"}"], after["batch_inputs_count"]);
     assert!(after["commit_duration_seconds_count"] >= after["batch_inputs_count"]);
     assert!(after["commit_duration_seconds_sum"] > 0.0);
-    station.finish(1).await;
+    service.finish(1).await;
 }
 
 #[tokio::test]
 async fn tables_queue_and_pools_are_read_when_somebody_asks() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
-    until_it_is(&station, "queue_consumers", 1.0).await;
-    let quiet = station.metrics().await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+    until_it_is(&service, "queue_consumers", 1.0).await;
+    let quiet = service.metrics().await;
     for name in ["outbox_events", "outbox_oldest_age_seconds", "dead_letters", "queue_ready_messages"] {
         assert_eq!(quiet[name], 0.0, "{name}");
     }
     assert!(quiet["database_connections{door=\"write\"}"] >= 1.0);
     assert!(quiet["database_connections{door=\"read\"}"] >= quiet["database_idle_connections{door=\"read\"}"]);
 
-    station.park(Uuid::from_u128(1), b"nonsense").await;
-    until_it_is(&station, "dead_letters", 1.0).await;
+    service.park(Uuid::from_u128(1), b"nonsense").await;
+    until_it_is(&service, "dead_letters", 1.0).await;
 
     // The world outside does not answer: the prefetch fills, and the rest waits in the queue.
-    station.script.world.shut();
+    service.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     let waiting: Vec<_> = (1..=2_050).map(|order| outgoing(event(order, 1, declined.clone()))).collect();
     world.order.say(&waiting).await;
-    until_it_is(&station, "queue_ready_messages", 2.0).await;
-    station.script.world.open();
-    until_it_is(&station, "queue_ready_messages", 0.0).await;
+    until_it_is(&service, "queue_ready_messages", 2.0).await;
+    service.script.world.open();
+    until_it_is(&service, "queue_ready_messages", 0.0).await;
     world.order.hear_confirmed(2_050).await;
 
     // The writer stands still in a transaction.
-    station.script.gate.shut();
+    service.script.gate.shut();
     world.order.say(&[created(9_999, 1)]).await;
-    until("the writer is busy", async || busy(&station).await > 0.0).await;
-    station.script.gate.open();
+    until("the writer is busy", async || busy(&service).await > 0.0).await;
+    service.script.gate.open();
     world.order.hear_confirmed(1).await;
-    until("the writer rests", async || busy(&station).await == 0.0).await;
-    station.finish(1).await;
+    until("the writer rests", async || busy(&service).await == 0.0).await;
+    service.finish(1).await;
 }
 
 #[tokio::test]
 async fn what_nobody_takes_stays_in_the_outbox_and_ages() {
     let directory = tempdir().unwrap();
     let brokers = crate::in_process::in_process(&Service::ALL, 64);
-    let station = Station::start(directory.path(), &brokers[&Service::Inventory]).await;
+    let service = ServiceHarness::start(directory.path(), &brokers[&Service::Inventory]).await;
     let message = created(1, 1);
-    station.park(message.message_id.0, message.body.as_bytes()).await;
+    service.park(message.message_id.0, message.body.as_bytes()).await;
     // The queues of order and payment have no consumer, and so do not confirm.
-    assert_eq!(station.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
-    until_it_is(&station, "outbox_events", 1.0).await;
+    assert_eq!(service.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
+    until_it_is(&service, "outbox_events", 1.0).await;
     let mut age = 0.0;
     for _ in 0..2 {
         let before = age;
         until("it ages", async || {
-            age = station.metrics().await["outbox_oldest_age_seconds"];
+            age = service.metrics().await["outbox_oldest_age_seconds"];
             age > before
         })
         .await;
@@ -112,42 +112,42 @@ async fn what_nobody_takes_stays_in_the_outbox_and_ages() {
             }
         });
     }
-    until_it_is(&station, "outbox_events", 0.0).await;
-    until_it_is(&station, "outbox_oldest_age_seconds", 0.0).await;
-    station.finish(0).await;
+    until_it_is(&service, "outbox_events", 0.0).await;
+    until_it_is(&service, "outbox_oldest_age_seconds", 0.0).await;
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn a_dependency_that_comes_back_is_counted() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     for name in ["database", "broker", "queue"] {
-        until_it_is(&station, &format!("dependency_up{{dependency=\"{name}\"}}"), 1.0).await;
+        until_it_is(&service, &format!("dependency_up{{dependency=\"{name}\"}}"), 1.0).await;
     }
-    assert!(!station.metrics().await.contains_key("dependency_reconnects_total{dependency=\"database\"}"));
-    station.script.away.store(true, Ordering::SeqCst);
+    assert!(!service.metrics().await.contains_key("dependency_reconnects_total{dependency=\"database\"}"));
+    service.script.away.store(true, Ordering::SeqCst);
     world.order.say(&[created(1, 1)]).await;
-    until_it_is(&station, "dependency_up{dependency=\"database\"}", 0.0).await;
-    station.script.away.store(false, Ordering::SeqCst);
+    until_it_is(&service, "dependency_up{dependency=\"database\"}", 0.0).await;
+    service.script.away.store(false, Ordering::SeqCst);
     world.order.hear_confirmed(1).await;
-    until_it_is(&station, "dependency_up{dependency=\"database\"}", 1.0).await;
-    assert_eq!(station.metrics().await["dependency_reconnects_total{dependency=\"database\"}"], 1.0);
-    station.finish(0).await;
+    until_it_is(&service, "dependency_up{dependency=\"database\"}", 1.0).await;
+    assert_eq!(service.metrics().await["dependency_reconnects_total{dependency=\"database\"}"], 1.0);
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn requests_are_counted_by_route_and_not_by_path() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     for number in 0..3 {
-        station.request(Method::GET, &format!("/no/such/path/{number}"), &[]).await;
-        station.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(number))).await;
+        service.request(Method::GET, &format!("/no/such/path/{number}"), &[]).await;
+        service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(number))).await;
     }
-    station.request(Method::GET, "/health", &[]).await;
-    station.request(Method::POST, "/health", &[]).await;
-    station.request(Method::GET, "/admin/dead-letters", &[]).await;
-    station.request(Method::from_bytes(b"BREW").unwrap(), "/health", &[]).await;
-    let metrics = station.metrics().await;
+    service.request(Method::GET, "/health", &[]).await;
+    service.request(Method::POST, "/health", &[]).await;
+    service.request(Method::GET, "/admin/dead-letters", &[]).await;
+    service.request(Method::from_bytes(b"BREW").unwrap(), "/health", &[]).await;
+    let metrics = service.metrics().await;
     let count = |method: &str, route: &str, status: u16| {
         let name = format!("http_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}");
         *metrics.get(&name).unwrap_or_else(|| panic!("{name} is not in {metrics:#?}"))
@@ -159,5 +159,5 @@ async fn requests_are_counted_by_route_and_not_by_path() {
     assert_eq!((count("POST", "/health", 405), count("other", "/health", 405)), (1.0, 1.0));
     let timed = "http_request_duration_seconds_count{method=\"GET\",route=\"/admin/dead-letters/{message_id}\"}";
     assert_eq!(metrics[timed], 3.0);
-    station.finish(0).await;
+    service.finish(0).await;
 }

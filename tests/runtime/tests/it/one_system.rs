@@ -9,8 +9,8 @@ use shared_events::{Service, SystemId};
 use tempfile::tempdir;
 
 use crate::{
+    engine_harness::open,
     identity::{ONE, OTHER, id, settings},
-    rig::open,
 };
 
 pub(crate) async fn execute(database: &Database, sql: &str) {

@@ -6,8 +6,8 @@ use saga_runtime::Refusal;
 use tempfile::tempdir;
 
 use crate::{
-    rig::{Plan, Rig, World, created},
-    tally::Command,
+    counting_participant::Command,
+    engine_harness::{EngineHarness, Plan, World, created},
     wait::{stays_pending, until},
 };
 
@@ -18,38 +18,38 @@ fn away() -> Result<i64, Refusal> {
 #[tokio::test]
 async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_after() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    assert_eq!(rig.ask(Command::Count(9)).await, Ok(1));
-    rig.script.away.store(true, Ordering::SeqCst);
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    assert_eq!(engine.ask(Command::Count(9)).await, Ok(1));
+    engine.script.away.store(true, Ordering::SeqCst);
     world.order.say(&[created(1, 1), created(2, 1)]).await;
-    until("it is noticed", async || !rig.is_up("database")).await;
+    until("it is noticed", async || !engine.is_up("database")).await;
     // The engine has messages to try again and again; whoever calls meanwhile is not kept waiting behind them.
     for _ in 0..5 {
-        assert_eq!(rig.ask(Command::Count(9)).await, away());
+        assert_eq!(engine.ask(Command::Count(9)).await, away());
     }
     world.order.say(&[created(3, 1)]).await;
     stays_pending("nothing is acknowledged", world.order.hear_confirmed(1)).await;
-    assert!(!rig.is_up("database"));
+    assert!(!engine.is_up("database"));
 
-    rig.script.away.store(false, Ordering::SeqCst);
+    engine.script.away.store(false, Ordering::SeqCst);
     world.order.hear_confirmed(3).await;
-    assert_eq!((rig.heard_of(1).await, rig.heard_of(2).await, rig.heard_of(3).await), (1, 1, 1));
-    assert_eq!(rig.ask(Command::Count(9)).await, Ok(2), "what was refused was not carried out");
-    assert!(rig.is_up("database"));
-    assert_eq!(rig.dead_letters().await, []);
-    rig.finish().await;
+    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 1, 1));
+    assert_eq!(engine.ask(Command::Count(9)).await, Ok(2), "what was refused was not carried out");
+    assert!(engine.is_up("database"));
+    assert_eq!(engine.dead_letters().await, []);
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn a_service_that_stops_meanwhile_leaves_its_messages_to_the_next() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    rig.script.away.store(true, Ordering::SeqCst);
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.script.away.store(true, Ordering::SeqCst);
     world.order.say(&[created(1, 1), created(2, 1)]).await;
-    until("it is noticed", async || !rig.is_up("database")).await;
-    rig.end().await;
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    until("it is noticed", async || !engine.is_up("database")).await;
+    engine.end().await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.order.hear_confirmed(2).await;
-    assert_eq!((rig.heard_of(1).await, rig.heard_of(2).await), (1, 1));
-    rig.finish().await;
+    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 1));
+    engine.finish().await;
 }

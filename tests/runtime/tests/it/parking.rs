@@ -6,8 +6,8 @@ use tempfile::tempdir;
 use uuid::Uuid;
 
 use crate::{
-    rig::{Plan, Rig, World, created, event, outgoing, raw},
-    tally::{CANNOT_BE_SAVED, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
+    counting_participant::{CANNOT_BE_SAVED, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
+    engine_harness::{EngineHarness, Plan, World, created, event, outgoing, raw},
 };
 
 #[tokio::test]
@@ -19,14 +19,14 @@ async fn an_event_that_cannot_be_handled_is_parked_and_the_rest_of_its_batch_goe
         (CANNOT_BE_SAVED, "the test spoilt it"),
     ] {
         let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-        let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+        let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
         let messages: Vec<_> = (1..=5).map(|order| created(order, if order == 3 { trouble } else { 1 })).collect();
-        rig.hold().await;
+        engine.hold().await;
         world.order.say(&messages).await;
-        rig.script.gate.open();
+        engine.script.gate.open();
         world.order.hear_confirmed(5).await;
 
-        let letters = rig.dead_letters().await;
+        let letters = engine.dead_letters().await;
         assert_eq!(letters.len(), 1, "{reason}");
         assert!(letters[0].reason.contains(reason), "{}", letters[0].reason);
         assert_eq!((letters[0].attempts, letters[0].subject.as_deref()), (1, Some("3")));
@@ -34,13 +34,13 @@ async fn an_event_that_cannot_be_handled_is_parked_and_the_rest_of_its_batch_goe
         assert_eq!(letters[0].message_id, messages[2].message_id.0);
         assert_eq!(letters[0].body, messages[2].body.as_bytes());
         for order in 1..=5 {
-            assert_eq!(rig.heard_of(order).await, i64::from(order != 3), "{reason}");
+            assert_eq!(engine.heard_of(order).await, i64::from(order != 3), "{reason}");
         }
         // It is no handled message: driven again, it is tried again, and lies on the same row.
-        assert_eq!(rig.in_the_inbox().await, 4);
+        assert_eq!(engine.in_the_inbox().await, 4);
         world.told(&messages[2..3]).await;
-        assert_eq!(rig.dead_letters().await, letters);
-        rig.finish().await;
+        assert_eq!(engine.dead_letters().await, letters);
+        engine.finish().await;
     }
 }
 
@@ -48,19 +48,19 @@ async fn an_event_that_cannot_be_handled_is_parked_and_the_rest_of_its_batch_goe
 async fn what_a_failed_save_wrote_and_wanted_to_publish_is_gone() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
     // Without a relay, the outbox keeps what was committed.
-    let rig = Rig::start(directory.path(), world.tally(), Plan { relay: false, ..Plan::default() }).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { relay: false, ..Plan::default() }).await;
     world.told(&[created(1, 1), created(2, CANNOT_BE_SAVED), created(3, PANICS_WHEN_SAVED), created(4, 1)]).await;
-    let rows = [rig.heard_of(1).await, rig.heard_of(2).await, rig.heard_of(3).await, rig.heard_of(4).await];
+    let rows = [engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await, engine.heard_of(4).await];
     assert_eq!(rows, [1, 0, 0, 1]);
-    assert_eq!((rig.in_the_outbox().await.len(), rig.outbox.depth()), (2, 2));
-    assert_eq!(rig.dead_letters().await.len(), 2);
-    rig.crash().await;
+    assert_eq!((engine.in_the_outbox().await.len(), engine.outbox.depth()), (2, 2));
+    assert_eq!(engine.dead_letters().await.len(), 2);
+    engine.crash().await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_is_parked() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     let good = created(1, 1);
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     let of_payment = outgoing(event(1, 1, declined));
@@ -81,10 +81,10 @@ async fn what_cannot_be_read_is_parked() {
         (&good.body.replace("/order\"", "/payment\""), "impossible content of OrderCreated: its source"),
         (&of_payment.body.replace("PAYMENT_DECLINED", "UNKNOWN_ITEM"), "impossible content of PaymentFailed"),
     ] {
-        let before = rig.dead_letters().await.len();
+        let before = engine.dead_letters().await.len();
         let message = raw(body);
         world.told(std::slice::from_ref(&message)).await;
-        let letters = rig.dead_letters().await;
+        let letters = engine.dead_letters().await;
         assert_eq!(letters.len(), before + 1, "{reason}");
         let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
         let letter = letters.iter().find(|letter| letter.message_id == filed).unwrap();
@@ -95,23 +95,23 @@ async fn what_cannot_be_read_is_parked() {
         assert_eq!((letter.attempts, letter.event.as_deref()), (1, None));
     }
     world.told(&[good]).await;
-    assert_eq!((rig.heard_of(1).await, rig.in_the_inbox().await), (1, 1));
-    rig.finish().await;
+    assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await), (1, 1));
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn two_unreadable_messages_with_one_id_are_two_letters_and_a_redelivery_is_none() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     let first = raw("nonsense");
     let second = Outgoing { body: "other nonsense".into(), ..first.clone() };
     // In one batch, and one after the other.
     world.told(&[first.clone(), second.clone(), first.clone()]).await;
     world.told(std::slice::from_ref(&second)).await;
-    let mut bodies: Vec<Vec<u8>> = rig.dead_letters().await.into_iter().map(|letter| letter.body).collect();
+    let mut bodies: Vec<Vec<u8>> = engine.dead_letters().await.into_iter().map(|letter| letter.body).collect();
     bodies.sort();
     assert_eq!(bodies, [b"nonsense".to_vec(), b"other nonsense".to_vec()]);
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
@@ -119,12 +119,12 @@ async fn a_letter_without_a_number_is_filed_under_its_content() {
     // A broker need not know a message's id, and what cannot be read has none that could be trusted.
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
     let broker = crate::scripted::nameless(world.tally());
-    let rig = Rig::start(directory.path(), &broker, Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), &broker, Plan::default()).await;
     world.told(&[raw("nonsense"), raw("nonsense"), raw("other nonsense")]).await;
-    let mut letters: Vec<Uuid> = rig.dead_letters().await.into_iter().map(|letter| letter.message_id).collect();
+    let mut letters: Vec<Uuid> = engine.dead_letters().await.into_iter().map(|letter| letter.message_id).collect();
     letters.sort();
     let mut expected = [&b"nonsense"[..], b"other nonsense"].map(|body| Uuid::new_v5(&Uuid::NAMESPACE_OID, body));
     expected.sort();
     assert_eq!(letters, expected);
-    rig.finish().await;
+    engine.finish().await;
 }

@@ -4,25 +4,25 @@ use std::collections::HashSet;
 
 use futures::future::join_all;
 use saga_database::{Writes, tables::outbox};
-use saga_runtime::{Cause, EngineSettings, broker::Verdict};
+use saga_runtime::{Cause, EngineSettings, broker::PublishResult};
 use sea_orm::TransactionTrait as _;
 use shared_events::{EventBody, MessageId};
 use tempfile::tempdir;
 use uuid::Uuid;
 
 use crate::{
-    rig::{Plan, Rig, event, outgoing},
+    counting_participant::Command,
+    engine_harness::{EngineHarness, Plan, event, outgoing},
     scripted::{Reaction, Scripted, broker},
-    tally::Command,
     wait::{A_WHILE, soon, stays_pending, until},
 };
 
-const CONFIRM: Reaction = Reaction::Say(Verdict::Confirmed);
+const CONFIRM: Reaction = Reaction::Say(PublishResult::Confirmed);
 /// The most events that wait for the broker's word; see `relay/run.rs`.
 const WINDOW: usize = 4_096;
 
-fn unroutable() -> Verdict {
-    Verdict::Unroutable(vec!["payment".to_owned()])
+fn unroutable() -> PublishResult {
+    PublishResult::Unroutable(vec!["payment".to_owned()])
 }
 
 fn roomy() -> Plan {
@@ -30,9 +30,9 @@ fn roomy() -> Plan {
 }
 
 /// Has so many events committed at once.
-async fn announce(rig: &Rig, count: i64) {
+async fn announce(engine: &EngineHarness, count: i64) {
     let announce = |order| Command::Announce(event(order, 1, EventBody::OrderCreated));
-    let asks = (1..=count).map(|order| rig.mailbox.ask(announce(order), Cause::new()));
+    let asks = (1..=count).map(|order| engine.mailbox.ask(announce(order), Cause::new()));
     let replies = soon("the events are committed", join_all(asks)).await;
     assert!(replies.iter().all(Result::is_ok));
 }
@@ -40,83 +40,83 @@ async fn announce(rig: &Rig, count: i64) {
 #[tokio::test]
 async fn a_full_outbox_is_published_in_order_a_window_at_a_time() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Silence));
-    let rig = Rig::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
-    announce(&rig, 5_000).await;
-    let waiting = rig.in_the_outbox().await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
+    announce(&engine, 5_000).await;
+    let waiting = engine.in_the_outbox().await;
     assert_eq!(waiting.len(), 5_000);
-    rig.crash().await;
+    engine.crash().await;
 
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    assert_eq!(rig.outbox.depth(), 5_000);
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    assert_eq!(engine.outbox.depth(), 5_000);
     until("a window is published", async || scripted.published().len() >= WINDOW).await;
     stays_pending("no more", until("", async || scripted.published().len() > WINDOW)).await;
     scripted.now(|_| CONFIRM);
     scripted.confirm(&scripted.published());
-    soon("all is published", rig.outbox.empty()).await;
+    soon("all is published", engine.outbox.empty()).await;
     assert_eq!(scripted.published(), waiting, "each once, and in order");
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn only_a_confirmation_deletes() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Silence));
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    announce(&rig, 3).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    announce(&engine, 3).await;
     until("they are published", async || scripted.published().len() == 3).await;
-    stays_pending("without a word they stay", rig.outbox.empty()).await;
-    let waiting = rig.in_the_outbox().await;
+    stays_pending("without a word they stay", engine.outbox.empty()).await;
+    let waiting = engine.in_the_outbox().await;
     assert_eq!(waiting, scripted.published());
     scripted.confirm(&waiting[1..2]);
-    until("one is deleted", async || rig.outbox.depth() == 2).await;
-    assert_eq!(rig.in_the_outbox().await, [waiting[0], waiting[2]]);
+    until("one is deleted", async || engine.outbox.depth() == 2).await;
+    assert_eq!(engine.in_the_outbox().await, [waiting[0], waiting[2]]);
     // A word about a message that nobody asked about deletes nothing.
     scripted.confirm(&[MessageId(Uuid::now_v7()), waiting[1]]);
     scripted.confirm(&waiting);
-    rig.finish().await;
+    engine.finish().await;
     assert_eq!(scripted.published(), waiting);
 }
 
 #[tokio::test]
 async fn what_no_queue_takes_rests_and_the_others_go_on() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    until("it publishes", async || rig.is_up("broker")).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    until("it publishes", async || engine.is_up("broker")).await;
     let mut first = true;
     scripted.now(move |_| match std::mem::take(&mut first) {
         true => Reaction::Say(unroutable()),
         false => CONFIRM,
     });
     // All of them have the same routing key: what is unroutable is so until the key is seen to be routed again.
-    announce(&rig, 1).await;
-    until("it is seen", async || !rig.is_up("broker")).await;
-    let trouble = rig.readiness.snapshot().into_iter().find(|one| one.name == "broker").unwrap().down;
+    announce(&engine, 1).await;
+    until("it is seen", async || !engine.is_up("broker")).await;
+    let trouble = engine.readiness.snapshot().into_iter().find(|one| one.name == "broker").unwrap().down;
     assert_eq!(trouble.as_deref(), Some("no queue takes events for payment"));
-    announce(&rig, 2).await;
-    until("the others are confirmed", async || rig.is_up("broker")).await;
-    soon("and so is the first, after its rest", rig.outbox.empty()).await;
+    announce(&engine, 2).await;
+    until("the others are confirmed", async || engine.is_up("broker")).await;
+    soon("and so is the first, after its rest", engine.outbox.empty()).await;
     let published = scripted.published();
     assert_eq!(published.iter().filter(|message| **message == published[0]).count(), 2);
     assert_eq!((published.len(), published[3]), (4, published[0]));
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn of_many_that_no_queue_takes_one_is_tried_at_a_time_until_it_is_taken() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Say(unroutable())));
-    let rig = Rig::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
-    announce(&rig, 20).await;
-    let waiting = rig.in_the_outbox().await;
-    rig.crash().await;
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
+    announce(&engine, 20).await;
+    let waiting = engine.in_the_outbox().await;
+    engine.crash().await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
     until("the first is tried again and again", async || scripted.published().len() == 23).await;
     assert_eq!(scripted.published(), [&waiting[..], &[waiting[0]; 3]].concat());
-    assert!(!rig.is_up("broker"));
+    assert!(!engine.is_up("broker"));
     scripted.now(|_| CONFIRM);
-    soon("all are published as soon as one is taken", rig.outbox.empty()).await;
-    until("it is up again", async || rig.is_up("broker")).await;
+    soon("all are published as soon as one is taken", engine.outbox.empty()).await;
+    until("it is up again", async || engine.is_up("broker")).await;
     let published = scripted.published();
     assert_eq!(published[published.len() - 19..], waiting[1..]);
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
@@ -125,13 +125,13 @@ async fn what_the_broker_refuses_is_tried_again() {
     let mut tries = 0;
     scripted.now(move |_| {
         tries += 1;
-        if tries <= 2 { Reaction::Say(Verdict::Refused) } else { CONFIRM }
+        if tries <= 2 { Reaction::Say(PublishResult::Refused) } else { CONFIRM }
     });
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    announce(&rig, 1).await;
-    soon("it is taken at last", rig.outbox.empty()).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    announce(&engine, 1).await;
+    soon("it is taken at last", engine.outbox.empty()).await;
     assert_eq!(scripted.published().len(), 3);
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
@@ -147,61 +147,61 @@ async fn a_connection_that_breaks_loses_nothing() {
         }
     };
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(script));
-    let rig = Rig::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
-    announce(&rig, 200).await;
-    let waiting: HashSet<_> = rig.in_the_outbox().await.into_iter().collect();
-    rig.crash().await;
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    soon("all is published", rig.outbox.empty()).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
+    announce(&engine, 200).await;
+    let waiting: HashSet<_> = engine.in_the_outbox().await.into_iter().collect();
+    engine.crash().await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    soon("all is published", engine.outbox.empty()).await;
     let published = scripted.published();
     assert!(published.len() > 200, "some twice");
     assert_eq!(published.into_iter().collect::<HashSet<_>>(), waiting, "and none not at all");
-    until("it is up again", async || rig.is_up("broker")).await;
-    rig.finish().await;
+    until("it is up again", async || engine.is_up("broker")).await;
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn an_event_that_is_confirmed_twice_is_counted_once() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Silence));
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    announce(&rig, 3).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    announce(&engine, 3).await;
     until("they are published", async || scripted.published().len() == 3).await;
     let [first, second, third] = scripted.published().try_into().unwrap();
     // The engine stands still, so the deletions wait; meanwhile the connection breaks, and all is published again.
-    rig.hold().await;
+    engine.hold().await;
     scripted.confirm(&[first, second]);
-    stays_pending("the relay wants them deleted", rig.outbox.empty()).await;
+    stays_pending("the relay wants them deleted", engine.outbox.empty()).await;
     scripted.lose_the_connection();
     until("they are published again", async || scripted.published().len() == 6).await;
     scripted.confirm(&[first, second]);
-    stays_pending("and wants them deleted again", rig.outbox.empty()).await;
-    rig.script.gate.open();
-    until("they are deleted", async || rig.in_the_outbox().await == [third]).await;
-    rig.ask(Command::Count(1)).await.unwrap();
-    assert_eq!(rig.outbox.depth(), 1);
+    stays_pending("and wants them deleted again", engine.outbox.empty()).await;
+    engine.script.gate.open();
+    until("they are deleted", async || engine.in_the_outbox().await == [third]).await;
+    engine.ask(Command::Count(1)).await.unwrap();
+    assert_eq!(engine.outbox.depth(), 1);
     scripted.confirm(&[third]);
-    rig.finish().await;
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn what_the_relay_is_too_slow_for_is_published_in_order_and_once() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
     scripted.room.shut();
     // Each a commit of its own: more than may be handed over from engine to relay.
     for order in 1..=150 {
-        rig.ask(Command::Announce(event(order, 1, EventBody::OrderCreated))).await.unwrap();
+        engine.ask(Command::Announce(event(order, 1, EventBody::OrderCreated))).await.unwrap();
     }
-    let waiting = rig.in_the_outbox().await;
-    assert_eq!((waiting.len(), rig.outbox.depth()), (150, 150));
+    let waiting = engine.in_the_outbox().await;
+    assert_eq!((waiting.len(), engine.outbox.depth()), (150, 150));
     scripted.room.open();
-    soon("all is published", rig.outbox.empty()).await;
+    soon("all is published", engine.outbox.empty()).await;
     assert_eq!(scripted.published(), waiting);
-    rig.finish().await;
+    engine.finish().await;
 }
 
 /// Puts an event into the outbox as another process would: this one's count does not know of it.
-async fn put_behind_the_relays_back(rig: &Rig) -> MessageId {
+async fn put_behind_the_relays_back(engine: &EngineHarness) -> MessageId {
     let message = outgoing(event(1, 1, EventBody::StockReserved));
     let row = outbox::Model {
         message_id: message.message_id.0,
@@ -210,7 +210,7 @@ async fn put_behind_the_relays_back(rig: &Rig) -> MessageId {
         body: message.body.to_string(),
         created_at: 0,
     };
-    let transaction = rig.database.begin().await.unwrap();
+    let transaction = engine.database.begin().await.unwrap();
     Writes::default().insert::<outbox::Entity>(&[row]).run(&transaction).await.unwrap();
     transaction.commit().await.unwrap();
     message.message_id
@@ -219,44 +219,44 @@ async fn put_behind_the_relays_back(rig: &Rig) -> MessageId {
 #[tokio::test]
 async fn what_nobody_handed_over_is_found_in_the_table() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    let message = put_behind_the_relays_back(&rig).await;
-    until("it is deleted", async || rig.in_the_outbox().await.is_empty()).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    let message = put_behind_the_relays_back(&engine).await;
+    until("it is deleted", async || engine.in_the_outbox().await.is_empty()).await;
     assert_eq!(scripted.published(), [message]);
-    rig.ask(Command::Count(1)).await.unwrap();
-    assert_eq!(rig.outbox.depth(), 0, "the count does not fall below nothing");
-    rig.finish().await;
+    engine.ask(Command::Count(1)).await.unwrap();
+    assert_eq!(engine.outbox.depth(), 0, "the count does not fall below nothing");
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn clients_that_use_all_connections_keep_no_event_from_being_published() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    until("it publishes", async || rig.is_up("broker")).await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    until("it publishes", async || engine.is_up("broker")).await;
     let mut reading = Vec::new();
-    while let Ok(Ok(one)) = tokio::time::timeout(A_WHILE, rig.database.reader().begin()).await {
+    while let Ok(Ok(one)) = tokio::time::timeout(A_WHILE, engine.database.reader().begin()).await {
         reading.push(one);
     }
     assert!(reading.len() >= 4, "all of them are in use");
-    let message = put_behind_the_relays_back(&rig).await;
+    let message = put_behind_the_relays_back(&engine).await;
     until("it is published", async || scripted.published() == [message]).await;
-    assert!(rig.is_up("broker"));
+    assert!(engine.is_up("broker"));
     drop(reading);
-    until("it is deleted", async || rig.in_the_outbox().await.is_empty()).await;
-    rig.finish().await;
+    until("it is deleted", async || engine.in_the_outbox().await.is_empty()).await;
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn a_relay_ends_while_the_broker_has_no_room() {
     let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
     scripted.room.shut();
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    announce(&rig, 10).await;
-    assert!(tokio::time::timeout(A_WHILE, rig.outbox.empty()).await.is_err());
-    rig.end().await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    announce(&engine, 10).await;
+    assert!(tokio::time::timeout(A_WHILE, engine.outbox.empty()).await.is_err());
+    engine.end().await;
     assert_eq!(scripted.published(), []);
     scripted.room.open();
-    let rig = Rig::start(directory.path(), &broker(&scripted), roomy()).await;
-    rig.finish().await;
+    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    engine.finish().await;
     assert_eq!(scripted.published().len(), 10);
 }

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use saga_runtime::{
     broker::Broker, broker::BrokerError, broker::Delivery, broker::Outcome, broker::Outgoing, broker::Publication,
-    broker::Publisher, broker::Receipt, broker::Subscription, broker::Verdict,
+    broker::PublishResult, broker::Publisher, broker::Receipt, broker::Subscription,
 };
 use shared_events::MessageId;
 use tokio::sync::mpsc;
 
-use crate::tally::Gate;
+use crate::counting_participant::Gate;
 
 /// What a broker does with a message.
 #[derive(Debug, Clone)]
 pub(crate) enum Reaction {
-    Say(Verdict),
+    Say(PublishResult),
     /// No word of it.
     Silence,
     /// It takes it, and the connection is lost.
@@ -63,7 +63,7 @@ impl Scripted {
     /// Confirms these messages over the connection that there is now.
     pub(crate) fn confirm(&self, messages: &[MessageId]) {
         for &message_id in messages {
-            self.tell(Outcome { message_id, verdict: Verdict::Confirmed });
+            self.tell(Outcome { message_id, result: PublishResult::Confirmed });
         }
     }
 
@@ -120,7 +120,7 @@ impl Publisher for ScriptedPublisher {
             let message_id = message.message_id;
             self.0.published.lock().unwrap().push(message);
             match reaction {
-                Reaction::Say(verdict) => self.0.tell(Outcome { message_id, verdict }),
+                Reaction::Say(result) => self.0.tell(Outcome { message_id, result }),
                 Reaction::Silence => {}
                 Reaction::Break => {
                     self.0.lose_the_connection();

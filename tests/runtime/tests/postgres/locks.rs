@@ -5,14 +5,14 @@ use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
 use tempfile::tempdir;
 
 use crate::{
-    rig::{Plan, Rig, World, created, open},
-    tally::Command,
+    counting_participant::Command,
+    engine_harness::{EngineHarness, Plan, World, created, open},
     wait::until,
 };
 
 /// A session beside the service that has run this statement, and holds its locks.
 async fn locking(directory: &tempfile::TempDir, sql: &str) -> DatabaseTransaction {
-    // The same database as the rig's: the test server has one for each file.
+    // The same database as the engine's: the test server has one for each file.
     let transaction = open(&directory.path().join("tally.db")).await.begin().await.unwrap();
     transaction.execute_unprepared(sql).await.unwrap();
     transaction
@@ -25,65 +25,65 @@ fn locked<T>() -> Result<T, Refusal> {
 #[tokio::test]
 async fn only_who_needs_a_locked_row_waits_for_it() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.told(&[created(1, 1), created(2, 1)]).await;
     let lock = locking(&directory, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
 
     // In one batch: one that needs the row, and forty that do not.
-    rig.hold().await;
+    engine.hold().await;
     let waits = created(1, 1);
     world.order.say(std::slice::from_ref(&waits)).await;
     let others: Vec<_> = (2..42).map(|order| created(order, 1)).collect();
     world.order.say(&others).await;
     until("all are delivered", async || world.tally().queue().unwrap().ready == 0).await;
-    rig.script.gate.open();
+    engine.script.gate.open();
     let confirmed = world.order.hear_confirmed(others.len()).await;
     assert_eq!(confirmed, crate::broker::ids(&others), "all but the first");
 
     // A caller is told; callers who need other rows are served.
-    assert_eq!(rig.ask(Command::Count(1)).await, locked());
-    assert_eq!(rig.ask(Command::Count(2)).await, Ok(3));
-    until("it is seen", async || !rig.is_up("database")).await;
-    assert_eq!(rig.ask(Command::Count(3)).await, Ok(2), "it works all the same");
-    assert!(!rig.is_up("database"), "and says that something waits");
+    assert_eq!(engine.ask(Command::Count(1)).await, locked());
+    assert_eq!(engine.ask(Command::Count(2)).await, Ok(3));
+    until("it is seen", async || !engine.is_up("database")).await;
+    assert_eq!(engine.ask(Command::Count(3)).await, Ok(2), "it works all the same");
+    assert!(!engine.is_up("database"), "and says that something waits");
 
     lock.rollback().await.unwrap();
     assert_eq!(world.order.hear_confirmed(1).await, [waits.message_id]);
-    until("it is over", async || rig.is_up("database")).await;
-    assert_eq!((rig.heard_of(1).await, rig.dead_letters().await), (2, vec![]));
-    rig.finish().await;
+    until("it is over", async || engine.is_up("database")).await;
+    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (2, vec![]));
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.told(&[created(1, 1)]).await;
     let lock = locking(&directory, "LOCK TABLE counts, inbox IN ACCESS EXCLUSIVE MODE").await;
     let sent: Vec<_> = (1..=200).map(|order| created(order, 1)).collect();
     world.order.say(&sent).await;
-    assert_eq!(rig.ask(Command::Count(7)).await, locked());
-    until("it is seen", async || !rig.is_up("database")).await;
+    assert_eq!(engine.ask(Command::Count(7)).await, locked());
+    until("it is seen", async || !engine.is_up("database")).await;
     lock.rollback().await.unwrap();
     world.order.hear_confirmed(sent.len()).await;
-    until("it is over", async || rig.is_up("database")).await;
-    assert_eq!((rig.heard_of(1).await, rig.heard_of(200).await, rig.dead_letters().await), (2, 1, vec![]));
-    rig.finish().await;
+    until("it is over", async || engine.is_up("database")).await;
+    assert_eq!((engine.heard_of(1).await, engine.heard_of(200).await, engine.dead_letters().await), (2, 1, vec![]));
+    engine.finish().await;
 }
 
 /// Nothing that waits is lost with the service.
 #[tokio::test]
 async fn what_waits_for_a_locked_row_comes_again_after_the_end() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.told(&[created(1, 1)]).await;
     let lock = locking(&directory, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
     world.order.say(&[created(1, 1)]).await;
-    until("it is seen", async || !rig.is_up("database")).await;
-    rig.end().await;
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    until("it is seen", async || !engine.is_up("database")).await;
+    engine.end().await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     lock.rollback().await.unwrap();
     world.order.hear_confirmed(1).await;
-    assert_eq!((rig.heard_of(1).await, rig.dead_letters().await), (2, vec![]));
-    rig.finish().await;
+    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (2, vec![]));
+    engine.finish().await;
 }

@@ -3,18 +3,22 @@
 
 #[path = "../it/admin/mod.rs"]
 mod admin;
-#[path = "../it/asking.rs"]
-mod asking;
 #[path = "../it/batches.rs"]
 mod batches;
 #[path = "../it/broker/mod.rs"]
 mod broker;
 #[path = "../it/bulk.rs"]
 mod bulk;
+#[path = "../it/counting_participant.rs"]
+mod counting_participant;
 #[path = "../it/crash.rs"]
 mod crash;
-#[path = "../it/graveyard.rs"]
-mod graveyard;
+#[path = "../it/dead_letter_queue.rs"]
+mod dead_letter_queue;
+#[path = "../it/engine_harness.rs"]
+mod engine_harness;
+#[path = "../it/external_calls.rs"]
+mod external_calls;
 #[path = "../it/identity.rs"]
 mod identity;
 #[path = "../it/in_process.rs"]
@@ -29,12 +33,8 @@ mod outage;
 mod parking;
 #[path = "../it/relay.rs"]
 mod relay;
-#[path = "../it/rig.rs"]
-mod rig;
 #[path = "../it/scripted.rs"]
 mod scripted;
-#[path = "../it/tally.rs"]
-mod tally;
 #[path = "../it/wait.rs"]
 mod wait;
 

@@ -3,10 +3,9 @@
 use saga_database::{Database, DatabaseArgs, DatabaseError, tables::MessageTables};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
-use shared_events::Service;
 use tempfile::tempdir;
 
-use crate::tally::Migrator;
+use crate::counting_participant::Migrator;
 
 /// A program that is older than [`Migrator`]'s.
 struct Older;

@@ -5,8 +5,8 @@ use shared_events::Service;
 use tokio::time::timeout;
 
 use crate::{
-    server::{PATIENCE, Vhost},
-    sundry::{id, ids, messages, next, nothing_comes, publish, take},
+    messages::{id, ids, messages, next, nothing_comes, publish, take},
+    server::{TIMEOUT, Vhost},
 };
 
 /// Publishes `count` messages for inventory, whose queue is there, and returns their ids.
@@ -100,7 +100,7 @@ async fn what_was_taken_is_settled_after_the_subscription_is_dropped() {
     taken.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
     let again = next(&mut other).await;
     assert_eq!(id(&again), given_back);
-    timeout(PATIENCE, broker.closed()).await.expect("it closes when all is settled");
+    timeout(TIMEOUT, broker.closed()).await.expect("it closes when all is settled");
     nothing_comes(&mut other).await;
 }
 

@@ -9,8 +9,8 @@ use saga_runtime::{broker::Broker, broker::Subscription};
 use shared_events::Service;
 
 use crate::{
+    messages::{id, ids, messages, next, nothing_comes, publish},
     server::Vhost,
-    sundry::{id, ids, messages, next, nothing_comes, publish},
     wait::until,
 };
 

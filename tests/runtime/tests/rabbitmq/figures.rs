@@ -1,11 +1,11 @@
 //! How the queue stands, for the metrics.
 
-use saga_runtime::{broker::Broker, broker::QueueFigures};
+use saga_runtime::{broker::Broker, broker::QueueStats};
 use shared_events::Service;
 
 use crate::{
+    messages::{messages, publish, take},
     server::Vhost,
-    sundry::{messages, publish, take},
     wait::until,
 };
 
@@ -18,14 +18,14 @@ async fn a_consumer_knows_how_its_queue_stands_while_it_is_connected() {
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     publish(&mut *publisher, &mut outcomes, &messages(8)).await;
     let held = take(&mut subscription, 5).await;
-    until("three wait", async || broker.queue() == Some(QueueFigures { ready: 3, consumers: 1 })).await;
+    until("three wait", async || broker.queue() == Some(QueueStats { ready: 3, consumers: 1 })).await;
     for delivery in held {
         delivery.receipt.acknowledge();
     }
     for delivery in take(&mut subscription, 3).await {
         delivery.receipt.acknowledge();
     }
-    until("none waits", async || broker.queue() == Some(QueueFigures { ready: 0, consumers: 1 })).await;
+    until("none waits", async || broker.queue() == Some(QueueStats { ready: 0, consumers: 1 })).await;
     drop(subscription);
     until("nothing is known", async || broker.queue().is_none()).await;
 }

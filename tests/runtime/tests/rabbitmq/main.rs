@@ -6,10 +6,11 @@
 
 #[path = "../it/broker/mod.rs"]
 mod broker;
+mod connection_loss;
 mod consuming;
 mod dead_letters;
 mod figures;
-mod losing;
+mod messages;
 mod node;
 mod provisioned;
 mod proxy;
@@ -17,6 +18,5 @@ mod publishing;
 mod refusals;
 mod server;
 mod suite;
-mod sundry;
 #[path = "../it/wait.rs"]
 mod wait;

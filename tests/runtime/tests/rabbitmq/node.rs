@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use saga_rabbitmq::{RabbitMq, RabbitMqSettings};
-use saga_runtime::{broker::Broker, broker::BrokerError, broker::Verdict};
+use saga_runtime::{broker::Broker, broker::BrokerError, broker::PublishResult};
 use shared_events::Service;
 use test_servers::{
     RabbitMq as Node,
@@ -13,8 +13,8 @@ use test_servers::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    server::{PATIENCE, broker, settings},
-    sundry::{id, ids, messages, next, nothing_comes, publish, take},
+    messages::{id, ids, messages, next, nothing_comes, publish, take},
+    server::{TIMEOUT, broker, settings},
 };
 
 async fn node(options: Options) -> Node {
@@ -44,7 +44,7 @@ fn trusting(authority: &CertifiedIssuer<'static, KeyPair>, file: &Path, url: Str
 /// What an operator reads: the address, what is wrong and what to do.
 async fn refusal(settings: &RabbitMqSettings) -> (String, String, String) {
     let broker = RabbitMq::new(settings).unwrap();
-    let error = timeout(PATIENCE, broker.subscribe(1)).await.expect("an answer").unwrap_err();
+    let error = timeout(TIMEOUT, broker.subscribe(1)).await.expect("an answer").unwrap_err();
     assert_eq!(broker.publisher().await.map(|_| ()), Err(error.clone()));
     let BrokerError::Unusable { broker, wrong, remedy } = error else { panic!("{error}") };
     assert!(broker.contains("://test@"), "{broker}");
@@ -64,7 +64,7 @@ async fn over_tls_the_right_server_is_trusted_and_no_other() {
     let order = RabbitMqSettings { service: Service::Order.spec(), ..trusting(&ours, &file, url.clone()) };
     let (mut publisher, mut outcomes) = RabbitMq::new(&order).unwrap().publisher().await.unwrap();
     let sent = messages(1);
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
 
     let (address, wrong, remedy) = refusal(&trusting(&foreign, &file, url.clone())).await;
@@ -99,7 +99,7 @@ async fn over_tls_the_right_server_is_trusted_and_no_other() {
             }
         }
     };
-    let (wrong, remedy) = timeout(PATIENCE, answered).await.expect("an answer");
+    let (wrong, remedy) = timeout(TIMEOUT, answered).await.expect("an answer");
     assert!(wrong.contains("does not speak AMQP") && remedy.contains("needs amqps://"), "{wrong}; {remedy}");
 }
 
@@ -113,7 +113,7 @@ async fn a_server_without_memory_makes_publishers_wait_and_consumers_go_on() {
     let order = broker(Service::Order, node.amqp_url()).with_confirm_timeout(confirm_timeout);
     let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
     let before = messages(3);
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &before).await, vec![Verdict::Confirmed; 3]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &before).await, vec![PublishResult::Confirmed; 3]);
 
     memory("0");
     let sent = messages(100);
@@ -124,14 +124,14 @@ async fn a_server_without_memory_makes_publishers_wait_and_consumers_go_on() {
     // What is there is handled meanwhile: acknowledgements go over a connection of their own.
     take(&mut subscription, 3).await.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
     drop(subscription);
-    timeout(PATIENCE, inventory.closed()).await.expect("it closes");
+    timeout(TIMEOUT, inventory.closed()).await.expect("it closes");
     let mut subscription = broker(Service::Inventory, node.amqp_url()).subscribe(100).await.unwrap();
     nothing_comes(&mut subscription).await;
 
     memory("0.9");
     for _ in &sent {
-        let outcome = timeout(PATIENCE, outcomes.recv()).await.expect("it goes on").expect("the connection holds");
-        assert_eq!(outcome.verdict, Verdict::Confirmed);
+        let outcome = timeout(TIMEOUT, outcomes.recv()).await.expect("it goes on").expect("the connection holds");
+        assert_eq!(outcome.result, PublishResult::Confirmed);
     }
     let delivered: Vec<_> = take(&mut subscription, 100).await.iter().map(id).collect();
     assert_eq!(delivered, ids(&sent));

@@ -1,15 +1,15 @@
 //! A broker that was provisioned with `rabbitmq/definitions.json`: the services have the least rights.
 
 use saga_rabbitmq::RabbitMq;
-use saga_runtime::{broker::Broker, broker::BrokerError, broker::Outgoing, broker::Verdict};
+use saga_runtime::{broker::Broker, broker::BrokerError, broker::Outgoing, broker::PublishResult};
 use serde_json::{Value, json};
 use shared_events::Service;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    server::{PATIENCE, Vhost, broker},
-    sundry::{id, ids, message, messages, next, publish, unroutable},
+    messages::{id, ids, message, messages, next, publish, unroutable},
+    server::{TIMEOUT, Vhost, broker},
 };
 
 /// The definitions in a vhost. Users are the whole server's, so theirs have names of this test's own.
@@ -76,8 +76,8 @@ async fn every_service_works_with_the_least_rights() {
         let (mut publisher, mut outcomes) = provisioned.broker(service).publisher().await.unwrap();
         for flow in shared_events::FLOWS.iter().filter(|flow| flow.publisher == service) {
             let sent = message(flow.routing_key, flow.consumers);
-            let verdicts = publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
-            assert_eq!(verdicts, [Verdict::Confirmed], "{}", flow.event);
+            let results = publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
+            assert_eq!(results, [PublishResult::Confirmed], "{}", flow.event);
             for (_, subscription) in subscriptions.iter_mut().filter(|(service, _)| flow.consumers.contains(service)) {
                 let delivery = next(subscription).await;
                 assert_eq!(vec![id(&delivery)], ids(std::slice::from_ref(&sent)));
@@ -95,10 +95,10 @@ async fn what_one_of_two_consumers_is_not_bound_for_is_not_confirmed_until_it_is
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Inventory).publisher().await.unwrap();
     provisioned.vhost.unbind("inventory.deliveries", "payment", "payment").await;
     let sent = [message("stock.reserved", &[Service::Payment, Service::Order])];
-    let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-    assert_eq!(verdicts, [unroutable("payment")]);
+    let results = publish(&mut *publisher, &mut outcomes, &sent).await;
+    assert_eq!(results, [unroutable("payment")]);
     provisioned.import().await;
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(id(&next(&mut payment).await), ids(&sent)[0]);
     // It has it twice, and knows it by its id.
     for _ in 0..2 {
@@ -125,7 +125,7 @@ async fn a_service_cannot_say_what_is_anothers_to_say() {
     let forged: Outgoing = message("order.created", &[Service::Inventory]);
     assert_eq!(forged.route.publisher, "order");
     publisher.publish(vec![forged]).await.unwrap();
-    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("the channel is closed"), None);
+    assert_eq!(timeout(TIMEOUT, outcomes.recv()).await.expect("the channel is closed"), None);
     let (wrong, remedy) = unusable(publisher.publish(Vec::new()).await.unwrap_err());
     assert!(wrong.contains("ACCESS_REFUSED") && wrong.contains("order.deliveries"), "{wrong}");
     assert!(remedy.contains("rights that rabbitmq/README.md names"), "{remedy}");
@@ -133,7 +133,7 @@ async fn a_service_cannot_say_what_is_anothers_to_say() {
     let mut subscription = provisioned.broker(Service::Inventory).subscribe(1).await.unwrap();
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Order).publisher().await.unwrap();
     let sent = messages(1);
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(id(&next(&mut subscription).await), ids(&sent)[0]);
 }
 

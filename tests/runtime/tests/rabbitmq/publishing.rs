@@ -3,13 +3,13 @@ use lapin::{
     options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions},
     types::{FieldTable, ShortString},
 };
-use saga_runtime::{broker::Broker, broker::Verdict};
+use saga_runtime::{broker::Broker, broker::PublishResult};
 use serde_json::json;
 use shared_events::Service;
 
 use crate::{
+    messages::{id, ids, message, messages, next, nothing_comes, publish, take, undeliverable, unroutable},
     server::{Vhost, broker},
-    sundry::{id, ids, message, messages, next, nothing_comes, publish, take, undeliverable, unroutable},
 };
 
 /// On a connection of its own, which it keeps open.
@@ -35,7 +35,7 @@ async fn a_message_is_confirmed_delivered_and_acknowledged() {
     let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     let sent = messages(3);
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, vec![Verdict::Confirmed; 3]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, vec![PublishResult::Confirmed; 3]);
     for sent in &sent {
         let delivery = next(&mut subscription).await;
         assert_eq!((id(&delivery), delivery.redeliveries), (sent.message_id.to_string(), 0));
@@ -77,13 +77,16 @@ async fn what_no_queue_is_bound_for_is_unroutable_and_what_is_for_whoever_listen
     let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     let sent = [undeliverable(), message("order.failed", &[])];
-    let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-    assert_eq!(verdicts, [unroutable("order"), Verdict::Confirmed]);
+    let results = publish(&mut *publisher, &mut outcomes, &sent).await;
+    assert_eq!(results, [unroutable("order"), PublishResult::Confirmed]);
 
     // A queue is bound: the same message goes through.
     let channel = channel(&vhost).await;
     bind(&channel, "inventory", "order.deliveries", "order").await;
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed, Verdict::Confirmed]);
+    assert_eq!(
+        publish(&mut *publisher, &mut outcomes, &sent).await,
+        [PublishResult::Confirmed, PublishResult::Confirmed]
+    );
     assert_eq!(id(&next(&mut subscription).await), ids(&sent)[0]);
 }
 
@@ -120,7 +123,7 @@ async fn what_earlier_versions_bound_brings_no_event_twice() {
     }
     let mut subscription = inventory.subscribe(10).await.unwrap();
     let sent = messages(3);
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, vec![Verdict::Confirmed; 3]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, vec![PublishResult::Confirmed; 3]);
     let taken = take(&mut subscription, 3).await;
     assert_eq!(taken.iter().map(id).collect::<Vec<_>>(), ids(&sent));
     taken.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
@@ -132,7 +135,7 @@ async fn what_is_published_before_its_consumers_were_ever_started_waits_for_them
     let vhost = Vhost::new().await;
     let (mut publisher, mut outcomes) = vhost.broker(Service::Inventory).publisher().await.unwrap();
     let sent = [message("stock.reserved", &[Service::Payment, Service::Order])];
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     for consumer in [Service::Payment, Service::Order] {
         let mut subscription = vhost.broker(consumer).subscribe(10).await.unwrap();
         let delivery = next(&mut subscription).await;
@@ -152,12 +155,12 @@ async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
     let (mut publisher, mut outcomes) = vhost.broker(Service::Inventory).publisher().await.unwrap();
     let sent =
         [message("stock.released", &[Service::Order]), message("stock.reserved", &[Service::Payment, Service::Order])];
-    let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-    assert_eq!(verdicts, [Verdict::Confirmed, unroutable("payment")]);
+    let results = publish(&mut *publisher, &mut outcomes, &sent).await;
+    assert_eq!(results, [PublishResult::Confirmed, unroutable("payment")]);
     assert_eq!(take(&mut order, 2).await.iter().map(id).collect::<Vec<_>>(), ids(&sent));
 }
 
-/// The trap that the module `verdicts` is about: among thousands of confirms, each return is to be told of exactly the
+/// The trap that the module `results` is about: among thousands of confirms, each return is to be told of exactly the
 /// message that came back, and of the copy. A queue in memory confirms at once and in bulk, and then some of the
 /// returns come with another message's confirm.
 #[tokio::test(flavor = "multi_thread")]
@@ -184,14 +187,14 @@ async fn among_thousands_exactly_the_unroutable_ones_are_told() {
             _ => message("order.created", &[Service::Inventory]),
         };
         let sent: Vec<_> = (0..3_000).map(sent).collect();
-        let verdicts = publish(&mut *publisher, &mut outcomes, &sent).await;
-        for (sent, verdict) in sent.iter().zip(verdicts) {
+        let results = publish(&mut *publisher, &mut outcomes, &sent).await;
+        for (sent, result) in sent.iter().zip(results) {
             let expected = match sent.route.consumers {
-                ["inventory"] => Verdict::Confirmed,
+                ["inventory"] => PublishResult::Confirmed,
                 [.., last] => unroutable(last),
                 [] => unreachable!("all have consumers"),
             };
-            assert_eq!(verdict, expected, "distance {distance}");
+            assert_eq!(result, expected, "distance {distance}");
         }
     }
 }
@@ -205,7 +208,7 @@ async fn outcomes_come_after_the_publisher_is_dropped_and_end_then() {
     drop(publisher);
     let mut heard = 0;
     while let Some(outcome) = outcomes.recv().await {
-        assert_eq!(outcome.verdict, unroutable("order"));
+        assert_eq!(outcome.result, unroutable("order"));
         heard += 1;
     }
     assert_eq!(heard, 100);

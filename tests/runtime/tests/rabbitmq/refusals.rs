@@ -8,7 +8,7 @@ use shared_events::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use crate::server::{PATIENCE, Vhost, broker};
+use crate::server::{TIMEOUT, Vhost, broker};
 
 /// Why `broker` can be used for nothing.
 async fn refusal(broker: &RabbitMq) -> BrokerError {
@@ -95,7 +95,7 @@ async fn a_broker_that_hangs_is_given_up() {
     assert_eq!(heard, b"AMQP\0\0\x09\x01");
     trying.abort();
     // The connection ends with the try: nobody goes on waiting for the answer.
-    let rest = tokio::time::timeout(PATIENCE, silent.read_buf(&mut heard)).await.expect("it ends");
+    let rest = tokio::time::timeout(TIMEOUT, silent.read_buf(&mut heard)).await.expect("it ends");
     assert_eq!(rest.unwrap(), 0);
 }
 

@@ -10,11 +10,11 @@ use shared_events::Service;
 use uuid::Uuid;
 
 /// No state that a test waits for takes longer. The server's statistics come every five seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What `look` finds, as soon as it finds something.
 async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     loop {
         if let Some(found) = look().await {
             return found;
@@ -144,7 +144,7 @@ impl Vhost {
             .http
             .request(method, format!("{}/api/{path}", self.management))
             .basic_auth(&user.username, Some(&user.password))
-            .timeout(PATIENCE);
+            .timeout(TIMEOUT);
         let request = if body.is_null() { request } else { request.json(&body) };
         let response = request.send().await.expect("the management API answers");
         let status = response.status();
@@ -162,8 +162,7 @@ impl Drop for Vhost {
         let address = format!("{}/api/vhosts/{}", self.management, self.name);
         let user = self.administrator.authority.userinfo.clone();
         let delete = async move {
-            let request =
-                Client::new().delete(address).basic_auth(user.username, Some(user.password)).timeout(PATIENCE);
+            let request = Client::new().delete(address).basic_auth(user.username, Some(user.password)).timeout(TIMEOUT);
             request.send().await?.error_for_status()
         };
         let deleting = std::thread::spawn(|| {

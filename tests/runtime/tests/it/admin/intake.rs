@@ -4,10 +4,10 @@ use serde_json::json;
 use tempfile::tempdir;
 use uuid::Uuid;
 
-use super::station::Station;
+use super::service_harness::ServiceHarness;
 use crate::{
-    graveyard::giving_up,
-    rig::{World, created, raw},
+    dead_letter_queue::giving_up,
+    engine_harness::{World, created, raw},
     wait::until,
 };
 
@@ -16,16 +16,16 @@ async fn it_is_parked_unhandled_with_the_brokers_reason_and_can_be_driven() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
     let (readable, nonsense) = (created(7, 1), raw("nonsense"));
     let (broker, graveyard) = giving_up(world.tally());
-    let station = Station::start(directory.path(), &broker).await;
+    let service = ServiceHarness::start(directory.path(), &broker).await;
     for message in [&readable, &nonsense, &readable] {
         graveyard.bury(message, "delivered too often", 20);
     }
     until("all are acknowledged", async || graveyard.acknowledged() == 3).await;
 
     let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, nonsense.body.as_bytes());
-    let list = station.list().await;
+    let list = service.list().await;
     assert_eq!(list.len(), 2, "one row a message, however often it comes");
-    assert_eq!(station.in_the_inbox().await, 0, "nothing was handled");
+    assert_eq!(service.in_the_inbox().await, 0, "nothing was handled");
     let named = format!("delivered too often (message_id {})", nonsense.message_id);
     for (id, reason, event, order) in [
         (readable.message_id.0, "delivered too often", json!("OrderCreated"), json!("7")),
@@ -35,21 +35,21 @@ async fn it_is_parked_unhandled_with_the_brokers_reason_and_can_be_driven() {
         assert_eq!((&letter["reason"], &letter["attempts"]), (&json!(reason), &json!(21)));
         assert_eq!((&letter["event"], &letter["subject"]), (&event, &order));
     }
-    assert_eq!(station.redrive(readable.message_id.0).await.1["outcome"], "HANDLED");
-    assert_eq!(station.redrive(filed).await.1["outcome"], "PARKED_AGAIN");
-    assert_eq!(station.heard_of(7).await, 1);
-    station.finish(1).await;
+    assert_eq!(service.redrive(readable.message_id.0).await.1["outcome"], "HANDLED");
+    assert_eq!(service.redrive(filed).await.1["outcome"], "PARKED_AGAIN");
+    assert_eq!(service.heard_of(7).await, 1);
+    service.finish(1).await;
 }
 
 #[tokio::test]
 async fn a_lost_connection_is_opened_again() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
     let (broker, graveyard) = giving_up(world.tally());
-    let station = Station::start(directory.path(), &broker).await;
+    let service = ServiceHarness::start(directory.path(), &broker).await;
     graveyard.bury(&created(1, 1), "delivered too often", 20);
     until("it is acknowledged", async || graveyard.acknowledged() == 1).await;
     graveyard.lose_the_connection();
     graveyard.bury(&created(2, 1), "delivered too often", 20);
     until("the next one is too", async || graveyard.acknowledged() == 2).await;
-    station.finish(2).await;
+    service.finish(2).await;
 }

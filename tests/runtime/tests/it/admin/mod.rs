@@ -1,6 +1,6 @@
 //! The parked messages, as an operator sees and treats them: over HTTP, on a whole service.
 
-mod doors;
+mod access;
 mod intake;
 mod redrive;
-pub(crate) mod station;
+pub(crate) mod service_harness;

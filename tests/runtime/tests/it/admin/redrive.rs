@@ -12,10 +12,10 @@ use shared_events::{EventBody, FailureReason};
 use tempfile::tempdir;
 use uuid::Uuid;
 
-use super::station::Station;
+use super::service_harness::ServiceHarness;
 use crate::{
-    rig::{Plan, Rig, World, created, event, outgoing, raw},
-    tally::{CANNOT_BE_SAVED, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
+    counting_participant::{CANNOT_BE_SAVED, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
+    engine_harness::{EngineHarness, Plan, World, created, event, outgoing, raw},
     wait::{soon, until},
 };
 
@@ -32,49 +32,49 @@ fn declined(order: i64) -> Outgoing {
 async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows() {
     for trouble in [UNACCEPTABLE, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, CANNOT_BE_SAVED] {
         let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-        let station = Station::start(directory.path(), world.tally()).await;
+        let service = ServiceHarness::start(directory.path(), world.tally()).await;
         let message = created(1, trouble);
         let id = message.message_id.0;
         world.told(std::slice::from_ref(&message)).await;
-        assert_eq!((station.heard_of(1).await, station.in_the_inbox().await), (0, 0));
+        assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
 
-        let (status, again) = station.redrive(id).await;
+        let (status, again) = service.redrive(id).await;
         assert_eq!((status, &again["outcome"]), (200, &json!("PARKED_AGAIN")));
-        let list = station.list().await;
+        let list = service.list().await;
         assert_eq!((list.len(), &list[0]["attempts"], &list[0]["reason"]), (1, &json!(2), &again["reason"]));
-        assert_eq!((station.heard_of(1).await, station.in_the_inbox().await), (0, 0));
+        assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
 
-        station.script.cured.store(true, Ordering::SeqCst);
-        assert_eq!(station.redrive(id).await, (200, json!({"message_id": id, "outcome": "HANDLED"})));
-        assert_eq!((station.heard_of(1).await, station.in_the_inbox().await), (1, 1));
+        service.script.cured.store(true, Ordering::SeqCst);
+        assert_eq!(service.redrive(id).await, (200, json!({"message_id": id, "outcome": "HANDLED"})));
+        assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (1, 1));
         until("what it brings about is published", async || world.heard().len() == 1).await;
 
         // Once more, over either door: it was handled once.
-        assert_eq!(station.redrive(id).await.0, 404);
+        assert_eq!(service.redrive(id).await.0, 404);
         world.told(&[message]).await;
-        assert_eq!(station.heard_of(1).await, 1);
-        station.finish(0).await;
+        assert_eq!(service.heard_of(1).await, 1);
+        service.finish(0).await;
     }
 }
 
 #[tokio::test]
 async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_twice() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let message = created(1, UNACCEPTABLE);
     world.told(std::slice::from_ref(&message)).await;
-    station.script.cured.store(true, Ordering::SeqCst);
+    service.script.cured.store(true, Ordering::SeqCst);
     world.told(std::slice::from_ref(&message)).await;
-    assert_eq!((station.heard_of(1).await, station.list().await.len()), (1, 1));
-    assert_eq!(station.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
-    assert_eq!(station.heard_of(1).await, 1);
-    station.finish(0).await;
+    assert_eq!((service.heard_of(1).await, service.list().await.len()), (1, 1));
+    assert_eq!(service.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
+    assert_eq!(service.heard_of(1).await, 1);
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn poison_stays_parked_and_is_counted() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let good = created(1, 1);
     let ten_megabytes = "x".repeat(10 * 1024 * 1024);
     let kinds = [
@@ -90,72 +90,76 @@ async fn poison_stays_parked_and_is_counted() {
     world.told(&messages).await;
     let filed = |body: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
     for (message, (body, reason)) in messages.iter().zip(kinds) {
-        let (status, again) = station.redrive(filed(body)).await;
+        let (status, again) = service.redrive(filed(body)).await;
         assert_eq!((status, &again["outcome"]), (200, &json!("PARKED_AGAIN")));
         let again = again["reason"].as_str().unwrap();
         assert!(again.starts_with(reason), "{reason}: {again}");
         assert!(again.ends_with(&format!("(message_id {})", message.message_id)), "{again}");
     }
-    assert_eq!(station.redrive_all().await, report(0, 7, 0, true));
-    let letters = dead_letter::Entity::find().all(&station.database.reader()).await.unwrap();
+    assert_eq!(service.redrive_all().await, report(0, 7, 0, true));
+    let letters = dead_letter::Entity::find().all(&service.database.reader()).await.unwrap();
     for (body, _) in kinds {
         let letter = letters.iter().find(|letter| letter.message_id == filed(body)).unwrap();
         assert_eq!(letter.attempts, 3);
         assert!(letter.body == body.as_bytes(), "its body is as it came");
     }
-    station.finish(7).await;
+    service.finish(7).await;
 }
 
 #[tokio::test]
 async fn what_an_older_program_could_not_read_is_handled_under_its_own_id() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let message = created(1, 1);
     let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, message.body.as_bytes());
-    station.park(filed, message.body.as_bytes()).await;
-    assert_eq!(station.redrive(filed).await, (200, json!({"message_id": filed, "outcome": "HANDLED"})));
+    service.park(filed, message.body.as_bytes()).await;
+    assert_eq!(service.redrive(filed).await, (200, json!({"message_id": filed, "outcome": "HANDLED"})));
     world.told(&[message]).await;
-    assert_eq!((station.heard_of(1).await, station.in_the_inbox().await), (1, 1));
-    station.finish(0).await;
+    assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (1, 1));
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn all_are_driven_page_by_page() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     // More than two pages, every fifth of them for ever bad.
     for order in 1..=600 {
         let message = created(order, 1);
         let body = if order % 5 == 0 { "nonsense" } else { &*message.body };
-        station.park(message.message_id.0, body.as_bytes()).await;
+        service.park(message.message_id.0, body.as_bytes()).await;
     }
-    assert_eq!(station.redrive_all().await, report(480, 120, 0, true));
-    assert_eq!(station.in_the_inbox().await, 480);
-    assert_eq!(station.redrive_all().await, report(0, 120, 0, true));
-    assert_eq!(station.heard_of(1).await, 1);
+    assert_eq!(service.redrive_all().await, report(480, 120, 0, true));
+    assert_eq!(service.in_the_inbox().await, 480);
+    assert_eq!(service.redrive_all().await, report(0, 120, 0, true));
+    assert_eq!(service.heard_of(1).await, 1);
     until("all that they brought about is published", async || world.heard().len() == 480).await;
     world.told(&[created(601, 1)]).await;
-    station.finish(120).await;
+    service.finish(120).await;
 }
 
 #[tokio::test]
 async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let one = Station::start(directory.path(), world.tally()).await;
-    let other = Station::start(directory.path(), world.tally()).await;
+    let one = ServiceHarness::start(directory.path(), world.tally()).await;
+    let other = ServiceHarness::start(directory.path(), world.tally()).await;
     let messages: Vec<Outgoing> = (1..=20).map(|order| created(order, 1)).collect();
     for message in &messages {
         one.park(message.message_id.0, message.body.as_bytes()).await;
     }
-    let singly = |station| {
+    let singly = |service| {
         let messages = &messages;
         join_all(
-            messages.iter().map(move |message| async move { Station::redrive(station, message.message_id.0).await.0 }),
+            messages
+                .iter()
+                .map(move |message| async move { ServiceHarness::redrive(service, message.message_id.0).await.0 }),
         )
     };
-    let (single, sweeps) =
-        join(join(singly(&one), singly(&other)), join_all([&one, &other, &one, &other].map(Station::redrive_all)))
-            .await;
+    let (single, sweeps) = join(
+        join(singly(&one), singly(&other)),
+        join_all([&one, &other, &one, &other].map(ServiceHarness::redrive_all)),
+    )
+    .await;
     for status in single.0.into_iter().chain(single.1) {
         assert!([200, 404].contains(&status), "{status}");
     }
@@ -173,112 +177,112 @@ async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once() {
 #[tokio::test]
 async fn the_world_outside_is_asked_as_for_a_delivery() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let message = declined(1);
     let id = message.message_id.0;
-    station.park(id, message.body.as_bytes()).await;
+    service.park(id, message.body.as_bytes()).await;
 
     // Who drives it is told where there is no answer, and it stays parked as it was.
-    station.script.refusals.store(1, Ordering::SeqCst);
-    let (status, problem) = station.redrive(id).await;
+    service.script.refusals.store(1, Ordering::SeqCst);
+    let (status, problem) = service.redrive(id).await;
     assert_eq!((status, &problem["detail"]), (503, &json!("the gateway is away")));
-    station.script.refusals.store(1, Ordering::SeqCst);
-    assert_eq!(station.redrive_all().await, report(0, 0, 1, false));
-    assert_eq!((station.heard_of(1).await, &station.list().await[0]["attempts"]), (0, &json!(1)));
+    service.script.refusals.store(1, Ordering::SeqCst);
+    assert_eq!(service.redrive_all().await, report(0, 0, 1, false));
+    assert_eq!((service.heard_of(1).await, &service.list().await[0]["attempts"]), (0, &json!(1)));
 
     // A slow answer is waited for, and holds nobody up.
-    station.script.world.shut();
-    let asked = station.script.asked.load(Ordering::SeqCst);
+    service.script.world.shut();
+    let asked = service.script.asked.load(Ordering::SeqCst);
     let others = async {
-        until("it is asked", async || station.script.asked.load(Ordering::SeqCst) > asked).await;
+        until("it is asked", async || service.script.asked.load(Ordering::SeqCst) > asked).await;
         world.told(&[created(2, 1)]).await;
-        assert_eq!((station.heard_of(1).await, station.heard_of(2).await), (0, 1));
-        station.script.world.open();
+        assert_eq!((service.heard_of(1).await, service.heard_of(2).await), (0, 1));
+        service.script.world.open();
     };
-    let (answer, ()) = soon("the answer", join(station.redrive(id), others)).await;
+    let (answer, ()) = soon("the answer", join(service.redrive(id), others)).await;
     assert_eq!(answer, (200, json!({"message_id": id, "outcome": "HANDLED"})));
-    assert_eq!(station.heard_of(1).await, 1);
-    station.finish(0).await;
+    assert_eq!(service.heard_of(1).await, 1);
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn while_the_database_is_away_nothing_is_lost() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let message = created(1, 1);
     let id = message.message_id.0;
-    station.park(id, message.body.as_bytes()).await;
-    station.script.away.store(true, Ordering::SeqCst);
-    assert_eq!(station.redrive(id).await.0, 503);
-    assert_eq!(station.redrive_all().await, report(0, 0, 1, false));
-    assert_eq!(station.list().await[0]["attempts"], 1);
-    station.script.away.store(false, Ordering::SeqCst);
+    service.park(id, message.body.as_bytes()).await;
+    service.script.away.store(true, Ordering::SeqCst);
+    assert_eq!(service.redrive(id).await.0, 503);
+    assert_eq!(service.redrive_all().await, report(0, 0, 1, false));
+    assert_eq!(service.list().await[0]["attempts"], 1);
+    service.script.away.store(false, Ordering::SeqCst);
     // The engine may still rest.
-    until("it is handled", async || station.redrive(id).await.0 == 200).await;
-    assert_eq!(station.heard_of(1).await, 1);
-    assert_eq!(station.ask(Method::GET, &format!("/admin/dead-letters/{id}")).await.0, 404);
-    station.finish(0).await;
+    until("it is handled", async || service.redrive(id).await.0 == 200).await;
+    assert_eq!(service.heard_of(1).await, 1);
+    assert_eq!(service.ask(Method::GET, &format!("/admin/dead-letters/{id}")).await.0, 404);
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn a_caller_that_goes_away_changes_nothing() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let message = created(1, 1);
     let id = message.message_id.0;
-    station.park(id, message.body.as_bytes()).await;
+    service.park(id, message.body.as_bytes()).await;
     // The engine stands still in the transaction, the message taken out already; then the caller goes away.
-    station.script.gate.shut();
-    let batches = station.script.batches.lock().unwrap().len();
-    let at_the_gate = until("it is at the gate", async || station.script.batches.lock().unwrap().len() > batches);
+    service.script.gate.shut();
+    let batches = service.script.batches.lock().unwrap().len();
+    let at_the_gate = until("it is at the gate", async || service.script.batches.lock().unwrap().len() > batches);
     tokio::select! {
-        _ = station.redrive(id) => panic!("the gate is shut"),
+        _ = service.redrive(id) => panic!("the gate is shut"),
         () = at_the_gate => {}
     }
-    assert_eq!(station.list().await.len(), 1, "nobody sees what is not committed");
-    station.script.gate.open();
-    until("it is handled although nobody waits", async || station.heard_of(1).await == 1).await;
-    station.finish(0).await;
+    assert_eq!(service.list().await.len(), 1, "nobody sees what is not committed");
+    service.script.gate.open();
+    until("it is handled although nobody waits", async || service.heard_of(1).await == 1).await;
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn a_crash_in_the_middle_leaves_it_parked() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     world.told(&[created(1, UNACCEPTABLE)]).await;
-    let letters = rig.dead_letters().await;
-    rig.script.cured.store(true, Ordering::SeqCst);
-    rig.script.gate.shut();
-    let batches = rig.batches().len();
+    let letters = engine.dead_letters().await;
+    engine.script.cured.store(true, Ordering::SeqCst);
+    engine.script.gate.shut();
+    let batches = engine.batches().len();
     tokio::select! {
-        _ = rig.mailbox.redrive(&letters[0]) => panic!("the gate is shut"),
-        () = until("it is at the gate", async || rig.batches().len() > batches) => {}
+        _ = engine.mailbox.redrive(&letters[0]) => panic!("the gate is shut"),
+        () = until("it is at the gate", async || engine.batches().len() > batches) => {}
     }
-    rig.crash().await;
+    engine.crash().await;
 
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
-    assert_eq!(rig.dead_letters().await, letters);
-    assert_eq!((rig.heard_of(1).await, rig.in_the_inbox().await), (0, 0));
-    rig.script.cured.store(true, Ordering::SeqCst);
-    assert_eq!(soon("it is handled", rig.mailbox.redrive(&letters[0])).await, Ok(Redriven::Handled));
-    assert_eq!((rig.heard_of(1).await, rig.dead_letters().await), (1, vec![]));
-    rig.finish().await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    assert_eq!(engine.dead_letters().await, letters);
+    assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await), (0, 0));
+    engine.script.cured.store(true, Ordering::SeqCst);
+    assert_eq!(soon("it is handled", engine.mailbox.redrive(&letters[0])).await, Ok(Redriven::Handled));
+    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (1, vec![]));
+    engine.finish().await;
 }
 
 #[tokio::test]
 async fn what_was_discarded_while_it_was_read_is_not_handled() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let rig = Rig::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     let messages = [created(1, UNACCEPTABLE), raw("nonsense")];
     world.told(&messages).await;
-    rig.script.cured.store(true, Ordering::SeqCst);
-    for letter in rig.dead_letters().await {
-        assert_eq!(soon("it is discarded", rig.mailbox.discard(letter.message_id)).await, Ok(true));
-        assert_eq!(soon("it is refused", rig.mailbox.redrive(&letter)).await, Ok(Redriven::Gone));
+    engine.script.cured.store(true, Ordering::SeqCst);
+    for letter in engine.dead_letters().await {
+        assert_eq!(soon("it is discarded", engine.mailbox.discard(letter.message_id)).await, Ok(true));
+        assert_eq!(soon("it is refused", engine.mailbox.redrive(&letter)).await, Ok(Redriven::Gone));
     }
-    assert_eq!((rig.heard_of(1).await, rig.in_the_inbox().await, rig.dead_letters().await), (0, 0, vec![]));
+    assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await, engine.dead_letters().await), (0, 0, vec![]));
     // It is not remembered as handled: should it be delivered again, it is.
     world.told(&messages[..1]).await;
-    assert_eq!(rig.heard_of(1).await, 1);
-    rig.finish().await;
+    assert_eq!(engine.heard_of(1).await, 1);
+    engine.finish().await;
 }

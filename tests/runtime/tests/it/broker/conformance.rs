@@ -1,6 +1,6 @@
 //! Delivery, confirmation and routing.
 
-use saga_runtime::{broker::Delivery, broker::Subscription, broker::Verdict};
+use saga_runtime::{broker::Delivery, broker::PublishResult, broker::Subscription};
 use shared_events::{EventType, FLOWS, Service};
 use tokio::time::timeout;
 
@@ -74,7 +74,7 @@ pub(crate) async fn what_is_confirmed_came_to_every_queue(kind: &dyn BrokerUnder
     assert_eq!(take(&mut order, 1).await, ["fan-out"]);
     drop(next(&mut payment).await);
     assert_eq!(take(&mut payment, 1).await, ["fan-out"]);
-    assert_eq!(inventory.hear().await, (sent.message_id, Verdict::Confirmed));
+    assert_eq!(inventory.hear().await, (sent.message_id, PublishResult::Confirmed));
     stays_pending("it is done with", order.recv()).await;
     stays_pending("it is done with", payment.recv()).await;
 }
@@ -88,8 +88,8 @@ pub(crate) async fn a_message_with_a_consumer_needs_its_queue(kind: &dyn BrokerU
     order.say(&[created.clone(), failed.clone()]).await;
     let mut outcomes = [order.hear().await, order.hear().await];
     outcomes.sort_by_key(|(message, _)| *message);
-    let unroutable = Verdict::Unroutable(vec!["inventory".to_owned()]);
-    assert_eq!(outcomes, [(created.message_id, unroutable), (failed.message_id, Verdict::Confirmed)]);
+    let unroutable = PublishResult::Unroutable(vec!["inventory".to_owned()]);
+    assert_eq!(outcomes, [(created.message_id, unroutable), (failed.message_id, PublishResult::Confirmed)]);
 }
 
 pub(crate) async fn what_one_of_two_consumers_cannot_get_is_not_confirmed(kind: &dyn BrokerUnderTest) {
@@ -97,7 +97,7 @@ pub(crate) async fn what_one_of_two_consumers_cannot_get_is_not_confirmed(kind: 
     let mut inventory = Voice::open(&brokers[&Service::Inventory]).await;
     let sent = message(EventType::StockReserved, "for both");
     inventory.say(std::slice::from_ref(&sent)).await;
-    let unroutable = Verdict::Unroutable(vec!["payment".to_owned()]);
+    let unroutable = PublishResult::Unroutable(vec!["payment".to_owned()]);
     assert_eq!(inventory.hear().await, (sent.message_id, unroutable));
     drop(inventory);
 
@@ -113,7 +113,7 @@ pub(crate) async fn what_one_of_two_consumers_cannot_get_is_not_confirmed(kind: 
         assert_eq!(again.message_id, Some(sent.message_id.to_string()));
         again.receipt.acknowledge();
     }
-    assert_eq!(inventory.hear().await, (sent.message_id, Verdict::Confirmed));
+    assert_eq!(inventory.hear().await, (sent.message_id, PublishResult::Confirmed));
     stays_pending("one for each", payment.recv()).await;
 }
 

@@ -8,8 +8,8 @@ use std::{any::Any, collections::HashMap, ops::Index, sync::Arc};
 
 use async_trait::async_trait;
 use saga_runtime::{
-    broker::Broker, broker::BrokerError, broker::Delivery, broker::Outcome, broker::Outgoing, broker::Publisher,
-    broker::Subscription, broker::Verdict,
+    broker::Broker, broker::BrokerError, broker::Delivery, broker::Outcome, broker::Outgoing, broker::PublishResult,
+    broker::Publisher, broker::Subscription,
 };
 use shared_events::{EventType, MessageId, Service};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -100,17 +100,17 @@ impl Voice {
     }
 
     /// The next outcome.
-    pub(crate) async fn hear(&mut self) -> (MessageId, Verdict) {
+    pub(crate) async fn hear(&mut self) -> (MessageId, PublishResult) {
         let outcome = soon("an outcome", self.outcomes.recv()).await.expect("the connection is there");
-        (outcome.message_id, outcome.verdict)
+        (outcome.message_id, outcome.result)
     }
 
     /// The next outcomes, all of which confirm; the messages in the order of their ids.
     pub(crate) async fn hear_confirmed(&mut self, count: usize) -> Vec<MessageId> {
         let mut confirmed = Vec::new();
         while confirmed.len() < count {
-            let (message, verdict) = self.hear().await;
-            assert_eq!(verdict, Verdict::Confirmed);
+            let (message, result) = self.hear().await;
+            assert_eq!(result, PublishResult::Confirmed);
             confirmed.push(message);
         }
         confirmed.sort();

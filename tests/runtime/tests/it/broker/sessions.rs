@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use saga_runtime::{broker::Delivery, broker::Subscription, broker::Verdict};
+use saga_runtime::{broker::Delivery, broker::PublishResult, broker::Subscription};
 use shared_events::{EventType, Service};
 use tokio::time::timeout;
 
@@ -94,7 +94,7 @@ async fn drain(
             tokio::select! {
                 delivery = subscription.recv() => said.push(taken(delivery)),
                 outcome = voice.outcomes.recv(), if unconfirmed > 0 => {
-                    assert_eq!(outcome.expect("the connection is there").verdict, Verdict::Confirmed);
+                    assert_eq!(outcome.expect("the connection is there").result, PublishResult::Confirmed);
                     unconfirmed -= 1;
                 }
             }

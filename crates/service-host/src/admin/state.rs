@@ -19,7 +19,7 @@ use service_http::Problem;
 
 /// What can be done about parked messages: the engine's mailbox, whatever its participant is.
 #[async_trait]
-pub trait ParkedMessages: Send + Sync + fmt::Debug {
+pub trait DeadLetterCommands: Send + Sync + fmt::Debug {
     /// See [`Mailbox::redrive`].
     async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal>;
 
@@ -28,7 +28,7 @@ pub trait ParkedMessages: Send + Sync + fmt::Debug {
 }
 
 #[async_trait]
-impl<P: Participant> ParkedMessages for Mailbox<P> {
+impl<P: Participant> DeadLetterCommands for Mailbox<P> {
     async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
         self.redrive(letter).await
     }
@@ -40,11 +40,11 @@ impl<P: Participant> ParkedMessages for Mailbox<P> {
 
 /// What the admin endpoints need.
 #[derive(Debug, Clone)]
-pub struct AdminDesk {
+pub struct AdminState {
     /// For reading.
     pub(crate) database: Database,
     /// For everything else.
-    pub(crate) messages: Arc<dyn ParkedMessages>,
+    pub(crate) messages: Arc<dyn DeadLetterCommands>,
     /// Who has it may.
     pub(crate) token: Option<AdminToken>,
     /// Cancelled when the service begins to stop.
@@ -82,14 +82,14 @@ const OFF: &str = "the admin endpoints are off: start the service with --admin-t
 
 /// Lets through only whoever has the token.
 pub(super) async fn authorize(
-    State(desk): State<Arc<AdminDesk>>,
+    State(app): State<Arc<AdminState>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let Some(token) = &desk.token else { return Err(Problem::not_found(OFF)) };
+    let Some(token) = &app.token else { return Err(Problem::not_found(OFF)) };
     if !bearer(request.headers()).is_some_and(|offered| token.is(offered)) {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-        desk.refused.count(request.uri().path(), peer);
+        app.refused.count(request.uri().path(), peer);
         return Err(Problem::unauthorized());
     }
     Ok(next.run(request).await)

@@ -5,10 +5,10 @@ use serde_json::json;
 use tempfile::tempdir;
 use uuid::Uuid;
 
-use super::station::{LONG_AGO, Station};
+use super::service_harness::{LONG_AGO, ServiceHarness};
 use crate::{
-    rig::{World, created, raw},
-    tally::UNACCEPTABLE,
+    counting_participant::UNACCEPTABLE,
+    engine_harness::{World, created, raw},
 };
 
 const ENDPOINTS: [(Method, &str); 5] = [
@@ -22,24 +22,24 @@ const ENDPOINTS: [(Method, &str); 5] = [
 #[tokio::test]
 async fn without_a_token_in_the_settings_there_is_nothing_and_the_answer_says_how_to_change_that() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::with_token(directory.path(), world.tally(), None).await;
+    let service = ServiceHarness::with_token(directory.path(), world.tally(), None).await;
     for (method, path) in ENDPOINTS {
-        let (status, problem) = station.ask(method.clone(), path).await;
+        let (status, problem) = service.ask(method.clone(), path).await;
         let detail = problem["detail"].as_str().unwrap();
         assert_eq!((status, &problem["instance"]), (404, &json!(path)), "{method} {path}");
         for word in ["are off", "--admin-token", "ADMIN_TOKEN", "--admin-token-file", "ADMIN_TOKEN_FILE"] {
             assert!(detail.contains(word), "{word}: {detail}");
         }
     }
-    station.finish(0).await;
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn only_the_token_lets_in() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let id = Uuid::from_u128(1);
-    station.park(id, b"kept").await;
+    service.park(id, b"kept").await;
     for (method, path) in ENDPOINTS {
         for headers in [
             &[][..],
@@ -52,31 +52,31 @@ async fn only_the_token_lets_in() {
             &[("authorization", "the-operators-token")],
             &[("authorization", "Bearer the-operators-token"), ("authorization", "Bearer other")],
         ] {
-            let response = station.request(method.clone(), path, headers).await;
+            let response = service.request(method.clone(), path, headers).await;
             assert_eq!(response.status(), 401, "{method} {path} {headers:?}");
             assert_eq!(response.headers()["www-authenticate"], "Bearer");
             assert_eq!(response.headers()["content-type"], "application/problem+json");
         }
-        let response = station.request(method, path, &[("authorization", "bEARER the-operators-token")]).await;
+        let response = service.request(method, path, &[("authorization", "bEARER the-operators-token")]).await;
         assert_ne!(response.status(), 401, "the scheme is written in any case");
     }
-    let metrics = station.request(Method::GET, "/metrics", &[]).await.text().await.unwrap();
+    let metrics = service.request(Method::GET, "/metrics", &[]).await.text().await.unwrap();
     let refused = format!("order_system_admin_refused_total{{service=\"inventory\"}} {}", 9 * ENDPOINTS.len());
     assert!(metrics.lines().any(|line| line == refused), "{metrics}");
     // What does not concern operators is open as before.
-    assert_eq!(station.request(Method::GET, "/health", &[]).await.status(), 200);
-    station.finish(0).await;
+    assert_eq!(service.request(Method::GET, "/health", &[]).await.status(), 200);
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn the_list_has_pages_and_no_bodies() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let messages = [created(7, UNACCEPTABLE), raw("no JSON\0"), raw(&"x".repeat(10 * 1024 * 1024))];
     world.told(&messages).await;
-    station.park(Uuid::nil(), &[0xff, 0xfe]).await;
+    service.park(Uuid::nil(), &[0xff, 0xfe]).await;
 
-    let list = station.list().await;
+    let list = service.list().await;
     assert_eq!(list.len(), 4);
     let nil = json!({
         "message_id": Uuid::nil(), "reason": "parked by the test", "attempts": 1, "event": null, "subject": null,
@@ -96,63 +96,63 @@ async fn the_list_has_pages_and_no_bodies() {
     let (mut path, mut seen) = ("/admin/dead-letters?limit=1".to_owned(), Vec::new());
     loop {
         let headers = [("authorization", "Bearer the-operators-token")];
-        let response = station.request(Method::GET, &path, &headers).await;
+        let response = service.request(Method::GET, &path, &headers).await;
         let link = response.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
         seen.extend(response.json::<Vec<serde_json::Value>>().await.unwrap());
         let Some(link) = link else { break };
         path = link.strip_prefix('<').unwrap().split_once('>').unwrap().0.to_owned();
     }
     assert_eq!(seen, list);
-    assert_eq!(station.ask(Method::GET, "/admin/dead-letters?limit=0").await.0, 422);
-    assert_eq!(station.ask(Method::GET, "/admin/dead-letters?after=7").await.0, 422);
-    station.finish(4).await;
+    assert_eq!(service.ask(Method::GET, "/admin/dead-letters?limit=0").await.0, 422);
+    assert_eq!(service.ask(Method::GET, "/admin/dead-letters?after=7").await.0, 422);
+    service.finish(4).await;
 }
 
 #[tokio::test]
 async fn a_message_is_shown_whole() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let large = "ü".repeat(5 * 1024 * 1024);
     let bodies = [&b"no JSON\0 \"<"[..], &[0xff, 0, 0xfe], b"", large.as_bytes()];
     for (number, body) in (1..).zip(bodies) {
-        station.park(Uuid::from_u128(number), body).await;
+        service.park(Uuid::from_u128(number), body).await;
     }
     for (number, body, encoding) in
         [(1, "no JSON\0 \"<", "utf-8"), (2, "/wD+", "base64"), (3, "", "utf-8"), (4, &large, "utf-8")]
     {
         let (status, letter) =
-            station.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(number))).await;
+            service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(number))).await;
         assert_eq!((status, &letter["body_encoding"]), (200, &json!(encoding)));
         assert!(letter["body"] == body, "{number}");
         assert_eq!((&letter["attempts"], &letter["parked_at"]), (&json!(1), &json!(LONG_AGO)));
         assert_eq!(letter["size"], bodies[usize::try_from(number).unwrap() - 1].len());
     }
-    let (status, problem) = station.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(9))).await;
+    let (status, problem) = service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(9))).await;
     assert_eq!((status, &problem["detail"]), (404, &json!("no such message is parked")));
-    assert_eq!(station.ask(Method::GET, "/admin/dead-letters/nine").await.0, 422);
-    station.finish(4).await;
+    assert_eq!(service.ask(Method::GET, "/admin/dead-letters/nine").await.0, 422);
+    service.finish(4).await;
 }
 
 #[tokio::test]
 async fn a_message_that_nobody_wants_is_discarded() {
     let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
     let message = created(1, UNACCEPTABLE);
     world.told(std::slice::from_ref(&message)).await;
     let path = format!("/admin/dead-letters/{}", message.message_id.0);
-    assert_eq!(station.ask(Method::DELETE, &path).await, (204, json!(null)));
-    let (status, problem) = station.ask(Method::DELETE, &path).await;
+    assert_eq!(service.ask(Method::DELETE, &path).await, (204, json!(null)));
+    let (status, problem) = service.ask(Method::DELETE, &path).await;
     assert_eq!((status, &problem["detail"]), (404, &json!("no such message is parked")));
-    assert_eq!(station.redrive(message.message_id.0).await.0, 404);
-    assert_eq!((station.heard_of(1).await, station.in_the_inbox().await), (0, 0));
-    station.finish(0).await;
+    assert_eq!(service.redrive(message.message_id.0).await.0, 404);
+    assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
+    service.finish(0).await;
 }
 
 #[tokio::test]
 async fn the_endpoints_are_documented() {
     let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let station = Station::start(directory.path(), world.tally()).await;
-    let (_, openapi) = station.ask(Method::GET, "/openapi.json").await;
+    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+    let (_, openapi) = service.ask(Method::GET, "/openapi.json").await;
     assert_eq!(openapi["components"]["securitySchemes"]["bearer"], json!({"type": "http", "scheme": "bearer"}));
     for (method, path) in [
         ("get", "/admin/dead-letters"),
@@ -171,5 +171,5 @@ async fn the_endpoints_are_documented() {
         let name = reference.split('"').next().unwrap();
         assert!(openapi["components"]["schemas"][name].is_object(), "{name}");
     }
-    station.finish(0).await;
+    service.finish(0).await;
 }

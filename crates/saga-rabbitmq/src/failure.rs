@@ -11,7 +11,7 @@ use saga_runtime::broker::BrokerError;
 
 /// What went wrong, at a broker that is still to be named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum BrokerFailure {
     /// The broker is away, or the connection was lost: the next try may succeed.
     Lost(String),
     /// The broker failed at a request that it may well fulfil when it is made again.
@@ -27,7 +27,7 @@ pub(crate) enum Trouble {
 
 /// While what it happened. The broker uses the same codes for different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum During {
+pub(crate) enum Phase {
     /// Up to the open connection.
     Opening,
     /// Declaring or looking for exchanges and queues, and beginning to use them.
@@ -51,8 +51,8 @@ pub(crate) const GONE: &str =
 const REPLACE: &str =
     "have an administrator delete it, after moving away what it holds, and make it as in rabbitmq/definitions.json";
 
-impl Trouble {
-    pub(crate) fn of(error: &lapin::Error, during: During) -> Self {
+impl BrokerFailure {
+    pub(crate) fn of(error: &lapin::Error, during: Phase) -> Self {
         let wrong = explain(error);
         if is_failure(error, during) {
             return Self::Failed(wrong);
@@ -92,23 +92,23 @@ pub(crate) fn explain(error: &lapin::Error) -> String {
     }
 }
 
-fn remedy(error: &ErrorKind, during: During) -> Option<&'static str> {
+fn remedy(error: &ErrorKind, during: Phase) -> Option<&'static str> {
     let error = match (error, during) {
         (ErrorKind::ProtocolError(error), _) => error.kind(),
-        (ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_), During::Opening) => return Some(NOT_AMQP),
+        (ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_), Phase::Opening) => return Some(NOT_AMQP),
         // What the TLS library does not accept; the network's own errors are of other kinds.
-        (ErrorKind::IOError(error), During::Opening) if error.kind() == io::ErrorKind::InvalidData => return Some(TLS),
+        (ErrorKind::IOError(error), Phase::Opening) if error.kind() == io::ErrorKind::InvalidData => return Some(TLS),
         _ => return None,
     };
     match (error, during) {
-        (AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED), During::Opening) => Some(VHOST),
-        (AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), During::Opening) => Some(CREDENTIALS),
+        (AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED), Phase::Opening) => Some(VHOST),
+        (AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), Phase::Opening) => Some(CREDENTIALS),
         (AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), _) => Some(RIGHTS),
         // It was there when the connection was opened.
         (AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), _) => Some(GONE),
         // It has other properties, or is another connection's own. (To a consumer, the first of them says that it took too
         // long to acknowledge.)
-        (AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::RESOURCELOCKED), During::Preparing) => {
+        (AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::RESOURCELOCKED), Phase::Preparing) => {
             Some(REPLACE)
         }
         _ => None,
@@ -117,11 +117,11 @@ fn remedy(error: &ErrorKind, during: During) -> Option<&'static str> {
 
 /// RabbitMQ 3.10 fails with an internal error when several declare the same quorum queue at the same time; and the queue, just
 /// declared by another, may have no leader yet, which the broker calls "not found".
-fn is_failure(error: &lapin::Error, during: During) -> bool {
+fn is_failure(error: &lapin::Error, during: Phase) -> bool {
     let ErrorKind::ProtocolError(error) = error.kind() else { return false };
     match error.kind() {
         kind if *kind == INTERNAL => true,
-        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => during == During::Preparing,
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => during == Phase::Preparing,
         _ => false,
     }
 }
@@ -156,36 +156,36 @@ mod tests {
         ErrorKind::ProtocolError(AMQPError::new(kind.into(), "its words".into())).into()
     }
 
-    fn remedy_of(kind: impl Into<AMQPErrorKind>, during: During) -> Option<&'static str> {
-        match Trouble::of(&error(kind), during) {
-            Trouble::Wrong { wrong, remedy } => {
+    fn remedy_of(kind: impl Into<AMQPErrorKind>, during: Phase) -> Option<&'static str> {
+        match BrokerFailure::of(&error(kind), during) {
+            BrokerFailure::Wrong { wrong, remedy } => {
                 assert_eq!(wrong, "its words");
                 Some(remedy)
             }
-            Trouble::Lost(_) | Trouble::Failed(_) => None,
+            BrokerFailure::Lost(_) | BrokerFailure::Failed(_) => None,
         }
     }
 
     #[test]
     fn what_passes_by_itself_needs_no_remedy() {
-        for during in [During::Opening, During::Preparing, During::Working] {
+        for during in [Phase::Opening, Phase::Preparing, Phase::Working] {
             assert_eq!(remedy_of(AMQPHardError::CONNECTIONFORCED, during), None);
-            let failure = Trouble::of(&error(AMQPHardError::INTERNALERROR), during);
-            assert_eq!(failure, Trouble::Failed("its words; the broker's log says more".to_owned()));
+            let failure = BrokerFailure::of(&error(AMQPHardError::INTERNALERROR), during);
+            assert_eq!(failure, BrokerFailure::Failed("its words; the broker's log says more".to_owned()));
             let reset: lapin::Error = io::Error::from(io::ErrorKind::ConnectionReset).into();
-            assert!(matches!(Trouble::of(&reset, during), Trouble::Lost(_)));
+            assert!(matches!(BrokerFailure::of(&reset, during), BrokerFailure::Lost(_)));
         }
-        assert_eq!(remedy_of(AMQPSoftError::NOTFOUND, During::Preparing), None);
+        assert_eq!(remedy_of(AMQPSoftError::NOTFOUND, Phase::Preparing), None);
         // An acknowledgement that took too long.
-        assert_eq!(remedy_of(AMQPSoftError::PRECONDITIONFAILED, During::Working), None);
+        assert_eq!(remedy_of(AMQPSoftError::PRECONDITIONFAILED, Phase::Working), None);
     }
 
     #[test]
     fn the_same_code_means_different_things() {
-        assert_eq!(remedy_of(AMQPSoftError::ACCESSREFUSED, During::Opening), Some(CREDENTIALS));
-        assert_eq!(remedy_of(AMQPSoftError::ACCESSREFUSED, During::Preparing), Some(RIGHTS));
-        assert_eq!(remedy_of(AMQPSoftError::ACCESSREFUSED, During::Working), Some(RIGHTS));
-        assert_eq!(remedy_of(AMQPSoftError::PRECONDITIONFAILED, During::Preparing), Some(REPLACE));
-        assert_eq!(remedy_of(AMQPSoftError::NOTFOUND, During::Working), Some(GONE));
+        assert_eq!(remedy_of(AMQPSoftError::ACCESSREFUSED, Phase::Opening), Some(CREDENTIALS));
+        assert_eq!(remedy_of(AMQPSoftError::ACCESSREFUSED, Phase::Preparing), Some(RIGHTS));
+        assert_eq!(remedy_of(AMQPSoftError::ACCESSREFUSED, Phase::Working), Some(RIGHTS));
+        assert_eq!(remedy_of(AMQPSoftError::PRECONDITIONFAILED, Phase::Preparing), Some(REPLACE));
+        assert_eq!(remedy_of(AMQPSoftError::NOTFOUND, Phase::Working), Some(GONE));
     }
 }

@@ -10,7 +10,7 @@ use saga_database::{
     tables::{MessageTables, SystemIdentityTable},
 };
 use saga_message::ServiceSpec;
-use saga_runtime::{AskError, Decision, Input, Participant, Payload, Unacceptable};
+use saga_runtime::{CallError, Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr, RuntimeErr};
 use sea_orm_migration::prelude::*;
 use shared_events::{Envelope, Event, EventBody, Service};
@@ -119,7 +119,7 @@ pub(crate) struct Script {
 }
 
 #[derive(Debug)]
-pub(crate) struct Tally(pub(crate) Arc<Script>);
+pub(crate) struct CountingParticipant(pub(crate) Arc<Script>);
 
 pub(crate) struct State {
     rows: WorkingSet<i64, counts::Model>,
@@ -131,7 +131,7 @@ fn take_one(counter: &AtomicUsize) -> bool {
 }
 
 /// The order of an input, and its quantity.
-fn order_of(payload: &Payload<Tally>) -> (i64, i64) {
+fn order_of(payload: &Payload<CountingParticipant>) -> (i64, i64) {
     let of_event = |event: &Event| {
         let line = event.order.lines.only().expect("the tests' orders have one line");
         (event.order.order_id.0, line.quantity.units())
@@ -143,11 +143,11 @@ fn order_of(payload: &Payload<Tally>) -> (i64, i64) {
     }
 }
 
-impl Participant for Tally {
+impl Participant for CountingParticipant {
     type Message = Envelope;
     type Command = Command;
     type Reply = i64;
-    type Answer = ();
+    type CallResult = ();
     type State = State;
 
     fn service(&self) -> ServiceSpec {
@@ -155,18 +155,18 @@ impl Participant for Tally {
     }
 
     /// About payments that failed, and about what a command wants asked.
-    fn needs_answer(&self, payload: &Payload<Tally>) -> bool {
+    fn needs_call(&self, payload: &Payload<CountingParticipant>) -> bool {
         match payload {
             Payload::Command(command) => matches!(command, Command::Ask(_)),
             Payload::Event(envelope) => matches!(envelope.event.body, EventBody::PaymentFailed { .. }),
         }
     }
 
-    async fn ask(&self, _: &Payload<Tally>) -> Result<(), AskError> {
+    async fn call(&self, _: &Payload<CountingParticipant>) -> Result<(), CallError> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
         self.0.world.pass().await;
         assert!(!take_one(&self.0.panics), "a panic that the test wants");
-        if take_one(&self.0.refusals) { Err(AskError("the gateway is away".to_owned())) } else { Ok(()) }
+        if take_one(&self.0.refusals) { Err(CallError("the gateway is away".to_owned())) } else { Ok(()) }
     }
 
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
@@ -184,7 +184,7 @@ impl Participant for Tally {
     }
 
     fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decision<Self>, Unacceptable> {
-        assert_eq!(input.answer.is_some(), self.needs_answer(&input.payload), "asked where it must be");
+        assert_eq!(input.call_result.is_some(), self.needs_call(&input.payload), "asked where it must be");
         let (order_id, units) = order_of(&input.payload);
         match units {
             _ if self.0.cured.load(Ordering::SeqCst) => {}

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use saga_message::Route;
 use saga_runtime::{
-    broker::Delivery, broker::Outcome, broker::Outgoing, broker::Publisher, broker::Subscription, broker::Verdict,
+    broker::Delivery, broker::Outcome, broker::Outgoing, broker::PublishResult, broker::Publisher, broker::Subscription,
 };
 use shared_events::{FLOWS, MessageId, Service};
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 use uuid::Uuid;
 
-use crate::server::PATIENCE;
+use crate::server::TIMEOUT;
 
 /// A message with this routing key for these consumers, from whom the flow table says.
 pub(crate) fn message(routing_key: &'static str, consumers: &'static [Service]) -> Outgoing {
@@ -40,8 +40,8 @@ pub(crate) fn undeliverable() -> Outgoing {
     message("order.created", &[Service::Order])
 }
 
-pub(crate) fn unroutable(consumer: &str) -> Verdict {
-    Verdict::Unroutable(vec![consumer.to_owned()])
+pub(crate) fn unroutable(consumer: &str) -> PublishResult {
+    PublishResult::Unroutable(vec![consumer.to_owned()])
 }
 
 /// Publishes until it is confirmed.
@@ -51,30 +51,30 @@ pub(crate) async fn publish_until_confirmed(
     message: &Outgoing,
 ) {
     let confirmed = async {
-        while publish(publisher, outcomes, std::slice::from_ref(message)).await != [Verdict::Confirmed] {
+        while publish(publisher, outcomes, std::slice::from_ref(message)).await != [PublishResult::Confirmed] {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, confirmed).await.expect("it is confirmed at last");
+    timeout(TIMEOUT, confirmed).await.expect("it is confirmed at last");
 }
 
-/// Publishes all, and returns the verdicts in the order of the messages.
+/// Publishes all, and returns the results in the order of the messages.
 pub(crate) async fn publish(
     publisher: &mut dyn Publisher,
     outcomes: &mut UnboundedReceiver<Outcome>,
     messages: &[Outgoing],
-) -> Vec<Verdict> {
+) -> Vec<PublishResult> {
     publisher.publish(messages.to_vec()).await.unwrap();
     let mut heard = std::collections::HashMap::new();
     while heard.len() < messages.len() {
-        let outcome = timeout(PATIENCE, outcomes.recv()).await.expect("outcomes come").expect("the connection holds");
-        assert!(heard.insert(outcome.message_id, outcome.verdict).is_none(), "one outcome a message");
+        let outcome = timeout(TIMEOUT, outcomes.recv()).await.expect("outcomes come").expect("the connection holds");
+        assert!(heard.insert(outcome.message_id, outcome.result).is_none(), "one outcome a message");
     }
     messages.iter().map(|message| heard[&message.message_id].clone()).collect()
 }
 
 pub(crate) async fn next(subscription: &mut Subscription) -> Delivery {
-    timeout(PATIENCE, subscription.recv()).await.expect("a delivery comes").expect("the connection holds")
+    timeout(TIMEOUT, subscription.recv()).await.expect("a delivery comes").expect("the connection holds")
 }
 
 pub(crate) async fn take(subscription: &mut Subscription, count: usize) -> Vec<Delivery> {

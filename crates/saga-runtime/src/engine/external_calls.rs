@@ -5,21 +5,21 @@ use saga_database::Clock;
 use saga_support::Backoff;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{AskError, Mailbox, Participant, batch::Pending};
+use super::{CallError, Mailbox, Participant, batch::Pending};
 
 /// Asks the world outside for the inputs that need it, before any transaction.
 ///
 /// A question that is answered at once goes on in the same batch. Any other waits in a task of its own and holds nobody
 /// up: its input comes back through the mailbox. A question that fails is asked again after a pause, except for a caller,
 /// who is told.
-pub(super) struct Asking<P: Participant> {
+pub(super) struct ExternalCalls<P: Participant> {
     participant: Arc<P>,
     mailbox: Mailbox<P>,
     waiting: TaskTracker,
     stop: CancellationToken,
 }
 
-impl<P: Participant> Asking<P> {
+impl<P: Participant> ExternalCalls<P> {
     pub(super) fn new(participant: Arc<P>, mailbox: Mailbox<P>, stop: CancellationToken) -> Self {
         Self { participant, mailbox, waiting: TaskTracker::new(), stop }
     }
@@ -28,7 +28,7 @@ impl<P: Participant> Asking<P> {
     pub(super) async fn ready(&self, inputs: Vec<Pending<P>>) -> Vec<Pending<P>> {
         let mut ready = Vec::with_capacity(inputs.len());
         for pending in inputs {
-            let asks = pending.input.answer.is_none() && self.participant.needs_answer(&pending.input.payload);
+            let asks = pending.input.call_result.is_none() && self.participant.needs_call(&pending.input.payload);
             if !asks {
                 ready.push(pending);
                 continue;
@@ -60,20 +60,20 @@ impl<P: Participant> Asking<P> {
 }
 
 async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>, clock: Clock) -> Option<Pending<P>> {
-    let mut pauses = Backoff::growing(Duration::from_millis(200), Duration::from_secs(15));
+    let mut backoff = Backoff::growing(Duration::from_millis(200), Duration::from_secs(15));
     loop {
         // A panic is a bug, and must not take the engine with it, which polls this first.
-        let answer = AssertUnwindSafe(participant.ask(&pending.input.payload)).catch_unwind().await;
-        match answer.unwrap_or_else(|_| Err(AskError("asking panicked; the log has the place".to_owned()))) {
+        let answer = AssertUnwindSafe(participant.call(&pending.input.payload)).catch_unwind().await;
+        match answer.unwrap_or_else(|_| Err(CallError("external_calls panicked; the log has the place".to_owned()))) {
             Ok(answer) => {
-                pending.input.answer = Some(answer);
+                pending.input.call_result = Some(answer);
                 pending.input.at = clock.now();
                 return Some(pending);
             }
             Err(error) => {
                 pending = pending.refuse_caller(&error.to_string())?;
-                let pause = pauses.next_pause();
-                tracing::warn!(%error, pause_ms = pause.as_millis(), cause.id = %pending.input.cause.id, "no answer; asking again after a pause");
+                let pause = backoff.next_pause();
+                tracing::warn!(%error, pause_ms = pause.as_millis(), cause.id = %pending.input.cause.id, "no answer; external_calls again after a pause");
                 tokio::time::sleep(pause).await;
             }
         }

@@ -22,11 +22,11 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{
-    tally::{Command, Migrator, Script, Tally, counts},
+    counting_participant::{Command, CountingParticipant, Migrator, Script, counts},
     wait::{soon, until},
 };
 
-/// What a rig is made of.
+/// What a engine is made of.
 pub(crate) struct Plan {
     pub(crate) settings: EngineSettings,
     pub(crate) relay: bool,
@@ -39,10 +39,10 @@ impl Default for Plan {
     }
 }
 
-pub(crate) struct Rig {
+pub(crate) struct EngineHarness {
     pub(crate) script: Arc<Script>,
     pub(crate) database: Database,
-    pub(crate) mailbox: Mailbox<Tally>,
+    pub(crate) mailbox: Mailbox<CountingParticipant>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) readiness: Readiness,
     pub(crate) stop: Stages,
@@ -54,7 +54,7 @@ pub(crate) async fn open(file: &Path) -> Database {
     crate::test_database::open::<Migrator>(Service::Order, file).await
 }
 
-impl Rig {
+impl EngineHarness {
     pub(crate) async fn start(directory: &Path, broker: &Arc<dyn Broker>, plan: Plan) -> Self {
         let database = open(&directory.join("tally.db")).await;
         let (script, stop) = (Arc::new(Script::default()), Stages::default());
@@ -63,7 +63,7 @@ impl Rig {
         let outbox = Outbox::open(&database, service).await.unwrap();
         let identity = SystemIdentity::open(&database, service, &plan.identity, readiness.clone()).await.unwrap();
         let (engine, mailbox) = Engine::new(
-            Tally(Arc::clone(&script)),
+            CountingParticipant(Arc::clone(&script)),
             database.clone(),
             Arc::clone(&outbox),
             readiness.clone(),

@@ -5,7 +5,7 @@ use saga_runtime::broker::Settlement;
 /// Turns the settlements of single deliveries into as few acknowledgements as AMQP allows: one of them may stand for all
 /// lower tags of its channel.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct AckBatcher {
     /// This delivery and all before it are settled. A channel counts its deliveries from 1.
     floor: u64,
     /// Settled above the floor.
@@ -24,7 +24,7 @@ pub(crate) struct Settling {
     pub(crate) acknowledge: Vec<u64>,
 }
 
-impl Ledger {
+impl AckBatcher {
     pub(crate) fn settle(&mut self, settlements: impl IntoIterator<Item = Settlement>) -> Settling {
         let mut settling = Settling::default();
         for Settlement { tag, acknowledged } in settlements {
@@ -63,15 +63,15 @@ mod tests {
 
     #[test]
     fn neighbours_are_acknowledged_together() {
-        let mut ledger = Ledger::default();
-        let together = ledger.settle([ack(2), ack(1), ack(3)]);
+        let mut ack_batcher = AckBatcher::default();
+        let together = ack_batcher.settle([ack(2), ack(1), ack(3)]);
         assert_eq!(together, Settling { acknowledge_up_to: Some(3), ..Settling::default() });
-        let early = ledger.settle([ack(6), ack(5)]);
+        let early = ack_batcher.settle([ack(6), ack(5)]);
         assert_eq!(early, Settling { acknowledge: vec![6, 5], ..Settling::default() });
-        let late = ledger.settle([ack(4), ack(7), nack(8)]);
+        let late = ack_batcher.settle([ack(4), ack(7), nack(8)]);
         assert_eq!(late, Settling { give_back: vec![8], acknowledge_up_to: Some(7), ..Settling::default() });
-        assert_eq!(ledger.settle([nack(9)]), Settling { give_back: vec![9], ..Settling::default() });
-        assert!(ledger.above.is_empty());
+        assert_eq!(ack_batcher.settle([nack(9)]), Settling { give_back: vec![9], ..Settling::default() });
+        assert!(ack_batcher.above.is_empty());
     }
 
     /// The broker's side of one channel: what it still waits for, and what came of the rest.
@@ -111,17 +111,17 @@ mod tests {
             })
         ) {
             let mut broker = Broker { waiting: (1..=settlements.len() as u64).collect(), ..Broker::default() };
-            let mut ledger = Ledger::default();
+            let mut ack_batcher = AckBatcher::default();
             let mut rest = settlements.clone().into_iter();
             for portion in portions {
-                broker.hear(ledger.settle(rest.by_ref().take(portion)));
+                broker.hear(ack_batcher.settle(rest.by_ref().take(portion)));
             }
             let (acknowledged, given_back): (Vec<_>, Vec<_>) = settlements.iter().partition(|settled| settled.acknowledged);
             let tags = |settled: Vec<&Settlement>| settled.into_iter().map(|settled| settled.tag).collect::<BTreeSet<_>>();
             prop_assert!(broker.waiting.is_empty());
             prop_assert_eq!(broker.acknowledged, tags(acknowledged));
             prop_assert_eq!(broker.given_back, tags(given_back));
-            prop_assert!(ledger.above.is_empty());
+            prop_assert!(ack_batcher.above.is_empty());
         }
     }
 }

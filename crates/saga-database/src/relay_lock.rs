@@ -13,7 +13,7 @@ use super::postgres::{RELAY_LOCK, Server, failed};
 /// On PostgreSQL it is an advisory lock, which the server frees when the session ends: at once where the holder dies, and
 /// after some seconds where it is cut off.
 #[derive(Debug)]
-pub struct Lead {
+pub struct RelayLock {
     lost: CancellationToken,
     _released: Option<DropGuard>,
 }
@@ -22,7 +22,7 @@ pub struct Lead {
 const LOOK: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(5);
 
-impl Lead {
+impl RelayLock {
     /// Where there is one process.
     pub(super) fn sole() -> Self {
         Self { lost: CancellationToken::new(), _released: None }

@@ -18,7 +18,7 @@ pub struct TableCounts {
 
 /// The connections of one door.
 #[derive(Debug, Clone, Copy)]
-pub struct PoolFigures {
+pub struct PoolStats {
     pub door: &'static str,
     pub open: u32,
     pub idle: usize,
@@ -43,7 +43,7 @@ pub async fn table_counts(database: &Database) -> Result<TableCounts, DbErr> {
 
 impl Database {
     /// How many connections are open, and how many of them nobody uses. It asks nobody.
-    pub fn pool_figures(&self) -> [PoolFigures; 3] {
+    pub fn pool_stats(&self) -> [PoolStats; 3] {
         [
             figures("write", &self.writer()),
             figures("read", &self.reader()),
@@ -52,7 +52,7 @@ impl Database {
     }
 }
 
-fn figures(door: &'static str, connection: &DatabaseConnection) -> PoolFigures {
+fn figures(door: &'static str, connection: &DatabaseConnection) -> PoolStats {
     let (open, idle) = if connection.get_database_backend() == DbBackend::Postgres {
         let pool = connection.get_postgres_connection_pool();
         (pool.size(), pool.num_idle())
@@ -60,5 +60,5 @@ fn figures(door: &'static str, connection: &DatabaseConnection) -> PoolFigures {
         let pool = connection.get_sqlite_connection_pool();
         (pool.size(), pool.num_idle())
     };
-    PoolFigures { door, open, idle }
+    PoolStats { door, open, idle }
 }

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use saga_runtime::{broker::Broker, broker::BrokerError, broker::Verdict};
+use saga_runtime::{broker::Broker, broker::BrokerError, broker::PublishResult};
 use shared_events::Service;
 use tokio::time::timeout;
 
 use crate::{
+    messages::{id, ids, message, messages, next, publish, publish_until_confirmed, unroutable},
     proxy::Proxy,
-    server::{PATIENCE, Vhost},
-    sundry::{id, ids, message, messages, next, publish, publish_until_confirmed, unroutable},
+    server::{TIMEOUT, Vhost},
 };
 
 #[tokio::test]
@@ -18,12 +18,12 @@ async fn a_publisher_that_lost_its_connection_ends_and_the_next_one_works() {
     publish(&mut *publisher, &mut outcomes, &messages(1)).await;
     // Nothing is under way: the loss itself must be noticed.
     vhost.close_connections(Service::Order, "publish").await;
-    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
+    assert_eq!(timeout(TIMEOUT, outcomes.recv()).await.expect("it ends"), None);
     let BrokerError::Unreachable(why) = publisher.publish(messages(1)).await.unwrap_err() else { panic!() };
     assert!(why.contains("CONNECTION_FORCED"), "{why}");
 
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [PublishResult::Confirmed]);
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_consumer_that_lost_its_connection_ends_and_the_next_one_gets_its_deli
     next(&mut subscription).await.receipt.acknowledge();
     let held = next(&mut subscription).await;
     vhost.close_connections(Service::Inventory, "consume").await;
-    assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
+    assert!(timeout(TIMEOUT, subscription.recv()).await.expect("it ends").is_none());
 
     let mut subscription = broker.subscribe(10).await.unwrap();
     let again = next(&mut subscription).await;
@@ -55,20 +55,20 @@ async fn a_publisher_whose_line_is_dead_ends_by_itself_and_the_next_one_works() 
     let proxy = Proxy::to(&vhost).await;
     let broker = proxy.broker(Service::Order);
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [PublishResult::Confirmed]);
     next(&mut subscription).await.receipt.acknowledge();
     proxy.stall();
     let sent = messages(1);
     publisher.publish(sent.clone()).await.unwrap();
-    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
+    assert_eq!(timeout(TIMEOUT, outcomes.recv()).await.expect("it ends"), None);
     let error = publisher.publish(Vec::new()).await.unwrap_err();
     assert!(matches!(error, BrokerError::Unreachable(_)) && error.to_string().contains("silent"), "{error}");
 
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
     drop((publisher, outcomes));
-    timeout(PATIENCE, broker.closed()).await.expect("nothing is left of the dead connection");
+    timeout(TIMEOUT, broker.closed()).await.expect("nothing is left of the dead connection");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn a_consumer_whose_line_is_dead_ends_by_itself_and_the_next_one_gets_its_
     proxy.stall();
     // The acknowledgements do not get through.
     held.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
-    assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
+    assert!(timeout(TIMEOUT, subscription.recv()).await.expect("it ends").is_none());
 
     let mut subscription = broker.subscribe(10).await.unwrap();
     let mut again = [next(&mut subscription).await, next(&mut subscription).await];
@@ -120,11 +120,11 @@ async fn a_consumer_whose_queue_is_deleted_ends_and_the_next_one_makes_it_anew()
     let mut subscription = broker.subscribe(10).await.unwrap();
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     vhost.delete("queues", "inventory").await;
-    assert!(timeout(PATIENCE, subscription.recv()).await.expect("it ends").is_none());
+    assert!(timeout(TIMEOUT, subscription.recv()).await.expect("it ends").is_none());
     // Nothing is taken for delivered meanwhile.
     assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [unroutable("inventory")]);
     let mut subscription = broker.subscribe(10).await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [PublishResult::Confirmed]);
     next(&mut subscription).await.receipt.acknowledge();
 }
 
@@ -136,7 +136,7 @@ async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_an
     let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
     vhost.delete("exchanges", "order.deliveries").await;
     publisher.publish(messages(1)).await.unwrap();
-    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
+    assert_eq!(timeout(TIMEOUT, outcomes.recv()).await.expect("it ends"), None);
     let error = publisher.publish(Vec::new()).await.unwrap_err();
     let BrokerError::Unusable { wrong, remedy, .. } = &error else { panic!("{error}") };
     assert!(wrong.contains("NOT_FOUND - no exchange 'order.deliveries'"), "{error}");
@@ -145,7 +145,7 @@ async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_an
     // The bindings went with it. The consumer has noticed nothing.
     let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
     let sent = messages(1);
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
 }
 
@@ -157,8 +157,8 @@ async fn a_publisher_binds_again_what_one_of_two_consumers_is_no_longer_bound_fo
     let (mut publisher, mut outcomes) = vhost.broker(Service::Inventory).publisher().await.unwrap();
     vhost.unbind("inventory.deliveries", "payment", "payment").await;
     let sent = message("stock.reserved", &[Service::Payment, Service::Order]);
-    let verdicts = publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
-    assert_eq!(verdicts, [unroutable("payment")]);
+    let results = publish(&mut *publisher, &mut outcomes, std::slice::from_ref(&sent)).await;
+    assert_eq!(results, [unroutable("payment")]);
     publish_until_confirmed(&mut *publisher, &mut outcomes, &sent).await;
     for subscription in [&mut order, &mut payment] {
         assert_eq!(id(&next(subscription).await), sent.message_id.to_string());
@@ -174,19 +174,19 @@ async fn a_publisher_whose_confirm_does_not_come_ends_and_the_next_one_works() {
     let proxy = Proxy::to(&vhost).await;
     let broker = proxy.broker(Service::Order).with_confirm_timeout(Duration::from_secs(2));
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [PublishResult::Confirmed]);
     next(&mut subscription).await.receipt.acknowledge();
     proxy.swallow_confirms(true);
     let sent = messages(1);
     publisher.publish(sent.clone()).await.unwrap();
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
-    assert_eq!(timeout(PATIENCE, outcomes.recv()).await.expect("it ends"), None);
+    assert_eq!(timeout(TIMEOUT, outcomes.recv()).await.expect("it ends"), None);
     let BrokerError::Unreachable(why) = publisher.publish(Vec::new()).await.unwrap_err() else { panic!() };
     assert!(why.contains("it has not confirmed a message within 2s"), "{why}");
 
     proxy.swallow_confirms(false);
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
-    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [Verdict::Confirmed]);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
 }
 

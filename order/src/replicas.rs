@@ -19,8 +19,11 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Tells those who wait and watch here what other replicas have committed.
 pub(crate) async fn listen(database: Database, watchers: Arc<Watchers>) {
-    let neighbours = database.neighbours();
-    let (Some(ended), Some(changed)) = (neighbours.hear(Topic::Ended), neighbours.hear(Topic::Changed)) else { return };
+    let replica_bus = database.replica_bus();
+    let (Some(ended), Some(changed)) = (replica_bus.subscribe(Topic::Ended), replica_bus.subscribe(Topic::Changed))
+    else {
+        return;
+    };
     tokio::join!(wake(&database, &watchers, ended), show(&database, &watchers, changed));
 }
 

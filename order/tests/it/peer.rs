@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use saga_database::Clock;
-use saga_runtime::{broker::Broker, broker::Outcome, broker::Outgoing, broker::Publisher, broker::Verdict};
+use saga_runtime::{broker::Broker, broker::Outcome, broker::Outgoing, broker::PublishResult, broker::Publisher};
 use shared_events::{Envelope, Event, EventBody, EventType, Header, MessageId};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use uuid::Uuid;
@@ -90,7 +90,7 @@ impl Neighbour {
         soon("room", self.publisher.publish(messages)).await.unwrap();
         for _ in 0..count {
             let outcome = soon("a confirmation", self.outcomes.recv()).await.unwrap();
-            assert_eq!(outcome.verdict, Verdict::Confirmed);
+            assert_eq!(outcome.result, PublishResult::Confirmed);
         }
     }
 }

@@ -12,24 +12,24 @@ use saga_runtime::{Readiness, broker::Broker};
 
 /// The figures that are read when somebody asks. One that is not known at the moment is not shown.
 #[derive(Debug)]
-pub(crate) struct Levels {
+pub(crate) struct Gauges {
     database: Database,
     broker: Arc<dyn Broker>,
     readiness: Readiness,
     tables_read: Mutex<Option<Instant>>,
-    outbox: Level,
+    outbox: OptionalGauge,
     outbox_age: Family<NoLabels, Gauge<f64, AtomicU64>>,
     clock_offset: Family<NoLabels, Gauge<f64, AtomicU64>>,
-    dead_letters: Level,
-    queue_ready: Level,
-    queue_consumers: Level,
+    dead_letters: OptionalGauge,
+    queue_ready: OptionalGauge,
+    queue_consumers: OptionalGauge,
     up: Family<Dependency, Gauge>,
     connections: Family<Door, Gauge>,
     idle: Family<Door, Gauge>,
 }
 
 /// A figure that may be unknown.
-type Level = Family<NoLabels, Gauge>;
+type OptionalGauge = Family<NoLabels, Gauge>;
 
 /// A family of one: so that it can be without a value.
 type NoLabels = [(&'static str, &'static str); 0];
@@ -49,19 +49,19 @@ const FRESH: Duration = Duration::from_secs(2);
 /// How long the database may take: whoever asks for metrics while it is away wants the others.
 const TABLES_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Levels {
+impl Gauges {
     pub(crate) fn new(database: Database, broker: Arc<dyn Broker>, readiness: Readiness) -> Self {
         Self {
             database,
             broker,
             readiness,
             tables_read: Mutex::default(),
-            outbox: Level::default(),
+            outbox: OptionalGauge::default(),
             outbox_age: Family::default(),
             clock_offset: Family::default(),
-            dead_letters: Level::default(),
-            queue_ready: Level::default(),
-            queue_consumers: Level::default(),
+            dead_letters: OptionalGauge::default(),
+            queue_ready: OptionalGauge::default(),
+            queue_consumers: OptionalGauge::default(),
             up: Family::default(),
             connections: Family::default(),
             idle: Family::default(),
@@ -95,7 +95,7 @@ impl Levels {
         let queue = self.broker.queue();
         show(&self.queue_ready, queue.map(|queue| queue.ready));
         show(&self.queue_consumers, queue.map(|queue| queue.consumers));
-        for pool in self.database.pool_figures() {
+        for pool in self.database.pool_stats() {
             let door = Door { door: pool.door };
             self.connections.get_or_create(&door).set(pool.open.into());
             self.idle.get_or_create(&door).set(i64::try_from(pool.idle).unwrap_or(i64::MAX));
@@ -126,9 +126,9 @@ impl Levels {
     }
 }
 
-fn show(level: &Level, figure: Option<u64>) {
+fn show(gauge: &OptionalGauge, figure: Option<u64>) {
     match figure {
-        Some(figure) => drop(level.get_or_create(&[]).set(i64::try_from(figure).unwrap_or(i64::MAX))),
-        None => level.clear(),
+        Some(figure) => drop(gauge.get_or_create(&[]).set(i64::try_from(figure).unwrap_or(i64::MAX))),
+        None => gauge.clear(),
     }
 }

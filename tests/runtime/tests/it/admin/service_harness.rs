@@ -13,7 +13,7 @@ use sea_orm::EntityTrait;
 use serde_json::Value;
 use service_host::{
     admin::AdminToken,
-    service::{Foundation, RunningService, stop},
+    service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
 };
 use tokio::net::TcpListener;
@@ -21,8 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::{
-    rig::open,
-    tally::{Script, Tally, counts},
+    counting_participant::{CountingParticipant, Script, counts},
+    engine_harness::open,
     wait::{SOON, soon},
 };
 
@@ -35,7 +35,7 @@ struct Settings {
 }
 
 /// A running service, and an operator with the token.
-pub(crate) struct Station {
+pub(crate) struct ServiceHarness {
     pub(crate) script: Arc<Script>,
     pub(crate) database: Database,
     pub(crate) url: String,
@@ -43,7 +43,7 @@ pub(crate) struct Station {
     running: RunningService,
 }
 
-impl Station {
+impl ServiceHarness {
     pub(crate) async fn start(directory: &Path, broker: &Arc<dyn Broker>) -> Self {
         Self::with_token(directory, broker, Some(TOKEN)).await
     }
@@ -53,16 +53,16 @@ impl Station {
         let script = Arc::new(Script::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let foundation = Foundation {
+        let deps = ServiceDeps {
             database: database.clone(),
             broker: Arc::clone(broker),
             work: Settings::parse_from(["tally"]).work,
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
             identity: IdentitySettings::default(),
         };
-        let tally = Tally(Arc::clone(&script));
-        let running = RunningService::start(tally, foundation, listener, |doors| {
-            doors.operations.finish("Tally", "Counts.", OpenApiRouter::new())
+        let tally = CountingParticipant(Arc::clone(&script));
+        let running = RunningService::start(tally, deps, listener, |context| {
+            context.operations.finish("CountingParticipant", "Counts.", OpenApiRouter::new())
         });
         let http = Client::builder().no_proxy().build().unwrap();
         Self { script, database, url, http, running: running.await.unwrap() }

@@ -1,0 +1,216 @@
+//! Two services with a database each, and a message between them: `warehouse` ships parcels, `billing` bills each of them
+//! exactly once. Kill it at any moment and start it again on the same directory: the two numbers become equal.
+//!
+//! ```sh
+//! cargo run -p saga-runtime --example parcels -- /tmp/parcels
+//! ```
+
+#![allow(clippy::print_stdout, unreachable_pub, reason = "a program; and SeaORM's macro wants public items")]
+
+use std::{env, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use saga_database::{
+    Database, WorkingSet, Writes, find_locked,
+    tables::{MessageTables, SystemIdentityTable},
+};
+use saga_memory_broker::InProcessBroker;
+use saga_message::{Header, Message, Route, ServiceSpec};
+use saga_runtime::{
+    Cause, Decision, Engine, EngineSettings, IdentitySettings, Input, Mailbox, Outbox, Participant, Payload, Readiness,
+    Relay, Source, Stages, SystemIdentity, Unacceptable, broker::Broker, consume,
+};
+use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+// 1. The contract: who tells whom. A real system has it in a crate of its own, which both services depend on.
+
+static ROUTES: [Route; 1] = [Route {
+    publisher: "warehouse",
+    routing_key: "parcel.shipped",
+    message_type: "com.example.parcel-shipped.v1",
+    consumers: &["billing"],
+}];
+
+/// A parcel has been shipped.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ParcelShipped {
+    header: Header,
+    parcel: Uuid,
+}
+
+impl Message for ParcelShipped {
+    type Event = Uuid;
+    type DecodeError = serde_json::Error;
+
+    fn new(header: Header, parcel: Uuid) -> Self {
+        Self { header, parcel }
+    }
+    fn decode(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
+    fn encode(&self) -> String {
+        serde_json::to_string(self).expect("a header and a UUID have a JSON form")
+    }
+    fn header(&self) -> &Header {
+        &self.header
+    }
+    fn route(&self) -> &'static Route {
+        &ROUTES[0]
+    }
+    fn correlation_id(&self) -> Uuid {
+        self.parcel
+    }
+    fn event_name(&self) -> String {
+        "ParcelShipped".to_owned()
+    }
+    fn subject(&self) -> String {
+        self.parcel.to_string()
+    }
+}
+
+// 2. The tables: those of the runtime, and the service's own. Both services have the same one here.
+
+mod parcels {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "parcels")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub parcel: Uuid,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+struct ParcelsTable;
+
+impl sea_orm_migration::MigrationName for ParcelsTable {
+    fn name(&self) -> &str {
+        "m0002_parcels"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for ParcelsTable {
+    async fn up(&self, manager: &sea_orm_migration::SchemaManager) -> Result<(), DbErr> {
+        saga_database::run_sql(manager, "CREATE TABLE parcels (parcel UUID NOT NULL PRIMARY KEY);").await
+    }
+}
+
+struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(MessageTables), Box::new(ParcelsTable), Box::new(SystemIdentityTable)]
+    }
+}
+
+// 3. The participant: load the rows that a batch of inputs touches, decide in memory, save what has changed. The engine does the
+//    rest: one transaction with the inbox and the outbox, and only then replies and acknowledgements.
+
+#[derive(Debug)]
+struct Department(&'static str);
+
+impl Participant for Department {
+    type Message = ParcelShipped;
+    /// Ship this parcel.
+    type Command = Uuid;
+    type Reply = ();
+    type CallResult = ();
+    type State = WorkingSet<Uuid, parcels::Model>;
+
+    fn service(&self) -> ServiceSpec {
+        ServiceSpec { system: "parcels", name: self.0, routes: &ROUTES, creates_system_id: self.0 == "warehouse" }
+    }
+
+    async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<Self::State, DbErr> {
+        let keys = inputs.iter().map(|input| parcel_of(&input.payload).into()).collect();
+        let rows = find_locked::<parcels::Entity, _>(transaction, parcels::Column::Parcel, keys).await?;
+        Ok(WorkingSet::loaded(rows.into_iter().map(|row| (row.parcel, row))))
+    }
+
+    fn decide(&self, state: &mut Self::State, input: &Input<Self>) -> Result<Decision<Self>, Unacceptable> {
+        let parcel = parcel_of(&input.payload);
+        state.put(parcel, parcels::Model { parcel });
+        Ok(match input.payload {
+            Payload::Command(_) => Decision { reply: Some(()), ..Decision::publish(vec![parcel]) },
+            Payload::Event(_) => Decision::silent(),
+        })
+    }
+
+    fn save(&self, state: &mut Self::State, writes: &mut Writes) -> Result<(), DbErr> {
+        writes.save::<parcels::Entity>(&state.to_save(parcels::Model::clone));
+        Ok(())
+    }
+}
+
+fn parcel_of(payload: &Payload<Department>) -> Uuid {
+    match payload {
+        Payload::Command(parcel) => *parcel,
+        Payload::Event(message) => message.parcel,
+    }
+}
+
+// 4. A running service: engine, relay and consumer on a database and a broker. (`service-host` does this, with HTTP, metrics
+//    and an orderly end.)
+
+struct Service {
+    database: Database,
+    mailbox: Mailbox<Department>,
+    outbox: Arc<Outbox>,
+}
+
+async fn start(department: Department, directory: &std::path::Path, broker: Arc<dyn Broker>) -> Result<Service> {
+    let (spec, stop, readiness) = (department.service(), Stages::default(), Readiness::new([]));
+    let database = Database::open_sqlite::<Migrator>(&directory.join(format!("{}.sqlite", spec.name))).await?;
+    let outbox = Outbox::open(&database, spec).await?;
+    let identity = SystemIdentity::open(&database, spec, &IdentitySettings::default(), readiness.clone()).await?;
+    let (engine, mailbox) = Engine::new(
+        department,
+        database.clone(),
+        Arc::clone(&outbox),
+        readiness.clone(),
+        identity,
+        EngineSettings::default(),
+        stop.clone(),
+    );
+    let relay = Relay::new(
+        database.clone(),
+        Arc::clone(&broker),
+        Arc::clone(&outbox),
+        mailbox.clone(),
+        readiness.clone(),
+        stop.clone(),
+    );
+    tokio::spawn(engine.run());
+    tokio::spawn(relay.run());
+    tokio::spawn(consume(broker, mailbox.clone(), Source::Queue { prefetch: 100, readiness }, stop.work));
+    Ok(Service { database, mailbox, outbox })
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let directory = PathBuf::from(env::args().nth(1).context("which directory? Give one, such as /tmp/parcels")?);
+    std::fs::create_dir_all(&directory)?;
+    let mut brokers = InProcessBroker::for_services(&["warehouse", "billing"], 1_000);
+    let mut broker = |name| Ok::<_, anyhow::Error>(Arc::new(brokers.remove(name).context("it has a queue")?));
+    let warehouse = start(Department("warehouse"), &directory, broker("warehouse")?).await?;
+    let billing = start(Department("billing"), &directory, broker("billing")?).await?;
+
+    for _ in 0..1_000 {
+        // Durable when this returns, whatever happens to the process afterwards; billing hears of it sooner or later.
+        warehouse.mailbox.ask(Uuid::now_v7(), Cause::new()).await?;
+    }
+    // Empty: the broker has confirmed everything, and this one does so when billing has committed it.
+    tokio::time::timeout(Duration::from_secs(30), warehouse.outbox.empty()).await.context("billing does not answer")?;
+    let shipped = parcels::Entity::find().count(&warehouse.database.reader()).await?;
+    let billed = parcels::Entity::find().count(&billing.database.reader()).await?;
+    println!("shipped {shipped}, billed {billed}");
+    Ok(())
+}

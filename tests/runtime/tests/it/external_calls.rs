@@ -1,0 +1,78 @@
+//! Questions to the world outside.
+
+use std::sync::atomic::Ordering;
+
+use futures::future::{join, join_all};
+use saga_runtime::{Cause, Refusal};
+use shared_events::{EventBody, FailureReason};
+use tempfile::tempdir;
+
+use crate::{
+    counting_participant::Command,
+    engine_harness::{EngineHarness, Plan, World, event, outgoing},
+    wait::{soon, until},
+};
+
+fn declined(order: i64) -> saga_runtime::broker::Outgoing {
+    outgoing(event(order, 1, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined }))
+}
+
+#[tokio::test]
+async fn a_question_that_is_answered_at_once_stays_in_its_batch() {
+    let (directory, world) = (tempdir().unwrap(), World::begin().await);
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.hold().await;
+    let held = engine.batches().len();
+    let asks = [Command::Count(1), Command::Ask(1), Command::Count(1), Command::Ask(1)];
+    let asks = join_all(asks.map(|command| engine.mailbox.ask(command, Cause::new())));
+    let (replies, ()) = soon("the replies", join(asks, async { engine.script.gate.open() })).await;
+    assert_eq!(replies, [Ok(1), Ok(2), Ok(3), Ok(4)], "and in its place");
+    assert_eq!(engine.batches()[held..], [4]);
+    engine.finish().await;
+}
+
+#[tokio::test]
+async fn a_slow_answer_holds_nobody_up() {
+    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.script.world.shut();
+    world.order.say(&[declined(1)]).await;
+    let slow = engine.mailbox.ask(Command::Ask(1), Cause::new());
+    let others = async {
+        until("both are asked", async || engine.script.asked.load(Ordering::SeqCst) == 2).await;
+        assert_eq!(engine.ask(Command::Count(2)).await, Ok(1));
+        assert_eq!(engine.heard_of(1).await, 0);
+        engine.script.world.open();
+    };
+    let (reply, ()) = soon("the slow reply", join(slow, others)).await;
+    assert!(reply.is_ok());
+    world.order.hear_confirmed(1).await;
+    assert_eq!(engine.heard_of(1).await, 2);
+    assert_eq!(engine.script.asked.load(Ordering::SeqCst), 2, "each was asked once");
+    engine.finish().await;
+}
+
+#[tokio::test]
+async fn without_an_answer_a_caller_is_told_and_an_event_is_asked_again() {
+    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.script.refusals.store(1, Ordering::SeqCst);
+    assert_eq!(engine.ask(Command::Ask(1)).await, Err(Refusal::Unavailable("the gateway is away".to_owned())));
+    engine.script.refusals.store(2, Ordering::SeqCst);
+    world.told(&[declined(1)]).await;
+    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (1, vec![]));
+    assert_eq!(engine.script.asked.load(Ordering::SeqCst), 4);
+    engine.finish().await;
+}
+
+#[tokio::test]
+async fn a_question_that_panics_harms_nobody_else() {
+    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    engine.script.panics.store(1, Ordering::SeqCst);
+    assert!(matches!(engine.ask(Command::Ask(1)).await, Err(Refusal::Unavailable(_))));
+    engine.script.panics.store(1, Ordering::SeqCst);
+    world.told(&[declined(1)]).await;
+    assert_eq!(engine.ask(Command::Count(1)).await, Ok(2));
+    engine.finish().await;
+}
