@@ -3,21 +3,21 @@
 //! `src/bin/bench/`.
 //!
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
-//! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`customers`],
+//! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
 //!   [`settled`], [`broker`];
 //! - the same under faults that a seed composes: [`torture`].
 
 pub mod broker;
 pub mod client;
-pub mod customers;
+pub mod consistency;
 pub mod load;
+pub mod load_generator;
 pub mod open_loop;
 pub mod options;
 pub mod process;
 pub mod proxy;
 pub mod replica;
 mod sending;
-pub mod settled;
 pub mod stack;
 pub mod torture;
 pub mod usage;

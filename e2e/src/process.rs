@@ -188,7 +188,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Ends it as a crash would: SIGKILL, nothing flushed.
+    /// Expect it as a crash would: SIGKILL, nothing flushed.
     ///
     /// # Errors
     /// Where it cannot be killed.

@@ -19,7 +19,7 @@ pub struct TableCounts {
 /// The connections of one door.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolStats {
-    pub door: &'static str,
+    pub pool: &'static str,
     pub open: u32,
     pub idle: usize,
 }
@@ -44,15 +44,11 @@ pub async fn table_counts(database: &Database) -> Result<TableCounts, DbErr> {
 impl Database {
     /// How many connections are open, and how many of them nobody uses. It asks nobody.
     pub fn pool_stats(&self) -> [PoolStats; 3] {
-        [
-            figures("write", &self.writer()),
-            figures("read", &self.reader()),
-            figures("internal", &self.internal_reader()),
-        ]
+        [stats("write", &self.writer()), stats("read", &self.reader()), stats("internal", &self.internal_reader())]
     }
 }
 
-fn figures(door: &'static str, connection: &DatabaseConnection) -> PoolStats {
+fn stats(name: &'static str, connection: &DatabaseConnection) -> PoolStats {
     let (open, idle) = if connection.get_database_backend() == DbBackend::Postgres {
         let pool = connection.get_postgres_connection_pool();
         (pool.size(), pool.num_idle())
@@ -60,5 +56,5 @@ fn figures(door: &'static str, connection: &DatabaseConnection) -> PoolStats {
         let pool = connection.get_sqlite_connection_pool();
         (pool.size(), pool.num_idle())
     };
-    PoolStats { door, open, idle }
+    PoolStats { pool: name, open, idle }
 }

@@ -203,9 +203,12 @@ async fn main() -> Result<()> {
     let warehouse = start(Department("warehouse"), &directory, broker("warehouse")?).await?;
     let billing = start(Department("billing"), &directory, broker("billing")?).await?;
 
-    for _ in 0..1_000 {
+    for number in 1..=1_000 {
         // Durable when this returns, whatever happens to the process afterwards; billing hears of it sooner or later.
         warehouse.mailbox.ask(Uuid::now_v7(), Cause::new()).await?;
+        if number % 100 == 0 {
+            println!("{number} of 1000 shipped");
+        }
     }
     // Empty: the broker has confirmed everything, and this one does so when billing has committed it.
     tokio::time::timeout(Duration::from_secs(30), warehouse.outbox.empty()).await.context("billing does not answer")?;

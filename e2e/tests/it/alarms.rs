@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use e2e::{
-    customers::Customers,
-    settled::Ends,
+    consistency::Expect,
+    load_generator::LoadGenerator,
     stack::{Options, Stack},
 };
 use shared_events::Service;
@@ -12,17 +12,17 @@ use tokio::task::block_in_place;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_without_memory_delays_orders_and_loses_none() -> Result<()> {
     let mut stack = Stack::start("memory", Options::default().with(Service::Order, &["--order-wait=1s"])).await?;
-    let mut customers = Customers::come(&mut stack, 8).await?;
-    customers.ended(50).await?;
+    let mut load = LoadGenerator::start(&mut stack, 8).await?;
+    load.ended(50).await?;
     // It is over any such mark: it blocks whoever publishes, until it is told otherwise.
     memory(&stack, "1")?;
     stack.says(0, "the broker takes no messages for the moment").await?;
-    customers.answered(30).await?;
+    load.answered(30).await?;
     memory(&stack, "1GB")?;
     stack.says(0, "the broker takes messages again").await?;
-    customers.ended(50).await?;
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    load.ended(50).await?;
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 fn memory(stack: &Stack, mark: &str) -> Result<()> {

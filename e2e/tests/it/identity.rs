@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use e2e::{
     client::answer,
-    customers::Customers,
-    settled::Ends,
+    consistency::Expect,
+    load_generator::LoadGenerator,
     stack::{Options, Stack, TIMEOUT},
 };
 use reqwest::Method;
@@ -28,11 +28,11 @@ const OLD_SYSTEM: &str = "018d0000-0000-7000-8000-000000000001";
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_service_on_an_empty_database_undoes_nothing() -> Result<()> {
     let mut stack = Stack::start("empty-order-database", Options::default()).await?;
-    let mut customers = Customers::come(&mut stack, 4).await?;
-    customers.ended(8).await?;
+    let mut load = LoadGenerator::start(&mut stack, 4).await?;
+    load.ended(8).await?;
     stack.replica(Service::Payment, 0)?.stop().await?;
-    customers.answered(12).await?;
-    let answered = customers.go_home().await?;
+    load.answered(12).await?;
+    let answered = load.stop().await?;
     ensure!(answered.iter().any(|one| !one.has_ended()), "no order is under way");
 
     // Payment's answers wait for order, which comes back on an empty database.
@@ -66,7 +66,7 @@ async fn an_order_service_on_an_empty_database_undoes_nothing() -> Result<()> {
     stack.replicas.remove(wrong);
     stack.start_all()?;
     stack.ready().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,16 +119,16 @@ async fn a_payment_service_on_a_new_database_needs_to_be_told_the_system() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_start_at_once_on_new_databases_make_one_system() -> Result<()> {
     let mut stack = Stack::start("one-system", Options { replicas: 2, ..Options::default() }).await?;
-    let mut customers = Customers::come(&mut stack, 4).await?;
-    customers.ended(10).await?;
-    let answered = customers.go_home().await?;
+    let mut load = LoadGenerator::start(&mut stack, 4).await?;
+    load.ended(10).await?;
+    let answered = load.stop().await?;
     let mut ids = BTreeSet::new();
     for service in Service::ALL {
         let id = block_in_place(|| stack.postgres.psql(service.name(), "SELECT system_id FROM system_identity"))?;
         ids.insert(id.trim().to_owned());
     }
     ensure!(ids.len() == 1 && ids.iter().all(|id| id.len() == 36), "{ids:?}");
-    stack.settled(&answered, Ends::AsWished).await
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 /// What these tests ask of a stack.

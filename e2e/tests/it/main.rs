@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "the torture run says what it did")]
 
 mod alarms;
+mod broker_tampering;
 mod crashes;
 mod identity;
 mod network;
@@ -12,7 +13,6 @@ mod poison;
 mod replicas;
 mod rights;
 mod starts;
-mod surgery;
 mod torture;
 
 /// What a service misses, by its answer at `/health/ready`.

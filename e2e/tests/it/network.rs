@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use e2e::{
-    customers::Customers,
+    consistency::Expect,
+    load_generator::LoadGenerator,
     proxy::Network,
-    settled::Ends,
     stack::{Options, Server, Stack},
 };
 use serde_json::Value;
@@ -20,37 +20,37 @@ async fn proxied(name: &str) -> Result<Stack> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_tears_connections_off_loses_nothing() -> Result<()> {
     let mut stack = proxied("drops").await?;
-    let mut customers = Customers::come(&mut stack, 8).await?;
+    let mut load = LoadGenerator::start(&mut stack, 8).await?;
     for server in [Server::Broker, Server::Database] {
         for (number, service) in Service::ALL.into_iter().enumerate() {
-            customers.answered(20).await?;
+            load.answered(20).await?;
             stack.network(service, server, Network::Drops)?;
             noticed(&mut stack, number, server).await?;
             if (service, server) != (Service::Order, Server::Database) {
-                customers.answered(20).await?;
+                load.answered(20).await?;
             }
             stack.network(service, server, Network::Passes)?;
             stack.ready().await?;
         }
     }
-    customers.ended(50).await?;
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    load.ended(50).await?;
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 /// Nothing says that the other end is gone, but its silence.
 async fn a_network_that_swallows_everything_loses_nothing(service: Service, server: Server) -> Result<()> {
     let mut stack = proxied(&format!("stalls-{service}-{server:?}")).await?;
-    let mut customers = Customers::come(&mut stack, 8).await?;
-    customers.ended(50).await?;
+    let mut load = LoadGenerator::start(&mut stack, 8).await?;
+    load.ended(50).await?;
     let number = Service::ALL.into_iter().position(|one| one == service).unwrap_or_default();
     stack.network(service, server, Network::Stalls)?;
     noticed(&mut stack, number, server).await?;
     stack.network(service, server, Network::Passes)?;
     stack.ready().await?;
-    customers.ended(50).await?;
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    load.ended(50).await?;
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

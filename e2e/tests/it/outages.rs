@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{
-    customers::{Answered, Customers, PLENTY, Wish},
-    settled::Ends,
+    consistency::Expect,
+    load_generator::{Answered, LoadGenerator, PLENTY, Wish},
     stack::{Options, Stack},
 };
 use reqwest::StatusCode;
@@ -20,8 +20,8 @@ const SHORT_WAIT: &str = "--order-wait=1s";
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_broker_the_system_takes_orders_and_ends_them_when_it_is_back() -> Result<()> {
     let mut stack = Stack::start("broker", Options::default().with(Service::Order, &[SHORT_WAIT])).await?;
-    let mut customers = Customers::come(&mut stack, 8).await?;
-    customers.answered(50).await?;
+    let mut load = LoadGenerator::start(&mut stack, 8).await?;
+    load.answered(50).await?;
     stack.queues_on_disk()?;
     block_in_place(|| stack.rabbitmq.kill())?;
     for number in 0..3 {
@@ -29,7 +29,7 @@ async fn without_its_broker_the_system_takes_orders_and_ends_them_when_it_is_bac
         stack.readiness(number, "without its broker", why).await?;
     }
     // They are durable, and nobody can end them now.
-    customers.answered(30).await?;
+    load.answered(30).await?;
     let key = "by-hand".to_owned();
     let (status, order) = stack.client(0)?.place(PLENTY, 1, 200, Some(&key)).await?;
     ensure!(status == StatusCode::ACCEPTED && order["status"] == "PENDING", "{status}: {order}");
@@ -37,17 +37,17 @@ async fn without_its_broker_the_system_takes_orders_and_ends_them_when_it_is_bac
     let by_hand = Answered { key, wish: Wish::Ordinary, order_id, status: "PENDING".to_owned(), cancelled: None };
     block_in_place(|| stack.rabbitmq.start_again())?;
     stack.ready().await?;
-    customers.ended(50).await?;
-    let answered = [customers.go_home().await?, vec![by_hand]].concat();
-    stack.settled(&answered, Ends::AsWished).await
+    load.ended(50).await?;
+    let answered = [load.stop().await?, vec![by_hand]].concat();
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_database_the_system_refuses_orders_and_recovers_by_itself() -> Result<()> {
     let mut stack = Stack::start("database", Options::default()).await?;
-    let mut customers = Customers::come(&mut stack, 8).await?;
+    let mut load = LoadGenerator::start(&mut stack, 8).await?;
     for outage in 0..2 {
-        customers.answered(50).await?;
+        load.answered(50).await?;
         block_in_place(|| stack.postgres.stop_immediately())?;
         let why = |status, body: &Value| status == 503 && missing(body).contains(&"database");
         stack.readiness(0, "without its database", why).await?;
@@ -56,17 +56,17 @@ async fn without_its_database_the_system_refuses_orders_and_recovers_by_itself()
         ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}: {body}");
         block_in_place(|| stack.postgres.start_again())?;
         stack.ready().await?;
-        customers.ended(50).await?;
+        load.ended(50).await?;
     }
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_changed_under_load_makes_no_message_a_dead_letter() -> Result<()> {
     let mut stack = Stack::start("password", Options::default().with(Service::Order, &[SHORT_WAIT])).await?;
-    let mut customers = Customers::come(&mut stack, 8).await?;
-    customers.ended(50).await?;
+    let mut load = LoadGenerator::start(&mut stack, 8).await?;
+    load.ended(50).await?;
     // The sessions that are there stay, so this one can change it back.
     let mut session = PgConnection::connect(&stack.postgres.maintenance_url()).await?;
     let url = stack.postgres.maintenance_url();
@@ -86,11 +86,11 @@ async fn a_password_that_is_changed_under_load_makes_no_message_a_dead_letter() 
     }
     set(&mut session, password).await?;
     stack.ready().await?;
-    customers.ended(50).await?;
+    load.ended(50).await?;
     for service in Service::ALL {
         let letters = block_in_place(|| stack.postgres.psql(service.name(), "SELECT reason FROM dead_letters"))?;
         ensure!(letters.trim().is_empty(), "{service} has dead letters: {letters}");
     }
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }

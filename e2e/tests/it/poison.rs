@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use e2e::{
     client::{answer, ok},
-    customers::Customers,
-    settled::Ends,
+    consistency::Expect,
+    load_generator::LoadGenerator,
     stack::{Options, Stack},
 };
 use lapin::{BasicProperties, Connection, ConnectionProperties, options::BasicPublishOptions};
@@ -20,8 +20,8 @@ const LARGE: usize = 10 * 1024 * 1024;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_handled_is_parked_with_its_reason_and_what_is_behind_it_goes_on() -> Result<()> {
     let mut stack = Stack::start("poison", Options::default().with(Service::Inventory, &[ADMIN])).await?;
-    let mut customers = Customers::come(&mut stack, 4).await?;
-    customers.ended(20).await?;
+    let mut load = LoadGenerator::start(&mut stack, 4).await?;
+    load.ended(20).await?;
     let poison = poison();
     let connection = Connection::connect(&stack.rabbitmq.amqp_url(), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
@@ -31,7 +31,7 @@ async fn what_cannot_be_handled_is_parked_with_its_reason_and_what_is_behind_it_
         channel.basic_publish("".into(), "inventory".into(), options, message, properties).await?;
     }
     // In the order of the queue: these come behind the poison.
-    customers.ended(50).await?;
+    load.ended(50).await?;
 
     let client = stack.client(0)?;
     let list = async || ok(client.inventory(Method::GET, "/admin/dead-letters").bearer_auth(TOKEN)).await;
@@ -53,8 +53,8 @@ async fn what_cannot_be_handled_is_parked_with_its_reason_and_what_is_behind_it_
     let (status, _) = answer(client.inventory(Method::GET, "/admin/dead-letters")).await?;
     ensure!(status == StatusCode::UNAUTHORIZED, "without a token: {status}");
     connection.close(200, "OK".into()).await?;
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 /// Messages, and a part of the reason why each cannot be handled.

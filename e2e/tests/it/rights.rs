@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{
-    customers::Customers,
-    settled::Ends,
+    consistency::Expect,
+    load_generator::LoadGenerator,
     stack::{Options, Stack},
 };
 use lapin::{
@@ -34,8 +34,8 @@ async fn on_a_provisioned_broker_three_users_with_the_least_rights_do() -> Resul
     };
     let amqp = Some(("{service}:{service}-dev".to_owned(), "orders".to_owned()));
     let mut stack = Stack::start("rights", Options { broker, amqp, ..Options::default() }).await?;
-    let mut customers = Customers::come(&mut stack, 4).await?;
-    customers.ended(50).await?;
+    let mut load = LoadGenerator::start(&mut stack, 4).await?;
+    load.ended(50).await?;
 
     // What people see: which service on which machine, and what for.
     let administrator = stack.administrator()?;
@@ -78,8 +78,8 @@ async fn on_a_provisioned_broker_three_users_with_the_least_rights_do() -> Resul
         let refused = publish(&stack, user, exchange).await?;
         ensure!(refused.contains("ACCESS_REFUSED"), "{user} publishes to {exchange:?}: {refused}");
     }
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 fn client_name(connection: &Value) -> Option<String> {

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 use e2e::{
-    customers::Customers,
+    consistency::Expect,
+    load_generator::LoadGenerator,
     replica::{bare_command, program},
-    settled::Ends,
     stack::{Options, Stack},
 };
 use serde_json::Value;
@@ -41,10 +41,10 @@ async fn services_that_are_there_before_their_servers_wait_and_start_by_themselv
     }
     block_in_place(|| stack.rabbitmq.start_again())?;
     stack.ready().await?;
-    let mut customers = Customers::come(&mut stack, 2).await?;
-    customers.ended(10).await?;
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    let mut load = LoadGenerator::start(&mut stack, 2).await?;
+    load.ended(10).await?;
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 /// Longer than a service takes to start, and short enough for an order that lost an event to end by it within the test.
@@ -57,13 +57,13 @@ async fn what_is_published_before_a_service_was_ever_started_waits_for_it() -> R
     stack.replica(Service::Inventory, 0)?.start()?;
     stack.ready().await?;
     // Each of these orders has its stock reserved, of which order and payment must hear.
-    let mut customers = Customers::come(&mut stack, 4).await?;
-    customers.answered(30).await?;
+    let mut load = LoadGenerator::start(&mut stack, 4).await?;
+    load.answered(30).await?;
     stack.replica(Service::Payment, 0)?.start()?;
     stack.ready().await?;
-    customers.ended(50).await?;
-    let answered = customers.go_home().await?;
-    stack.settled(&answered, Ends::AsWished).await
+    load.ended(50).await?;
+    let answered = load.stop().await?;
+    stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,8 +24,8 @@ pub(crate) struct Gauges {
     queue_ready: OptionalGauge,
     queue_consumers: OptionalGauge,
     up: Family<Dependency, Gauge>,
-    connections: Family<Door, Gauge>,
-    idle: Family<Door, Gauge>,
+    connections: Family<PoolLabel, Gauge>,
+    idle: Family<PoolLabel, Gauge>,
 }
 
 /// A figure that may be unknown.
@@ -40,8 +40,8 @@ struct Dependency {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Door {
-    door: &'static str,
+struct PoolLabel {
+    pool: &'static str,
 }
 
 /// How long what was read from the tables is good enough.
@@ -96,9 +96,9 @@ impl Gauges {
         show(&self.queue_ready, queue.map(|queue| queue.ready));
         show(&self.queue_consumers, queue.map(|queue| queue.consumers));
         for pool in self.database.pool_stats() {
-            let door = Door { door: pool.door };
-            self.connections.get_or_create(&door).set(pool.open.into());
-            self.idle.get_or_create(&door).set(i64::try_from(pool.idle).unwrap_or(i64::MAX));
+            let label = PoolLabel { pool: pool.pool };
+            self.connections.get_or_create(&label).set(pool.open.into());
+            self.idle.get_or_create(&label).set(i64::try_from(pool.idle).unwrap_or(i64::MAX));
         }
         if let Some(offset) = self.database.clock().offset_seconds() {
             self.clock_offset.get_or_create(&[]).set(offset);

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod backlog;
-mod floor;
+mod baseline;
 mod history;
 mod machine;
 mod processes;
@@ -35,7 +35,7 @@ use scenario::REFERENCE;
 #[derive(Debug, Parser)]
 struct Settings {
     /// What is measured
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Floor, Part::Stack, Part::Standalone])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Baseline, Part::Stack, Part::Standalone])]
     only: Vec<Part>,
     /// How long each scenario is measured
     #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
@@ -76,7 +76,7 @@ struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// What PostgreSQL and RabbitMQ do with an order's rows and messages by themselves
-    Floor,
+    Baseline,
     /// The three services on PostgreSQL and RabbitMQ
     Stack,
     /// The system in one process
@@ -98,7 +98,7 @@ async fn main() -> Result<()> {
     let standalone = settings.measures(Part::Standalone);
     let progress =
         Progress::of(stack::scenarios(&settings) + if standalone { standalone::scenarios(&settings) } else { 0 });
-    if settings.measures(Part::Floor) || settings.measures(Part::Stack) {
+    if settings.measures(Part::Baseline) || settings.measures(Part::Stack) {
         report.on_servers = Some(stack::measure(&settings, &progress).await?);
     }
     if standalone {

@@ -75,13 +75,13 @@ fn around(document: &str) -> Result<(&str, &str)> {
 
 fn on_servers(found: &OnServers) -> String {
     let mut text = format!("\nPostgreSQL {}, RabbitMQ {}.\n", found.postgresql_version, found.rabbitmq_version);
-    if !found.floor.is_empty() {
-        let heads = ["the floor", "orders in a batch", "orders/s", "cores: PostgreSQL", "RabbitMQ", "drivers"];
+    if !found.baseline.is_empty() {
+        let heads = ["the baseline", "orders in a batch", "orders/s", "cores: PostgreSQL", "RabbitMQ", "drivers"];
         let mut table = Table::new(heads.map(str::to_owned));
-        for floor in &found.floor {
-            let numbers = [floor.postgres_cores, floor.rabbitmq_cores, floor.driver_cores].map(two);
-            let mut row = vec![floor.driven.name().to_owned(), floor.orders_in_a_batch.to_string()];
-            row.push(whole(floor.orders_per_second));
+        for baseline in &found.baseline {
+            let numbers = [baseline.postgres_cores, baseline.rabbitmq_cores, baseline.driver_cores].map(two);
+            let mut row = vec![baseline.driven.name().to_owned(), baseline.orders_in_a_batch.to_string()];
+            row.push(whole(baseline.orders_per_second));
             table.row(row.into_iter().chain(numbers));
         }
         text.push_str(&table.markdown());
@@ -89,7 +89,8 @@ fn on_servers(found: &OnServers) -> String {
     if found.scenarios.is_empty() {
         return text;
     }
-    let heads = ["three services", "connections"].into_iter().chain(SPEED).chain(["of the floor", "to uniform at 64"]);
+    let heads =
+        ["three services", "connections"].into_iter().chain(SPEED).chain(["of the baseline", "to uniform at 64"]);
     let mut table = Table::new(heads.map(str::to_owned));
     let history = found.history.iter().map(|history| &history.measured);
     let all: Vec<&stack::Measured> = found.scenarios.iter().chain(history).collect();

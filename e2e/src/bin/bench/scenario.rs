@@ -43,7 +43,7 @@ pub(crate) struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scheduled_orders_per_second: Option<f64>,
     pub(crate) orders_per_second: f64,
-    /// Of the floor in batches of the same size.
+    /// Of the baseline in batches of the same size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) share_of_floor: Option<f64>,
     /// To the uniform load at 64 connections, earlier in the same run.

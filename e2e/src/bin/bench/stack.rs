@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 use crate::{
     MIB, Part, Settings,
     backlog::{self, Backlog},
-    floor::{self, Floor},
+    baseline::{self, Baseline},
     history,
     processes::Servers,
     progress::Progress,
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct OnServers {
     pub(crate) postgresql_version: String,
     pub(crate) rabbitmq_version: String,
-    pub(crate) floor: Vec<Floor>,
+    pub(crate) baseline: Vec<Baseline>,
     pub(crate) scenarios: Vec<Measured>,
     pub(crate) backlog: Option<Backlog>,
     pub(crate) history: Option<History>,
@@ -61,14 +61,14 @@ pub(crate) struct History {
 
 /// How many scenarios [`measure`] has.
 pub(crate) fn scenarios(settings: &Settings) -> usize {
-    let floor = if settings.measures(Part::Floor) { floor::RUNS.len() } else { 0 };
+    let baseline = if settings.measures(Part::Baseline) { baseline::RUNS.len() } else { 0 };
     if !settings.measures(Part::Stack) {
-        return floor;
+        return baseline;
     }
-    floor + settings.connections().len() + 7 + if settings.history > 0 { 2 } else { 0 }
+    baseline + settings.connections().len() + 7 + if settings.history > 0 { 2 } else { 0 }
 }
 
-/// Measures the floor and the services, as the settings say.
+/// Measures the baseline and the services, as the settings say.
 pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<OnServers> {
     // The second replicas run in one scenario only.
     let options = Service::ALL.into_iter().fold(Options { replicas: 2, ..Options::default() }, |options, service| {
@@ -81,16 +81,16 @@ pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<
     let mut found = OnServers {
         postgresql_version: stack.postgres.version().to_owned(),
         rabbitmq_version: stack.rabbitmq.version().to_owned(),
-        floor: Vec::new(),
+        baseline: Vec::new(),
         scenarios: Vec::new(),
         backlog: None,
         history: None,
     };
     // They make the tables, the exchanges and the queues.
     start_first(&mut stack).await?;
-    if settings.measures(Part::Floor) {
+    if settings.measures(Part::Baseline) {
         stop(&mut stack, |_| true).await?;
-        found.floor = floor::measure(&stack, settings, progress).await?;
+        found.baseline = baseline::measure(&stack, settings, progress).await?;
         start_first(&mut stack).await?;
     }
     if settings.measures(Part::Stack) {
@@ -107,9 +107,9 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
     for connections in settings.connections() {
         let mut measured = one(stack, settings, progress, &Scenario::uniform(settings, connections)).await?;
         let batch = if connections <= 64 { 64 } else { 256 };
-        let floor = found.floor.iter().find(|floor| floor.is_of_both(batch));
+        let baseline = found.baseline.iter().find(|baseline| baseline.is_of_both(batch));
         let rate = measured.figures.orders_per_second;
-        measured.figures.share_of_floor = floor.map(|floor| rate / floor.orders_per_second);
+        measured.figures.share_of_floor = baseline.map(|baseline| rate / baseline.orders_per_second);
         if connections == REFERENCE {
             uniform = rate;
         }

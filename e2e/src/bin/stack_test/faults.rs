@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::{
-    customers::Customers,
     docker::docker,
+    load_generator::LoadGenerator,
     say,
     stack::{CONTAINERS, Stack, healthy, state},
 };
@@ -21,15 +21,15 @@ const BETWEEN: usize = 200;
 pub(crate) async fn each_container_killed(stack: &Stack) -> Result<()> {
     for service in CONTAINERS {
         say(&format!("{service} is killed under load"));
-        let customers = Customers::come(stack, &format!("killed-{service}")).await?;
-        customers.answered(BETWEEN).await?;
+        let load = LoadGenerator::start(stack, &format!("killed-{service}")).await?;
+        load.answered(BETWEEN).await?;
         let begin = Instant::now();
         killed(&stack.container(service).await?).await.with_context(|| service.to_owned())?;
         all_healthy(stack).await?;
         println!("    all are healthy again after {:.0} s", begin.elapsed().as_secs_f64());
-        customers.are_told(stack.addresses("order", 8001).await?);
-        customers.answered(BETWEEN).await?;
-        customers.go(stack).await.with_context(|| format!("after {service} was killed"))?;
+        load.are_told(stack.addresses("order", 8001).await?);
+        load.answered(BETWEEN).await?;
+        load.go(stack).await.with_context(|| format!("after {service} was killed"))?;
     }
     Ok(())
 }
@@ -40,20 +40,20 @@ pub(crate) async fn each_container_killed(stack: &Stack) -> Result<()> {
 /// Where they do not come up side by side, or something was lost.
 pub(crate) async fn replicas(stack: &mut Stack) -> Result<()> {
     stack.up(&["inventory=3", "payment=2", "order=2"]).await?;
-    let customers = Customers::come(stack, "replicas").await?;
-    customers.answered(BETWEEN).await?;
+    let load = LoadGenerator::start(stack, "replicas").await?;
+    load.answered(BETWEEN).await?;
     for service in ["order", "inventory", "payment"] {
         say(&format!("one replica of {service} is killed under load"));
         let containers = stack.containers(service).await?;
         killed(containers.last().context("a replica")?).await?;
         all_healthy(stack).await?;
-        customers.are_told(stack.addresses("order", 8001).await?);
-        customers.answered(BETWEEN).await?;
+        load.are_told(stack.addresses("order", 8001).await?);
+        load.answered(BETWEEN).await?;
     }
-    customers.go(stack).await
+    load.go(stack).await
 }
 
-/// Ends the first process of the container, as a crash does; and waits until it is back. `docker kill` would not do: to the
+/// Expect the first process of the container, as a crash does; and waits until it is back. `docker kill` would not do: to the
 /// engine that is a wish of its user, and it starts no such container again.
 async fn killed(container: &str) -> Result<()> {
     let before = state(container).await?;

@@ -7,10 +7,10 @@
 #![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
 
 mod confined;
-mod customers;
 mod docker;
 mod faults;
 mod kept;
+mod load_generator;
 mod measure;
 mod readme;
 mod stack;

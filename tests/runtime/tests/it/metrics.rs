@@ -21,7 +21,7 @@ async fn until_it_is(service: &ServiceHarness, name: &str, value: f64) {
 /// How many of the writer's connections somebody uses.
 async fn busy(service: &ServiceHarness) -> f64 {
     let metrics = service.metrics().await;
-    metrics["database_connections{door=\"write\"}"] - metrics["database_idle_connections{door=\"write\"}"]
+    metrics["database_connections{pool=\"write\"}"] - metrics["database_idle_connections{pool=\"write\"}"]
 }
 
 #[tokio::test]
@@ -58,8 +58,8 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks() {
     for name in ["outbox_events", "outbox_oldest_age_seconds", "dead_letters", "queue_ready_messages"] {
         assert_eq!(quiet[name], 0.0, "{name}");
     }
-    assert!(quiet["database_connections{door=\"write\"}"] >= 1.0);
-    assert!(quiet["database_connections{door=\"read\"}"] >= quiet["database_idle_connections{door=\"read\"}"]);
+    assert!(quiet["database_connections{pool=\"write\"}"] >= 1.0);
+    assert!(quiet["database_connections{pool=\"read\"}"] >= quiet["database_idle_connections{pool=\"read\"}"]);
 
     service.park(Uuid::from_u128(1), b"nonsense").await;
     until_it_is(&service, "dead_letters", 1.0).await;

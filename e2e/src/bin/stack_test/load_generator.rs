@@ -1,4 +1,4 @@
-//! Customers who place one order after the other, ask again until they are answered, and remember what they were told.
+//! LoadGenerator who place one order after the other, ask again until they are answered, and remember what they were told.
 
 use std::{
     collections::HashSet,
@@ -25,7 +25,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Those who order until they are told to stop.
-pub(crate) struct Customers {
+pub(crate) struct LoadGenerator {
     shared: Arc<Shared>,
     shops: watch::Sender<Vec<SocketAddr>>,
     loops: JoinSet<Result<Vec<i64>>>,
@@ -38,12 +38,12 @@ struct Shared {
     stop: AtomicBool,
 }
 
-impl Customers {
+impl LoadGenerator {
     /// Puts in stock what they will order, and lets them in. `name` is theirs alone.
     ///
     /// # Errors
     /// Where the stock is not taken.
-    pub(crate) async fn come(stack: &Stack, name: &str) -> Result<Self> {
+    pub(crate) async fn start(stack: &Stack, name: &str) -> Result<Self> {
         let sku = format!("SKU-{name}");
         stack.client().await?.put_in_stock(&sku, STOCK).await?;
         let (shops, watched) = watch::channel(stack.addresses("order", 8001).await?);

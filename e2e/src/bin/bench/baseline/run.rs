@@ -26,7 +26,7 @@ pub(crate) enum Sides {
 
 /// What the servers do by themselves.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Floor {
+pub(crate) struct Baseline {
     pub(crate) driven: Sides,
     pub(crate) orders_in_a_batch: usize,
     pub(crate) orders_per_second: f64,
@@ -41,10 +41,10 @@ pub(crate) const RUNS: [(Sides, usize); 4] =
     [(Sides::Both, 64), (Sides::Both, 256), (Sides::Broker, 256), (Sides::Databases, 256)];
 
 /// Drives the very tables and queues of the stack, whose services do not run; both are as empty afterwards as before.
-pub(crate) async fn measure(stack: &Stack, settings: &Settings, progress: &Progress) -> Result<Vec<Floor>> {
+pub(crate) async fn measure(stack: &Stack, settings: &Settings, progress: &Progress) -> Result<Vec<Baseline>> {
     let mut measured = Vec::new();
     for (sides, batch) in RUNS {
-        progress.next(&format!("floor, {} in batches of {batch}", sides.name()));
+        progress.next(&format!("baseline, {} in batches of {batch}", sides.name()));
         measured.push(one(stack, settings, sides, batch).await?);
     }
     Ok(measured)
@@ -71,7 +71,7 @@ impl Sides {
     }
 }
 
-async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> Result<Floor> {
+async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> Result<Baseline> {
     clear(stack).await?;
     database::stock(&stack.database_url(Service::Inventory), settings.skus).await?;
     // None pays for what another has written.
@@ -102,7 +102,7 @@ async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> 
     }
     clear(stack).await?;
     let per_second = |time: Duration| time.as_secs_f64() / elapsed.as_secs_f64();
-    Ok(Floor {
+    Ok(Baseline {
         driven: sides,
         orders_in_a_batch: batch,
         orders_per_second: batches as f64 * batch as f64 / elapsed.as_secs_f64(),
@@ -118,7 +118,7 @@ async fn going_on(loops: &mut JoinSet<Result<()>>, time: Duration) -> Result<()>
         () = tokio::time::sleep(time) => Ok(()),
         Some(ended) = loops.join_next() => {
             ended??;
-            bail!("a loop of the floor has ended by itself")
+            bail!("a loop of the baseline has ended by itself")
         }
     }
 }
@@ -131,7 +131,7 @@ async fn clear(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-impl Floor {
+impl Baseline {
     /// Whether it is that of both servers together, in batches of this size.
     pub(crate) fn is_of_both(&self, batch: usize) -> bool {
         self.driven == Sides::Both && self.orders_in_a_batch == batch

@@ -1,4 +1,4 @@
-//! Customers: they place orders of many kinds over all replicas, insist on an answer, and remember it.
+//! LoadGenerator: they place orders of many kinds over all replicas, insist on an answer, and remember it.
 
 use std::{
     net::SocketAddr,
@@ -70,7 +70,7 @@ pub struct Answered {
 
 /// Those who place orders until they are told to stop.
 #[derive(Debug)]
-pub struct Customers {
+pub struct LoadGenerator {
     told: Arc<Told>,
     loops: JoinSet<Result<()>>,
     stop: CancellationToken,
@@ -123,12 +123,12 @@ impl Wish {
     }
 }
 
-impl Customers {
+impl LoadGenerator {
     /// Puts in stock what they want, and lets `count` of them in.
     ///
     /// # Errors
     /// Where the stock is not taken.
-    pub async fn come(stack: &mut Stack, count: usize) -> Result<Self> {
+    pub async fn start(stack: &mut Stack, count: usize) -> Result<Self> {
         let client = stack.client(0)?;
         for (sku, quantity) in [(PLENTY, 1_000_000), (HOT, HOT_STOCK), (SCARCE, 3)] {
             client.put_in_stock(sku, quantity).await?;
@@ -183,7 +183,7 @@ impl Customers {
     ///
     /// # Errors
     /// Where one does not get an answer, or one that makes no sense.
-    pub async fn go_home(mut self) -> Result<Vec<Answered>> {
+    pub async fn stop(mut self) -> Result<Vec<Answered>> {
         self.stop.cancel();
         let all = async {
             while let Some(customer) = self.loops.join_next().await {

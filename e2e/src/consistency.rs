@@ -11,18 +11,18 @@ use serde_json::Value;
 
 use crate::{
     client::Client,
-    customers::{Answered, HOT, HOT_STOCK, PLENTY, SCARCE, Wish, number_of},
+    load_generator::{Answered, HOT, HOT_STOCK, PLENTY, SCARCE, Wish, number_of},
     replica::{bare_command, program},
     stack::{Stack, TIMEOUT},
 };
 
 /// How orders may have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
-    /// As their customers wished.
-    AsWished,
+pub enum Expect {
+    /// As their load wished.
+    AsRequested,
     /// Or by their deadline.
-    OrByDeadline,
+    AsRequestedOrDeadline,
 }
 
 impl Stack {
@@ -31,7 +31,7 @@ impl Stack {
     ///
     /// # Errors
     /// What does not hold.
-    pub async fn settled(&mut self, answered: &[Answered], ends: Ends) -> Result<()> {
+    pub async fn assert_consistent(&mut self, answered: &[Answered], ends: Expect) -> Result<()> {
         self.verified().await?;
         let clients = self.clients()?;
         let mut orders = HashMap::new();
@@ -98,9 +98,9 @@ impl Stack {
     }
 }
 
-fn end(one: &Answered, order: &Value, ends: Ends) -> Result<()> {
+fn end(one: &Answered, order: &Value, ends: Expect) -> Result<()> {
     let (status, reason) = (text(&order["status"]), text(&order["failure_reason"]));
-    let by_deadline = ends == Ends::OrByDeadline && (status, reason) == ("FAILED", "DEADLINE_EXCEEDED");
+    let by_deadline = ends == Expect::AsRequestedOrDeadline && (status, reason) == ("FAILED", "DEADLINE_EXCEEDED");
     let cancelled = one.cancelled.map(|answer| answer.as_u16());
     let fits = match one.wish {
         Wish::Ordinary | Wish::Async => status == "CONFIRMED",
@@ -120,7 +120,7 @@ fn end(one: &Answered, order: &Value, ends: Ends) -> Result<()> {
     Ok(())
 }
 
-async fn stock(client: &Client, orders: impl Iterator<Item = &Value>, ends: Ends) -> Result<()> {
+async fn stock(client: &Client, orders: impl Iterator<Item = &Value>, ends: Expect) -> Result<()> {
     let (mut sold, mut hot) = (BTreeMap::<&str, i64>::new(), 0);
     for order in orders {
         let sku = text(&order["item_sku"]);
@@ -139,7 +139,7 @@ async fn stock(client: &Client, orders: impl Iterator<Item = &Value>, ends: Ends
         );
     }
     // What many want goes out to the last piece, and not further.
-    if ends == Ends::AsWished {
+    if ends == Expect::AsRequested {
         let sold = sold.get(HOT).copied().unwrap_or_default();
         ensure!(sold == hot.min(HOT_STOCK), "{sold} of {HOT_STOCK} sold, {hot} wanted");
     }

@@ -88,7 +88,7 @@ pub(super) async fn consume(url: String, service: Service, batch: usize, index: 
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-    let (queue, tag) = (service.name().into(), "floor".into());
+    let (queue, tag) = (service.name().into(), "baseline".into());
     let mut deliveries =
         channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
     let each = batch * heard_by(service);
