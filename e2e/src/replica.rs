@@ -88,6 +88,13 @@ impl Replica {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// How its process has ended, if nobody asked it to: then it can be started again.
+    pub fn ended_by_itself(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        self.child = None;
+        Some(status)
+    }
+
     /// Its process, where one was started.
     #[must_use]
     pub fn id(&self) -> Option<u32> {

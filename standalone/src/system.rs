@@ -4,16 +4,18 @@ use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, 
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use saga_database::{Database, DatabaseArgs};
+use saga_database::{Database, DatabaseArgs, Fault};
 use saga_memory_broker::InProcessBroker;
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
-use saga_runtime::{IdentitySettings, broker::Broker, establish_all};
+use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_all};
+use sea_orm::DbBackend;
 use sea_orm_migration::MigratorTrait;
 use service_host::{
     admin::AdminSettings,
     program::{listen, open_patiently},
     service::{self, RunningService, ServiceDeps},
     settings::WorkSettings,
+    startup::wait_for_database,
 };
 use shared_events::Service;
 use tokio::net::TcpListener;
@@ -111,7 +113,13 @@ impl System {
             (Service::Inventory.spec(), of_inventory),
             (Service::Payment.spec(), of_payment),
         ];
-        establish_all(&all, &settings.identity).await?;
+        let may_pass = |error: &IdentityError| match error {
+            IdentityError::Database(error) => {
+                of_order.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent
+            }
+            _ => false,
+        };
+        wait_for_database(&order, || establish_all(&all, &settings.identity), may_pass).await?;
         let mut all_deps = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(service.name()).context("each service has its broker")?;
             Ok(ServiceDeps {

@@ -7,6 +7,7 @@ pub mod program;
 pub mod service;
 pub mod settings;
 pub mod signals;
+pub mod startup;
 pub mod telemetry;
 
 pub use metrics::Metrics;

@@ -1,6 +1,6 @@
 //! What the programs `order`, `inventory` and `payment` do alike: one service a process, on its own database and RabbitMQ.
 
-use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -12,13 +12,14 @@ use crate::{
     admin::AdminSettings,
     service::{self, RunningService, ServiceDeps},
     settings::{LogSettings, WorkSettings},
-    signals, telemetry,
+    signals,
+    startup::wait_for_database,
+    telemetry,
 };
-use saga_database::{ClockOffset, Database, DatabaseArgs, DatabaseTarget};
+use saga_database::{ClockOffset, Database, DatabaseArgs, DatabaseError, DatabaseTarget};
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
-use saga_runtime::{IdentitySettings, Readiness};
-use saga_support::Backoff;
-use service_http::{StartupServer, probe};
+use saga_runtime::IdentitySettings;
+use service_http::probe;
 
 /// The command line of a service.
 #[derive(Debug, Args)]
@@ -97,17 +98,20 @@ async fn run<M: MigratorTrait>(
     let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
     let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
     let patience = work.drain_timeout;
-    let opened = tokio::select! {
-        opened = open_patiently::<M>(&place, &listener) => opened?,
+    let address = listener.local_addr()?;
+    let starting = async {
+        let database = open_patiently::<M>(&place, &listener).await?;
+        database.clock().skew_system_clock(clock_offset);
+        let deps = ServiceDeps { database, broker: Arc::new(broker.clone()), work, admin, identity };
+        start(deps, listener).await
+    };
+    let running = tokio::select! {
+        running = starting => running?,
         signal = &mut signal => {
             tracing::info!(signal, "stopped before the database was there");
             return Ok(());
         }
     };
-    opened.clock().skew_system_clock(clock_offset);
-    let address = listener.local_addr()?;
-    let deps = ServiceDeps { database: opened, broker: Arc::new(broker.clone()), work, admin, identity };
-    let running = start(deps, listener).await?;
     let service = service.name;
     tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
     let signal = tokio::select! {
@@ -133,7 +137,7 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
         io::ErrorKind::PermissionDenied => anyhow!(
             "may not listen on the address {address} of the {service} service: choose a port above 1023 with {flag}"
         ),
-        _ => anyhow!("cannot listen on the address {address} of the {service} service: error; choose another with {flag}"),
+        _ => anyhow!("cannot listen on the address {address} of the {service} service: {error}; choose another with {flag}"),
     })
 }
 
@@ -142,30 +146,5 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
 /// # Errors
 /// Where waiting is no use.
 pub async fn open_patiently<M: MigratorTrait>(place: &DatabaseTarget, listener: &TcpListener) -> Result<Database> {
-    let first = match place.open::<M>().await {
-        Ok(database) => return Ok(database),
-        Err(error) => error,
-    };
-    let readiness = Readiness::new(["database", "broker", "queue"]);
-    let room = StartupServer::open(listener, readiness.clone())?;
-    let mut backoff = Backoff::growing(Duration::from_millis(250), Duration::from_secs(5));
-    let mut error = first;
-    while error.may_pass() {
-        readiness.set("database", Err("it cannot be used yet; the log says why".to_owned()));
-        let pause = backoff.next_pause();
-        tracing::warn!(
-            error = format!("{:#}", anyhow!(error)),
-            pause_ms = pause.as_millis(),
-            "waiting for the database; trying again after a pause"
-        );
-        tokio::time::sleep(pause).await;
-        error = match place.open::<M>().await {
-            Ok(database) => {
-                room.close().await;
-                return Ok(database);
-            }
-            Err(error) => error,
-        };
-    }
-    Err(error.into())
+    wait_for_database(listener, || place.open::<M>(), DatabaseError::may_pass).await
 }

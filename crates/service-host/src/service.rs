@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
+use sea_orm::{DbBackend, DbErr};
 use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -14,11 +15,12 @@ use crate::{
     metrics::Gauges,
     metrics::Metrics,
     settings::WorkSettings,
+    startup::wait_for_database,
 };
-use saga_database::Database;
+use saga_database::{Database, Fault};
 use saga_runtime::{
-    Engine, EngineMetrics, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Relay, Source, Stages,
-    SystemIdentity, broker::Broker, consume,
+    Engine, EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Relay, Source,
+    Stages, SystemIdentity, broker::Broker, consume,
 };
 use service_http::serve;
 
@@ -95,9 +97,17 @@ impl RunningService {
         let span = tracing::info_span!("service", name);
         let stop = Stages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
-        let identity = SystemIdentity::open(&database, service, &identity, readiness.clone());
+        // On a server, what could be opened may be unavailable a moment later.
+        let may_pass =
+            |error: &DbErr| database.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent;
+        let identity = wait_for_database(
+            &listener,
+            || SystemIdentity::open(&database, service, &identity, readiness.clone()),
+            |error| matches!(error, IdentityError::Database(error) if may_pass(error)),
+        );
         let identity = identity.instrument(span.clone()).await?;
-        let outbox = Outbox::open(&database, service).await.context("cannot read the outbox")?;
+        let outbox = wait_for_database(&listener, || Outbox::open(&database, service), may_pass);
+        let outbox = outbox.instrument(span.clone()).await.context("cannot read the outbox")?;
         let engine_metrics = EngineMetrics::default();
         let gauges = Gauges::new(database.clone(), Arc::clone(&broker), readiness.clone());
         let refused = Arc::new(RefusedRequests::default());

@@ -61,6 +61,7 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
         quiet: (0, 0),
         memory: BTreeMap::new(),
         confirmed_at: Vec::new(),
+        ended: Vec::new(),
         progress,
     };
     let begun = Instant::now();
@@ -83,7 +84,7 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     let destroyed: Vec<end_state::Destroyed> = destroying.map(|(_, span)| *span).collect();
     let ends = end_state::check(&mut stack, &history, &destroyed, TOKEN).await?;
     run.measure(&stack);
-    let Run { done, quiet, memory, confirmed_at, .. } = run;
+    let Run { done, quiet, memory, confirmed_at, ended, .. } = run;
     let mut report = Report {
         schedule: schedule.clone(),
         faults: longest(schedule, &done, &confirmed_at),
@@ -93,7 +94,7 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
         settled_after,
         memory,
         took: begun.elapsed(),
-        violations: Vec::new(),
+        violations: ended,
     };
     judge(&mut report, &stack, &history);
     if report.violations.is_empty() {
@@ -146,6 +147,8 @@ struct Run<'a> {
     memory: BTreeMap<String, u64>,
     /// How many orders were confirmed, looked at now and then.
     confirmed_at: Vec<(u64, u64)>,
+    /// The services that have ended by themselves, which none may.
+    ended: Vec<String>,
     progress: &'a dyn Fn(String),
 }
 
@@ -184,7 +187,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn wait(&mut self, stack: &Stack, due: tokio::time::Instant) {
+    async fn wait(&mut self, stack: &mut Stack, due: tokio::time::Instant) {
         let is_quiet = self.active.is_empty()
             && due.saturating_duration_since(tokio::time::Instant::now()) > Duration::from_millis(QUIET_MS);
         let before = self.history.lock().confirmed;
@@ -193,6 +196,7 @@ impl Run<'_> {
             sleep_until(step.min(due)).await;
             let confirmed = self.history.lock().confirmed;
             self.confirmed_at.push((self.history.now(), confirmed));
+            self.restart_ended(stack);
         }
         self.measure(stack);
         if is_quiet {
@@ -248,6 +252,21 @@ impl Run<'_> {
             *ended = self.history.now();
         }
         Ok(())
+    }
+
+    /// Starts those again that have ended by themselves: what they do next is worth knowing, too.
+    fn restart_ended(&mut self, stack: &mut Stack) {
+        for replica in &mut stack.replicas {
+            let Some(status) = replica.ended_by_itself() else { continue };
+            let log = replica.log();
+            let last = log.lines().next_back().unwrap_or("nothing");
+            let ended = format!("{replica} has ended by itself ({status}); its log ends with: {last}");
+            (self.progress)(ended.clone());
+            self.ended.push(ended);
+            if let Err(error) = replica.start() {
+                (self.progress)(format!("{error:#}"));
+            }
+        }
     }
 
     fn measure(&mut self, stack: &Stack) {

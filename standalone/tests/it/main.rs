@@ -9,6 +9,7 @@ mod dead_letters;
 mod identity;
 mod interleavings;
 mod joined;
+mod openapi;
 mod power_cut;
 mod protocol;
 mod readme;

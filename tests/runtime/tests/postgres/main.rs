@@ -40,6 +40,7 @@ mod wait;
 
 mod locks;
 mod opening;
+mod startup;
 
 #[path = "../shared/database.rs"]
 mod test_database;

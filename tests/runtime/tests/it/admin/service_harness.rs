@@ -34,6 +34,11 @@ struct Settings {
     work: WorkSettings,
 }
 
+/// As they are if nothing is said.
+pub(crate) fn work_settings() -> WorkSettings {
+    Settings::parse_from(["tally"]).work
+}
+
 /// A running service, and an operator with the token.
 pub(crate) struct ServiceHarness {
     pub(crate) script: Arc<Script>,
@@ -56,7 +61,7 @@ impl ServiceHarness {
         let deps = ServiceDeps {
             database: database.clone(),
             broker: Arc::clone(broker),
-            work: Settings::parse_from(["tally"]).work,
+            work: work_settings(),
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
             identity: IdentitySettings::default(),
         };

@@ -1,0 +1,50 @@
+//! What a start needs of its database, tried again for as long as the database is unavailable.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use saga_runtime::Readiness;
+use saga_support::Backoff;
+use service_http::StartupServer;
+use tokio::net::TcpListener;
+
+/// Tries `attempt` until it succeeds, with growing pauses, for as long as its error `may_pass`. Meanwhile requests on `listener`
+/// are answered: the service is alive and not ready.
+///
+/// # Errors
+/// The first error that will not pass by itself.
+pub async fn wait_for_database<T, E, Work>(
+    listener: &TcpListener,
+    attempt: impl Fn() -> Work,
+    may_pass: impl Fn(&E) -> bool,
+) -> Result<T>
+where
+    E: Into<anyhow::Error>,
+    Work: Future<Output = Result<T, E>>,
+{
+    let mut error = match attempt().await {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    let readiness = Readiness::new(["database", "broker", "queue"]);
+    let server = StartupServer::open(listener, readiness.clone())?;
+    let mut backoff = Backoff::growing(Duration::from_millis(250), Duration::from_secs(5));
+    while may_pass(&error) {
+        readiness.set("database", Err("it cannot be used yet; the log says why".to_owned()));
+        let pause = backoff.next_pause();
+        tracing::warn!(
+            error = format!("{:#}", anyhow!(error)),
+            pause_ms = pause.as_millis(),
+            "waiting for the database; trying again after a pause"
+        );
+        tokio::time::sleep(pause).await;
+        error = match attempt().await {
+            Ok(done) => {
+                server.close().await;
+                return Ok(done);
+            }
+            Err(error) => error,
+        };
+    }
+    Err(error.into())
+}
