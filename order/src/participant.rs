@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use saga_database::{WorkingSet, Writes, next_ids};
 use saga_message::ServiceSpec;
 use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
+use saga_support::millis;
 use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
 
@@ -141,7 +142,7 @@ impl Orders {
     /// for it is told to let go.
     fn of_a_stranger(envelope: &Envelope) -> Vec<shared_events::Event> {
         let event = &envelope.event;
-        tracing::warn!(order.id = %event.order.order_id, saga.id = %event.saga_id, event = %event.body.event_type(), "an event of an order that is not known here");
+        tracing::warn!(order.id = event.order.order_id.0, saga.id = %event.saga_id, event = %event.body.event_type(), "an event of an order that is not known here");
         match event.body {
             EventBody::StockReserved | EventBody::PaymentAuthorized | EventBody::StockHoldOverdue => {
                 vec![Order::word_to_a_stranger(event.saga_id, event.order.clone())]
@@ -238,9 +239,9 @@ impl Participant for Orders {
         state.ended.iter().filter_map(|id| state.orders.get(id)).for_each(|order| self.metrics.ended(order));
         let orders = state.orders.into_changed().inspect(|order| {
             if order.status().is_terminal() {
-                tracing::info!(
-                    order.id = %order.details.order_id, saga.id = %order.saga_id, status = %order.status(),
-                    duration_ms = order.changed_at.since(order.placed_at).as_millis(), "the order has ended"
+                tracing::debug!(
+                    order.id = order.details.order_id.0, saga.id = %order.saga_id, status = %order.status(),
+                    duration_ms = millis(order.changed_at.since(order.placed_at)), "the order has ended"
                 );
             }
         });

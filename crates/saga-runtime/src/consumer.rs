@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use saga_support::Backoff;
+use saga_support::{Backoff, millis};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,7 @@ pub async fn consume<P: Participant>(
         let pause = backoff.next_pause();
         tracing::warn!(
             error = broken,
-            pause_ms = pause.as_millis(),
+            pause_ms = millis(pause),
             "cannot {}; connecting again after a pause",
             source.purpose()
         );

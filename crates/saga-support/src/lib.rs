@@ -2,10 +2,12 @@
 
 mod backoff;
 mod log_limit;
+mod millis;
 mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use backoff::Backoff;
 pub use log_limit::LogLimit;
+pub use millis::millis;
 pub use settings::{for_service, host_name, read_secret};

@@ -94,7 +94,7 @@ impl RunningService {
         let ServiceDeps { database, broker, work: settings, admin, identity } = deps;
         let service = participant.service();
         let name = service.name;
-        let span = tracing::info_span!("service", name);
+        let span = tracing::info_span!("service", service = name);
         let stop = Stages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
         // On a server, what could be opened may be unavailable a moment later.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use saga_runtime::Readiness;
-use saga_support::Backoff;
+use saga_support::{Backoff, millis};
 use service_http::StartupServer;
 use tokio::net::TcpListener;
 
@@ -34,7 +34,7 @@ where
         let pause = backoff.next_pause();
         tracing::warn!(
             error = format!("{:#}", anyhow!(error)),
-            pause_ms = pause.as_millis(),
+            pause_ms = millis(pause),
             "waiting for the database; trying again after a pause"
         );
         tokio::time::sleep(pause).await;

@@ -168,7 +168,10 @@ async fn dead_letters(client: &Client, token: &str, history: &History) -> Result
     {
         let letters = ok(request.bearer_auth(token)).await?;
         for letter in letters.as_array().into_iter().flatten() {
-            history.lock().violation(letter["order_id"].as_i64(), format!("a dead letter: {letter}"));
+            history.lock().violation(
+                letter["subject"].as_str().and_then(|order| order.parse().ok()),
+                format!("a dead letter: {letter}"),
+            );
         }
     }
     Ok(())

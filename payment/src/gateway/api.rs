@@ -8,7 +8,7 @@ use crate::domain::{Answer, PaymentKey};
 /// Whoever moves the money.
 ///
 /// What every implementation promises:
-/// - *idempotent by key*: external_calls again with a key is answered as the first time and charges nothing more, also while the
+/// - *idempotent by key*: a call that is repeated with its key is answered as the first time and charges nothing more, also while the
 ///   first call is still under way, and also after the key was voided;
 /// - *void is final*: once it has returned, nothing is charged for the key, and no call with that key that is begun later
 ///   changes that. It is harmless where nothing was authorized, and where it was done before.

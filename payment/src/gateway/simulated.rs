@@ -113,7 +113,7 @@ mod tests {
         let gateway = gateway(limit);
         let ask = || gateway.authorize(KEY, OrderId(1), amount).now_or_never().expect("it does not yield").unwrap();
         let answer = ask();
-        assert_eq!(answer, ask(), "external_calls again is answered alike");
+        assert_eq!(answer, ask(), "a call that is repeated is answered alike");
         matches!(answer, Answer::Authorized { .. })
     }
 

@@ -2,7 +2,7 @@ use std::{panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Durati
 
 use futures::future::{BoxFuture, FutureExt, poll_fn};
 use saga_database::Clock;
-use saga_support::Backoff;
+use saga_support::{Backoff, millis};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{CallError, Mailbox, Participant, batch::Pending};
@@ -64,7 +64,7 @@ async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>, 
     loop {
         // A panic is a bug, and must not take the engine with it, which polls this first.
         let answer = AssertUnwindSafe(participant.call(&pending.input.payload)).catch_unwind().await;
-        match answer.unwrap_or_else(|_| Err(CallError("external_calls panicked; the log has the place".to_owned()))) {
+        match answer.unwrap_or_else(|_| Err(CallError("the call panicked; the log has the place".to_owned()))) {
             Ok(answer) => {
                 pending.input.call_result = Some(answer);
                 pending.input.at = clock.now();
@@ -73,7 +73,10 @@ async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>, 
             Err(error) => {
                 pending = pending.refuse_caller(&error.to_string())?;
                 let pause = backoff.next_pause();
-                tracing::warn!(%error, pause_ms = pause.as_millis(), cause.id = %pending.input.cause.id, "no answer; external_calls again after a pause");
+                tracing::warn!(
+                    %error, pause_ms = millis(pause), cause.id = %pending.input.cause.id,
+                    "no answer; calling again after a pause"
+                );
                 tokio::time::sleep(pause).await;
             }
         }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use saga_database::{Database, RelayLock, Topic};
 use saga_message::MessageId;
-use saga_support::Backoff;
+use saga_support::{Backoff, millis};
 use sea_orm::DbErr;
 use tokio::{
     sync::mpsc,
@@ -108,7 +108,10 @@ impl<P: Participant> Relay<P> {
             drop(lock);
             self.readiness.set("broker", Err(broken.public_reason().to_owned()));
             let pause = backoff.next_pause();
-            tracing::warn!(error = %broken, pause_ms = pause.as_millis(), outbox = self.outbox.depth(), "cannot publish; connecting again after a pause");
+            tracing::warn!(
+                error = %broken, pause_ms = millis(pause), outbox = self.outbox.depth(),
+                "cannot publish; connecting again after a pause"
+            );
             if work.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
@@ -174,7 +177,7 @@ impl<P: Participant> Relay<P> {
                         }
                         Err(error) => {
                             let pause = read_backoff.next_pause();
-                            let pause_ms = pause.as_millis();
+                            let pause_ms = millis(pause);
                             tracing::warn!(%error, pause_ms, "the outbox cannot be read; trying again after a pause");
                             read_at = Some(Instant::now() + pause);
                         }
