@@ -102,7 +102,7 @@ impl MigrationTrait for MessageTables {
             "CREATE TABLE inbox (
                  message_id UUID NOT NULL PRIMARY KEY,
                  received_at BIGINT NOT NULL
-             ) /* clustered */;
+             ) /* SQLite: WITHOUT ROWID */;
              CREATE TABLE outbox (
                  message_id UUID NOT NULL PRIMARY KEY,
                  routing_key TEXT NOT NULL,

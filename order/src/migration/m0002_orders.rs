@@ -45,7 +45,7 @@ impl MigrationTrait for Migration {
                  recorded_at BIGINT NOT NULL,
                  changed TEXT NOT NULL,
                  PRIMARY KEY (order_id, message_id)
-             ) /* clustered */;",
+             ) /* SQLite: WITHOUT ROWID */;",
         )
         .await
     }
