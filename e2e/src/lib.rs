@@ -4,7 +4,7 @@
 //!
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
-//!   [`settled`], [`broker`];
+//!   [`consistency`], [`broker`];
 //! - the same under faults that a seed composes: [`torture`].
 
 pub mod broker;
