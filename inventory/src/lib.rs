@@ -25,5 +25,5 @@ pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings
 /// # Errors
 /// Where the database cannot be read.
 pub async fn start(settings: &InventorySettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
-    RunningService::start(Inventory::new(settings.backoff()), deps, listener, http::routes).await
+    RunningService::start(Inventory::new(settings.hold_policy()), deps, listener, http::routes).await
 }

@@ -9,7 +9,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, Event, EventBody, FailureReason, Line, SagaId, Service, Sku, Timestamp};
 
 use crate::{
-    domain::{Backoff, Owner, Reservation, ReservationId, State as Held, Stock, StockItem, learn},
+    domain::{HoldPolicy, Owner, Reservation, ReservationId, State as Held, Stock, StockItem, learn},
     store::{self, reservations, stock_items},
 };
 
@@ -58,7 +58,7 @@ const DUE_AT_ONCE: u64 = 500;
 /// The inventory, as the engine runs it.
 #[derive(Debug)]
 pub(crate) struct Inventory {
-    backoff: Backoff,
+    hold_policy: HoldPolicy,
 }
 
 /// The rows of one batch.
@@ -84,10 +84,10 @@ impl Stock for WorkingSet<Sku, StockItem> {
 }
 
 impl Inventory {
-    /// An inventory with these backoff.
+    /// An inventory that holds stock by this policy.
     #[must_use]
-    pub(crate) fn new(backoff: Backoff) -> Self {
-        Self { backoff }
+    pub(crate) fn new(hold_policy: HoldPolicy) -> Self {
+        Self { hold_policy }
     }
 
     fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decided, Unacceptable> {
@@ -95,13 +95,13 @@ impl Inventory {
             Command::SetStock(sku, units) => Decision::reply(state.set_stock(sku, *units)),
             Command::Reserve(line) => Decision::reply(state.reserve(line, now)?),
             Command::Release(id) => Decision::reply(state.release(*id, now)?),
-            Command::WakeDue => Decision::publish(state.wake_due(now, &self.backoff)),
+            Command::WakeDue => Decision::publish(state.wake_due(now, &self.hold_policy)),
         })
     }
 
     fn event(&self, state: &mut State, event: &Event, now: Timestamp) -> Result<Decided, Unacceptable> {
         let known = state.by_saga.get(&event.saga_id).and_then(|id| state.reservations.get(id));
-        let step = learn(known, event, &mut state.items, &mut state.new_ids, now, &self.backoff)
+        let step = learn(known, event, &mut state.items, &mut state.new_ids, now, &self.hold_policy)
             .map_err(|impossible| Unacceptable(impossible.to_string()))?;
         if let Some(reservation) = step.reservation {
             state.put(reservation);
@@ -158,12 +158,12 @@ impl State {
         Ok(Reply::Released(line))
     }
 
-    fn wake_due(&mut self, now: Timestamp, backoff: &Backoff) -> Vec<Event> {
+    fn wake_due(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Vec<Event> {
         let mut events = Vec::new();
         for id in std::mem::take(&mut self.due) {
             let Some(mut reservation) = self.reservations.get(&id).cloned() else { continue };
             // An input before this one in the batch may have ended it.
-            if let Some(event) = reservation.wake(now, backoff) {
+            if let Some(event) = reservation.wake(now, hold_policy) {
                 events.push(event);
                 self.put(reservation);
             }

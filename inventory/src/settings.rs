@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::domain::Backoff;
+use crate::domain::HoldPolicy;
 
 /// What is particular to the inventory service.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +19,7 @@ const LONGEST_REPEAT: Duration = Duration::from_secs(2 * 60 * 60);
 impl InventorySettings {
     /// The part of it that the domain needs.
     #[must_use]
-    pub fn backoff(&self) -> Backoff {
-        Backoff { hold_time: self.hold_time, longest_repeat: LONGEST_REPEAT }
+    pub fn hold_policy(&self) -> HoldPolicy {
+        HoldPolicy { hold_time: self.hold_time, longest_repeat: LONGEST_REPEAT }
     }
 }

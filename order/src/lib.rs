@@ -35,7 +35,7 @@ use crate::{participant::Orders, watch::Watchers};
 /// Where the database cannot be read.
 pub async fn start(settings: &OrderSettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
     let watchers = Watchers::new(deps.database.replica_bus());
-    let orders = Orders::new(settings.backoff(), watchers.clone());
+    let orders = Orders::new(settings.cancel_policy(), watchers.clone());
     let (wait, max_backlog) = (settings.order_wait, deps.work.max_backlog);
     RunningService::start(orders, deps, listener, |context| {
         context.run_beside(replicas::listen(context.database.clone(), Arc::clone(&watchers)));

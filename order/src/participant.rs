@@ -14,7 +14,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
-    domain::{AlreadyConfirmed, Backoff, Fact, IdempotencyKey, NewOrder, Order},
+    domain::{AlreadyConfirmed, CancelPolicy, Fact, IdempotencyKey, NewOrder, Order},
     metrics::OrderMetrics,
     store::{self, order_events, orders},
     timeline::{timeline_row, what_changed},
@@ -55,7 +55,7 @@ const DUE_AT_ONCE: u64 = 500;
 /// The order service, as the engine runs it.
 #[derive(Debug)]
 pub(crate) struct Orders {
-    backoff: Backoff,
+    cancel_policy: CancelPolicy,
     watchers: Arc<Watchers>,
     metrics: OrderMetrics,
 }
@@ -76,10 +76,10 @@ pub(crate) struct State {
 }
 
 impl Orders {
-    /// Orders with these backoff, whose changes are told to `watchers`.
+    /// Orders with these cancel_policy, whose changes are told to `watchers`.
     #[must_use]
-    pub(crate) fn new(backoff: Backoff, watchers: Arc<Watchers>) -> Self {
-        Self { backoff, watchers, metrics: OrderMetrics::default() }
+    pub(crate) fn new(cancel_policy: CancelPolicy, watchers: Arc<Watchers>) -> Self {
+        Self { cancel_policy, watchers, metrics: OrderMetrics::default() }
     }
 
     fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
@@ -89,7 +89,7 @@ impl Orders {
             Command::WakeDue => {
                 let mut events = Vec::new();
                 for id in std::mem::take(&mut state.due) {
-                    state.change(id, now, |order, now| events.append(&mut order.wake(now, &self.backoff)));
+                    state.change(id, now, |order, now| events.append(&mut order.wake(now, &self.cancel_policy)));
                 }
                 Ok(Decision::publish(events))
             }
@@ -105,13 +105,13 @@ impl Orders {
         }
         let id =
             state.new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
-        let (order, created) = Order::place(new.clone(), id, now, &self.backoff);
+        let (order, created) = Order::place(new.clone(), id, now, &self.cancel_policy);
         state.put(order.clone());
         Ok(Decision { reply: Some(Reply::Placed(order.into())), ..Decision::publish(vec![created]) })
     }
 
     fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Orders> {
-        let cancelled = state.change(id, now, |order, now| order.cancel(now, &self.backoff));
+        let cancelled = state.change(id, now, |order, now| order.cancel(now, &self.cancel_policy));
         // As it is saved, and not as it stood within the step.
         match (cancelled, state.orders.get(&id)) {
             (None, _) | (_, None) => Decision::reply(Reply::Unknown),
@@ -125,12 +125,12 @@ impl Orders {
     fn event(&self, state: &mut State, envelope: &Envelope, now: Timestamp) -> Decision<Orders> {
         let event = &envelope.event;
         let Some(&id) = state.by_saga.get(&event.saga_id) else {
-            return Decision::publish(Self::of_a_stranger(envelope));
+            return Decision::publish(Self::of_unknown_order(envelope));
         };
         let before = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
         let events = match Fact::of(&event.body) {
             Some(fact) => state.change(id, now, |order, now| order.learn(fact, now)).unwrap_or_default(),
-            None => state.orders.get(&id).and_then(Order::last_word).into_iter().collect(),
+            None => state.orders.get(&id).and_then(Order::outcome_event).into_iter().collect(),
         };
         let after = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
         let row = timeline_row(id, envelope, state.time_of(id, now), what_changed(before, after));
@@ -140,12 +140,12 @@ impl Orders {
 
     /// An order that this database does not know: it was lost, or restored from before the order. Whoever holds something
     /// for it is told to let go.
-    fn of_a_stranger(envelope: &Envelope) -> Vec<shared_events::Event> {
+    fn of_unknown_order(envelope: &Envelope) -> Vec<shared_events::Event> {
         let event = &envelope.event;
         tracing::warn!(order.id = event.order.order_id.0, saga.id = %event.saga_id, event = %event.body.event_type(), "an event of an order that is not known here");
         match event.body {
             EventBody::StockReserved | EventBody::PaymentAuthorized | EventBody::StockHoldOverdue => {
-                vec![Order::word_to_a_stranger(event.saga_id, event.order.clone())]
+                vec![Order::event_for_unknown_order(event.saga_id, event.order.clone())]
             }
             _ => Vec::new(),
         }

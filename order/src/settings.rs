@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::domain::Backoff;
+use crate::domain::CancelPolicy;
 
 /// What is particular to the order service.
 #[derive(Debug, Clone, Args)]
@@ -25,8 +25,8 @@ pub struct OrderSettings {
 impl OrderSettings {
     /// The part of it that the domain needs.
     #[must_use]
-    pub fn backoff(&self) -> Backoff {
-        Backoff {
+    pub fn cancel_policy(&self) -> CancelPolicy {
+        CancelPolicy {
             deadline: self.order_deadline,
             first_repeat: self.cancel_repeat,
             longest_repeat: self.cancel_repeat_longest,

@@ -6,6 +6,6 @@ mod stock;
 #[cfg(test)]
 mod tests;
 
-pub use reservation::{Backoff, Owner, Reservation, ReservationId, State};
+pub use reservation::{HoldPolicy, Owner, Reservation, ReservationId, State};
 pub use saga::{Impossible, Step, learn};
 pub use stock::{Rejection, Stock, StockError, StockItem};

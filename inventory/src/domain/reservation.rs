@@ -66,9 +66,9 @@ pub enum State {
     Cancelled,
 }
 
-/// How patient the inventory is.
+/// How long stock is held before the order is asked what became of it, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
+pub struct HoldPolicy {
     /// How long stock is held for an order before the order is asked what became of it; also the first pause between two
     /// questions. Each next pause is twice as long.
     pub hold_time: Duration,
@@ -139,14 +139,14 @@ impl Reservation {
     }
 
     /// The clock looks at it: an order for which stock is held for too long is asked what became of it.
-    pub fn wake(&mut self, now: Timestamp, backoff: &Backoff) -> Option<Event> {
+    pub fn wake(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Option<Event> {
         let Owner::Saga { saga_id, order } = &self.owner else { return None };
         if self.state != State::Held || self.wake_at.is_none_or(|at| at > now) {
             return None;
         }
-        let pause = backoff.hold_time.saturating_mul(2_u32.saturating_pow(self.repeats));
+        let pause = hold_policy.hold_time.saturating_mul(2_u32.saturating_pow(self.repeats));
         self.repeats = self.repeats.saturating_add(1);
-        self.wake_at = Some(now.after(pause.min(backoff.longest_repeat)));
+        self.wake_at = Some(now.after(pause.min(hold_policy.longest_repeat)));
         Some(Event { saga_id: *saga_id, order: order.clone(), body: EventBody::StockHoldOverdue })
     }
 }

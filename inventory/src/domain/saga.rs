@@ -1,7 +1,7 @@
 use shared_events::{Event, EventBody, EventType, Line, Sku, Timestamp};
 
 use super::{
-    reservation::{Backoff, Owner, Reservation, ReservationId, State},
+    reservation::{HoldPolicy, Owner, Reservation, ReservationId, State},
     stock::{Rejection, Stock, StockError, hold_all},
 };
 
@@ -59,7 +59,7 @@ pub fn learn(
     stock: &mut impl Stock,
     new_ids: &mut impl Iterator<Item = ReservationId>,
     now: Timestamp,
-    backoff: &Backoff,
+    hold_policy: &HoldPolicy,
 ) -> Result<Step, Impossible> {
     use EventBody as E;
     let mut new = |state| -> Result<Reservation, Impossible> {
@@ -73,7 +73,7 @@ pub fn learn(
             let made = new(State::Held)?;
             Ok(match hold_all(stock, event.order.lines.iter()) {
                 Ok(()) => {
-                    let wake_at = Some(now.after(backoff.hold_time));
+                    let wake_at = Some(now.after(hold_policy.hold_time));
                     Step::of(Reservation { wake_at, ..made }, Some(E::StockReserved))
                 }
                 Err(rejection) => {

@@ -21,7 +21,7 @@ fn line(name: &str, units: i64) -> Line {
 
 fn inventory() -> Inventory {
     let minute = Duration::from_secs(60);
-    Inventory::new(Backoff { hold_time: minute, longest_repeat: minute })
+    Inventory::new(HoldPolicy { hold_time: minute, longest_repeat: minute })
 }
 
 /// The rows of a batch that finds so many units of A, and no reservation.

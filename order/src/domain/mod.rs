@@ -6,4 +6,4 @@ mod order;
 
 pub use facts::{Cancel, Fact, Facts, Payment, PaymentStatus, Status, Stock};
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
-pub use order::{AlreadyConfirmed, Backoff, NewOrder, Order};
+pub use order::{AlreadyConfirmed, CancelPolicy, NewOrder, Order};

@@ -42,9 +42,9 @@ pub struct NewOrder {
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// How patient an order is.
+/// When an order is cancelled by itself, and how often its cancellation is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
+pub struct CancelPolicy {
     /// How long after it was placed an order is given up.
     pub deadline: Duration,
     /// How long the first answer to a cancellation is waited for; each next wait is twice as long.
@@ -60,7 +60,7 @@ pub struct AlreadyConfirmed;
 impl Order {
     /// Places an order, and says so.
     #[must_use]
-    pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, backoff: &Backoff) -> (Self, Event) {
+    pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, cancel_policy: &CancelPolicy) -> (Self, Event) {
         let NewOrder { saga_id, lines, total, idempotency_key } = new;
         let order = Self {
             details: OrderDetails { order_id, lines, total },
@@ -69,7 +69,7 @@ impl Order {
             placed_at: now,
             changed_at: now,
             facts: Facts::default(),
-            wake_at: Some(now.after(backoff.deadline)),
+            wake_at: Some(now.after(cancel_policy.deadline)),
             repeats: 0,
             version: 1,
         };
@@ -98,23 +98,23 @@ impl Order {
     ///
     /// # Errors
     /// Where the order is confirmed.
-    pub fn cancel(&mut self, now: Timestamp, backoff: &Backoff) -> Result<Vec<Event>, AlreadyConfirmed> {
+    pub fn cancel(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) -> Result<Vec<Event>, AlreadyConfirmed> {
         match self.status() {
             Status::Confirmed => Err(AlreadyConfirmed),
-            Status::Pending => Ok(self.give_up(CancelReason::Customer, now, backoff)),
+            Status::Pending => Ok(self.request_cancel(CancelReason::Customer, now, cancel_policy)),
             Status::Compensating | Status::Failed | Status::Cancelled => Ok(Vec::new()),
         }
     }
 
     /// The clock looks at it: past its deadline it is given up, and an unanswered cancellation is repeated.
-    pub fn wake(&mut self, now: Timestamp, backoff: &Backoff) -> Vec<Event> {
+    pub fn wake(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) -> Vec<Event> {
         match (self.wake_at, self.facts.cancel) {
             (Some(at), _) if at > now => Vec::new(),
             (None, _) => Vec::new(),
-            (Some(_), Cancel::No) => self.give_up(CancelReason::Deadline, now, backoff),
+            (Some(_), Cancel::No) => self.request_cancel(CancelReason::Deadline, now, cancel_policy),
             (Some(_), Cancel::Requested(reason)) => {
                 self.repeats = self.repeats.saturating_add(1);
-                self.wait_for_answers(now, backoff);
+                self.wait_for_answers(now, cancel_policy);
                 vec![self.event(EventBody::OrderCancelRequested { reason })]
             }
         }
@@ -122,7 +122,7 @@ impl Order {
 
     /// What an order that holds stock for too long is told: the last word once more, where there is one.
     #[must_use]
-    pub fn last_word(&self) -> Option<Event> {
+    pub fn outcome_event(&self) -> Option<Event> {
         let body = match (self.status(), self.facts.cancel) {
             (Status::Confirmed, _) => EventBody::OrderConfirmed,
             (_, Cancel::Requested(reason)) => EventBody::OrderCancelRequested { reason },
@@ -134,24 +134,24 @@ impl Order {
         Some(self.event(body))
     }
 
-    /// What a stranger's order is told, one that this database does not know: it is to be undone.
+    /// What is published about an order that this database does not know: it is to be undone.
     #[must_use]
-    pub fn word_to_a_stranger(saga_id: SagaId, order: OrderDetails) -> Event {
+    pub fn event_for_unknown_order(saga_id: SagaId, order: OrderDetails) -> Event {
         Event { saga_id, order, body: EventBody::OrderCancelRequested { reason: CancelReason::Deadline } }
     }
 
-    fn give_up(&mut self, reason: CancelReason, now: Timestamp, backoff: &Backoff) -> Vec<Event> {
+    fn request_cancel(&mut self, reason: CancelReason, now: Timestamp, cancel_policy: &CancelPolicy) -> Vec<Event> {
         let mut events = self.change(Facts { cancel: Cancel::Requested(reason), ..self.facts }, now);
         if !self.status().is_terminal() {
-            self.wait_for_answers(now, backoff);
+            self.wait_for_answers(now, cancel_policy);
             events.push(self.event(EventBody::OrderCancelRequested { reason }));
         }
         events
     }
 
-    fn wait_for_answers(&mut self, now: Timestamp, backoff: &Backoff) {
-        let pause = backoff.first_repeat.saturating_mul(2_u32.saturating_pow(self.repeats));
-        self.wake_at = Some(now.after(pause.min(backoff.longest_repeat)));
+    fn wait_for_answers(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) {
+        let pause = cancel_policy.first_repeat.saturating_mul(2_u32.saturating_pow(self.repeats));
+        self.wake_at = Some(now.after(pause.min(cancel_policy.longest_repeat)));
     }
 
     /// Moves to `facts`, and tells the world where that is the end.
@@ -188,7 +188,7 @@ mod tests {
         *,
     };
 
-    const PAUSES: Backoff = Backoff {
+    const POLICY: CancelPolicy = CancelPolicy {
         deadline: Duration::from_secs(60),
         first_repeat: Duration::from_secs(5),
         longest_repeat: Duration::from_secs(15),
@@ -207,7 +207,7 @@ mod tests {
             total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
             idempotency_key: None,
         };
-        Order::place(new, OrderId(1), at(0), &PAUSES).0
+        Order::place(new, OrderId(1), at(0), &POLICY).0
     }
 
     fn said(events: Vec<Event>) -> Vec<EventBody> {
@@ -239,7 +239,7 @@ mod tests {
             for fact in [DECLINED, Fact::Stock(Stock::Released), Fact::Payment(Payment::Authorized)] {
                 assert_eq!(ended.learn(fact, at(9)), []);
             }
-            assert_eq!(ended.wake(at(1_000), &PAUSES), []);
+            assert_eq!(ended.wake(at(1_000), &POLICY), []);
             assert_eq!(ended, before);
         }
     }
@@ -260,10 +260,10 @@ mod tests {
         let mut order = order();
         order.learn(Fact::Stock(Stock::Reserved), at(1));
         let wish = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
-        assert_eq!(order.cancel(at(2), &PAUSES).map(said), Ok(vec![wish]));
+        assert_eq!(order.cancel(at(2), &POLICY).map(said), Ok(vec![wish]));
         assert_eq!(order.learn(Fact::Payment(Payment::Authorized), at(3)), []);
         assert_eq!(order.status(), Status::Compensating);
-        assert_eq!(order.cancel(at(3), &PAUSES).map(said), Ok(vec![]), "a second wish changes nothing");
+        assert_eq!(order.cancel(at(3), &POLICY).map(said), Ok(vec![]), "a second wish changes nothing");
         order.learn(Fact::Stock(Stock::Released), at(4));
         assert_eq!(said(order.learn(Fact::Payment(Payment::Voided), at(5))), [EventBody::OrderCancelled]);
         assert_eq!(order.facts.payment_status(), PaymentStatus::Voided);
@@ -274,18 +274,18 @@ mod tests {
         let mut order = order();
         order.learn(Fact::Stock(Stock::Reserved), at(1));
         order.learn(Fact::Payment(Payment::Authorized), at(1));
-        assert_eq!(order.cancel(at(2), &PAUSES), Err(AlreadyConfirmed));
+        assert_eq!(order.cancel(at(2), &POLICY), Err(AlreadyConfirmed));
     }
 
     #[test]
     fn past_its_deadline_an_order_is_given_up_and_the_wish_repeated_with_growing_pauses() {
         let mut order = order();
         let wish = EventBody::OrderCancelRequested { reason: CancelReason::Deadline };
-        assert_eq!(order.wake(at(59), &PAUSES), []);
-        assert_eq!(said(order.wake(at(60), &PAUSES)), std::slice::from_ref(&wish));
+        assert_eq!(order.wake(at(59), &POLICY), []);
+        assert_eq!(said(order.wake(at(60), &POLICY)), std::slice::from_ref(&wish));
         let mut repeats = Vec::new();
         for second in 61..120 {
-            if !order.wake(at(second), &PAUSES).is_empty() {
+            if !order.wake(at(second), &POLICY).is_empty() {
                 repeats.push(second);
             }
         }
@@ -298,13 +298,13 @@ mod tests {
     #[test]
     fn a_hold_that_is_overdue_hears_the_last_word_again() {
         let mut order = order();
-        assert_eq!(order.last_word(), None);
+        assert_eq!(order.outcome_event(), None);
         order.learn(Fact::Stock(Stock::Reserved), at(1));
         let mut cancelled = order.clone();
-        cancelled.cancel(at(2), &PAUSES).unwrap();
+        cancelled.cancel(at(2), &POLICY).unwrap();
         let wish = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
-        assert_eq!(cancelled.last_word().map(|event| event.body), Some(wish));
+        assert_eq!(cancelled.outcome_event().map(|event| event.body), Some(wish));
         order.learn(Fact::Payment(Payment::Authorized), at(2));
-        assert_eq!(order.last_word().map(|event| event.body), Some(EventBody::OrderConfirmed));
+        assert_eq!(order.outcome_event().map(|event| event.body), Some(EventBody::OrderConfirmed));
     }
 }

@@ -48,7 +48,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Backoff, NewOrder};
+    use crate::domain::{CancelPolicy, NewOrder};
 
     fn order(id: i64, version: i64, second: u64) -> Order {
         let line = Line { sku: Sku::parse("A").unwrap(), quantity: Quantity::new(1).unwrap() };
@@ -58,10 +58,10 @@ mod tests {
             total: Money::from_minor_units(1, "USD".parse().unwrap()).unwrap(),
             idempotency_key: None,
         };
-        let backoff =
-            Backoff { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
+        let cancel_policy =
+            CancelPolicy { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
         let now = Timestamp::default().after(Duration::from_secs(second));
-        let (order, _) = Order::place(new, OrderId(id), now, &backoff);
+        let (order, _) = Order::place(new, OrderId(id), now, &cancel_policy);
         Order { version, ..order }
     }
 

@@ -12,10 +12,13 @@ use standalone::audit::rules::{self, Counts};
 
 /// There is only one moment, and everything is due at it: what happens when is for the test to choose.
 const NOW: Timestamp = Timestamp::from_unix_micros(0);
-const ORDER_PAUSES: order::domain::Backoff =
-    order::domain::Backoff { deadline: Duration::ZERO, first_repeat: Duration::ZERO, longest_repeat: Duration::ZERO };
-const INVENTORY_PAUSES: inventory::domain::Backoff =
-    inventory::domain::Backoff { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
+const CANCEL_POLICY: order::domain::CancelPolicy = order::domain::CancelPolicy {
+    deadline: Duration::ZERO,
+    first_repeat: Duration::ZERO,
+    longest_repeat: Duration::ZERO,
+};
+const HOLD_POLICY: inventory::domain::HoldPolicy =
+    inventory::domain::HoldPolicy { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
 
 /// What the three databases hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -40,7 +43,7 @@ impl World {
 
     pub(crate) fn place(&mut self, new: NewOrder) -> Vec<Event> {
         let id = OrderId(self.orders.len() as i64 + 1);
-        let (order, created) = Order::place(new, id, NOW, &ORDER_PAUSES);
+        let (order, created) = Order::place(new, id, NOW, &CANCEL_POLICY);
         self.orders.insert(order.saga_id, order);
         vec![created]
     }
@@ -57,14 +60,14 @@ impl World {
     fn order_hears(&mut self, event: &Event) -> Vec<Event> {
         self.change_order(event.saga_id, |order| match Fact::of(&event.body) {
             Some(fact) => order.learn(fact, NOW),
-            None => order.last_word().into_iter().collect(),
+            None => order.outcome_event().into_iter().collect(),
         })
     }
 
     fn inventory_hears(&mut self, event: &Event) -> Vec<Event> {
         let known = self.reservations.get(&event.saga_id);
         let mut new_ids = (1..).map(ReservationId).skip(self.reservations.len());
-        let step = learn(known, event, &mut self.stock, &mut new_ids, NOW, &INVENTORY_PAUSES)
+        let step = learn(known, event, &mut self.stock, &mut new_ids, NOW, &HOLD_POLICY)
             .unwrap_or_else(|impossible| panic!("it would be parked: {impossible}"));
         self.reservations.extend(step.reservation.map(|reservation| (event.saga_id, reservation)));
         step.says.map(|body| Event { body, ..event.clone() }).into_iter().collect()
@@ -101,18 +104,18 @@ impl World {
 
     /// The customer asks for the order to be undone.
     pub(crate) fn cancel(&mut self, saga: SagaId) -> Vec<Event> {
-        self.change_order(saga, |order| order.cancel(NOW, &ORDER_PAUSES).unwrap_or_default())
+        self.change_order(saga, |order| order.cancel(NOW, &CANCEL_POLICY).unwrap_or_default())
     }
 
     /// The clock looks at an order.
     pub(crate) fn order_clock(&mut self, saga: SagaId) -> Vec<Event> {
-        self.change_order(saga, |order| order.wake(NOW, &ORDER_PAUSES))
+        self.change_order(saga, |order| order.wake(NOW, &CANCEL_POLICY))
     }
 
     /// The clock looks at a reservation.
     pub(crate) fn inventory_clock(&mut self, saga: SagaId) -> Vec<Event> {
         let Some(reservation) = self.reservations.get_mut(&saga) else { return Vec::new() };
-        let overdue = reservation.wake(NOW, &INVENTORY_PAUSES);
+        let overdue = reservation.wake(NOW, &HOLD_POLICY);
         // How often it asked makes no difference to what it does.
         reservation.repeats = 0;
         overdue.into_iter().collect()

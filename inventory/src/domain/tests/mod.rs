@@ -11,9 +11,9 @@ use shared_events::{
 };
 use uuid::Uuid;
 
-use super::{Backoff, Impossible, Owner, Reservation, ReservationId, State, Stock, StockItem, learn};
+use super::{HoldPolicy, Impossible, Owner, Reservation, ReservationId, State, Stock, StockItem, learn};
 
-const PAUSES: Backoff = Backoff { hold_time: Duration::from_secs(60), longest_repeat: Duration::from_secs(200) };
+const POLICY: HoldPolicy = HoldPolicy { hold_time: Duration::from_secs(60), longest_repeat: Duration::from_secs(200) };
 
 fn sku(name: &str) -> Sku {
     Sku::parse(name).unwrap()
@@ -90,7 +90,7 @@ impl World {
         let before = self.clone();
         let mut ids = self.new_ids();
         let known = before.of(order);
-        let outcome = learn(known, &event(order, body), &mut self.stock, &mut ids, now, &PAUSES);
+        let outcome = learn(known, &event(order, body), &mut self.stock, &mut ids, now, &POLICY);
         let Ok(step) = outcome else {
             assert_eq!(*self, before, "who refuses changes nothing");
             return Err(outcome.unwrap_err());

@@ -35,22 +35,22 @@ fn an_overdue_hold_asks_with_growing_pauses_and_only_while_it_is_held() {
     let mut held = world.of(&order).unwrap().clone();
     let mut asked = Vec::new();
     for second in 0..1_000 {
-        if let Some(told) = held.wake(at(second), &PAUSES) {
+        if let Some(told) = held.wake(at(second), &POLICY) {
             assert_eq!(told, event(&order, EventBody::StockHoldOverdue));
             asked.push(second);
         }
     }
-    // 60, then backoff of 60, 120 and 200, 200, …
+    // 60, then hold_policy of 60, 120 and 200, 200, …
     assert_eq!(asked, [60, 120, 240, 440, 640, 840]);
     assert_eq!((held.repeats, held.state.clone()), (6, State::Held));
     held.repeats = u32::MAX;
-    assert!(held.wake(at(5_000), &PAUSES).is_some(), "however often");
+    assert!(held.wake(at(5_000), &POLICY).is_some(), "however often");
     world.hear(&order, EventBody::OrderConfirmed, at(2)).unwrap();
     let mut sold = world.of(&order).unwrap().clone();
-    assert_eq!(sold.wake(at(10_000), &PAUSES), None);
+    assert_eq!(sold.wake(at(10_000), &POLICY), None);
     let mut of_a_client =
         Reservation::hold_for_client(ReservationId(9), line("A", 1), &mut world.stock, at(0)).unwrap();
-    assert_eq!(of_a_client.wake(at(10_000), &PAUSES), None);
+    assert_eq!(of_a_client.wake(at(10_000), &POLICY), None);
 }
 
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ proptest! {
                         world.reservations.insert(released.id, released);
                     }
                 }
-                Input::Ticks => world.reservations.values_mut().for_each(|one| drop(one.wake(now, &PAUSES))),
+                Input::Ticks => world.reservations.values_mut().for_each(|one| drop(one.wake(now, &POLICY))),
             }
             world.is_sound();
         }
