@@ -16,7 +16,7 @@ impl Administrator {
     /// Of the broker whose management is at `url`, and of its virtual host `vhost`.
     ///
     /// # Errors
-    /// Where no HTTP client can be made.
+    /// If no HTTP client can be made.
     pub fn new(url: String, vhost: &str) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(20)).build()?;
         Ok(Self { http, url, vhost: vhost.replace('/', "%2F") })
@@ -30,7 +30,7 @@ impl Administrator {
     /// The list at `path`.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>> {
         match self.request(Method::GET, path).send().await?.error_for_status()?.json().await? {
             Value::Array(list) => Ok(list),
@@ -41,7 +41,7 @@ impl Administrator {
     /// The names of all that is listed at `path`, sorted.
     ///
     /// # Errors
-    /// Where there is no such list.
+    /// If there is no such list.
     pub async fn names(&self, path: &str) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in self.list(path).await? {
@@ -54,7 +54,7 @@ impl Administrator {
     /// Throws away what lies in a queue.
     ///
     /// # Errors
-    /// Where it is not there.
+    /// If it is not there.
     pub async fn purge(&self, queue: &str) -> Result<()> {
         self.delete(&format!("queues/{{vhost}}/{queue}/contents")).await
     }
@@ -62,7 +62,7 @@ impl Administrator {
     /// Deletes a queue, and all that is in it.
     ///
     /// # Errors
-    /// Where it is not there.
+    /// If it is not there.
     pub async fn delete_queue(&self, queue: &str) -> Result<()> {
         self.delete(&format!("queues/{{vhost}}/{queue}")).await
     }
@@ -70,7 +70,7 @@ impl Administrator {
     /// Deletes an exchange, and its bindings.
     ///
     /// # Errors
-    /// Where it is not there.
+    /// If it is not there.
     pub async fn delete_exchange(&self, exchange: &str) -> Result<()> {
         self.delete(&format!("exchanges/{{vhost}}/{exchange}")).await
     }

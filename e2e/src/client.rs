@@ -23,7 +23,7 @@ impl Client {
     /// A client of the services at these addresses: order, inventory, payment.
     ///
     /// # Errors
-    /// Where no HTTP client can be made.
+    /// If no HTTP client can be made.
     pub fn new(addresses: [SocketAddr; 3]) -> Result<Self> {
         Ok(Self { http: reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?, addresses })
     }
@@ -46,7 +46,7 @@ impl Client {
     /// Puts `quantity` of `sku` in stock.
     ///
     /// # Errors
-    /// Where the answer is not 201.
+    /// If the answer is not 201.
     pub async fn put_in_stock(&self, sku: &str, quantity: i64) -> Result<Value> {
         let body = json!({"item_sku": sku, "quantity": quantity});
         let (status, body) = answer(self.inventory(Method::POST, "/api/v1/stock/items").json(&body)).await?;
@@ -67,7 +67,7 @@ impl Client {
     /// What is in stock of `sku`.
     ///
     /// # Errors
-    /// Where the answer is not 200.
+    /// If the answer is not 200.
     pub async fn stock(&self, sku: &str) -> Result<Value> {
         ok(self.inventory(Method::GET, &format!("/api/v1/stock/{sku}"))).await
     }
@@ -75,7 +75,7 @@ impl Client {
     /// Places an order for `quantity` of `sku`, for `amount` dollars.
     ///
     /// # Errors
-    /// Where there is no answer.
+    /// If there is no answer.
     pub async fn place(&self, sku: &str, quantity: i64, amount: u64, key: Option<&str>) -> Result<(StatusCode, Value)> {
         let mut body = json!({"item_sku": sku, "quantity": quantity, "amount": amount, "currency": "USD"});
         if let Some(key) = key {
@@ -87,7 +87,7 @@ impl Client {
     /// All orders, by the pages of the list.
     ///
     /// # Errors
-    /// Where an answer is not 200.
+    /// If an answer is not 200.
     pub async fn orders(&self) -> Result<Vec<Value>> {
         let (mut all, mut after) = (Vec::new(), 0);
         loop {
@@ -104,7 +104,7 @@ impl Client {
     /// Waits until `reached` is true of what `read` reads.
     ///
     /// # Errors
-    /// Where it is not, even after a long time.
+    /// If it is not, even after a long time.
     pub async fn until<T, F>(&self, what: &str, mut read: impl FnMut() -> F, reached: impl Fn(&T) -> bool) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -128,7 +128,7 @@ impl Client {
 /// Status and JSON of the answer.
 ///
 /// # Errors
-/// Where there is none, or it is not JSON.
+/// If there is none, or it is not JSON.
 pub async fn answer(request: RequestBuilder) -> Result<(StatusCode, Value)> {
     let response = request.send().await?;
     Ok((response.status(), response.json().await?))
@@ -137,7 +137,7 @@ pub async fn answer(request: RequestBuilder) -> Result<(StatusCode, Value)> {
 /// The JSON of an answer that is to be 200.
 ///
 /// # Errors
-/// Where it is not.
+/// If it is not.
 pub async fn ok(request: RequestBuilder) -> Result<Value> {
     let (status, body) = answer(request).await?;
     if status == StatusCode::OK { Ok(body) } else { bail!("{status}: {body}") }

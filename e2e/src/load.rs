@@ -89,7 +89,7 @@ pub struct Outcome {
 /// Loads the order service at `address` over so many `connections`.
 ///
 /// # Errors
-/// Where a connection fails, or an answer is neither 200, 202 nor 503.
+/// If a connection fails, or an answer is neither 200, 202 nor 503.
 pub async fn closed_loop(address: SocketAddr, connections: usize, mix: Mix, until: Until) -> Result<Outcome> {
     closed_loop_over(&[address], connections, mix, until).await
 }

@@ -127,7 +127,7 @@ impl LoadGenerator {
     /// Puts in stock what they want, and lets `count` of them in.
     ///
     /// # Errors
-    /// Where the stock is not taken.
+    /// If the stock is not taken.
     pub async fn start(stack: &mut Stack, count: usize) -> Result<Self> {
         let client = stack.client(0)?;
         for (sku, quantity) in [(PLENTY, 1_000_000), (HOT, HOT_STOCK), (SCARCE, 3)] {
@@ -148,7 +148,7 @@ impl LoadGenerator {
     /// Waits until so many more orders have been answered.
     ///
     /// # Errors
-    /// Where that takes too long, or a customer has got an answer that makes no sense.
+    /// If that takes too long, or a customer has got an answer that makes no sense.
     pub async fn answered(&mut self, more: usize) -> Result<()> {
         self.counted(more, "answers", |counts| counts.answered).await
     }
@@ -182,7 +182,7 @@ impl LoadGenerator {
     /// They go home, each with an answer to its last order; returns all that were answered.
     ///
     /// # Errors
-    /// Where one does not get an answer, or one that makes no sense.
+    /// If one does not get an answer, or one that makes no sense.
     pub async fn stop(mut self) -> Result<Vec<Answered>> {
         self.stop.cancel();
         let all = async {
@@ -270,7 +270,7 @@ impl Customer {
 /// Asks for an order again by its key, and returns the number that it has.
 ///
 /// # Errors
-/// Where there is no order in the answer.
+/// If there is no order in the answer.
 pub async fn number_of(client: &Client, answered: &Answered) -> Result<i64> {
     let request = client.order(reqwest::Method::POST, "/api/v1/orders").json(&answered.wish.body(&answered.key));
     let (status, body) = answer(request).await?;

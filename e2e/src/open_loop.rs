@@ -46,7 +46,7 @@ impl OpenLoop {
     /// which is part of the latency.
     ///
     /// # Errors
-    /// Where a connection fails, or an answer is neither 200, 202 nor 503, or too many orders wait for theirs.
+    /// If a connection fails, or an answer is neither 200, 202 nor 503, or too many orders wait for theirs.
     pub async fn run(&self, over: impl Future<Output = ()>) -> Result<Outcome> {
         let (started, pool) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
         let (mut over, mut all) = (std::pin::pin!(over), Outcome::none()?);

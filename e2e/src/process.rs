@@ -66,7 +66,7 @@ impl Program {
     /// The program as a newcomer starts it: by `cargo run --release`. It is compiled here, if it is not yet.
     ///
     /// # Errors
-    /// Where it does not compile.
+    /// If it does not compile.
     pub fn cargo_run_release() -> Result<Self> {
         let status = cargo(&["build", "--release"]).status().context("cannot run cargo")?;
         if !status.success() {
@@ -122,7 +122,7 @@ impl Program {
     /// Starts it on `data_dir`, on free ports, with more `arguments`; its log goes into a file beside the data.
     ///
     /// # Errors
-    /// Where it does not get ready.
+    /// If it does not get ready.
     pub fn start(&self, data_dir: &Path, arguments: &[&str]) -> Result<Running> {
         std::fs::create_dir_all(data_dir)?;
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"))?;
@@ -140,7 +140,7 @@ impl Program {
     /// Runs the audit over `data_dir`, after waiting at most `wait` for what is under way.
     ///
     /// # Errors
-    /// Where the program cannot be run.
+    /// If the program cannot be run.
     pub fn verify(&self, data_dir: &Path, wait: &str) -> Result<Output> {
         Ok(self.command().args(["verify", "--wait", wait, "--data-dir"]).arg(data_dir).output()?)
     }
@@ -191,7 +191,7 @@ impl Running {
     /// Expect it as a crash would: SIGKILL, nothing flushed.
     ///
     /// # Errors
-    /// Where it cannot be killed.
+    /// If it cannot be killed.
     pub fn crash(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -201,7 +201,7 @@ impl Running {
     /// Sends it a signal by its name, such as `TERM`.
     ///
     /// # Errors
-    /// Where there is no program `kill`.
+    /// If there is no program `kill`.
     pub fn signal(&self, name: &str) -> Result<()> {
         let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { bail!("kill -s {name} failed") }
@@ -210,7 +210,7 @@ impl Running {
     /// Asks it to stop, and waits until it has.
     ///
     /// # Errors
-    /// Where it cannot be asked.
+    /// If it cannot be asked.
     pub fn stop(mut self) -> Result<ExitStatus> {
         self.signal("TERM")?;
         Ok(self.child.wait()?)

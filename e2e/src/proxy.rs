@@ -60,7 +60,7 @@ impl Proxy {
     /// A proxy to `port` on this machine.
     ///
     /// # Errors
-    /// Where there is no free port.
+    /// If there is no free port.
     pub async fn to(port: u16) -> Result<Self> {
         // Not one of those that the system gives to clients; see there.
         let listener = TcpListener::bind(("127.0.0.1", test_servers::free_port()?)).await?;

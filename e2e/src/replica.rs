@@ -40,7 +40,7 @@ pub struct Settings {
 /// The program of this name: beside the program that runs now, or beside the directory where cargo puts tests.
 ///
 /// # Errors
-/// Where it is not there.
+/// If it is not there.
 pub fn program(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let places = this.ancestors().skip(1).take(2);
@@ -62,7 +62,7 @@ impl Replica {
     /// A replica that does not run yet; what it says is to be in the file `log`.
     ///
     /// # Errors
-    /// Where the service's program, or a free port, is missing.
+    /// If the service's program, or a free port, is missing.
     pub fn new(service: Service, settings: Settings, log: PathBuf) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], test_servers::free_port()?));
         Ok(Self { service, address, program: program(service.name())?, settings, log, child: None })
@@ -71,7 +71,7 @@ impl Replica {
     /// Starts it; that it is ready is another matter.
     ///
     /// # Errors
-    /// Where it runs already, or cannot be started.
+    /// If it runs already, or cannot be started.
     pub fn start(&mut self) -> Result<()> {
         ensure!(!self.runs(), "{self} runs already");
         let log = File::options().create(true).append(true).open(&self.log)?;
@@ -104,7 +104,7 @@ impl Replica {
     /// SIGKILL: nothing is flushed, nobody is told.
     ///
     /// # Errors
-    /// Where it does not run.
+    /// If it does not run.
     pub fn kill(&mut self) -> Result<()> {
         ensure!(self.runs(), "{self} has ended by itself");
         let mut child = self.child.take().context("it runs")?;
@@ -116,7 +116,7 @@ impl Replica {
     /// SIGTERM, and its end.
     ///
     /// # Errors
-    /// Where it does not run, or does not end.
+    /// If it does not run, or does not end.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         ensure!(self.runs(), "{self} has ended by itself");
         let mut child = self.child.take().context("it runs")?;

@@ -55,7 +55,7 @@ impl Stack {
     /// Starts servers and services, and waits until these are ready. `name` is for the directory with the logs.
     ///
     /// # Errors
-    /// Where something does not start.
+    /// If something does not start.
     pub async fn start(name: &str, options: Options) -> Result<Self> {
         let mut stack = Self::servers(name, options).await?;
         stack.start_all()?;
@@ -66,7 +66,7 @@ impl Stack {
     /// Starts the servers only.
     ///
     /// # Errors
-    /// Where one does not start.
+    /// If one does not start.
     pub async fn servers(name: &str, options: Options) -> Result<Self> {
         let Options { replicas, arguments, mut broker, amqp, proxied, limited_disks } = options;
         let mut database = postgres::Options::default();
@@ -136,7 +136,7 @@ impl Stack {
     /// From now on, the network between a service and a server does this.
     ///
     /// # Errors
-    /// Where there is no proxy.
+    /// If there is no proxy.
     pub fn network(&self, service: Service, server: Server, network: Network) -> Result<()> {
         self.links.get(&(service, server)).context("the stack has no proxies")?.set(network);
         Ok(())
@@ -145,7 +145,7 @@ impl Stack {
     /// The management API of the broker.
     ///
     /// # Errors
-    /// Where it has none.
+    /// If it has none.
     pub fn administrator(&self) -> Result<Administrator> {
         let url = self.rabbitmq.management_url().context("the broker has no management")?;
         Administrator::new(url, self.amqp.as_ref().map_or("/", |(_, vhost)| vhost))
@@ -154,7 +154,7 @@ impl Stack {
     /// The replica of a service with this number, from 0.
     ///
     /// # Errors
-    /// Where there are not so many.
+    /// If there are not so many.
     pub fn replica(&mut self, service: Service, number: usize) -> Result<&mut Replica> {
         let mut replicas = self.replicas.iter_mut().filter(|replica| replica.service == service);
         replicas.nth(number).with_context(|| format!("there is no {service} {number}"))
@@ -164,7 +164,7 @@ impl Stack {
     /// [`Self::replicas`]. Its log is a file of its own, `{service}-{name}.log`.
     ///
     /// # Errors
-    /// Where there is no free port.
+    /// If there is no free port.
     pub fn another(
         &mut self,
         service: Service,
@@ -180,7 +180,7 @@ impl Stack {
     /// A client of these replicas of order, inventory and payment.
     ///
     /// # Errors
-    /// Where there are not so many.
+    /// If there are not so many.
     pub fn client(&mut self, number: usize) -> Result<Client> {
         let mut addresses = Vec::new();
         for service in Service::ALL {
@@ -192,7 +192,7 @@ impl Stack {
     /// Starts all replicas that do not run.
     ///
     /// # Errors
-    /// Where one cannot be started.
+    /// If one cannot be started.
     pub fn start_all(&mut self) -> Result<()> {
         self.replicas.iter_mut().filter_map(|replica| (!replica.runs()).then(|| replica.start())).collect()
     }
@@ -200,7 +200,7 @@ impl Stack {
     /// Waits until all replicas that run are ready.
     ///
     /// # Errors
-    /// Where one is not, even after a long time.
+    /// If one is not, even after a long time.
     pub async fn ready(&mut self) -> Result<()> {
         for number in 0..self.replicas.len() {
             if self.replicas[number].runs() {
@@ -214,7 +214,7 @@ impl Stack {
     /// likes; returns the body.
     ///
     /// # Errors
-    /// Where it does not, even after a long time, or has ended.
+    /// If it does not, even after a long time, or has ended.
     pub async fn readiness(
         &mut self,
         number: usize,
@@ -244,7 +244,7 @@ impl Stack {
     /// Waits until the log of the `number`th of [`Self::replicas`] has these words.
     ///
     /// # Errors
-    /// Where it does not, even after a long time.
+    /// If it does not, even after a long time.
     pub async fn says(&self, number: usize, words: &str) -> Result<()> {
         let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(Duration::from_millis(25)));
         let replica = &self.replicas[number];
@@ -260,7 +260,7 @@ impl Stack {
     /// (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). A broker that is to crash here has not run for minutes.
     ///
     /// # Errors
-    /// Where `rabbitmqctl` fails.
+    /// If `rabbitmqctl` fails.
     pub fn queues_on_disk(&self) -> Result<()> {
         let said = block_in_place(|| self.rabbitmq.rabbitmqctl(&["eval", "dets:sync(ra_directory_reverse)."]))?;
         ensure!(said.trim() == "ok", "{said}");

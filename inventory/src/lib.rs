@@ -23,7 +23,7 @@ pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings
 /// Starts the service: it answers on `listener` from the moment that this returns.
 ///
 /// # Errors
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub async fn start(settings: &InventorySettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
     RunningService::start(Inventory::new(settings.hold_policy()), deps, listener, http::routes).await
 }

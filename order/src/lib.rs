@@ -32,7 +32,7 @@ use crate::{participant::Orders, watch::Watchers};
 /// Starts the service: it answers on `listener` from the moment that this returns.
 ///
 /// # Errors
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub async fn start(settings: &OrderSettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
     let watchers = Watchers::new(deps.database.replica_bus());
     let orders = Orders::new(settings.cancel_policy(), watchers.clone());

@@ -76,7 +76,7 @@ pub(crate) struct State {
 }
 
 impl Orders {
-    /// Orders with these cancel_policy, whose changes are told to `watchers`.
+    /// Orders that are cancelled by this policy, whose changes are told to `watchers`.
     #[must_use]
     pub(crate) fn new(cancel_policy: CancelPolicy, watchers: Arc<Watchers>) -> Self {
         Self { cancel_policy, watchers, metrics: OrderMetrics::default() }

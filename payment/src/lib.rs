@@ -25,7 +25,7 @@ pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSetting
 /// Starts the service with the simulated gateway: it answers on `listener` from the moment that this returns.
 ///
 /// # Errors
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub async fn start(settings: &PaymentSettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
     start_with(Arc::new(settings.gateway()), settings, deps, listener).await
 }
@@ -33,7 +33,7 @@ pub async fn start(settings: &PaymentSettings, deps: ServiceDeps, listener: TcpL
 /// The same with another gateway.
 ///
 /// # Errors
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub async fn start_with(
     gateway: Arc<dyn PaymentGateway>,
     settings: &PaymentSettings,

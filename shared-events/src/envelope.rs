@@ -150,7 +150,7 @@ impl Envelope {
     /// Reads a message's body. Fields that it does not know are ignored.
     ///
     /// # Errors
-    /// Where the body is not a CloudEvent, or not one of ours, or says what cannot be. It never panics.
+    /// If the body is not a CloudEvent, or not one of ours, or says what cannot be. It never panics.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let wire: CloudEventIn<'_> =
             serde_json::from_slice(body).map_err(|error| DecodeError::NotACloudEvent(error.to_string()))?;

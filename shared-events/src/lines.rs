@@ -17,7 +17,7 @@ impl Quantity {
     pub const MAX: i64 = 1_000_000_000;
 
     /// # Errors
-    /// Where `units` is not between 1 and [`Quantity::MAX`].
+    /// If `units` is not between 1 and [`Quantity::MAX`].
     pub fn new(units: i64) -> Result<Self, QuantityError> {
         match units {
             ..=0 => Err(QuantityError::BelowOne),
@@ -76,7 +76,7 @@ impl Lines {
     /// Sorts the lines, and adds up the quantities where an SKU stands twice.
     ///
     /// # Errors
-    /// Where there is no line, or there are too many, or a sum is over [`Quantity::MAX`].
+    /// If there is no line, or there are too many, or a sum is over [`Quantity::MAX`].
     pub fn new(lines: impl IntoIterator<Item = Line>) -> Result<Self, LinesError> {
         let mut units: BTreeMap<Sku, i64> = BTreeMap::new();
         for line in lines {

@@ -68,7 +68,7 @@ impl Money {
     pub const MAX_MINOR_UNITS: i64 = 1_000_000_000_000_000;
 
     /// # Errors
-    /// Where the amount is not positive, or over [`Money::MAX_MINOR_UNITS`].
+    /// If the amount is not positive, or over [`Money::MAX_MINOR_UNITS`].
     pub fn from_minor_units(minor_units: i64, currency: Currency) -> Result<Self, AmountError> {
         match minor_units {
             ..=0 => Err(AmountError::NotPositive),
@@ -80,7 +80,7 @@ impl Money {
     /// Reads the text of a JSON number (`200`, `200.50`, `2e2`) exactly, as an amount in major units.
     ///
     /// # Errors
-    /// Where the text is no such number, or the amount is not positive, too large, or has more decimals than its currency.
+    /// If the text is no such number, or the amount is not positive, too large, or has more decimals than its currency.
     pub fn parse(number: &str, currency: Currency) -> Result<Self, AmountError> {
         let (mantissa, exponent) = match number.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| exponent_error(exponent))?),

@@ -43,7 +43,7 @@ impl DataDir {
     /// Takes the directory, and makes it if there is none.
     ///
     /// # Errors
-    /// Where somebody else has it, or it cannot be written.
+    /// If somebody else has it, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, DataDirError> {
         let unwritable = |source| DataDirError::Unwritable { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(unwritable)?;

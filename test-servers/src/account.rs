@@ -15,7 +15,7 @@ impl Account {
     /// The first of `names` that the machine knows, if we are root; nobody to step down to otherwise.
     ///
     /// # Errors
-    /// Where we are root and there is no such user.
+    /// If we are root and there is no such user.
     pub(crate) fn to_step_down_to(names: &[&str], owned_by_us: &Path) -> Result<Option<Self>> {
         // There is no safe call for one's own id; a fresh directory's owner is that.
         if fs::metadata(owned_by_us)?.uid() != 0 {

@@ -17,7 +17,7 @@ impl Both {
     /// Starts both at the same time.
     ///
     /// # Errors
-    /// Where one does not start; the other one is stopped then.
+    /// If one does not start; the other one is stopped then.
     pub fn start() -> Result<Self> {
         let broker = rabbitmq::Options { management: true, ..rabbitmq::Options::default() };
         let (postgres, rabbitmq) = thread::scope(|scope| {
@@ -31,7 +31,7 @@ impl Both {
     /// Where tests find the servers: name and value of environment variables.
     ///
     /// # Errors
-    /// Where the broker was started without management.
+    /// If the broker was started without management.
     pub fn environment(&self) -> Result<[(&'static str, String); 3]> {
         let management = self.rabbitmq.management_url().context("the broker has no management")?;
         Ok([

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 /// Whether this process may mount a file system: usually root on Linux, unless a container forbids it.
 ///
 /// # Errors
-/// Where it may not: what `mount` says.
+/// If it may not: what `mount` says.
 pub fn can_be_limited() -> Result<()> {
     let directory = tempfile::tempdir()?;
     Disk::mount(directory.path(), 1).map(drop)

@@ -16,7 +16,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Installs packages; apt shows its progress.
 ///
 /// # Errors
-/// Where this is not Debian or Ubuntu, we are not root, or apt fails: what to do by hand.
+/// If this is not Debian or Ubuntu, we are not root, or apt fails: what to do by hand.
 pub(crate) fn packages(names: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install --no-install-recommends {}", names.join(" "));
     if !is_debian() {

@@ -21,7 +21,7 @@ const COUNT: u64 = 17_000;
 /// run at the same time begin at random places.
 ///
 /// # Errors
-/// Where all ports are taken.
+/// If all ports are taken.
 pub fn free() -> Result<u16> {
     static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(()) % COUNT));
     (0..COUNT)

@@ -33,7 +33,7 @@ impl Postgres {
     /// Makes a cluster and starts its server; returns when it takes connections.
     ///
     /// # Errors
-    /// Where the programs are missing, or the server does not start: with the tail of its log.
+    /// If the programs are missing, or the server does not start: with the tail of its log.
     pub fn start(options: Options) -> Result<Self> {
         let programs = PostgresPrograms::find()?;
         // SIGQUIT is the immediate shutdown. After a SIGKILL the server's shared memory would stay in the system.
@@ -83,7 +83,7 @@ impl Postgres {
     /// Creates an empty database and returns its URL.
     ///
     /// # Errors
-    /// Where there is one of that name.
+    /// If there is one of that name.
     pub fn create_database(&self, name: &str) -> Result<String> {
         self.psql(POSTGRES, &format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")))?;
         Ok(self.url(name))
@@ -92,7 +92,7 @@ impl Postgres {
     /// Runs SQL in a database as the superuser; returns the rows, unaligned: `a|b` and a line end.
     ///
     /// # Errors
-    /// Where the server cannot be reached or refuses a statement: what it said.
+    /// If the server cannot be reached or refuses a statement: what it said.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
         let mut psql = self.keeper.command(&self.programs.psql)?;
         // By the environment, for all users see the arguments of a process.
@@ -105,7 +105,7 @@ impl Postgres {
     /// Ends it at once, as a crash would: no checkpoint, sessions torn off. The next start recovers from the log.
     ///
     /// # Errors
-    /// Where it cannot be signalled. Not where it has ended already.
+    /// If it cannot be signalled. Not where it has ended already.
     pub fn stop_immediately(&mut self) -> Result<()> {
         self.keeper.end(POSTGRES, "QUIT")
     }
@@ -113,7 +113,7 @@ impl Postgres {
     /// Starts it on its data and its port; returns when it takes connections.
     ///
     /// # Errors
-    /// Where it runs, or does not start: with the tail of its log.
+    /// If it runs, or does not start: with the tail of its log.
     pub fn start_again(&mut self) -> Result<()> {
         let data = self.keeper.data();
         let log = self.keeper.directory().join("log");
@@ -163,7 +163,7 @@ impl Postgres {
     /// Fills the disk under its data, which must have a limit.
     ///
     /// # Errors
-    /// Where it has none, or cannot be filled.
+    /// If it has none, or cannot be filled.
     pub fn fill_disk(&self) -> Result<()> {
         self.keeper.disk()?.fill()
     }
@@ -171,7 +171,7 @@ impl Postgres {
     /// Frees what [`Self::fill_disk`] has filled.
     ///
     /// # Errors
-    /// Where nothing was filled.
+    /// If nothing was filled.
     pub fn free_disk(&self) -> Result<()> {
         self.keeper.disk()?.free()
     }

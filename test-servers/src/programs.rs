@@ -14,7 +14,7 @@ use crate::install;
 /// its own that says otherwise).
 ///
 /// # Errors
-/// Where they are missing and cannot be installed: what to install.
+/// If they are missing and cannot be installed: what to install.
 pub fn ensure() -> Result<()> {
     let missing = missing();
     if missing.is_empty() {

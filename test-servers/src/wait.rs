@@ -18,7 +18,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 /// Asks until there is an answer.
 ///
 /// # Errors
-/// Where the server ends, or the time does: with the tail of its log.
+/// If the server ends, or the time does: with the tail of its log.
 pub(crate) fn for_start<T>(
     name: &str,
     server: &mut Child,

@@ -26,7 +26,7 @@ const STRICT: &str = "CI_STRICT";
 /// Checks the policy; returns what could not be checked, to be said again at the end.
 ///
 /// # Errors
-/// Where a dependency breaks the policy, or cargo-deny can be neither found nor built; and, where `CI_STRICT` is set, if
+/// If a dependency breaks the policy, or cargo-deny can be neither found nor built; and, where `CI_STRICT` is set, if
 /// something could not be checked.
 pub(crate) fn check() -> anyhow::Result<Option<String>> {
     let deny = CargoDeny::find_or_install()?;

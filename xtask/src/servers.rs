@@ -21,7 +21,7 @@ pub(crate) fn run(_: &Args) -> anyhow::Result<ExitCode> {
 /// this process.
 ///
 /// # Errors
-/// Where the programs are missing and cannot be installed, or a server does not start.
+/// If the programs are missing and cannot be installed, or a server does not start.
 pub(crate) fn start() -> anyhow::Result<Both> {
     println!("\n==> servers for tests");
     let start = Instant::now();

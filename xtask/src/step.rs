@@ -60,7 +60,7 @@ impl Step {
     /// Runs it and says how long it took.
     ///
     /// # Errors
-    /// Where it cannot be started or fails: what failed, and how to run it alone.
+    /// If it cannot be started or fails: what failed, and how to run it alone.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let start = Instant::now();
         let status = self.start()?;
@@ -72,7 +72,7 @@ impl Step {
     /// Runs it and passes on its exit code, without a word after its own last one.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// If it cannot be started.
     pub(crate) fn run_last(mut self) -> anyhow::Result<ExitCode> {
         let code = self.start()?.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))

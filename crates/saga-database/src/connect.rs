@@ -131,7 +131,7 @@ impl Database {
     /// Opens the SQLite file at `path`, makes it if there is none, and brings its tables up to date.
     ///
     /// # Errors
-    /// Where the file cannot be opened, is no database, or is of a newer version of this program.
+    /// If the file cannot be opened, is no database, or is of a newer version of this program.
     pub async fn open_sqlite<M: MigratorTrait>(path: &Path) -> Result<Self, DatabaseError> {
         let place = path.display().to_string();
         let opened = |source| DatabaseError::Open { place: place.clone(), source };
@@ -146,7 +146,7 @@ impl Database {
     /// Opens the SQLite file at `path`, which another process may be writing, for reading only.
     ///
     /// # Errors
-    /// Where there is no such file, or it cannot be opened.
+    /// If there is no such file, or it cannot be opened.
     pub async fn open_sqlite_for_reading(path: &Path) -> Result<Self, DatabaseError> {
         let opened = |source| DatabaseError::Open { place: path.display().to_string(), source };
         let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
@@ -157,7 +157,7 @@ impl Database {
     /// Opens a PostgreSQL database, and brings its tables up to date. Replicas may do so at the same time.
     ///
     /// # Errors
-    /// Where the server cannot be reached or does not let us in, and where the tables cannot be brought up to date.
+    /// If the server cannot be reached or does not let us in, and where the tables cannot be brought up to date.
     pub async fn open_postgres<M: MigratorTrait>(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
         let server = Server::new(settings);
         let clock = Clock::default();
@@ -169,7 +169,7 @@ impl Database {
     /// Opens a PostgreSQL database that is ready for use, for reading.
     ///
     /// # Errors
-    /// Where the server cannot be reached or does not let us in.
+    /// If the server cannot be reached or does not let us in.
     pub async fn open_postgres_for_reading(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
         let server = Server::new(settings);
         let clock = Clock::default();
@@ -206,7 +206,7 @@ impl Database {
     /// reads first and writes later could not be retried inside.
     ///
     /// # Errors
-    /// Where no connection is to be had.
+    /// If no connection is to be had.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         self.writer()
             .begin_with_options(TransactionOptions {
@@ -231,7 +231,7 @@ impl Database {
     /// second for it.
     ///
     /// # Errors
-    /// Where too many lists are being read.
+    /// If too many lists are being read.
     pub async fn list_reader(&self) -> Result<ListReader, TooManyLists> {
         let permit = tokio::time::timeout(LIST_WAIT, Arc::clone(&self.0.lists).acquire_owned()).await;
         let permit = permit.map_err(|_| TooManyLists)?.map_err(|_| TooManyLists)?;

@@ -33,7 +33,7 @@ pub struct DeadLetterSummary {
 /// One page of the parked messages, ascending by id; at most `limit`, behind `after`.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn dead_letters(
     database: &Database,
     after: Option<Uuid>,
@@ -63,7 +63,7 @@ pub async fn dead_letters(
 /// A parked message, whole.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn dead_letter(database: &Database, message_id: Uuid) -> Result<Option<dead_letter::Model>, DbErr> {
     dead_letter::Entity::find_by_id(message_id).one(&database.reader()).await
 }

@@ -12,7 +12,7 @@ const DRAWS: usize = 3;
 /// set right.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn next_ids<E: EntityTrait>(transaction: &DatabaseTransaction, count: usize) -> Result<Vec<i64>, DbErr> {
     let count = i64::try_from(count).map_err(|_| DbErr::Custom("too many rows at once".to_owned()))?;
     if count == 0 {

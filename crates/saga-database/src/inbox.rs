@@ -23,7 +23,7 @@ const FAR: Duration = Duration::from_secs(60 * 60);
 /// all clocks are right.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn trim_inbox(database: &Database, before: Timestamp) -> Result<u64, DbErr> {
     let future = database.clock().now().after(FAR);
     let oldest = Statement::from_sql_and_values(

@@ -21,7 +21,7 @@ pub(super) async fn up<M: MigratorTrait>(connection: &DatabaseConnection, place:
 /// its key.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn run_sql(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
     let sql = match manager.get_database_backend() {
         DbBackend::Sqlite => sql

@@ -61,7 +61,7 @@ struct Notice {
 
 const CHANNEL: &str = "replicas";
 const IDS_PER_NOTICE: usize = 190;
-/// What is kept for notifying while the database is away; what is more is not told.
+/// What is kept for notifying while the database is unavailable; what is more is not told.
 const MAX_PENDING: usize = 10_000;
 /// How many notices may wait for a subscriber.
 const CHANNEL_CAPACITY: usize = 256;

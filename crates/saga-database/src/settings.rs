@@ -67,7 +67,7 @@ impl DatabaseArgs {
     /// Where the database of `service` is. Its sessions show up on the server as `service@host`.
     ///
     /// # Errors
-    /// Where the settings cannot be used, or the file with the password cannot be read.
+    /// If the settings cannot be used, or the file with the password cannot be read.
     pub fn for_service(&self, service: &str) -> Result<DatabaseTarget, DatabaseSettingsError> {
         let url = self.database_url.replace("{service}", service);
         if let Some(file) = url.strip_prefix("sqlite:") {
@@ -113,7 +113,7 @@ impl DatabaseTarget {
     /// Opens it for reading.
     ///
     /// # Errors
-    /// Where it is not there, or cannot be read.
+    /// If it is not there, or cannot be read.
     pub async fn open_for_reading(&self) -> Result<Database, DatabaseError> {
         match self {
             Self::Sqlite(path) => Database::open_sqlite_for_reading(path).await,

@@ -16,7 +16,7 @@ const MIGRATIONS: &str = "seaql_migrations";
 /// has written.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn system_id(database: &Database) -> Result<Option<SystemId>, DbErr> {
     let reader = database.reader();
     if !SchemaManager::new(&reader).has_table(TABLE).await? {

@@ -34,7 +34,7 @@ pub struct RabbitMq {
 
 impl RabbitMq {
     /// # Errors
-    /// Where the settings cannot be used, or their files cannot be read.
+    /// If the settings cannot be used, or their files cannot be read.
     pub fn new(settings: &RabbitMqSettings) -> Result<Self, SettingsError> {
         let connector = Arc::new(Connector::new(settings)?);
         Ok(Self {

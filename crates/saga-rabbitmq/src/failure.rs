@@ -12,7 +12,7 @@ use saga_runtime::broker::BrokerError;
 /// What went wrong, at a broker that is still to be named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BrokerFailure {
-    /// The broker is away, or the connection was lost: the next try may succeed.
+    /// The broker is unavailable, or the connection was lost: the next try may succeed.
     Lost(String),
     /// The broker failed at a request that it may well fulfil when it is made again.
     Failed(String),

@@ -144,7 +144,7 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
 /// Opens the database, and waits for it if it is not there: meanwhile whoever asks on `listener` is told what is missing.
 ///
 /// # Errors
-/// Where waiting is no use.
+/// If waiting is no use.
 pub async fn open_patiently<M: MigratorTrait>(place: &DatabaseTarget, listener: &TcpListener) -> Result<Database> {
     wait_for_database(listener, || place.open::<M>(), DatabaseError::may_pass).await
 }

@@ -84,7 +84,7 @@ impl RunningService {
     /// Starts the service: it answers on `listener` with what `routes` makes, from the moment that this returns.
     ///
     /// # Errors
-    /// Where the database cannot be read, or belongs to another system than the settings say.
+    /// If the database cannot be read, or belongs to another system than the settings say.
     pub async fn start<P: Participant>(
         participant: P,
         deps: ServiceDeps,

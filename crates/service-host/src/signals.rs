@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// ends the process at once.
 ///
 /// # Errors
-/// Where the signal handlers cannot be installed.
+/// If the signal handlers cannot be installed.
 pub fn signalled() -> std::io::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -19,7 +19,7 @@ pub enum LogFormat {
 /// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info,saga_runtime=debug`.
 ///
 /// # Errors
-/// Where `filter` is not in that syntax, or logging is already set up.
+/// If `filter` is not in that syntax, or logging is already set up.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)?;
     let json = match format {

@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 /// Asks the service at `address` for `path`: the health check of a container that has nothing but the service in it.
 ///
 /// # Errors
-/// Where nobody answers, or the answer is not 200: with what it says.
+/// If nobody answers, or the answer is not 200: with what it says.
 pub async fn probe(mut address: SocketAddr, path: &str) -> Result<()> {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });

@@ -43,7 +43,7 @@ impl Nemesis {
     /// Brings the fault about.
     ///
     /// # Errors
-    /// Where it cannot be, as when a server is not there yet; nothing is to be repaired then.
+    /// If it cannot be, as when a server is not there yet; nothing is to be repaired then.
     pub(crate) async fn begin(&mut self, stack: &mut Stack, fault: &Fault) -> Result<()> {
         match (fault.kind, fault.target) {
             (Kind::Kill, Target::Replica(service, number)) => stack.replica(service, number)?.kill(),
@@ -102,7 +102,7 @@ impl Nemesis {
     /// Repairs the fault.
     ///
     /// # Errors
-    /// Where that is not possible: then the run is over.
+    /// If that is not possible: then the run is over.
     pub(crate) async fn end(&mut self, stack: &mut Stack, fault: &Fault) -> Result<()> {
         match (fault.kind, fault.target) {
             (Kind::Kill, Target::Replica(service, number)) => stack.replica(service, number)?.start(),

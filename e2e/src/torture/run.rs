@@ -45,7 +45,7 @@ enum Event {
 /// Runs the schedule against servers and services of its own.
 ///
 /// # Errors
-/// Where the run itself fails; what the system does wrong is in the report.
+/// If the run itself fails; what the system does wrong is in the report.
 pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn(String)) -> Result<Report> {
     let mut stack = start(schedule, progress).await?;
     let history = Arc::new(History::new());

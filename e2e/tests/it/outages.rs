@@ -14,7 +14,7 @@ use tokio::task::block_in_place;
 
 use crate::missing;
 
-/// While a broker is away, every answer to a POST takes as long as the service waits for the order's end.
+/// While a broker is unavailable, every answer to a POST takes as long as the service waits for the order's end.
 const SHORT_WAIT: &str = "--order-wait=1s";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,7 @@ impl Reservation {
     /// Holds stock for a client, until the client gives it back.
     ///
     /// # Errors
-    /// Where the item is unknown, or there is too little of it.
+    /// If the item is unknown, or there is too little of it.
     pub fn hold_for_client(
         id: ReservationId,
         line: Line,
@@ -116,7 +116,7 @@ impl Reservation {
     /// Gives back what is held.
     ///
     /// # Errors
-    /// Where the stock does not hold it, which only a damaged database can bring about.
+    /// If the stock does not hold it, which only a damaged database can bring about.
     pub fn release(&self, stock: &mut impl Stock, now: Timestamp) -> Result<Self, (Line, StockError)> {
         self.end(State::Released, StockItem::release, stock, now)
     }

@@ -52,7 +52,7 @@ impl From<(Line, StockError)> for Impossible {
 /// event again changes nothing, and is answered again where the order waits for the answer.
 ///
 /// # Errors
-/// Where the event cannot be; nothing is changed then.
+/// If the event cannot be; nothing is changed then.
 pub fn learn(
     known: Option<&Reservation>,
     event: &Event,

@@ -37,7 +37,7 @@ impl StockItem {
     /// An item as it was written down.
     ///
     /// # Errors
-    /// Where a number is negative, or they do not add up.
+    /// If a number is negative, or they do not add up.
     pub fn counted(sku: Sku, received: i64, available: i64, held: i64, sold: i64) -> Result<Self, StockError> {
         let mut item = Self::new(sku);
         item.set(available, held, sold)?;
@@ -77,7 +77,7 @@ impl StockItem {
     /// Takes from what is available.
     ///
     /// # Errors
-    /// Where less is available.
+    /// If less is available.
     pub fn hold(&mut self, quantity: Quantity) -> Result<(), StockError> {
         let units = quantity.units();
         if self.available < units {
@@ -90,7 +90,7 @@ impl StockItem {
     /// Makes held units available again.
     ///
     /// # Errors
-    /// Where less is held.
+    /// If less is held.
     pub fn release(&mut self, quantity: Quantity) -> Result<(), StockError> {
         let units = quantity.units();
         if self.held < units {
@@ -102,7 +102,7 @@ impl StockItem {
     /// Makes held units sold units.
     ///
     /// # Errors
-    /// Where less is held.
+    /// If less is held.
     pub fn sell(&mut self, quantity: Quantity) -> Result<(), StockError> {
         let units = quantity.units();
         if self.held < units {
@@ -114,7 +114,7 @@ impl StockItem {
     /// Says how much is available now; the difference is booked as received.
     ///
     /// # Errors
-    /// Where `units` is negative or too large.
+    /// If `units` is negative or too large.
     pub fn set_available(&mut self, units: i64) -> Result<(), StockError> {
         self.set(units, self.held, self.sold)
     }

@@ -20,7 +20,7 @@ pub(crate) fn item_to_row(item: &StockItem) -> stock_items::Model {
 /// The item of a row.
 ///
 /// # Errors
-/// Where the row holds what this program never writes.
+/// If the row holds what this program never writes.
 pub(crate) fn item_from_row(row: stock_items::Model) -> Result<StockItem, DbErr> {
     let stock_items::Model { sku, received, available, held, sold } = row;
     let wrong = |why: &dyn Display| DbErr::Type(format!("stock item {sku:?}: {why}"));
@@ -62,7 +62,7 @@ pub(crate) fn reservation_to_row(reservation: &Reservation) -> reservations::Mod
 /// The reservation of a row.
 ///
 /// # Errors
-/// Where the row holds what this program never writes.
+/// If the row holds what this program never writes.
 pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservation, DbErr> {
     let id = row.reservation_id;
     let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("reservation {id}: {what}: {why}"));

@@ -20,7 +20,7 @@ const PUT_OFF: Duration = Duration::from_secs(300);
 /// The stock of this item.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn item(connection: &impl ConnectionTrait, sku: &Sku) -> Result<Option<StockItem>, DbErr> {
     stock_items::Entity::find_by_id(sku.as_str()).one(connection).await?.map(item_from_row).transpose()
 }
@@ -28,7 +28,7 @@ pub async fn item(connection: &impl ConnectionTrait, sku: &Sku) -> Result<Option
 /// At most `limit` items behind `after`, ascending by SKU; each by itself, for one of them may be unreadable.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn page(
     connection: &impl ConnectionTrait,
     after: Option<&Sku>,
@@ -42,7 +42,7 @@ pub async fn page(
 /// does not add up.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn all_items(
     connection: &impl ConnectionTrait,
     after: &str,
@@ -59,7 +59,7 @@ fn items_behind(after: &str, limit: u64) -> Select<stock_items::Entity> {
 /// All reservations behind `after`, `limit` at a time, each by itself; for the audit.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn all_reservations(
     connection: &impl ConnectionTrait,
     after: ReservationId,
@@ -75,7 +75,7 @@ pub async fn all_reservations(
 /// The reservations of these sagas, without those that cannot be read; for the audit.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<Vec<Reservation>, DbErr> {
     let keys = sagas.iter().map(|saga| saga.0.into()).collect();
     let (saga_id, id) = (reservations::Column::SagaId, reservations::Column::ReservationId);

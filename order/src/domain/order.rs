@@ -97,7 +97,7 @@ impl Order {
     /// The customer wishes it undone. Where that is under way, or done, or the order has failed anyway, nothing changes.
     ///
     /// # Errors
-    /// Where the order is confirmed.
+    /// If the order is confirmed.
     pub fn cancel(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) -> Result<Vec<Event>, AlreadyConfirmed> {
         match self.status() {
             Status::Confirmed => Err(AlreadyConfirmed),

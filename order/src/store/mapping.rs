@@ -49,7 +49,7 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
 /// The order of a row.
 ///
 /// # Errors
-/// Where the row holds what this program never writes.
+/// If the row holds what this program never writes.
 pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
     let order_id = row.order_id;
     let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("order {order_id}: {what}: {why}"));

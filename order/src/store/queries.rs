@@ -21,7 +21,7 @@ const PUT_OFF: Duration = Duration::from_secs(300);
 /// The order of this number.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Option<Order>, DbErr> {
     orders::Entity::find_by_id(id.0).one(connection).await?.map(from_row).transpose()
 }
@@ -30,7 +30,7 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Opt
 /// itself, for one of them may be unreadable.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn page(
     connection: &impl ConnectionTrait,
     after: OrderId,
@@ -48,7 +48,7 @@ pub async fn page(
 /// The orders of these sagas, without those that cannot be read.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<Vec<Order>, DbErr> {
     let keys = sagas.iter().map(|saga| saga.0.into()).collect();
     let (saga_id, order_id) = (orders::Column::SagaId, orders::Column::OrderId);
@@ -60,7 +60,7 @@ pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Re
 /// Which of these sagas have an order, readable or not; for the audit.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn known_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<HashSet<SagaId>, DbErr> {
     let keys = sagas.iter().map(|saga| saga.0.into()).collect();
     let column = orders::Column::SagaId;
@@ -72,7 +72,7 @@ pub async fn known_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) ->
 /// How many orders have not ended.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn under_way(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
     orders::Entity::find().filter(orders::Column::WakeAt.is_not_null()).count(connection).await
 }
@@ -80,7 +80,7 @@ pub async fn under_way(connection: &impl ConnectionTrait) -> Result<u64, DbErr> 
 /// What happened to an order, oldest first.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn timeline(connection: &impl ConnectionTrait, id: OrderId) -> Result<Vec<order_events::Model>, DbErr> {
     order_events::Entity::find()
         .filter(order_events::Column::OrderId.eq(id.0))

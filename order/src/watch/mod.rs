@@ -35,7 +35,6 @@ pub(crate) struct Waiter {
 }
 
 impl Watchers {
-    /// Nobody waits, nobody watches.
     #[must_use]
     pub(crate) fn new(replica_bus: ReplicaBus) -> Arc<Self> {
         let changes = broadcast::Sender::new(CHANGES);

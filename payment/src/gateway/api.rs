@@ -20,14 +20,14 @@ pub trait PaymentGateway: Send + Sync + fmt::Debug {
     /// Asks for an amount.
     ///
     /// # Errors
-    /// Where there is no answer for the moment. The gateway may have charged all the same: the same question, asked
+    /// If there is no answer for the moment. The gateway may have charged all the same: the same question, asked
     /// again, tells.
     async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<Answer, GatewayError>;
 
     /// Gives back what was authorized with `key`.
     ///
     /// # Errors
-    /// Where there is no answer for the moment: it may be done or not, and is to be asked for again.
+    /// If there is no answer for the moment: it may be done or not, and is to be asked for again.
     async fn void(&self, key: PaymentKey) -> Result<(), GatewayError>;
 }
 

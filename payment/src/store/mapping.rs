@@ -29,7 +29,7 @@ pub(crate) fn to_row(payment: &Payment) -> payments::Model {
 /// The payment of a row.
 ///
 /// # Errors
-/// Where the row holds what this program never writes.
+/// If the row holds what this program never writes.
 pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
     let payment_id = row.payment_id;
     let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("payment {payment_id}: {what}: {why}"));

@@ -11,7 +11,7 @@ use crate::domain::{Payment, PaymentId, State};
 /// The payment of this number; not the memory of a cancellation.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn by_id(connection: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>, DbErr> {
     let decided = payments::Column::State.ne(State::Cancelled.as_str());
     payments::Entity::find_by_id(id.0).filter(decided).one(connection).await?.map(from_row).transpose()
@@ -21,7 +21,7 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: PaymentId) -> Result<O
 /// for one of them may be unreadable.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn page(
     connection: &impl ConnectionTrait,
     after: PaymentId,
@@ -35,7 +35,7 @@ pub async fn page(
 /// audit.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Rows<i64, Payment>, DbErr> {
     behind(connection, after, limit, None).await
 }
@@ -44,7 +44,7 @@ pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64
 /// the audit.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Result<Vec<Payment>, DbErr> {
     let keys = sagas.iter().map(|saga| saga.0.into()).collect();
     let (saga_id, payment_id) = (payments::Column::SagaId, payments::Column::PaymentId);

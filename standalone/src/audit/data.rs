@@ -33,7 +33,7 @@ struct Databases {
 /// The system may run meanwhile.
 ///
 /// # Errors
-/// Where there is no data, or it cannot be read.
+/// If there is no data, or it cannot be read.
 pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
     let open = async |service| {
         let file = DataDir::database_file(data_dir, service);
@@ -48,7 +48,7 @@ pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
 /// The same for the databases of three services on a server.
 ///
 /// # Errors
-/// Where they cannot be read.
+/// If they cannot be read.
 pub async fn of_databases(args: &DatabaseArgs, wait: Duration) -> Result<Report> {
     audit(async |service| Ok(args.for_service(service.name())?.open_for_reading().await?), wait).await
 }

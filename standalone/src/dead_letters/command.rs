@@ -85,7 +85,7 @@ impl DeadLetters {
     /// Does it.
     ///
     /// # Errors
-    /// Where there is no token, or the one service that is asked does not answer or says no.
+    /// If there is no token, or the one service that is asked does not answer or says no.
     pub async fn execute(self) -> Result<ExitCode> {
         let token = self.admin.token()?;
         let token = token.context("the admin token is missing: --admin-token (ADMIN_TOKEN) or --admin-token-file")?;

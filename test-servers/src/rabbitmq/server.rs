@@ -75,7 +75,7 @@ impl RabbitMq {
     /// Starts a fresh node; returns when it has taken an AMQP connection (and an HTTP request, with management).
     ///
     /// # Errors
-    /// Where the programs are missing, or the node does not start: with the tail of its log.
+    /// If the programs are missing, or the node does not start: with the tail of its log.
     pub fn start(options: Options) -> Result<Self> {
         let programs = RabbitMqPrograms::find()?;
         let mut keeper = Keeper::new("rabbitmq", "KILL", &["rabbitmq", "nobody"])?;
@@ -148,7 +148,7 @@ impl RabbitMq {
     /// Runs `rabbitmqctl` on this node (about a second: it starts an Erlang of its own); returns what it printed.
     ///
     /// # Errors
-    /// Where it fails: what it said.
+    /// If it fails: what it said.
     pub fn rabbitmqctl(&self, args: &[&str]) -> Result<String> {
         output(self.keeper.command(&self.programs.rabbitmqctl)?.envs(&self.node.environment).args(args))
     }
@@ -156,7 +156,7 @@ impl RabbitMq {
     /// SIGKILL of the node, as in a crash. Messages that it has confirmed are there after the next start.
     ///
     /// # Errors
-    /// Where it cannot be signalled. Not where it has ended already.
+    /// If it cannot be signalled. Not where it has ended already.
     pub fn kill(&mut self) -> Result<()> {
         self.keeper.end(NODE, "KILL")
     }
@@ -164,7 +164,7 @@ impl RabbitMq {
     /// Stops the node in order, which takes some seconds; its data stays for [`Self::start_again`].
     ///
     /// # Errors
-    /// Where it cannot be signalled. Not where it has ended already.
+    /// If it cannot be signalled. Not where it has ended already.
     pub fn stop(&mut self) -> Result<()> {
         self.keeper.end(NODE, "TERM")
     }
@@ -172,7 +172,7 @@ impl RabbitMq {
     /// Starts the node on its data and its ports; returns as [`Self::start`] does.
     ///
     /// # Errors
-    /// Where it runs, or does not start: with the tail of its log.
+    /// If it runs, or does not start: with the tail of its log.
     pub fn start_again(&mut self) -> Result<()> {
         let log = self.keeper.directory().join("log");
         let log_file = fs::File::options().create(true).append(true).open(&log)?;
@@ -204,7 +204,7 @@ impl RabbitMq {
     /// Fills the disk under its data, which must have a limit.
     ///
     /// # Errors
-    /// Where it has none, or cannot be filled.
+    /// If it has none, or cannot be filled.
     pub fn fill_disk(&self) -> Result<()> {
         self.keeper.disk()?.fill()
     }
@@ -212,7 +212,7 @@ impl RabbitMq {
     /// Frees what [`Self::fill_disk`] has filled.
     ///
     /// # Errors
-    /// Where nothing was filled.
+    /// If nothing was filled.
     pub fn free_disk(&self) -> Result<()> {
         self.keeper.disk()?.free()
     }

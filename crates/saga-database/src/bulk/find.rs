@@ -9,7 +9,7 @@ use crate::Rows;
 /// The rows whose `column` is one of `keys`.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn find_by<E, C>(connection: &C, column: E::Column, keys: Vec<Value>) -> Result<Vec<E::Model>, DbErr>
 where
     E: EntityTrait,
@@ -43,7 +43,7 @@ where
 /// The same, locked until the end of the transaction, in the order of `column`, so that two batches cannot deadlock.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn find_locked<E, C>(connection: &C, column: E::Column, keys: Vec<Value>) -> Result<Vec<E::Model>, DbErr>
 where
     E: EntityTrait,

@@ -10,7 +10,7 @@ use super::columns::{array_of, as_text, names, primary_key, sizes, sql_type};
 /// Inserts those of `rows` that are not there yet, and returns the first columns of their keys, in no order.
 ///
 /// # Errors
-/// What the database says.
+/// If the database fails or is unavailable.
 pub async fn insert_new<E, C, K>(connection: &C, rows: &[E::Model]) -> Result<Vec<K>, DbErr>
 where
     E: EntityTrait,

@@ -59,7 +59,7 @@ impl Writes {
     /// Writes all of it, and returns how many rows were deleted. Nothing is left to be written.
     ///
     /// # Errors
-    /// What the database says.
+    /// If the database fails or is unavailable.
     pub async fn run<C: ConnectionTrait>(&mut self, connection: &C) -> Result<u64, DbErr> {
         let writes = std::mem::take(&mut self.0);
         match connection.get_database_backend() {

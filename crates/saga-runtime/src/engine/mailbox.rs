@@ -87,7 +87,7 @@ impl<P: Participant> Mailbox<P> {
     /// Has a command carried out, and returns once it is durable.
     ///
     /// # Errors
-    /// Where it was not carried out.
+    /// If it was not carried out.
     pub async fn ask(&self, command: P::Command, cause: Cause) -> Result<P::Reply, Refusal> {
         if let Some(why) = self.identity.refusal() {
             return Err(Refusal::Unavailable(why.to_owned()));
@@ -103,7 +103,7 @@ impl<P: Participant> Mailbox<P> {
     /// other. Safe to repeat, and at the same time on two replicas: it is handled once.
     ///
     /// # Errors
-    /// Where it was not tried, or something that it needs is away. It stays parked as it was.
+    /// If it was not tried, or something that it needs is unavailable. It stays parked as it was.
     pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.permit()?);
         let item = match P::Message::decode(&letter.body) {
@@ -125,7 +125,7 @@ impl<P: Participant> Mailbox<P> {
     /// Forgets a parked message, and returns once that is durable: whether it was there.
     ///
     /// # Errors
-    /// Where it was not done.
+    /// If it was not done.
     pub async fn discard(&self, message_id: Uuid) -> Result<bool, Refusal> {
         let (discard, answer) = Discard::new(message_id, self.permit()?);
         self.items.send(Item::Discard(discard)).map_err(|_| stopping())?;

@@ -55,7 +55,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     /// what the inputs before it in the batch changed. Where it refuses an input it leaves the state as it was.
     ///
     /// # Errors
-    /// Where the input cannot be, so that trying again is no use; an event is parked then.
+    /// If the input cannot be, so that trying again is no use; an event is parked then.
     fn decide(&self, state: &mut Self::State, input: &Input<Self>) -> Result<Decision<Self>, Unacceptable>;
 
     /// Told of each event that a decision publishes, with the id and the time that it goes out with, before the rows are
@@ -65,7 +65,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     /// Puts the changed rows among what the batch writes, each table once.
     ///
     /// # Errors
-    /// Where a row cannot be.
+    /// If a row cannot be.
     fn save(&self, state: &mut Self::State, writes: &mut Writes) -> Result<(), DbErr>;
 
     /// Told after the commit, before the replies: the place to wake those who wait.

@@ -51,7 +51,7 @@ pub struct Engine<P: Participant> {
     settings: EngineSettings,
     mailbox: Mailbox<P>,
     items: mpsc::UnboundedReceiver<Item<P>>,
-    /// What came in while the database was away; it comes before what is in the mailbox.
+    /// What came in while the database was unavailable; it comes before what is in the mailbox.
     postponed: Vec<Item<P>>,
     pub(super) aside: Aside<P>,
     /// How many inputs were put aside or refused because of a lock, ever.

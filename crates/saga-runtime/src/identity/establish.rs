@@ -48,7 +48,7 @@ pub enum IdentityError {
 /// so: one service of a system makes the id, and whoever is started with `--system-id` takes that.
 ///
 /// # Errors
-/// Where the database has data of another system than the settings say.
+/// If the database has data of another system than the settings say.
 pub async fn establish(
     database: &Database,
     service: ServiceSpec,
@@ -76,7 +76,7 @@ pub async fn establish(
 /// Has the databases of one process belong to one system, before any of its services starts.
 ///
 /// # Errors
-/// Where they belong to different ones, or one of them is new and the system is not.
+/// If they belong to different ones, or one of them is new and the system is not.
 pub async fn establish_all(
     databases: &[(ServiceSpec, &Database)],
     settings: &IdentitySettings,

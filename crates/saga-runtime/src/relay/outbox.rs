@@ -40,7 +40,7 @@ impl Outbox {
     /// The outbox of `service` in this database, as deep as it is.
     ///
     /// # Errors
-    /// Where the database cannot be read.
+    /// If the database cannot be read.
     pub async fn open(database: &Database, service: ServiceSpec) -> Result<Arc<Self>, DbErr> {
         let depth = count(database).await?;
         let (fresh, receiver) = mpsc::channel(HAND_OFFS);

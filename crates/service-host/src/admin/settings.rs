@@ -62,7 +62,7 @@ impl AdminSettings {
     /// The token, if there is to be one.
     ///
     /// # Errors
-    /// Where its file cannot be read, or holds none.
+    /// If its file cannot be read, or holds none.
     pub fn token(&self) -> Result<Option<AdminToken>, AdminSettingsError> {
         let (None, Some(path)) = (&self.admin_token, &self.admin_token_file) else {
             return Ok(self.admin_token.clone());

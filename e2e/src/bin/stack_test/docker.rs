@@ -18,7 +18,7 @@ pub(crate) struct Done {
 /// Runs `docker` with these arguments and returns what it printed.
 ///
 /// # Errors
-/// Where it fails: with what it said.
+/// If it fails: with what it said.
 pub(crate) async fn docker(arguments: &[&str]) -> Result<String> {
     succeeded(arguments, try_docker(arguments).await?)
 }
@@ -26,7 +26,7 @@ pub(crate) async fn docker(arguments: &[&str]) -> Result<String> {
 /// As [`docker`]; that it fails is for the caller to judge.
 ///
 /// # Errors
-/// Where it cannot be run, or does not end.
+/// If it cannot be run, or does not end.
 pub(crate) async fn try_docker(arguments: &[&str]) -> Result<Done> {
     let mut command = Command::new("docker");
     command.args(arguments);
@@ -36,7 +36,7 @@ pub(crate) async fn try_docker(arguments: &[&str]) -> Result<Done> {
 /// The output of a command that has succeeded.
 ///
 /// # Errors
-/// Where it has not: with what it said.
+/// If it has not: with what it said.
 pub(crate) fn succeeded(arguments: &[&str], done: Done) -> Result<String> {
     let Done { success, stdout, stderr } = done;
     ensure!(success, "docker {} failed: {stdout}{stderr}", arguments.join(" "));
@@ -46,7 +46,7 @@ pub(crate) fn succeeded(arguments: &[&str], done: Done) -> Result<String> {
 /// Runs it to its end, but not longer than `patience`.
 ///
 /// # Errors
-/// Where it cannot be run, or does not end.
+/// If it cannot be run, or does not end.
 pub(crate) async fn run(mut command: Command, patience: Duration) -> Result<Done> {
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let ended = timeout(patience, running).await.with_context(|| format!("{command:?} does not end"))?;

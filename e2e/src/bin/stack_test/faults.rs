@@ -17,7 +17,7 @@ const BETWEEN: usize = 200;
 /// Each in turn, RabbitMQ and the databases too.
 ///
 /// # Errors
-/// Where one does not come back, or something was lost.
+/// If one does not come back, or something was lost.
 pub(crate) async fn each_container_killed(stack: &Stack) -> Result<()> {
     for service in CONTAINERS {
         say(&format!("{service} is killed under load"));
@@ -37,7 +37,7 @@ pub(crate) async fn each_container_killed(stack: &Stack) -> Result<()> {
 /// Several replicas of each service, of which some are killed.
 ///
 /// # Errors
-/// Where they do not come up side by side, or something was lost.
+/// If they do not come up side by side, or something was lost.
 pub(crate) async fn replicas(stack: &mut Stack) -> Result<()> {
     stack.up(&["inventory=3", "payment=2", "order=2"]).await?;
     let load = LoadGenerator::start(stack, "replicas").await?;

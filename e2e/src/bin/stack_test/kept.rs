@@ -10,7 +10,7 @@ use crate::{
 /// `down` and `up` keeps everything.
 ///
 /// # Errors
-/// Where something is lost.
+/// If something is lost.
 pub(crate) async fn by_down(stack: &mut Stack) -> Result<()> {
     say("down");
     let before = stack.client().await?.orders().await?;
@@ -26,7 +26,7 @@ pub(crate) async fn by_down(stack: &mut Stack) -> Result<()> {
 /// `down -v` leaves no container, volume or network.
 ///
 /// # Errors
-/// Where something is left.
+/// If something is left.
 pub(crate) async fn not_by_down_v(stack: &Stack) -> Result<()> {
     say("down -v");
     ensure!(!stack::left().await?.is_empty(), "nothing is there, so nothing can be left");

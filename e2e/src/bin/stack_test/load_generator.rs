@@ -42,7 +42,7 @@ impl LoadGenerator {
     /// Puts in stock what they will order, and lets them in. `name` is theirs alone.
     ///
     /// # Errors
-    /// Where the stock is not taken.
+    /// If the stock is not taken.
     pub(crate) async fn start(stack: &Stack, name: &str) -> Result<Self> {
         let sku = format!("SKU-{name}");
         stack.client().await?.put_in_stock(&sku, STOCK).await?;
@@ -63,7 +63,7 @@ impl LoadGenerator {
     /// Waits until so many more orders were answered.
     ///
     /// # Errors
-    /// Where that takes too long.
+    /// If that takes too long.
     pub(crate) async fn answered(&self, more: usize) -> Result<()> {
         let target = self.shared.answered.load(Ordering::Relaxed) + more;
         let mut steps = tokio::time::interval(Duration::from_millis(50));

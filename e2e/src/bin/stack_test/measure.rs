@@ -38,7 +38,7 @@ type Memory = BTreeMap<&'static str, f64>;
 /// Memory at rest, and the most that is seen under load; with the sizes of the images.
 ///
 /// # Errors
-/// Where the load fails, or the engine does not say.
+/// If the load fails, or the engine does not say.
 pub(crate) async fn memory(stack: &Stack, start: Start, time: Duration) -> Result<Figures> {
     say("memory at rest and under load");
     let mut containers = Vec::new();

@@ -28,7 +28,7 @@ const ANSWERS: [&[&str]; 6] = [
 /// The README's curl lines work on the stack as they do on the standalone system.
 ///
 /// # Errors
-/// Where one gets another answer.
+/// If one gets another answer.
 pub(crate) async fn scenarios(stack: &Stack) -> Result<()> {
     say("the README's commands");
     let readme = fs::read_to_string(README)?;
@@ -58,7 +58,7 @@ pub(crate) async fn scenarios(stack: &Stack) -> Result<()> {
 /// Puts the table in its place.
 ///
 /// # Errors
-/// Where there is no such place.
+/// If there is no such place.
 pub(crate) fn write(table: &str) -> Result<()> {
     let readme = fs::read_to_string(README)?;
     let (before, rest) = readme.split_once(BEGIN).context("the README has no place for the table")?;

@@ -52,7 +52,7 @@ impl Stack {
     /// Checks the file, makes credentials and builds the images.
     ///
     /// # Errors
-    /// Where one of these fails.
+    /// If one of these fails.
     pub(crate) async fn prepare() -> Result<Self> {
         say("credentials, images");
         fs::create_dir_all(Path::new(ENV_FILE).parent().context("it has a parent")?)?;
@@ -75,7 +75,7 @@ impl Stack {
     /// `docker compose` with these arguments.
     ///
     /// # Errors
-    /// Where it fails: with what it said.
+    /// If it fails: with what it said.
     pub(crate) async fn compose(&self, arguments: &[&str]) -> Result<String> {
         succeeded(arguments, self.try_compose(arguments, TIMEOUT).await?)
     }
@@ -87,7 +87,7 @@ impl Stack {
     /// Starts it, with these replicas (such as `order=2`), until all are healthy.
     ///
     /// # Errors
-    /// Where one does not get healthy.
+    /// If one does not get healthy.
     pub(crate) async fn up(&mut self, scale: &[&str]) -> Result<Start> {
         say(&format!("up {}", scale.join(" ")));
         self.ports = if scale.is_empty() { ONE_PORT } else { RANGES };
@@ -114,7 +114,7 @@ impl Stack {
     /// The ids of the containers of a service.
     ///
     /// # Errors
-    /// Where it cannot be asked.
+    /// If it cannot be asked.
     pub(crate) async fn containers(&self, service: &str) -> Result<Vec<String>> {
         let ids = self.compose(&["ps", "--all", "--quiet", service]).await?;
         Ok(ids.lines().map(str::to_owned).collect())
@@ -123,7 +123,7 @@ impl Stack {
     /// The one container of a service.
     ///
     /// # Errors
-    /// Where there is none or more than one.
+    /// If there is none or more than one.
     pub(crate) async fn container(&self, service: &str) -> Result<String> {
         match self.containers(service).await?.as_slice() {
             [one] => Ok(one.clone()),
@@ -148,7 +148,7 @@ impl Stack {
     /// Where the replicas of a service are published.
     ///
     /// # Errors
-    /// Where one is published nowhere, or elsewhere than on this machine alone.
+    /// If one is published nowhere, or elsewhere than on this machine alone.
     pub(crate) async fn addresses(&self, service: &str, port: u16) -> Result<Vec<SocketAddr>> {
         let mut all = Vec::new();
         for container in self.containers(service).await? {
@@ -163,7 +163,7 @@ impl Stack {
     /// A client of the first replicas.
     ///
     /// # Errors
-    /// Where one is not published.
+    /// If one is not published.
     pub(crate) async fn client(&self) -> Result<Client> {
         let mut first = Vec::new();
         for (service, port) in SERVICES {
@@ -186,7 +186,7 @@ impl Stack {
     /// The development passwords open nothing; the ones that were made do.
     ///
     /// # Errors
-    /// Where it is not so.
+    /// If it is not so.
     pub(crate) async fn passwords_are_its_own(&self) -> Result<()> {
         let settings = fs::read_to_string(ENV_FILE)?;
         let own = settings.lines().find_map(|line| line.strip_prefix("OPERATOR_PASSWORD=")).context("a password")?;
@@ -226,7 +226,7 @@ fn command_line(mut command: Command, arguments: &[&str]) -> Command {
 /// Waits until the container is healthy, and if it was started at `before`, has been started again.
 ///
 /// # Errors
-/// Where it is not, even after a long time.
+/// If it is not, even after a long time.
 pub(crate) async fn healthy(container: &str, before: Option<&str>) -> Result<()> {
     let mut steps = interval(Duration::from_millis(500));
     let mut seen = String::new();
@@ -247,7 +247,7 @@ pub(crate) async fn healthy(container: &str, before: Option<&str>) -> Result<()>
 /// When the container was started, its state and its health.
 ///
 /// # Errors
-/// Where there is no such container.
+/// If there is no such container.
 pub(crate) async fn state(container: &str) -> Result<String> {
     let format = "{{.State.StartedAt}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}";
     Ok(docker(&["inspect", "--format", format, container]).await?.trim().to_owned())
@@ -256,7 +256,7 @@ pub(crate) async fn state(container: &str) -> Result<String> {
 /// What is on the engine of this project.
 ///
 /// # Errors
-/// Where it cannot be asked.
+/// If it cannot be asked.
 pub(crate) async fn left() -> Result<String> {
     let filter = format!("label=com.docker.compose.project={PROJECT}");
     let mut all = String::new();
@@ -269,7 +269,7 @@ pub(crate) async fn left() -> Result<String> {
 /// Removes everything of the project, and the images that were built for it.
 ///
 /// # Errors
-/// Where something cannot be removed.
+/// If something cannot be removed.
 pub(crate) async fn remove() -> Result<()> {
     let arguments = ["--profile", "tools", "down", "--volumes", "--remove-orphans", "--timeout", "10"];
     succeeded(&arguments, compose(&arguments, &[], TIMEOUT).await?)?;
