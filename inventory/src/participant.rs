@@ -256,8 +256,8 @@ impl Participant for Inventory {
         for reservation in state.reservations.into_changed() {
             if let Owner::Saga { saga_id, order } = &reservation.owner {
                 tracing::debug!(
-                    order.id = order.order_id.0, saga.id = %saga_id, reservation.id = %reservation.id,
-                    state = ?reservation.state, overdue = reservation.repeats, "a reservation has changed"
+                    order.id = order.order_id.0, saga.id = %saga_id, reservation.id = reservation.id.0,
+                    state = ?reservation.state, times_overdue = reservation.repeats, "a reservation has changed"
                 );
             }
         }

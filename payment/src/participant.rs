@@ -216,7 +216,7 @@ impl Participant for Payments {
     fn committed(&self, state: State) {
         for payment in state.of_sagas.into_changed().chain(state.of_callers) {
             tracing::debug!(
-                payment.id = %payment.payment_id, order.id = payment.order_id.0,
+                payment.id = payment.payment_id.0, order.id = payment.order_id.0,
                 saga.id = payment.saga_id.map(tracing::field::display),
                 state = %payment.state, "a payment has changed"
             );

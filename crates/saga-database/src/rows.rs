@@ -41,7 +41,7 @@ pub fn readable<K: Display, T>(table: &'static str, rows: Rows<K, T>) -> Vec<T> 
 /// The log is no place for each row of each list that a client asks for.
 fn left_out(table: &'static str, key: &dyn Display, error: &DbErr) {
     static LIMIT: LogLimit = LogLimit::new(Duration::from_secs(1));
-    if let Some(left_out_before) = LIMIT.admit() {
-        tracing::error!(table, %key, %error, left_out_before, "a row cannot be read, and is left out; repair it");
+    if let Some(not_logged_before) = LIMIT.admit() {
+        tracing::error!(table, %key, %error, not_logged_before, "a row cannot be read, and is left out; repair it");
     }
 }
