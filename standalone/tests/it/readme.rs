@@ -83,7 +83,9 @@ fn the_benchmark_prints_its_table() {
     let bench = bench.output().unwrap();
     let table = String::from_utf8_lossy(&bench.stdout);
     assert!(bench.status.success(), "{table}{}", String::from_utf8_lossy(&bench.stderr));
-    for word in ["the baseline", "orders/s", "p99 ms", "uniform, 10 SKUs", "one hot SKU", "30% declined", "two replicas"] {
+    for word in
+        ["the baseline", "orders/s", "p99 ms", "uniform, 10 SKUs", "one hot SKU", "30% declined", "two replicas"]
+    {
         assert!(table.contains(word), "{word} is missing in {table}");
     }
     let figures: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
