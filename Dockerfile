@@ -4,8 +4,6 @@
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
 COPY . .
-# No part of the images, but members of the workspace, of which cargo wants to see a target each.
-RUN mkdir -p e2e/src test-servers/src xtask/src && touch e2e/src/lib.rs test-servers/src/lib.rs xtask/src/lib.rs
 # The crates and what was compiled stay in the engine's cache, so that a changed line compiles what depends on it only. Cargo goes
 # by the times of the files, which mean nothing here: each checkout has its own. So a file keeps its time as long as it
 # has the content that the cache has seen last, and is new otherwise.
@@ -15,7 +13,7 @@ RUN --mount=type=cache,id=order-system-registry,target=/usr/local/cargo/registry
       if cmp -s "$file" "/cache/src/$file"; then touch -r "/cache/src/$file" "$file"; else touch "$file"; fi; \
     done \
  && rm -rf /cache/src && cp -a . /cache/src \
- && cargo build --release --locked --target-dir /cache -p order -p inventory -p payment -p standalone \
+ && cargo build --release --locked --target-dir /cache -p order -p inventory -p payment -p order-system \
  && mkdir /out && cd /cache/release && cp order inventory payment order-system /out/
 
 # What the images share: certificates for TLS to a database or a broker, and a user with a number, so that "not root" can be

@@ -1,0 +1,17 @@
+//! `order-system`: the whole system in one process, and its audit.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use order_system::cli::{self, Cli};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match cli::execute(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("order-system: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the program says on the command line: its help, and one line for each thing that stands in its way.
+
+use std::{net::TcpListener, path::Path, process::Output};
+
+use testkit::{client::Client, process::Program};
+
+use crate::program;
+
+const PORTS: [&str; 3] =
+    ["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"];
+
+/// Starts it where it cannot start.
+fn refused(program: &Program, data_dir: &Path, arguments: &[&str]) -> String {
+    let mut command = program.command();
+    let output = command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
+    said(&output)
+}
+
+/// Changes a database behind the program's back.
+fn execute(file: &Path, sql: &str) {
+    use sea_orm::{ConnectionTrait as _, Database};
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let database = Database::connect(format!("sqlite://{}", file.display())).await.unwrap();
+        database.execute_unprepared(sql).await.unwrap();
+        database.close().await.unwrap();
+    });
+}
+
+fn said(output: &Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it is to fail: {error}");
+    let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("order-system: ")).collect();
+    let [line] = lines.as_slice() else { panic!("not one line: {error}") };
+    (*line).to_owned()
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let line = refused(&program, place.path(), &[PORTS[0], &format!("--inventory-listen={address}"), PORTS[2]]);
+    assert!(line.contains(&address) && line.contains("--inventory-listen"), "{line}");
+}
+
+#[test]
+fn a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    let first = program.start(place.path(), &[]).unwrap();
+    let line = refused(&program, place.path(), &PORTS);
+    assert!(line.contains("another order-system") && line.contains("--data-dir"), "{line}");
+    assert!(first.stop().unwrap().success());
+}
+
+#[test]
+fn an_unwritable_data_directory_is_named() {
+    let program = program();
+    // Also root cannot make a directory in a place that is none.
+    let line = refused(&program, Path::new("/proc/no/such/place"), &PORTS);
+    assert!(line.contains("/proc/no/such/place") && line.contains("--data-dir"), "{line}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(
+        place.path().join("inventory.sqlite"),
+        "not a database, but long enough to look like one".repeat(100),
+    )
+    .unwrap();
+    let line = refused(&program, place.path(), &PORTS);
+    assert!(line.contains("inventory.sqlite"), "{line}");
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_named() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    assert!(program.start(place.path(), &[]).unwrap().stop().unwrap().success());
+    let file = place.path().join("payment.sqlite");
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_the_future', 0)";
+    execute(&file, newer);
+    let line = refused(&program, place.path(), &PORTS);
+    assert!(
+        line.contains("newer version") && line.contains("payment.sqlite") && line.contains("m9999_of_the_future"),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_audit_says_where_there_is_nothing_to_audit() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    let line = said(&program.verify(place.path(), "0s").unwrap());
+    assert!(line.contains("order.sqlite"), "{line}");
+}
+
+#[test]
+fn the_help_names_both_uses_and_the_settings() {
+    let program = program();
+    let help = program.command().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for word in [
+        "verify",
+        "--data-dir",
+        "DATA_DIR",
+        "--order-wait",
+        "--hold-time",
+        "--gateway-latency",
+        "--system-id",
+        "--max-batch",
+    ] {
+        assert!(help.contains(word), "{word} is missing in {help}");
+    }
+    assert!(program.command().args(["verify", "--help"]).output().unwrap().status.success());
+    let wrong = program.command().arg("--max-batch=0").output().unwrap();
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("must be at least 1"));
+}
+
+#[test]
+fn the_audit_names_what_breaks_it() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    let system = program.start(place.path(), &[]).unwrap();
+    let client = Client::new(system.addresses).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        client.put_in_stock("SKU-ABC", 10).await.unwrap();
+        for _ in 0..5 {
+            let (_, order) = client.place("SKU-ABC", 1, 10, None).await.unwrap();
+            assert_eq!(order["status"], "CONFIRMED");
+        }
+    });
+    assert!(system.stop().unwrap().success());
+    let report = || {
+        let output = program.verify(place.path(), "0s").unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, clean) = report();
+    assert_eq!(code, Some(0), "{clean}");
+    let (clean, system) = clean.split_once("\nsystem id: ").unwrap();
+    assert_eq!(clean, "clean: 5 orders (0 under way), 5 reservations, 5 payments, 1 stock items");
+    assert!(system.trim_end().parse::<shared_events::SystemId>().is_ok(), "{system}");
+
+    let file = |service: &str| place.path().join(format!("{service}.sqlite"));
+    execute(&file("payment"), "UPDATE payments SET state = 'VOIDED' WHERE order_id = 1");
+    execute(&file("inventory"), "UPDATE reservations SET state = 'RELEASED' WHERE order_id = 2");
+    execute(
+        &file("order"),
+        "UPDATE orders SET minor_units = 1 WHERE order_id = 3; DELETE FROM orders WHERE order_id = 4",
+    );
+    execute(&file("payment"), "UPDATE system_identity SET system_id = x'018d0000000070008000000000000001'");
+    execute(&file("order"), "UPDATE orders SET currency = 'XXX' WHERE order_id = 5");
+    execute(&file("payment"), "UPDATE payments SET created_at = 'yesterday' WHERE order_id = 5");
+    execute(&file("order"), "INSERT INTO outbox VALUES (x'00', 'order.created', x'00', '{}', 0)");
+    let (code, report) = report();
+    assert_eq!(code, Some(1), "{report}");
+    for breach in [
+        "order: 1 events are not published",
+        "order 1 (CONFIRMED): no payment is authorized for it: payment 1 is VOIDED",
+        "order 2 (CONFIRMED): no stock is sold for it",
+        "order 3 (CONFIRMED): the amount that is authorized is not that of the order",
+        "reservation 4: its order does not exist",
+        "payment 4: its order does not exist",
+        "stock of SKU-ABC: sold is 5, but its reservations sold 4",
+        "order 5: its row cannot be read",
+        "payment 5: its row cannot be read",
+        "payment to 018d0000-0000-7000-8000-000000000001",
+        "10 breaches in 3 orders",
+    ] {
+        assert!(report.contains(breach), "{breach} is missing in\n{report}");
+    }
+}

@@ -1,0 +1,96 @@
+//! A data directory whose order database was lost, or exchanged for another.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::client::{Client, answer};
+
+use crate::program;
+
+/// What an order's payment takes, where its saga is to be found under way.
+const NEVER: &str = "--gateway-latency=1h";
+
+fn rename(data_dir: &Path, from: &str, to: &str) {
+    for end in ["", "-wal", "-shm"] {
+        let file = |name: &str| data_dir.join(format!("{name}{end}"));
+        if file(from).exists() {
+            std::fs::rename(file(from), file(to)).unwrap();
+        }
+    }
+}
+
+/// The number of an order that is placed now, and that waits for its payment.
+async fn under_way(client: &Client) -> i64 {
+    let body = json!({"item_sku": "SKU-ABC", "quantity": 1, "amount": 10, "currency": "USD"});
+    let request = client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(&body);
+    let id = answer(request).await.unwrap().1["order_id"].as_i64().unwrap();
+    let stock = || client.stock("SKU-ABC");
+    client.until("its stock is held", stock, |stock| stock["reserved"] == 1).await.unwrap();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_order_database_beside_the_others_is_refused_and_undoes_nothing() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    let data_dir = place.path().join("data");
+    let system = program.start(&data_dir, &[NEVER]).unwrap();
+    let client = Client::new(system.addresses).unwrap();
+    client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    let order = under_way(&client).await;
+    system.crash().unwrap();
+
+    rename(&data_dir, "order.sqlite", "aside.sqlite");
+    let refused = refused_to_start(program.command().arg("--data-dir").arg(&data_dir));
+    assert!(refused.contains("the database of order is new") && refused.contains("--system-id"), "{refused}");
+
+    // With its own database, the order ends as if nothing had happened.
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(data_dir.join(format!("order.sqlite{end}")));
+    }
+    rename(&data_dir, "aside.sqlite", "order.sqlite");
+    let system = program.start(&data_dir, &[]).unwrap();
+    let client = Client::new(system.addresses).unwrap();
+    let path = format!("/api/v1/orders/{order}");
+    let read = || async { Ok(answer(client.order(Method::GET, &path)).await?.1) };
+    client.until("it is confirmed", read, |order: &Value| order["status"] == "CONFIRMED").await.unwrap();
+    assert!(system.stop().unwrap().success());
+    let audit = program.verify(&data_dir, "60s").unwrap();
+    assert!(audit.status.success(), "{audit:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_order_database_is_replaced_by_an_explicit_act_and_then_nothing_stays_held() {
+    let program = program();
+    let place = tempfile::tempdir().unwrap();
+    let data_dir = place.path().join("data");
+    let system = program.start(&data_dir, &[NEVER]).unwrap();
+    let client = Client::new(system.addresses).unwrap();
+    client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    under_way(&client).await;
+    system.crash().unwrap();
+    let audit = program.verify(&data_dir, "0s").unwrap();
+    let audit = String::from_utf8(audit.stdout).unwrap();
+    let id = audit.lines().find_map(|line| line.strip_prefix("system id: ")).unwrap().to_owned();
+
+    rename(&data_dir, "order.sqlite", "lost.sqlite");
+    let system = program.start(&data_dir, &[&format!("--system-id={id}"), "--hold-time=1s", "--tick=100ms"]).unwrap();
+    let client = Client::new(system.addresses).unwrap();
+    let stock = || client.stock("SKU-ABC");
+    client.until("its stock is back", stock, |stock| stock["quantity"] == 10).await.unwrap();
+    assert!(system.stop().unwrap().success());
+    let audit = program.verify(&data_dir, "60s").unwrap();
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+    let other = format!("--system-id={}", id.replace(&id[..8], "018d0000"));
+    let refused = refused_to_start(program.command().arg("--data-dir").arg(&data_dir).arg(other));
+    assert!(refused.contains(&format!("belongs to the system {id} and has data")), "{refused}");
+}
+
+/// What it says where it does not start.
+fn refused_to_start(command: &mut std::process::Command) -> String {
+    command.args(["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"]);
+    let output = command.output().unwrap();
+    assert!(!output.status.success(), "it starts");
+    String::from_utf8(output.stderr).unwrap()
+}

@@ -1,0 +1,162 @@
+//! The three pure domains joined together, without a broker, a database or a clock: what the services would hold after
+//! some steps, and what they would say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use inventory::domain::{Reservation, ReservationId, State as ReservationState, StockItem, learn};
+use order::domain::{Fact, NewOrder, Order};
+use order_system::audit::rules::{self, Counts};
+use payment::domain::{Answer, NewPayment, Payment, PaymentId, cancel_requested, stock_reserved, voided_at_gateway};
+use shared_events::{Event, EventBody, OrderId, SagaId, Service, Sku, Timestamp};
+
+/// There is only one moment, and everything is due at it: what happens when is for the test to choose.
+const NOW: Timestamp = Timestamp::from_unix_micros(0);
+const CANCEL_POLICY: order::domain::CancelPolicy = order::domain::CancelPolicy {
+    deadline: Duration::ZERO,
+    first_repeat: Duration::ZERO,
+    longest_repeat: Duration::ZERO,
+};
+const HOLD_POLICY: inventory::domain::HoldPolicy =
+    inventory::domain::HoldPolicy { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
+
+/// What the three databases hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct World {
+    pub(crate) orders: BTreeMap<SagaId, Order>,
+    pub(crate) reservations: BTreeMap<SagaId, Reservation>,
+    pub(crate) payments: BTreeMap<SagaId, Payment>,
+    pub(crate) stock: BTreeMap<Sku, StockItem>,
+    /// Payments that the gateway is still to void.
+    pub(crate) to_void: BTreeSet<SagaId>,
+}
+
+impl World {
+    pub(crate) fn with_stock(stock: impl IntoIterator<Item = (Sku, i64)>) -> Self {
+        let item = |(sku, units): (Sku, i64)| {
+            let mut item = StockItem::new(sku.clone());
+            item.set_available(units).unwrap();
+            (sku, item)
+        };
+        Self { stock: stock.into_iter().map(item).collect(), ..Self::default() }
+    }
+
+    pub(crate) fn place(&mut self, new: NewOrder) -> Vec<Event> {
+        let id = OrderId(self.orders.len() as i64 + 1);
+        let (order, created) = Order::place(new, id, NOW, &CANCEL_POLICY);
+        self.orders.insert(order.saga_id, order);
+        vec![created]
+    }
+
+    /// A service handles an event; `answer` is what the gateway says to this order, whenever it is asked.
+    pub(crate) fn hear(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
+        match service {
+            Service::Order => self.order_hears(event),
+            Service::Inventory => self.inventory_hears(event),
+            Service::Payment => self.payment_hears(event, answer),
+        }
+    }
+
+    fn order_hears(&mut self, event: &Event) -> Vec<Event> {
+        self.change_order(event.saga_id, |order| match Fact::of(&event.body) {
+            Some(fact) => order.learn(fact, NOW),
+            None => order.outcome_event().into_iter().collect(),
+        })
+    }
+
+    fn inventory_hears(&mut self, event: &Event) -> Vec<Event> {
+        let known = self.reservations.get(&event.saga_id);
+        let mut new_ids = (1..).map(ReservationId).skip(self.reservations.len());
+        let step = learn(known, event, &mut self.stock, &mut new_ids, NOW, &HOLD_POLICY)
+            .unwrap_or_else(|impossible| panic!("it would be parked: {impossible}"));
+        self.reservations.extend(step.reservation.map(|reservation| (event.saga_id, reservation)));
+        step.says.map(|body| Event { body, ..event.clone() }).into_iter().collect()
+    }
+
+    fn payment_hears(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
+        let known = self.payments.get(&event.saga_id);
+        let new = NewPayment {
+            payment_id: PaymentId(self.payments.len() as i64 + 1),
+            saga_id: Some(event.saga_id),
+            order_id: event.order.order_id,
+            amount: event.order.total,
+        };
+        let outcome = match event.body {
+            EventBody::StockReserved => stock_reserved(known, new, answer, NOW),
+            EventBody::OrderCancelRequested { .. } => cancel_requested(known, new, NOW),
+            _ => panic!("the flow table sends no {} to payment", event.body.event_type()),
+        };
+        if outcome.void {
+            self.to_void.insert(event.saga_id);
+        }
+        self.payments.extend(outcome.payment.map(|payment| (event.saga_id, payment)));
+        outcome.said.map(|body| Event { body, ..event.clone() }).into_iter().collect()
+    }
+
+    /// The gateway has voided a payment.
+    pub(crate) fn gateway_voids(&mut self, saga: SagaId) -> Vec<Event> {
+        self.to_void.remove(&saga);
+        let outcome = voided_at_gateway(self.payments.get(&saga), NOW);
+        self.payments.extend(outcome.payment.map(|payment| (saga, payment)));
+        let order = self.orders[&saga].details.clone();
+        outcome.said.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
+    }
+
+    /// The customer asks for the order to be undone.
+    pub(crate) fn cancel(&mut self, saga: SagaId) -> Vec<Event> {
+        self.change_order(saga, |order| order.cancel(NOW, &CANCEL_POLICY).unwrap_or_default())
+    }
+
+    /// The clock looks at an order.
+    pub(crate) fn order_clock(&mut self, saga: SagaId) -> Vec<Event> {
+        self.change_order(saga, |order| order.wake(NOW, &CANCEL_POLICY))
+    }
+
+    /// The clock looks at a reservation.
+    pub(crate) fn inventory_clock(&mut self, saga: SagaId) -> Vec<Event> {
+        let Some(reservation) = self.reservations.get_mut(&saga) else { return Vec::new() };
+        let overdue = reservation.wake(NOW, &HOLD_POLICY);
+        // How often it asked makes no difference to what it does.
+        reservation.repeats = 0;
+        overdue.into_iter().collect()
+    }
+
+    fn change_order(&mut self, saga: SagaId, step: impl FnOnce(&mut Order) -> Vec<Event>) -> Vec<Event> {
+        let order = self.orders.get_mut(&saga).unwrap();
+        let before = order.status();
+        let events = step(order);
+        // How often it asked makes no difference to what it does.
+        order.repeats = 0;
+        assert!(!before.is_terminal() || order.status() == before, "{before} became {}", order.status());
+        events
+    }
+
+    /// Whether everything has ended, and no clock finds anything to do.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.orders.values().all(|order| order.status().is_terminal())
+            && self.reservations.values().all(|reservation| reservation.state != ReservationState::Held)
+            && self.to_void.is_empty()
+    }
+
+    /// What breaks the audit's rules.
+    pub(crate) fn audit(&self) -> Vec<String> {
+        let of_orders = self.orders.iter().flat_map(|(saga, order)| {
+            rules::of_order(order, self.reservations.get(saga), self.payments.get(saga), NOW)
+        });
+        of_orders.chain(self.audit_stock()).collect()
+    }
+
+    /// The part of it that must hold at any moment.
+    pub(crate) fn audit_stock(&self) -> Vec<String> {
+        let units = |sku: &Sku, state: &ReservationState| -> i64 {
+            let lines = self.reservations.values().filter(|one| one.state == *state).flat_map(Reservation::lines);
+            lines.filter(|line| line.sku == *sku).map(|line| line.quantity.units()).sum()
+        };
+        let of_item = |(sku, item): (&Sku, &StockItem)| {
+            let counts =
+                Counts { received: item.received(), available: item.available(), held: item.held(), sold: item.sold() };
+            rules::of_item(counts, units(sku, &ReservationState::Held), units(sku, &ReservationState::Sold))
+        };
+        self.stock.iter().flat_map(of_item).collect()
+    }
+}

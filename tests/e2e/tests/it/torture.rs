@@ -1,0 +1,21 @@
+//! Two minutes of the torture run, with faults that nobody has chosen: docs/reliability.md.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use torture::{Kind, Schedule, Settings, torture};
+
+const TIME: Duration = Duration::from_secs(110);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_fails_at_the_same_time_no_answer_is_untrue() -> Result<()> {
+    // The last eight bytes of such an id are random.
+    let seed = u64::from_le_bytes(uuid::Uuid::now_v7().as_bytes()[8..].try_into()?);
+    let kinds = Kind::possible(Kind::ALL.iter().copied().collect(), &|line| println!("{line}"));
+    let schedule = Schedule::new(seed, 2, &kinds, usize::MAX, u64::try_from(TIME.as_millis())?);
+    println!("again: cargo xtask torture --replicas 2 --minutes 2 --seed {seed}");
+    let report = torture(&Settings { clients: 8, at_most: TIME }, &schedule, &|line| println!("{line}")).await?;
+    println!("{report}");
+    ensure!(report.violations.is_empty(), "{report}");
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! The test harness: starts the real programs and servers, speaks HTTP to them, kills them, takes their servers and their
+//! network away, loads them, and checks that they are consistent at the end.
+//!
+//! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
+//! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
+//!   [`consistency`], [`broker`].
+
+pub mod broker;
+pub mod client;
+pub mod consistency;
+pub mod load;
+pub mod load_generator;
+pub mod open_loop;
+pub mod options;
+pub mod process;
+pub mod proxy;
+pub mod replica;
+mod sending;
+pub mod stack;
+pub mod usage;

@@ -1,0 +1,225 @@
+//! The real program as a child process.
+
+use std::{
+    ffi::OsString,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// How long the program may take to start before that counts as a failure. Far above what it needs, also where cargo
+/// starts it and finds something to compile.
+const START: Duration = Duration::from_secs(900);
+
+/// The program `order-system`, or a command that starts it.
+#[derive(Debug, Clone)]
+pub struct Program(Vec<OsString>);
+
+/// The root of the workspace.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+fn cargo_path() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Cargo in the root of the workspace, with these arguments, as if typed in a shell: without the variables that a cargo
+/// around this process has set, for which it would compile some dependencies again.
+#[must_use]
+pub fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(cargo_path());
+    cargo.args(arguments).current_dir(WORKSPACE);
+    forget_the_cargo_around(&mut cargo);
+    cargo
+}
+
+fn forget_the_cargo_around(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+}
+
+/// A running `order-system`. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Where order, inventory and payment listen.
+    pub addresses: [SocketAddr; 3],
+    /// All that it said before it was ready.
+    pub welcome: String,
+}
+
+impl Program {
+    /// The program at this path.
+    #[must_use]
+    pub fn at(path: &str) -> Self {
+        Self(vec![path.into()])
+    }
+
+    /// The program as a newcomer starts it: by `cargo run --release`. It is compiled here, if it is not yet.
+    ///
+    /// # Errors
+    /// If it does not compile.
+    pub fn cargo_run_release() -> Result<Self> {
+        let status = cargo(&["build", "--release"]).status().context("cannot run cargo")?;
+        if !status.success() {
+            bail!("order-system does not compile");
+        }
+        let manifest = Path::new(WORKSPACE).join("Cargo.toml");
+        let words = [
+            "run".into(),
+            "--quiet".into(),
+            "--release".into(),
+            "--manifest-path".into(),
+            manifest.into(),
+            "--".into(),
+        ];
+        Ok(Self(std::iter::once(cargo_path()).chain(words).collect()))
+    }
+
+    /// The program with these environment variables.
+    #[must_use]
+    pub fn with_variables(self, variables: &[(&str, &Path)]) -> Self {
+        let assignment = |(name, value): &(&str, &Path)| {
+            let mut assignment = OsString::from(format!("{name}="));
+            assignment.push(value);
+            assignment
+        };
+        // `env` becomes the program, so the process id is the same.
+        Self(std::iter::once("env".into()).chain(variables.iter().map(assignment)).chain(self.0).collect())
+    }
+
+    /// A command that runs the program without any of this environment's settings for it.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.0[0]);
+        command.args(&self.0[1..]).stdin(Stdio::null());
+        forget_the_cargo_around(&mut command);
+        for setting in [
+            "DATA_DIR",
+            "RUST_LOG",
+            "LOG_FORMAT",
+            "ORDER_LISTEN",
+            "INVENTORY_LISTEN",
+            "PAYMENT_LISTEN",
+            "ADMIN_TOKEN",
+            "ADMIN_TOKEN_FILE",
+            "SYSTEM_ID",
+            "DEAD_LETTER_SYSTEMS",
+        ] {
+            command.env_remove(setting);
+        }
+        command
+    }
+
+    /// Starts it on `data_dir`, on free ports, with more `arguments`; its log goes into a file beside the data.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start(&self, data_dir: &Path, arguments: &[&str]) -> Result<Running> {
+        std::fs::create_dir_all(data_dir)?;
+        let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"))?;
+        let mut command = self.command();
+        command.arg("--data-dir").arg(data_dir);
+        for service in ["order", "inventory", "payment"] {
+            if !arguments.iter().any(|argument| argument.starts_with(&format!("--{service}-listen"))) {
+                command.arg(format!("--{service}-listen=127.0.0.1:0"));
+            }
+        }
+        let child = command.args(arguments).stdout(Stdio::piped()).stderr(log).spawn()?;
+        Running::wait_until_ready(child).with_context(|| format!("see {}", data_dir.join("log").display()))
+    }
+
+    /// Runs the audit over `data_dir`, after waiting at most `wait` for what is under way.
+    ///
+    /// # Errors
+    /// If the program cannot be run.
+    pub fn verify(&self, data_dir: &Path, wait: &str) -> Result<Output> {
+        Ok(self.command().args(["verify", "--wait", wait, "--data-dir"]).arg(data_dir).output()?)
+    }
+}
+
+impl Running {
+    fn wait_until_ready(mut child: Child) -> Result<Self> {
+        let stdout = child.stdout.take().context("the output is a pipe")?;
+        let (lines, said) = mpsc::channel();
+        // It goes on reading, so that the program never writes into a closed or a full pipe.
+        std::thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
+        });
+        let (mut welcome, mut addresses) = (String::new(), Vec::new());
+        loop {
+            match said.recv_timeout(START) {
+                Ok(line) => {
+                    welcome.push_str(&line);
+                    welcome.push('\n');
+                    let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
+                    addresses.extend(address.and_then(|address| address.parse::<SocketAddr>().ok()));
+                    if line.starts_with("Ctrl-C") {
+                        break;
+                    }
+                }
+                Err(_) => {
+                    let _ = child.kill();
+                    bail!("order-system did not get ready; it ended with {:?} and said: {welcome}", child.wait());
+                }
+            }
+        }
+        // The first three lines with an address name the services.
+        match addresses.as_slice() {
+            [order, inventory, payment, ..] => Ok(Self { child, addresses: [*order, *inventory, *payment], welcome }),
+            _ => {
+                let _ = child.kill();
+                bail!("order-system does not say where it listens: {welcome}")
+            }
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Expect it as a crash would: SIGKILL, nothing flushed.
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub fn crash(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Sends it a signal by its name, such as `TERM`.
+    ///
+    /// # Errors
+    /// If there is no program `kill`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { bail!("kill -s {name} failed") }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn stop(mut self) -> Result<ExitStatus> {
+        self.signal("TERM")?;
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,139 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use shared_events::Service;
+use testkit::stack::Stack;
+use tokio::task::{JoinSet, block_in_place};
+
+use super::{broker, database, gate::Gate};
+use crate::{Settings, processes::Servers, progress::Progress};
+
+/// What is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sides {
+    /// Broker and databases at the same time.
+    Both,
+    /// The broker alone.
+    Broker,
+    /// The databases alone.
+    Databases,
+}
+
+/// What the servers do by themselves.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Baseline {
+    pub(crate) driven: Sides,
+    pub(crate) orders_in_a_batch: usize,
+    pub(crate) orders_per_second: f64,
+    pub(crate) postgres_cores: f64,
+    pub(crate) rabbitmq_cores: f64,
+    /// The drivers', which are in the benchmark's own process.
+    pub(crate) driver_cores: f64,
+}
+
+/// How many runs [`measure`] makes.
+pub(crate) const RUNS: [(Sides, usize); 4] =
+    [(Sides::Both, 64), (Sides::Both, 256), (Sides::Broker, 256), (Sides::Databases, 256)];
+
+/// Drives the very tables and queues of the stack, whose services do not run; both are as empty afterwards as before.
+pub(crate) async fn measure(stack: &Stack, settings: &Settings, progress: &Progress) -> Result<Vec<Baseline>> {
+    let mut measured = Vec::new();
+    for (sides, batch) in RUNS {
+        progress.next(&format!("baseline, {} in batches of {batch}", sides.name()));
+        measured.push(one(stack, settings, sides, batch).await?);
+    }
+    Ok(measured)
+}
+
+impl Sides {
+    /// How many loops drive it: for each service one that publishes, one that consumes, one that writes.
+    fn loops(self) -> usize {
+        Service::ALL.len()
+            * match self {
+                Self::Both => 3,
+                Self::Broker => 2,
+                Self::Databases => 1,
+            }
+    }
+
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both servers",
+            Self::Broker => "RabbitMQ alone",
+            Self::Databases => "PostgreSQL alone",
+        }
+    }
+}
+
+async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> Result<Baseline> {
+    clear(stack).await?;
+    database::stock(&stack.database_url(Service::Inventory), settings.skus).await?;
+    // None pays for what another has written.
+    block_in_place(|| stack.postgres.psql("postgres", "CHECKPOINT"))?;
+    let gate = Arc::new(Gate::new(sides.loops()));
+    let mut loops = JoinSet::new();
+    let mut index = 0..;
+    let mut next = || index.next().unwrap_or_default();
+    for service in Service::ALL {
+        let (amqp, skus) = (stack.amqp_url(service), settings.skus);
+        if sides != Sides::Databases {
+            loops.spawn(broker::consume(amqp.clone(), service, batch, next(), Arc::clone(&gate)));
+            loops.spawn(broker::publish(amqp, service, batch, skus, next(), Arc::clone(&gate)));
+        }
+        if sides != Sides::Broker {
+            let url = stack.database_url(service);
+            loops.spawn(database::write(url, service, batch, skus, next(), Arc::clone(&gate)));
+        }
+    }
+    let servers = Servers::of(stack)?;
+    going_on(&mut loops, settings.warm_up).await?;
+    let (begun, before, used) = (Instant::now(), gate.slowest(), servers.used());
+    going_on(&mut loops, settings.time).await?;
+    let (elapsed, batches, used) = (begun.elapsed(), gate.slowest() - before, servers.used().since(used));
+    gate.close();
+    while let Some(ended) = loops.join_next().await {
+        ended??;
+    }
+    clear(stack).await?;
+    let per_second = |time: Duration| time.as_secs_f64() / elapsed.as_secs_f64();
+    Ok(Baseline {
+        driven: sides,
+        orders_in_a_batch: batch,
+        orders_per_second: batches as f64 * batch as f64 / elapsed.as_secs_f64(),
+        postgres_cores: per_second(used.postgres),
+        rabbitmq_cores: per_second(used.rabbitmq),
+        driver_cores: per_second(used.load),
+    })
+}
+
+/// Waits, unless a loop ends meanwhile, which is then a failure.
+async fn going_on(loops: &mut JoinSet<Result<()>>, time: Duration) -> Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(time) => Ok(()),
+        Some(ended) = loops.join_next() => {
+            ended??;
+            bail!("a loop of the baseline has ended by itself")
+        }
+    }
+}
+
+async fn clear(stack: &Stack) -> Result<()> {
+    broker::purge(&stack.amqp_url(Service::Order)).await?;
+    for service in Service::ALL {
+        database::clear(&stack.database_url(service), service).await?;
+    }
+    Ok(())
+}
+
+impl Baseline {
+    /// Whether it is that of both servers together, in batches of this size.
+    pub(crate) fn is_of_both(&self, batch: usize) -> bool {
+        self.driven == Sides::Both && self.orders_in_a_batch == batch
+    }
+}

@@ -1,0 +1,141 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use serde::Serialize;
+use testkit::{
+    load::{Mix, Outcome, Until, closed_loop_over},
+    open_loop::{OpenLoop, Wait},
+};
+
+use crate::Settings;
+
+/// The number of connections at which everything but the plain uniform load is measured.
+pub(crate) const REFERENCE: usize = 64;
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    /// Its name, for people.
+    pub(crate) name: String,
+    /// What is ordered.
+    pub(crate) mix: Mix,
+    /// How it comes in.
+    pub(crate) load: Load,
+}
+
+/// How orders come in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Load {
+    /// Over so many connections, each with one order at a time.
+    Closed(usize),
+    /// So many orders a second.
+    Open(f64),
+}
+
+/// What was measured in one scenario.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) scenario: String,
+    /// In a closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) connections: Option<usize>,
+    /// In an open loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scheduled_orders_per_second: Option<f64>,
+    pub(crate) orders_per_second: f64,
+    /// Of the baseline in batches of the same size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) share_of_floor: Option<f64>,
+    /// To the uniform load at 64 connections, earlier in the same run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ratio_to_uniform: Option<f64>,
+    pub(crate) p50_milliseconds: f64,
+    pub(crate) p99_milliseconds: f64,
+    pub(crate) p99_9_milliseconds: f64,
+    /// Orders that had not ended when they were answered (202).
+    pub(crate) answered_before_their_end: u64,
+    /// Orders that were refused (503).
+    pub(crate) refused: u64,
+}
+
+impl Scenario {
+    /// The uniform load over so many connections.
+    pub(crate) fn uniform(settings: &Settings, connections: usize) -> Self {
+        let skus = settings.skus;
+        let name = if connections == 1 { "one order at a time".to_owned() } else { format!("uniform, {skus} SKUs") };
+        Self { name, mix: Mix::Uniform(skus), load: Load::Closed(connections) }
+    }
+
+    /// The loads beside the uniform one, at the same number of connections.
+    pub(crate) fn others(settings: &Settings) -> [Self; 3] {
+        let skus = settings.skus;
+        let of = |name: &str, mix| Self { name: name.to_owned(), mix, load: Load::Closed(REFERENCE) };
+        [
+            of("one hot SKU", Mix::OneHotSku),
+            of("five lines", Mix::FiveLines(skus)),
+            of("30% declined", Mix::Declined { skus, percent: 30 }),
+        ]
+    }
+
+    /// Half of what the uniform load came to, on a schedule.
+    pub(crate) fn half_of(settings: &Settings, uniform: f64) -> Self {
+        Self {
+            name: "half of uniform, open loop".to_owned(),
+            mix: Mix::Uniform(settings.skus),
+            load: Load::Open(uniform / 2.0),
+        }
+    }
+
+    /// For people.
+    pub(crate) fn title(&self) -> String {
+        match self.load {
+            Load::Closed(connections) => format!("{}, {connections} connections", self.name),
+            Load::Open(rate) => format!("{}, {rate:.0} orders/s", self.name),
+        }
+    }
+
+    /// Loads the order service's replicas for this time. An open loop goes to the first of them.
+    pub(crate) async fn run(&self, addresses: &[SocketAddr], time: Duration) -> Result<Outcome> {
+        match self.load {
+            Load::Closed(connections) => closed_loop_over(addresses, connections, self.mix, Until::Elapsed(time)).await,
+            Load::Open(rate) => {
+                let load = OpenLoop {
+                    address: addresses[0],
+                    mix: self.mix,
+                    rate,
+                    wait: Wait::ForTheEnd,
+                    taken: Arc::default(),
+                };
+                load.run(tokio::time::sleep(time)).await
+            }
+        }
+    }
+
+    /// What came of it.
+    pub(crate) fn figures(&self, outcome: &Outcome) -> Figures {
+        let (connections, scheduled) = match self.load {
+            Load::Closed(connections) => (Some(connections), None),
+            Load::Open(rate) => (None, Some(rate)),
+        };
+        Figures {
+            scenario: self.name.clone(),
+            connections,
+            scheduled_orders_per_second: scheduled,
+            orders_per_second: outcome.rate(),
+            share_of_floor: None,
+            ratio_to_uniform: None,
+            p50_milliseconds: outcome.milliseconds(0.5),
+            p99_milliseconds: outcome.milliseconds(0.99),
+            p99_9_milliseconds: outcome.milliseconds(0.999),
+            answered_before_their_end: outcome.pending,
+            refused: outcome.refused,
+        }
+    }
+}
+
+impl Figures {
+    /// Compared with what the uniform load came to.
+    pub(crate) fn compared(self, uniform: f64) -> Self {
+        Self { ratio_to_uniform: Some(self.orders_per_second / uniform), ..self }
+    }
+}

@@ -1,0 +1,147 @@
+//! LoadGenerator who place one order after the other, ask again until they are answered, and remember what they were told.
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::StatusCode;
+use serde_json::json;
+use testkit::client::{Client, answer};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+use crate::{docker::TIMEOUT, stack::Stack};
+
+const CUSTOMERS: usize = 12;
+const STOCK: i64 = 1_000_000_000;
+/// Longer than the service waits for the end of an order.
+const ANSWER: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Those who order until they are told to stop.
+pub(crate) struct LoadGenerator {
+    shared: Arc<Shared>,
+    shops: watch::Sender<Vec<SocketAddr>>,
+    loops: JoinSet<Result<Vec<i64>>>,
+    sku: String,
+}
+
+#[derive(Default)]
+struct Shared {
+    answered: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl LoadGenerator {
+    /// Puts in stock what they will order, and lets them in. `name` is theirs alone.
+    ///
+    /// # Errors
+    /// If the stock is not taken.
+    pub(crate) async fn start(stack: &Stack, name: &str) -> Result<Self> {
+        let sku = format!("SKU-{name}");
+        stack.client().await?.put_in_stock(&sku, STOCK).await?;
+        let (shops, watched) = watch::channel(stack.addresses("order", 8001).await?);
+        let shared = Arc::new(Shared::default());
+        let mut loops = JoinSet::new();
+        for number in 0..CUSTOMERS {
+            loops.spawn(shop(format!("{name}-{number}"), sku.clone(), watched.clone(), Arc::clone(&shared)));
+        }
+        Ok(Self { shared, shops, loops, sku })
+    }
+
+    /// Tells them where the order service is now.
+    pub(crate) fn are_told(&self, shops: Vec<SocketAddr>) {
+        self.shops.send_replace(shops);
+    }
+
+    /// Waits until so many more orders were answered.
+    ///
+    /// # Errors
+    /// If that takes too long.
+    pub(crate) async fn answered(&self, more: usize) -> Result<()> {
+        let target = self.shared.answered.load(Ordering::Relaxed) + more;
+        let mut steps = tokio::time::interval(Duration::from_millis(50));
+        let waited = async {
+            while self.shared.answered.load(Ordering::Relaxed) < target {
+                steps.tick().await;
+            }
+        };
+        timeout(TIMEOUT, waited).await.with_context(|| format!("not {more} answers within {TIMEOUT:?}"))
+    }
+
+    /// They go, each with its last answer; and everything that they were told holds: each order is there once and has
+    /// ended, and what was sold is gone from the stock.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub(crate) async fn go(mut self, stack: &Stack) -> Result<()> {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let mut told = Vec::new();
+        let all = async {
+            while let Some(one) = self.loops.join_next().await {
+                told.extend(one??);
+            }
+            anyhow::Ok(())
+        };
+        timeout(TIMEOUT, all).await.context("a customer still waits for an answer")??;
+        stack.verified().await?;
+        self.accounted(&stack.client().await?, &told).await
+    }
+
+    async fn accounted(&self, client: &Client, told: &[i64]) -> Result<()> {
+        let orders = client.orders().await?;
+        let mine: Vec<_> = orders.iter().filter(|order| order["item_sku"] == *self.sku).collect();
+        let numbers: HashSet<i64> = mine.iter().filter_map(|order| order["order_id"].as_i64()).collect();
+        for number in told {
+            ensure!(numbers.contains(number), "order {number} was answered and is lost");
+        }
+        ensure!(mine.len() == told.len(), "{} orders for {} answers", mine.len(), told.len());
+        let count = |status: &str| mine.iter().filter(|order| order["status"] == status).count();
+        let (confirmed, failed) = (count("CONFIRMED"), count("FAILED"));
+        ensure!(confirmed + failed == mine.len(), "{confirmed} of {} are confirmed, {failed} have failed", mine.len());
+        let stock = client.stock(&self.sku).await?;
+        let left = STOCK - i64::try_from(confirmed)?;
+        ensure!(stock["quantity"] == left && stock["reserved"] == 0, "{confirmed} are sold, and the stock is {stock}");
+        println!("    {} orders answered, all of them there: {confirmed} confirmed, {failed} failed", told.len());
+        Ok(())
+    }
+}
+
+async fn shop(
+    name: String,
+    sku: String,
+    shops: watch::Receiver<Vec<SocketAddr>>,
+    shared: Arc<Shared>,
+) -> Result<Vec<i64>> {
+    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
+    let mut told = Vec::new();
+    let mut tries = 0;
+    while !shared.stop.load(Ordering::Relaxed) {
+        // Each fifth is declined by the payment gateway.
+        let amount = if told.len() % 5 == 4 { 1_000 } else { 200 };
+        let key = format!("{name}-{}", told.len());
+        let body = json!({"item_sku": sku, "quantity": 1, "amount": amount, "currency": "USD", "idempotency_key": key});
+        let order = loop {
+            tries += 1;
+            let shop = {
+                let shops = shops.borrow();
+                shops[tries % shops.len()]
+            };
+            match answer(http.post(format!("http://{shop}/api/v1/orders/")).json(&body)).await {
+                Ok((StatusCode::OK | StatusCode::ACCEPTED, order)) => break order,
+                // Whether it was done is not known now; to ask again does no harm.
+                Ok((StatusCode::SERVICE_UNAVAILABLE, _)) | Err(_) => tokio::time::sleep(PAUSE).await,
+                Ok((status, body)) => anyhow::bail!("{key}: {status} {body}"),
+            }
+        };
+        told.push(order["order_id"].as_i64().with_context(|| format!("{key}: {order}"))?);
+        shared.answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(told)
+}

@@ -1,0 +1,73 @@
+//! The disk under a server is full, and has space again.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::json;
+use tokio::{
+    task::block_in_place,
+    time::{Instant, sleep, timeout},
+};
+
+use super::faults::Target;
+use testkit::stack::Stack;
+
+/// How long a queue of RabbitMQ may take to answer once there is space again.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long the queues may take to start after RabbitMQ has.
+const START: Duration = Duration::from_secs(20);
+
+pub(super) fn fill(stack: &Stack, target: Target) -> Result<()> {
+    if target == Target::Database {
+        return block_in_place(|| stack.postgres.fill_disk());
+    }
+    stack.queues_on_disk()?;
+    block_in_place(|| stack.rabbitmq.fill_disk())
+}
+
+/// Frees the space and starts the server again: PostgreSQL if it is down, RabbitMQ always. Returns the queues that were damaged;
+/// if there are any, RabbitMQ is empty now.
+pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String>> {
+    if target == Target::Database {
+        block_in_place(|| {
+            stack.postgres.free_disk()?;
+            stack.postgres.recover()
+        })?;
+        return Ok(Vec::new());
+    }
+    // RabbitMQ 3.10 runs on after ENOSPC, but most of its quorum queues do not until it is started again, and those that do may
+    // have been damaged, which would show at a later start only.
+    block_in_place(|| {
+        stack.rabbitmq.free_disk()?;
+        stack.rabbitmq.kill()?;
+        stack.rabbitmq.start_again()
+    })?;
+    let deadline = Instant::now() + START;
+    let mut silent = silent_queues(stack).await?;
+    while !silent.is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(500)).await;
+        silent = silent_queues(stack).await?;
+    }
+    // ENOSPC can damage a quorum queue for good (`corrupt_log` or `enoent` in RabbitMQ's log). If it is deleted, a new one of its
+    // name works until the next start and is dead then, so its administrator needs a node without data.
+    if !silent.is_empty() {
+        block_in_place(|| stack.rabbitmq.start_empty())?;
+    }
+    Ok(silent)
+}
+
+/// The queues that neither show their first message nor say that they are empty: for that they write to the disk.
+async fn silent_queues(stack: &Stack) -> Result<Vec<String>> {
+    let administrator = stack.administrator()?;
+    let mut silent = Vec::new();
+    for queue in timeout(ANSWER, administrator.names("queues/{vhost}")).await?? {
+        let get = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
+        let request = administrator.request(Method::POST, &format!("queues/{{vhost}}/{queue}/get")).json(&get);
+        let answered = timeout(ANSWER, request.send()).await;
+        if !answered.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success())) {
+            silent.push(queue);
+        }
+    }
+    Ok(silent)
+}

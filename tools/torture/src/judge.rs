@@ -1,0 +1,70 @@
+//! What the run comes to, in figures and violations.
+
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+
+use super::{faults::Kind, history::History, report::Report, schedule::Schedule};
+use testkit::stack::Stack;
+
+/// More memory than this is too much for a service under any fault, in bytes.
+const MOST_MEMORY: u64 = 256 * 1024 * 1024;
+
+/// How often each kind came about, and the longest time without a newly confirmed order around one.
+pub(super) fn longest(
+    schedule: &Schedule,
+    done: &BTreeMap<usize, (u64, u64)>,
+    confirmed_at: &[(u64, u64)],
+) -> BTreeMap<Kind, (usize, Duration)> {
+    let mut found: BTreeMap<Kind, (usize, Duration)> = BTreeMap::new();
+    for (index, (began, ended)) in done {
+        let (mut since, mut confirmed, mut most) = (*began, None, 0);
+        for (at, count) in confirmed_at.iter().filter(|(at, _)| (*began..=ended + 5_000_000).contains(at)) {
+            if confirmed != Some(*count) {
+                (since, confirmed) = (*at, Some(*count));
+            }
+            most = most.max(at - since);
+        }
+        let (count, longest) = found.entry(schedule.faults[*index].kind).or_default();
+        *count += 1;
+        *longest = (*longest).max(Duration::from_micros(most));
+    }
+    found
+}
+
+/// Puts the violations into the report, each with what is known about it.
+pub(super) fn judge(report: &mut Report, stack: &Stack, history: &History) {
+    let history = history.lock();
+    for violation in &history.violations {
+        let mut about = String::new();
+        if let Some(order_id) = violation.order_id {
+            for operation in history.operations(order_id) {
+                let (began, ended) = (operation.began as f64 / 1e6, operation.ended as f64 / 1e6);
+                let _ = writeln!(
+                    about,
+                    "    {began:>8.3} to {ended:>8.3} s  {}: {} -> {}",
+                    operation.who, operation.what, operation.told
+                );
+            }
+            let words = [format!("\"order.id\":\"{order_id}\""), format!("\"order.id\":{order_id},")];
+            for replica in &stack.replicas {
+                let log = replica.log();
+                let lines = log.lines().filter(|line| words.iter().any(|word| line.contains(word.as_str())));
+                lines.take(20).for_each(|line| {
+                    let _ = writeln!(about, "    {}: {line}", replica.service);
+                });
+            }
+        }
+        report.violated(violation, about);
+    }
+    for (service, bytes) in &report.memory {
+        if *bytes > MOST_MEMORY {
+            report.violations.push(format!("{service} used {} MiB of memory", bytes / 1024 / 1024));
+        }
+    }
+    if !report.ends.contains_key("CONFIRMED") {
+        report.violations.push("no order was confirmed at all".to_owned());
+    }
+    let (quiet, without) = report.quiet;
+    if quiet >= 4 && without * 2 > quiet {
+        report.violations.push(format!("in {without} of {quiet} times without faults no order was confirmed"));
+    }
+}

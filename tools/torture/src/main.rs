@@ -1,0 +1,114 @@
+//! Loads the system on real servers, brings faults about by a schedule that a seed decides, and looks for an answer that cannot
+//! be true: docs/reliability.md.
+#![allow(clippy::print_stdout, reason = "a program that people run says what it does")]
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use torture::{Kind, Schedule, Settings, shrink, torture};
+
+/// Loads the system on servers of its own, brings faults about, and checks every answer
+///
+/// The seed decides the faults; what happens in between depends on the machine, so two runs of one seed are alike and not the
+/// same. It ends with 1 where an answer cannot be true, after it has tried to do with fewer faults.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
+struct Args {
+    /// How long faults come about, in minutes
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
+    /// The most faults
+    #[arg(long, default_value_t = 100_000)]
+    faults: usize,
+    /// What decides the faults; otherwise it is random
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only these kinds of faults, separated by commas (--list shows them)
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Kind>,
+    /// All kinds of faults but these
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<Kind>,
+    /// How many replicas of each service
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    replicas: u8,
+    /// How many clients
+    #[arg(long, default_value_t = 12)]
+    clients: usize,
+    /// A schedule that an earlier run has written, instead of a seed
+    #[arg(long)]
+    schedule: Option<PathBuf>,
+    /// How long to look for a smaller schedule that fails, too, in minutes
+    #[arg(long, default_value_t = 0.0)]
+    shrink_minutes: f64,
+    /// Name the kinds of faults, and end
+    #[arg(long)]
+    list: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<ExitCode> {
+    if args.list {
+        Kind::ALL.iter().for_each(|kind| println!("{kind}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let time = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
+    let shrinking = Duration::try_from_secs_f64(args.shrink_minutes * 60.0).context("--shrink-minutes")?;
+    let schedule = schedule(&args, time)?;
+    // A schedule from a file is done to its end; servers that start slowly make it later than it says.
+    let time = if args.schedule.is_some() { Duration::from_secs(24 * 60 * 60) } else { time };
+    println!("seed {}, {} faults are scheduled", schedule.seed, schedule.faults.len());
+    let settings = Settings { clients: args.clients, at_most: time };
+    let progress = |line: String| println!("{line}");
+    let report = torture(&settings, &schedule, &progress).await?;
+    println!("{report}");
+    if report.violations.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    write(&schedule, "schedule")?;
+    if !shrinking.is_zero() {
+        write(&shrink(&settings, &schedule, shrinking, &progress).await?, "smaller")?;
+    }
+    println!("again: cargo xtask torture --schedule FILE");
+    Ok(ExitCode::FAILURE)
+}
+
+fn schedule(args: &Args, time: Duration) -> Result<Schedule> {
+    let say = |line: String| println!("{line}");
+    if let Some(file) = &args.schedule {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut schedule: Schedule =
+            serde_json::from_str(&text).with_context(|| format!("{} is no schedule", file.display()))?;
+        let kinds = schedule.faults.iter().map(|fault| fault.kind).collect();
+        let possible = Kind::possible(kinds, &say);
+        schedule.faults.retain(|fault| possible.contains(&fault.kind));
+        return Ok(schedule);
+    }
+    let wanted = |kind: &&Kind| (args.only.is_empty() || args.only.contains(kind)) && !args.without.contains(kind);
+    let kinds = Kind::possible(Kind::ALL.iter().filter(wanted).copied().collect(), &say);
+    if kinds.is_empty() {
+        bail!("no kind of fault is left");
+    }
+    // The last eight bytes of such an id are random.
+    let random = || u64::from_le_bytes(uuid::Uuid::now_v7().as_bytes()[8..].try_into().unwrap_or_default());
+    let end_ms = u64::try_from(time.as_millis())?;
+    Ok(Schedule::new(args.seed.unwrap_or_else(random), args.replicas.into(), &kinds, args.faults, end_ms))
+}
+
+fn write(schedule: &Schedule, name: &str) -> Result<()> {
+    let file = std::env::temp_dir().join(format!("torture-{}-{name}.json", schedule.seed));
+    std::fs::write(&file, serde_json::to_string_pretty(schedule)?)?;
+    println!("{} faults are in {}", schedule.faults.len(), file.display());
+    Ok(())
+}
