@@ -4,11 +4,10 @@ use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, 
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use saga_database::{Database, DatabaseArgs, Fault};
+use saga_database::{Database, DatabaseArgs};
 use saga_memory_broker::InProcessBroker;
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_all};
-use sea_orm::DbBackend;
 use sea_orm_migration::MigratorTrait;
 use service_host::{
     admin::AdminSettings,
@@ -113,12 +112,8 @@ impl System {
             (Service::Inventory.spec(), of_inventory),
             (Service::Payment.spec(), of_payment),
         ];
-        let may_pass = |error: &IdentityError| match error {
-            IdentityError::Database(error) => {
-                of_order.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent
-            }
-            _ => false,
-        };
+        let may_pass =
+            |error: &IdentityError| matches!(error, IdentityError::Database(error) if of_order.may_pass(error));
         wait_for_database(&order, || establish_all(&all, &settings.identity), may_pass).await?;
         let mut all_deps = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(service.name()).context("each service has its broker")?;

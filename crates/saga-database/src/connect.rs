@@ -13,7 +13,7 @@ use sea_orm_migration::MigratorTrait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    PostgresSettings, RelayLock, ReplicaBus, migrate,
+    Fault, PostgresSettings, RelayLock, ReplicaBus, migrate,
     postgres::{CLOCK_QUERY, Server},
     sqlite::{self, Access},
 };
@@ -121,13 +121,20 @@ impl DatabaseError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unusable { .. } => true,
-            Self::Migrate { source, .. } => super::Fault::of(source) != super::Fault::Permanent,
+            Self::Migrate { source, .. } => Fault::of(source) != Fault::Permanent,
             Self::Open { .. } | Self::Newer { .. } => false,
         }
     }
 }
 
 impl Database {
+    /// Whether an error of a database that could be opened may pass by itself: a server may be unavailable a moment later, and a
+    /// file is not.
+    #[must_use]
+    pub fn may_pass(&self, error: &DbErr) -> bool {
+        self.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent
+    }
+
     /// Opens the SQLite file at `path`, makes it if there is none, and brings its tables up to date.
     ///
     /// # Errors

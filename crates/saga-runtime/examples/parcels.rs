@@ -18,7 +18,7 @@ use saga_memory_broker::InProcessBroker;
 use saga_message::{Header, Message, Route, ServiceSpec};
 use saga_runtime::{
     Cause, Decision, Engine, EngineSettings, IdentitySettings, Input, Mailbox, Outbox, Participant, Payload, Readiness,
-    Relay, Source, Stages, SystemIdentity, Unacceptable, broker::Broker, consume,
+    Relay, ReplyTo, Source, Stages, SystemIdentity, Unacceptable, broker::Broker, consume,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -117,11 +117,16 @@ impl MigratorTrait for Migrator {
 #[derive(Debug)]
 struct Department(&'static str);
 
+/// The one command: ship this parcel, and tell the caller once it is durable.
+#[derive(Debug)]
+struct Ship {
+    parcel: Uuid,
+    reply_to: ReplyTo<()>,
+}
+
 impl Participant for Department {
     type Message = ParcelShipped;
-    /// Ship this parcel.
-    type Command = Uuid;
-    type Reply = ();
+    type Command = Ship;
     type CallResult = ();
     type State = WorkingSet<Uuid, parcels::Model>;
 
@@ -138,8 +143,8 @@ impl Participant for Department {
     fn decide(&self, state: &mut Self::State, input: &Input<Self>) -> Result<Decision<Self>, Unacceptable> {
         let parcel = parcel_of(&input.payload);
         state.put(parcel, parcels::Model { parcel });
-        Ok(match input.payload {
-            Payload::Command(_) => Decision { reply: Some(()), ..Decision::publish(vec![parcel]) },
+        Ok(match &input.payload {
+            Payload::Command(ship) => Decision::publish(vec![parcel]).replying(ship.reply_to.with(())),
             Payload::Event(_) => Decision::silent(),
         })
     }
@@ -152,7 +157,7 @@ impl Participant for Department {
 
 fn parcel_of(payload: &Payload<Department>) -> Uuid {
     match payload {
-        Payload::Command(parcel) => *parcel,
+        Payload::Command(ship) => ship.parcel,
         Payload::Event(message) => message.parcel,
     }
 }
@@ -205,7 +210,8 @@ async fn main() -> Result<()> {
 
     for number in 1..=1_000 {
         // Durable when this returns, whatever happens to the process afterwards; billing hears of it sooner or later.
-        warehouse.mailbox.ask(Uuid::now_v7(), Cause::new()).await?;
+        let parcel = Uuid::now_v7();
+        warehouse.mailbox.ask(|reply_to| Ship { parcel, reply_to }, Cause::new()).await?;
         if number % 100 == 0 {
             println!("{number} of 1000 shipped");
         }

@@ -20,7 +20,7 @@ mod shutdown;
 pub use consumer::{Source, consume};
 pub use engine::{
     CallError, Cause, Decision, Engine, EngineSettings, EventOf, Input, Mailbox, Participant, Payload, Redriven,
-    Refusal, Unacceptable,
+    Refusal, Reply, ReplyTo, Unacceptable,
 };
 pub use identity::{IdentityError, IdentitySettings, SystemIdentity, establish, establish_all};
 pub use metrics::EngineMetrics;

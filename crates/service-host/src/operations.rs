@@ -44,10 +44,3 @@ impl Operations {
         self.metrics.as_ref().map(|metrics| metrics.http()).unwrap_or_default()
     }
 }
-
-/// Health alone.
-impl From<Readiness> for Operations {
-    fn from(readiness: Readiness) -> Self {
-        Self { readiness, admin: None, metrics: None }
-    }
-}

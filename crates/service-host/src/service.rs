@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbErr;
 use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -17,7 +17,7 @@ use crate::{
     settings::WorkSettings,
     startup::wait_for_database,
 };
-use saga_database::{Database, Fault};
+use saga_database::Database;
 use saga_runtime::{
     Engine, EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Relay, Source,
     Stages, SystemIdentity, broker::Broker, consume,
@@ -97,9 +97,7 @@ impl RunningService {
         let span = tracing::info_span!("service", service = name);
         let stop = Stages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
-        // On a server, what could be opened may be unavailable a moment later.
-        let may_pass =
-            |error: &DbErr| database.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent;
+        let may_pass = |error: &DbErr| database.may_pass(error);
         let identity = wait_for_database(
             &listener,
             || SystemIdentity::open(&database, service, &identity, readiness.clone()),

@@ -3,13 +3,16 @@
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, Content, Info, OpenApi, Ref, RefOr, Response,
+        Components, Content, Info, OpenApi, Ref, RefOr, Response, Tag,
         path::Operation,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
 
 use super::{FieldError, Limit, PROBLEM_JSON, Problem};
+
+/// The groups of operations for those who run a service.
+const OPERATORS: [&str; 2] = ["health", "admin"];
 
 /// Puts in the title, and the schema of [`Problem`] behind every documented error that has no schema of its own. Adds the
 /// refusals of the extractors: of a body, and of parameters.
@@ -23,10 +26,20 @@ pub(crate) fn complete(openapi: &mut OpenApi, title: &str, description: &str) {
     components.schemas.insert(Limit::name().into_owned(), Limit::schema());
     // What the admin endpoints ask for; Swagger UI then has a button for it.
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    openapi.tags = Some(tags(openapi));
     for path in openapi.paths.paths.values_mut() {
         let path = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
         path.into_iter().flatten().for_each(complete_operation);
     }
+}
+
+/// Swagger UI shows the groups of operations in this order: what the service is for comes before what operators use.
+fn tags(openapi: &OpenApi) -> Vec<Tag> {
+    let operations = openapi.paths.paths.values().flat_map(|path| [&path.get, &path.put, &path.post, &path.delete]);
+    let mut names: Vec<&String> = operations.flatten().flat_map(|operation| operation.tags.iter().flatten()).collect();
+    names.sort_by_key(|name| (OPERATORS.iter().position(|operators| operators == name), *name));
+    names.dedup();
+    names.into_iter().map(Tag::new).collect()
 }
 
 fn complete_operation(operation: &mut Operation) {

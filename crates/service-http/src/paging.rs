@@ -53,11 +53,10 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// The answer to the request for `uri` (take it from `OriginalUri`: it has the whole path), which found `items`.
-    /// `key` is what comes as `after` to go on behind an item.
-    pub fn new<K: Display>(uri: &Uri, limit: Limit, items: Vec<T>, key: impl FnOnce(&T) -> K) -> Self {
-        let full = items.len() >= usize::from(limit.0);
-        let next = items.last().filter(|_| full).and_then(|last| link(uri, limit, &key(last).to_string()));
-        Self { items, next }
+    /// Each item has the key that comes as `after` to go on behind it.
+    pub fn new<K: Display>(uri: &Uri, limit: Limit, items: Vec<(K, T)>) -> Self {
+        let next = next_link(uri, limit, &items);
+        Self { items: items.into_iter().map(|(_, item)| item).collect(), next }
     }
 
     /// The same for rows of `table`, of which some may be unreadable. They are left out and reported in the log: a
@@ -67,10 +66,15 @@ impl<T> Page<T> {
     where
         T: for<'row> From<&'row R>,
     {
-        let full = rows.len() >= usize::from(limit.0);
-        let next = rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()));
+        let next = next_link(uri, limit, &rows);
         Self { items: readable(table, rows).iter().map(T::from).collect(), next }
     }
+}
+
+/// The link behind the last of these rows, if the page is full.
+fn next_link<K: Display, R>(uri: &Uri, limit: Limit, rows: &[(K, R)]) -> Option<HeaderValue> {
+    let full = rows.len() >= usize::from(limit.0);
+    rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()))
 }
 
 /// `Link: <…>; rel="next"` (RFC 8288), with the path and the other parameters of this request. `None` for a path that
@@ -108,7 +112,8 @@ mod tests {
     }
 
     fn next(uri: &str, limit: Limit, items: Vec<&str>) -> Option<String> {
-        let page = Page::new(&uri.parse().unwrap(), limit, items, |item| (*item).to_owned()).into_response();
+        let page = Page::new(&uri.parse().unwrap(), limit, items.into_iter().map(|item| (item, item)).collect())
+            .into_response();
         page.headers().get("link").map(|link| link.to_str().unwrap().to_owned())
     }
 

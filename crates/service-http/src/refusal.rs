@@ -29,7 +29,7 @@ impl From<TooManyLists> for Problem {
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
         match Fault::of(&error) {
-            Fault::Away | Fault::Conflict | Fault::Locked => {
+            Fault::Unavailable | Fault::Conflict | Fault::Locked => {
                 tracing::warn!(%error, "the database could not be read");
                 Self::unavailable("the database is away")
             }

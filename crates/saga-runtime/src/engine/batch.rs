@@ -37,18 +37,25 @@ pub(super) enum Item<P: Participant> {
 #[derive(Debug)]
 pub(super) struct Pending<P: Participant> {
     pub(super) input: Input<P>,
-    pub(super) origin: Origin<P>,
+    pub(super) origin: Origin,
 }
 
 #[derive(Debug)]
-pub(super) enum Origin<P: Participant> {
-    Caller { reply: oneshot::Sender<Result<P::Reply, Refusal>>, _permit: OwnedSemaphorePermit },
-    Queue { raw: Raw, receipt: Receipt },
+pub(super) enum Origin {
+    /// The reply is in the command; this is for saying that there is none.
+    Caller {
+        refuse: oneshot::Sender<Refusal>,
+        _permit: OwnedSemaphorePermit,
+    },
+    Queue {
+        raw: Raw,
+        receipt: Receipt,
+    },
     DeadLetter(Redrive),
     Itself,
 }
 
-impl<P: Participant> Origin<P> {
+impl Origin {
     /// For the metrics.
     pub(super) fn kind(&self) -> InputKind {
         match self {
@@ -115,8 +122,8 @@ impl<P: Participant> Pending<P> {
     /// Tells the caller why not, where there is one; anything else comes back.
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self.origin {
-            Origin::Caller { reply, .. } => {
-                let _ = reply.send(Err(unavailable(why)));
+            Origin::Caller { refuse, .. } => {
+                let _ = refuse.send(unavailable(why));
                 None
             }
             // It stays dead_lettered.
@@ -196,9 +203,9 @@ impl<P: Participant> Batch<P> {
             Origin::DeadLetter(redrive) => {
                 self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: bounded(&reason) })
             }
-            Origin::Caller { reply, .. } => {
+            Origin::Caller { refuse, .. } => {
                 tracing::error!(command = ?input.payload, reason, "a command failed");
-                let _ = reply.send(Err(Refusal::Internal));
+                let _ = refuse.send(Refusal::Internal);
             }
             Origin::Itself => tracing::error!(command = ?input.payload, reason, "a step by the clock failed"),
         }

@@ -9,6 +9,7 @@ use super::{
     Input, Participant, Payload,
     batch::{Item, Origin, Pending, Raw, still_unreadable},
     redrive::{DeadLetterAgain, Discard, Redrive, Redriven},
+    reply::ReplyTo,
 };
 use crate::{
     broker::{Delivery, Receipt},
@@ -84,19 +85,29 @@ impl<P: Participant> Mailbox<P> {
         (Self { items, permits: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
     }
 
-    /// Has a command carried out, and returns once it is durable.
+    /// Has a command carried out, and returns its reply once it is durable. `command` makes it, with the address that the reply
+    /// goes to.
     ///
     /// # Errors
     /// If it was not carried out.
-    pub async fn ask(&self, command: P::Command, cause: Cause) -> Result<P::Reply, Refusal> {
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(ReplyTo<T>) -> P::Command,
+        cause: Cause,
+    ) -> Result<T, Refusal> {
         if let Some(why) = self.identity.refusal() {
             return Err(Refusal::Unavailable(why.to_owned()));
         }
         let permit = self.permit()?;
-        let (reply, answer) = oneshot::channel();
-        self.put(Payload::Command(command), cause, Origin::Caller { reply, _permit: permit })
+        let (reply_to, reply) = ReplyTo::new();
+        let (refuse, refused) = oneshot::channel();
+        self.put(Payload::Command(command(reply_to)), cause, Origin::Caller { refuse, _permit: permit })
             .map_err(|()| stopping())?;
-        answer.await.map_err(|_| stopping())?
+        match refused.await {
+            Ok(refusal) => Err(refusal),
+            // Not refused: the reply was sent, or the engine has ended and dropped both.
+            Err(_) => reply.await.map_err(|_| stopping()),
+        }
     }
 
     /// Handles a parked message as if the broker had just delivered it, and returns once that is durable, one way or the
@@ -188,7 +199,7 @@ impl<P: Participant> Mailbox<P> {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Overloaded)
     }
 
-    fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
+    fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin) -> Result<(), ()> {
         let input = Input { at: self.clock.now(), cause, payload, call_result: None };
         self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
     }

@@ -7,10 +7,12 @@ mod external_calls;
 mod mailbox;
 mod participant;
 mod redrive;
+mod reply;
 mod run;
 mod transaction;
 
 pub use mailbox::{Cause, Mailbox, Refusal};
 pub use participant::{CallError, Decision, EventOf, Input, Participant, Payload, Unacceptable};
 pub use redrive::Redriven;
+pub use reply::{Reply, ReplyTo};
 pub use run::{Engine, EngineSettings};

@@ -5,7 +5,7 @@ use saga_database::Writes;
 use saga_message::{Message, ServiceSpec, SystemId, Timestamp};
 use sea_orm::{DatabaseTransaction, DbErr};
 
-use super::Cause;
+use super::{Cause, Reply};
 
 /// One service's part in the saga: what the engine runs.
 ///
@@ -14,10 +14,8 @@ use super::Cause;
 pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     /// What it hears from other services and publishes to them.
     type Message: Message;
-    /// What callers and the clock ask for.
+    /// What callers and the clock ask for. One that a caller waits for carries a [`ReplyTo`](super::ReplyTo).
     type Command: Send + Sync + fmt::Debug + 'static;
-    /// What a caller gets back.
-    type Reply: Send + fmt::Debug + 'static;
     /// What the world outside says, where an input needs it.
     type CallResult: Send + Sync + fmt::Debug + 'static;
     /// The rows of one batch, and what is being made of them.
@@ -116,7 +114,7 @@ pub type EventOf<P> = <<P as Participant>::Message as Message>::Event;
 #[derive(Debug)]
 pub struct Decision<P: Participant> {
     /// What the caller is told, where there is a caller.
-    pub reply: Option<P::Reply>,
+    pub reply: Option<Reply>,
     /// What the world is told.
     pub events: Vec<EventOf<P>>,
     /// What this service tells itself, after the commit. It may be lost in a crash: something by the clock must find it again.
@@ -138,8 +136,14 @@ impl<P: Participant> Decision<P> {
 
     /// This reply, and no events.
     #[must_use]
-    pub fn reply(reply: P::Reply) -> Self {
-        Self { reply: Some(reply), ..Self::silent() }
+    pub fn reply(reply: Reply) -> Self {
+        Self::silent().replying(reply)
+    }
+
+    /// This reply, too.
+    #[must_use]
+    pub fn replying(self, reply: Reply) -> Self {
+        Self { reply: Some(reply), ..self }
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::{
 };
 
 use super::{
-    Mailbox, Participant,
+    Mailbox, Participant, Refusal,
     aside::{Aside, BATCH_LOCK_WAIT},
-    batch::{Batch, Item, Origin},
+    batch::{Batch, Item, Origin, Pending},
     external_calls::ExternalCalls,
     transaction::{Committed, Failure, commit_catching},
 };
@@ -305,13 +305,15 @@ impl<P: Participant> Engine<P> {
             let was_there = committed.taken.contains(&discard.message_id);
             discard.answer(Ok(was_there));
         }
-        for (pending, answer) in batch.inputs.into_iter().zip(committed.replies) {
-            match pending.origin {
-                Origin::Caller { reply, .. } => {
-                    let answer = answer.ok_or(crate::engine::Refusal::Internal);
-                    // A caller that went away has its order all the same.
-                    let _ = reply.send(answer);
-                }
+        for (Pending { input, origin }, reply) in batch.inputs.into_iter().zip(committed.replies) {
+            match origin {
+                Origin::Caller { refuse, .. } => match reply {
+                    Some(reply) => reply.send(),
+                    None => {
+                        tracing::error!(command = ?input.payload, "a command was decided without a reply");
+                        let _ = refuse.send(Refusal::Internal);
+                    }
+                },
                 Origin::Queue { receipt, .. } => receipt.acknowledge(),
                 Origin::DeadLetter(redrive) => redrive.tell_handled(&committed.taken),
                 Origin::Itself => {}

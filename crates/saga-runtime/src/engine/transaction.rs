@@ -16,7 +16,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
 
 use super::{
-    Decision, Input, Participant, Payload, Unacceptable,
+    Decision, Input, Participant, Payload, Reply, Unacceptable,
     batch::{Batch, Pending},
     redrive::DeadLetterAgain,
 };
@@ -25,7 +25,7 @@ use crate::{broker::Outgoing, identity::SystemIdentity};
 /// What a committed batch leaves to be done.
 pub(super) struct Committed<P: Participant> {
     /// For each input what its caller is told. `None`: a duplicate, or nobody waits.
-    pub(super) replies: Vec<Option<P::Reply>>,
+    pub(super) replies: Vec<Option<Reply>>,
     pub(super) outgoing: Vec<Outgoing>,
     /// How many confirmed events were still in the outbox; one that was published twice is deleted once.
     pub(super) deleted: u64,
@@ -105,7 +105,7 @@ async fn commit<P: Participant>(
     let fresh = first_times(&transaction, batch, &taken, &mut writes).await?;
     let inputs: Vec<&Input<P>> = fresh.iter().map(|&index| &batch.inputs[index].input).collect();
 
-    let mut replies: Vec<Option<P::Reply>> = batch.inputs.iter().map(|_| None).collect();
+    let mut replies: Vec<Option<Reply>> = batch.inputs.iter().map(|_| None).collect();
     let mut outgoing = Vec::new();
     let mut follow_ups = Vec::new();
     if !inputs.is_empty() {

@@ -57,8 +57,8 @@ async fn list(
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<DeadLetterSummaryView>, Problem> {
     let letters = dead_letters(&app.database, after, limit.rows()).await?;
-    let views: Vec<DeadLetterSummaryView> = letters.into_iter().map(Into::into).collect();
-    Ok(Page::new(&uri, limit, views, |letter| letter.message_id))
+    let views = letters.into_iter().map(|letter| (letter.message_id, letter.into())).collect();
+    Ok(Page::new(&uri, limit, views))
 }
 
 /// Show a parked message
