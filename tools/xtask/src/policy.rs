@@ -92,7 +92,8 @@ impl CargoDeny {
         let here = Self { built_here: Some(path) };
         if !here.step("", ["--version"]).succeeds() {
             println!("\ncargo-deny is not installed: it is built once, into {TOOLS}, which takes a few minutes.");
-            let install = ["install", "cargo-deny", "--locked", "--version", VERSION, "--root", TOOLS];
+            // Not optimised: it runs for a second, and would take twice as long to build.
+            let install = ["install", "cargo-deny", "--locked", "--version", VERSION, "--root", TOOLS, "--debug"];
             Step::cargo("cargo-deny", install).run()?;
         }
         Ok(here)
