@@ -158,7 +158,7 @@ mod tests {
     async fn only_what_is_certain_counts_as_not_written() {
         let unavailable = |detail: &str| Ok((StatusCode::SERVICE_UNAVAILABLE, json!({"detail": detail})));
         assert!(nothing_was_written(&unavailable("too many orders are under way; nothing was written")));
-        assert!(!nothing_was_written(&unavailable("the database is away")));
+        assert!(!nothing_was_written(&unavailable("the database is unavailable")));
         assert!(!nothing_was_written(&Ok((StatusCode::OK, json!({"detail": "nothing was written"})))));
         assert!(!nothing_was_written(&Err(anyhow::anyhow!("no answer"))));
         let nobody = format!("http://127.0.0.1:{}/", test_servers::free_port().unwrap());

@@ -74,7 +74,7 @@ const LINGER_BELOW: usize = 64;
 /// is nothing to do, so they are what notices that the network to the database has vanished.
 const TICK_QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-const AWAY: &str = "the database is away";
+const AWAY: &str = "the database is unavailable";
 
 impl<P: Participant> Engine<P> {
     /// An engine, and the mailbox that leads to it.

@@ -112,7 +112,7 @@ async fn redrive(
         (status = 200, body = RedriveAllView),
         (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "the admin endpoints are off"),
-        (status = 503, description = "the database is away"),
+        (status = 503, description = "the database is unavailable"),
     ),
 )]
 async fn redrive_all(State(app): State<Arc<AdminState>>) -> Result<Json<RedriveAllView>, Problem> {
@@ -129,7 +129,7 @@ async fn redrive_all(State(app): State<Arc<AdminState>>) -> Result<Json<RedriveA
         (status = 204, description = "discarded"),
         (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "no such message is parked, or the admin endpoints are off"),
-        (status = 503, description = "the database is away"),
+        (status = 503, description = "the database is unavailable"),
     ),
 )]
 async fn discard(
