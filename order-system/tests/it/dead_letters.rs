@@ -81,7 +81,7 @@ async fn an_operator_lists_shows_drives_and_discards() {
     assert!(code == 0 && said.ends_with("body       12 bytes:\n\n\\u{1b}[2J no JSON\n"), "{said}");
     assert!(run(&["show", &other.to_string()]).1.ends_with("not text, in base64:\n\n//4=\n"));
     let (code, said) = run(&["show", &Uuid::nil().to_string()]);
-    assert!(code == 1 && said.contains("no such message is parked"), "{said}");
+    assert!(code == 1 && said.contains("there is no such dead letter"), "{said}");
 
     assert_eq!(run(&["redrive", &good.to_string()]), (0, format!("{good}: handled by order\n")));
     let (code, said) = run(&["redrive", &poison.to_string()]);
