@@ -1,8 +1,10 @@
-//! The three pure domains joined together, without a broker, a database or a clock: what the services would hold after
-//! some steps, and what they would say.
+//! The three pure domains joined together, without a broker, a database or a clock: the state of the services after
+//! some steps, and the events that they publish.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use inventory::domain::{Reservation, ReservationId, State as ReservationState, StockItem, learn};
 use order::domain::{Fact, NewOrder, Order};
@@ -10,7 +12,7 @@ use order_system::audit::rules::{self, Counts};
 use payment::domain::{Answer, NewPayment, Payment, PaymentId, cancel_requested, stock_reserved, voided_at_gateway};
 use shared_events::{Event, EventBody, OrderId, SagaId, Service, Sku, Timestamp};
 
-/// There is only one moment, and everything is due at it: what happens when is for the test to choose.
+/// All times are equal, so everything is due at once; the test chooses what happens next.
 const NOW: Timestamp = Timestamp::from_unix_micros(0);
 const CANCEL_POLICY: order::domain::CancelPolicy = order::domain::CancelPolicy {
     deadline: Duration::ZERO,
@@ -20,14 +22,14 @@ const CANCEL_POLICY: order::domain::CancelPolicy = order::domain::CancelPolicy {
 const HOLD_POLICY: inventory::domain::HoldPolicy =
     inventory::domain::HoldPolicy { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
 
-/// What the three databases hold.
+/// The content of the three databases.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct World {
     pub(crate) orders: BTreeMap<SagaId, Order>,
     pub(crate) reservations: BTreeMap<SagaId, Reservation>,
     pub(crate) payments: BTreeMap<SagaId, Payment>,
     pub(crate) stock: BTreeMap<Sku, StockItem>,
-    /// Payments that the gateway is still to void.
+    /// Payments that the gateway still has to void.
     pub(crate) to_void: BTreeSet<SagaId>,
 }
 
@@ -48,32 +50,32 @@ impl World {
         vec![created]
     }
 
-    /// A service handles an event; `answer` is what the gateway says to this order, whenever it is asked.
-    pub(crate) fn hear(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
+    /// Lets a service handle an event. `answer` is the gateway's answer to this order.
+    pub(crate) fn handle(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
         match service {
-            Service::Order => self.order_hears(event),
-            Service::Inventory => self.inventory_hears(event),
-            Service::Payment => self.payment_hears(event, answer),
+            Service::Order => self.handle_at_order(event),
+            Service::Inventory => self.handle_at_inventory(event),
+            Service::Payment => self.handle_at_payment(event, answer),
         }
     }
 
-    fn order_hears(&mut self, event: &Event) -> Vec<Event> {
+    fn handle_at_order(&mut self, event: &Event) -> Vec<Event> {
         self.change_order(event.saga_id, |order| match Fact::of(&event.body) {
             Some(fact) => order.learn(fact, NOW),
             None => order.outcome_event().into_iter().collect(),
         })
     }
 
-    fn inventory_hears(&mut self, event: &Event) -> Vec<Event> {
+    fn handle_at_inventory(&mut self, event: &Event) -> Vec<Event> {
         let known = self.reservations.get(&event.saga_id);
         let mut new_ids = (1..).map(ReservationId).skip(self.reservations.len());
         let step = learn(known, event, &mut self.stock, &mut new_ids, NOW, &HOLD_POLICY)
-            .unwrap_or_else(|impossible| panic!("it would be parked: {impossible}"));
+            .unwrap_or_else(|impossible| panic!("it would be dead-lettered: {impossible}"));
         self.reservations.extend(step.reservation.map(|reservation| (event.saga_id, reservation)));
         step.says.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    fn payment_hears(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
+    fn handle_at_payment(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
         let known = self.payments.get(&event.saga_id);
         let new = NewPayment {
             payment_id: PaymentId(self.payments.len() as i64 + 1),
@@ -93,7 +95,7 @@ impl World {
         outcome.said.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    /// The gateway has voided a payment.
+    /// Records that the gateway has voided a payment.
     pub(crate) fn gateway_voids(&mut self, saga: SagaId) -> Vec<Event> {
         self.to_void.remove(&saga);
         let outcome = voided_at_gateway(self.payments.get(&saga), NOW);
@@ -102,21 +104,21 @@ impl World {
         outcome.said.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
     }
 
-    /// The customer asks for the order to be undone.
+    /// Cancels an order for the customer.
     pub(crate) fn cancel(&mut self, saga: SagaId) -> Vec<Event> {
         self.change_order(saga, |order| order.cancel(NOW, &CANCEL_POLICY).unwrap_or_default())
     }
 
-    /// The clock looks at an order.
+    /// Checks an order's deadline.
     pub(crate) fn order_clock(&mut self, saga: SagaId) -> Vec<Event> {
         self.change_order(saga, |order| order.wake(NOW, &CANCEL_POLICY))
     }
 
-    /// The clock looks at a reservation.
+    /// Checks whether a reservation is overdue.
     pub(crate) fn inventory_clock(&mut self, saga: SagaId) -> Vec<Event> {
         let Some(reservation) = self.reservations.get_mut(&saga) else { return Vec::new() };
         let overdue = reservation.wake(NOW, &HOLD_POLICY);
-        // How often it asked makes no difference to what it does.
+        // The number of repeats does not change the behaviour.
         reservation.repeats = 0;
         overdue.into_iter().collect()
     }
@@ -125,20 +127,20 @@ impl World {
         let order = self.orders.get_mut(&saga).unwrap();
         let before = order.status();
         let events = step(order);
-        // How often it asked makes no difference to what it does.
+        // The number of repeats does not change the behaviour.
         order.repeats = 0;
         assert!(!before.is_terminal() || order.status() == before, "{before} became {}", order.status());
         events
     }
 
-    /// Whether everything has ended, and no clock finds anything to do.
+    /// Returns whether everything has ended and no clock has anything to do.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.orders.values().all(|order| order.status().is_terminal())
             && self.reservations.values().all(|reservation| reservation.state != ReservationState::Held)
             && self.to_void.is_empty()
     }
 
-    /// What breaks the audit's rules.
+    /// Returns all breaches of the audit's rules.
     pub(crate) fn audit(&self) -> Vec<String> {
         let of_orders = self.orders.iter().flat_map(|(saga, order)| {
             rules::of_order(order, self.reservations.get(saga), self.payments.get(saga), NOW)
@@ -146,7 +148,7 @@ impl World {
         of_orders.chain(self.audit_stock()).collect()
     }
 
-    /// The part of it that must hold at any moment.
+    /// Returns the breaches of the rules that must hold at any moment.
     pub(crate) fn audit_stock(&self) -> Vec<String> {
         let units = |sku: &Sku, state: &ReservationState| -> i64 {
             let lines = self.reservations.values().filter(|one| one.state == *state).flat_map(Reservation::lines);
