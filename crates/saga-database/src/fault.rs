@@ -1,28 +1,28 @@
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
-/// What kind of failure a database error is, that is, what to do about it.
+/// What kind of failure a database error is, and so how to react to it.
 ///
-/// An input is given up only for what an input can cause: values that do not fit and rows that contradict others. Whatever
-/// else the database refuses is wrong with the server, the rights, the tables or this program. It stays wrong for every
-/// input until somebody mends it, and no message may be thrown out for it.
+/// Only what an input itself can cause counts as the input's fault: values that do not fit, and rows that contradict
+/// others. Every other error is a problem of the server, the privileges, the schema or this program. It would fail
+/// every other input too until it is repaired, so no message may be dead-lettered because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The database is unavailable, full, or not as this program needs it: wait, then do the same again.
+    /// The database is unavailable, full, or not in the state that this program needs: wait, then try again.
     Unavailable,
-    /// Another transaction was in the way (deadlock, serialization failure): do the same again at once.
+    /// Another transaction was in the way (deadlock, serialization failure): try again at once.
     Conflict,
-    /// Another session has held a row or a table for longer than it was waited for.
+    /// Another session held a lock on a row or a table for longer than the lock timeout.
     Locked,
-    /// A unique key is taken. Where another transaction took it at the same instant, doing the same again at once sees what
-    /// that one did; otherwise it will fail the same way for ever.
+    /// A unique key already exists. If another transaction inserted it at the same moment, trying again at once sees
+    /// that row; otherwise it will always fail the same way.
     Taken,
-    /// It will fail the same way again, with this input.
+    /// It will always fail the same way with this input.
     Permanent,
 }
 
-/// What an SQLSTATE is, by its class or, where one is an exception from its class, whole
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>). The first entry that fits counts; what is in none is
-/// [`Fault::Unavailable`].
+/// The kind of failure for each SQLSTATE, by its class, or by the whole code if one differs from its class
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>). The first entry that matches counts; if none
+/// does, it is [`Fault::Unavailable`].
 const SQL_STATES: &[(&str, Fault)] = &[
     ("09", Fault::Permanent),   // triggered action exception
     ("21", Fault::Permanent),   // cardinality violation
@@ -34,9 +34,9 @@ const SQL_STATES: &[(&str, Fault)] = &[
     ("54", Fault::Permanent),   // program limit exceeded: a value too long for an index
     ("55P03", Fault::Locked),   // lock not available
     ("72", Fault::Conflict),    // snapshot too old
-    ("P0", Fault::Permanent),   // raised by a function of the operator's
+    ("P0", Fault::Permanent),   // raised by a user-defined function or trigger
     ("08", Fault::Unavailable), // connection exception
-    ("0A", Fault::Unavailable), // feature not supported, as of a cached plan after a migration
+    ("0A", Fault::Unavailable), // feature not supported, for example a cached plan after a migration
     ("0B", Fault::Unavailable), // invalid transaction initiation
     ("0F", Fault::Unavailable), // locator exception
     ("0L", Fault::Unavailable), // invalid grantor
@@ -46,7 +46,7 @@ const SQL_STATES: &[(&str, Fault)] = &[
     ("20", Fault::Unavailable), // case not found
     ("24", Fault::Unavailable), // invalid cursor state
     ("25", Fault::Unavailable), // invalid transaction state: 25006 is a server that became a standby
-    ("26", Fault::Unavailable), // a prepared statement is gone, as behind a pooler
+    ("26", Fault::Unavailable), // invalid prepared statement name, for example behind a pooler
     ("28", Fault::Unavailable), // invalid authorization: the password or pg_hba.conf was changed
     ("2B", Fault::Unavailable), // dependent privileges exist
     ("2D", Fault::Unavailable), // invalid transaction termination
@@ -57,7 +57,7 @@ const SQL_STATES: &[(&str, Fault)] = &[
     ("3B", Fault::Unavailable), // savepoint exception
     ("3D", Fault::Unavailable), // no such database
     ("3F", Fault::Unavailable), // no such schema
-    ("42", Fault::Unavailable), // access rule violation: 42501 rights, 42P01 no such table; the statements are not the input's
+    ("42", Fault::Unavailable), // access rule violation: 42501 privileges, 42P01 no such table; inputs do not write statements
     ("53", Fault::Unavailable), // insufficient resources: disk full, too many connections
     ("55", Fault::Unavailable), // object not in prerequisite state
     ("57", Fault::Unavailable), // operator intervention: shutdown, cancelled
@@ -67,7 +67,8 @@ const SQL_STATES: &[(&str, Fault)] = &[
     ("XX", Fault::Unavailable), // internal error, corruption
 ];
 
-/// What a primary result code of SQLite is (<https://www.sqlite.org/rescode.html>); what is not here is [`Fault::Unavailable`].
+/// The kind of failure for each primary result code of SQLite (<https://www.sqlite.org/rescode.html>); any other is
+/// [`Fault::Unavailable`].
 const SQLITE_CODES: &[(u32, Fault)] = &[
     (18, Fault::Permanent),   // TOOBIG: a value that does not fit
     (19, Fault::Permanent),   // CONSTRAINT (a unique one is `Taken`)
@@ -76,7 +77,7 @@ const SQLITE_CODES: &[(u32, Fault)] = &[
     (2, Fault::Unavailable),  // INTERNAL
     (3, Fault::Unavailable),  // PERM
     (4, Fault::Unavailable),  // ABORT
-    (5, Fault::Unavailable),  // BUSY: it has waited for the write lock as long as `busy_timeout` says
+    (5, Fault::Unavailable),  // BUSY: the wait for the write lock exceeded `busy_timeout`
     (6, Fault::Unavailable),  // LOCKED
     (7, Fault::Unavailable),  // NOMEM
     (8, Fault::Unavailable),  // READONLY
@@ -98,16 +99,16 @@ const SQLITE_CODES: &[(u32, Fault)] = &[
 ];
 
 impl Fault {
-    /// Tells what kind of failure `error` is.
+    /// Returns the kind of failure of `error`.
     #[must_use]
     pub fn of(error: &DbErr) -> Self {
         match error {
-            // Whatever its code: a connection was not to be had.
+            // No connection could be obtained; the code does not matter.
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable,
             DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
                 Self::of_sqlx(error)
             }
-            // A row that cannot be read, or a panic: the inputs that need no such row go on without it.
+            // A row that cannot be read, or a panic: inputs that do not need this row must go on.
             _ => Self::Permanent,
         }
     }
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_of_both_databases_are_told_apart() {
+    fn codes_of_both_databases_are_classified() {
         for (fault, codes) in [
             (Fault::Conflict, &["40001", "40P01", "72000"][..]),
             (Fault::Locked, &["55P03"]),
@@ -159,7 +160,7 @@ mod tests {
                 Fault::Unavailable,
                 &["08006", "28P01", "28000", "3D000", "53100", "53300", "57P01", "57P03", "58030", "XX001"],
             ),
-            // Rights and tables, the state of the session, a code that nobody knows yet.
+            // Privileges and schema, the state of the session, an unknown code.
             (
                 Fault::Unavailable,
                 &["42501", "42P01", "42703", "25006", "25P03", "26000", "0A000", "55006", "57014", "ZZ999"],

@@ -49,20 +49,20 @@ impl World {
     }
 
     /// A service handles an event; `answer` is what the gateway says to this order, whenever it is asked.
-    pub(crate) fn hear(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
+    pub(crate) fn handle(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
         match service {
-            Service::Order => self.order_hears(event),
-            Service::Inventory => self.inventory_hears(event),
-            Service::Payment => self.payment_hears(event, answer),
+            Service::Order => self.handle_in_order(event),
+            Service::Inventory => self.handle_in_inventory(event),
+            Service::Payment => self.handle_in_payment(event, answer),
         }
     }
 
-    fn order_hears(&mut self, event: &Event) -> Vec<Event> {
+    fn handle_in_order(&mut self, event: &Event) -> Vec<Event> {
         let transition = order::domain::on_event(self.orders.get(&event.saga_id), event, NOW);
         self.change_order(event.saga_id, transition)
     }
 
-    fn inventory_hears(&mut self, event: &Event) -> Vec<Event> {
+    fn handle_in_inventory(&mut self, event: &Event) -> Vec<Event> {
         let known = self.reservations.get(&event.saga_id);
         let mut new_ids = (1..).map(ReservationId).skip(self.reservations.len());
         let context = inventory::domain::Context {
@@ -77,7 +77,7 @@ impl World {
         transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    fn payment_hears(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
+    fn handle_in_payment(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
         let known = self.payments.get(&event.saga_id);
         let new_id = PaymentId(self.payments.len() as i64 + 1);
         let context = payment::domain::Context { new_id, answer: Some(answer), now: NOW };

@@ -1,5 +1,5 @@
-//! The engine: one door in. Commands, events and ticks are inputs of one mailbox; the engine handles what is there in one
-//! database transaction, and only then replies, acknowledges and wakes the relay.
+//! The engine. Commands, events and ticks are inputs of one mailbox; the engine handles those that are present in one
+//! database transaction, and only after the commit replies, acknowledges and wakes the relay.
 
 mod aside;
 mod batch;
