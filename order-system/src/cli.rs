@@ -1,6 +1,6 @@
 //! The command line of `order-system`.
 
-#![allow(clippy::print_stdout, reason = "what a command has to say is its output; logs go to standard error")]
+#![allow(clippy::print_stdout, reason = "the output is for the user; logs go to standard error")]
 
 use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 
