@@ -45,7 +45,8 @@ const NOT_AMQP: &str = "check the host and the port in AMQP_URL; a port for TLS 
 const TLS: &str = "check that the port in AMQP_URL is one for TLS, that the broker's certificate names this host, \
                    and that its authority is in AMQP_CA_FILE or, without that, trusted by this machine";
 const RIGHTS: &str = "have an administrator give this user the rights that rabbitmq/README.md names";
-pub(crate) const PROVISION: &str = "have an administrator import rabbitmq/definitions.json, or let this user configure, so that the service declares it";
+pub(crate) const PROVISION: &str = "have an administrator import rabbitmq/definitions.json, or let this user \
+                                     configure, so that the service declares it";
 pub(crate) const GONE: &str =
     "the next connection declares it again if this user may, and otherwise reports what is missing";
 const REPLACE: &str =

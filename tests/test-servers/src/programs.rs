@@ -86,8 +86,8 @@ fn epmd() -> Option<PathBuf> {
 
 fn no_program(server: &str, package: &str) -> String {
     format!(
-        "{server} is not installed. `cargo xtask test` installs it on Debian and Ubuntu if root runs it; by hand that is\n\n    \
-         apt-get install --no-install-recommends {package}"
+        "{server} is not installed. `cargo xtask test` installs it on Debian and Ubuntu if root runs it; by hand that \
+         is\n\n    apt-get install --no-install-recommends {package}"
     )
 }
 
