@@ -9,14 +9,14 @@ use std::{
 
 use crate::programs::PostgresPrograms;
 
-/// Where a test finds the server: set by the test command.
+/// Name of the environment variable with the server's URL; set by the test command.
 pub const POSTGRES_URL: &str = "TEST_POSTGRES_URL";
 
-/// The URL of a test's database. The test binary `postgres` gets a database of its own on the test server, made at the
-/// first call for `file`; any other gets the SQLite file.
+/// Returns the URL of a test's database. The test binary `postgres` gets a new database on the test server, created at
+/// the first call for `file`; any other binary gets the SQLite file.
 ///
 /// # Panics
-/// Where the server is not there: a test that needs it must not pass.
+/// If the server is not available, because a test that needs it must not pass.
 #[must_use]
 pub fn database_url(test_binary: &str, file: &Path) -> String {
     if test_binary != "postgres" {
@@ -32,8 +32,11 @@ pub fn database_url(test_binary: &str, file: &Path) -> String {
     let mut psql = Command::new(programs.psql);
     psql.args(["--no-psqlrc", "--quiet", "--command", &format!("CREATE DATABASE {name}"), &server]);
     let output = psql.output().expect("psql runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() || said.contains("already exists"), "cannot make a database for the test: {said}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() || error.contains("already exists"),
+        "cannot make a database for the test: {error}"
+    );
     let (address, _) = server.rsplit_once('/').expect("the URL names a database");
     format!("{address}/{name}")
 }
