@@ -33,7 +33,7 @@ pub(crate) struct State {
     reservations: WorkingSet<ReservationId, Reservation>,
     by_saga: HashMap<SagaId, ReservationId>,
     /// Reservations that clients want to release, but that belong to sagas.
-    not_for_clients: HashSet<ReservationId>,
+    owned_by_sagas: HashSet<ReservationId>,
     due: Vec<ReservationId>,
     new_ids: std::vec::IntoIter<ReservationId>,
     items: WorkingSet<Sku, StockItem>,
@@ -119,7 +119,7 @@ impl State {
     }
 
     fn release(&mut self, id: ReservationId, now: Timestamp) -> Result<ReleaseReply, Unacceptable> {
-        if self.not_for_clients.contains(&id) {
+        if self.owned_by_sagas.contains(&id) {
             return Ok(ReleaseReply::HeldForOrder);
         }
         let Some(reservation) = self.reservations.get(&id) else { return Ok(ReleaseReply::NotFound) };
@@ -180,7 +180,7 @@ impl Participant for Inventory {
         }
         let mut loaded = store::by_sagas(transaction, sagas).await?;
         let known: HashSet<SagaId> = loaded.iter().filter_map(Reservation::saga_id).collect();
-        let (mut of_clients, not_for_clients) = store::of_clients(transaction, ids).await?;
+        let (mut of_clients, owned_by_sagas) = store::of_clients(transaction, ids).await?;
         loaded.append(&mut of_clients);
         let held = loaded.iter().filter(|reservation| reservation.state == Held::Held);
         skus.extend(held.flat_map(Reservation::lines).map(|line| &line.sku));
@@ -205,7 +205,7 @@ impl Participant for Inventory {
         Ok(State {
             by_saga: loaded.iter().filter_map(|one| Some((one.saga_id()?, one.id))).collect(),
             reservations: WorkingSet::loaded(loaded.into_iter().map(|one| (one.id, one))),
-            not_for_clients: not_for_clients.into_iter().collect(),
+            owned_by_sagas: owned_by_sagas.into_iter().collect(),
             due: due_ids,
             new_ids: new_ids.into_iter(),
             items: WorkingSet::loaded(items.into_iter().map(|item| (item.sku().clone(), item))),

@@ -53,7 +53,7 @@ const MAX_UNREADABLE: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct State {
     of_sagas: WorkingSet<SagaId, Payment>,
-    of_callers: Vec<Payment>,
+    of_clients: Vec<Payment>,
     to_void: Vec<SagaId>,
     new_ids: std::vec::IntoIter<PaymentId>,
 }
@@ -161,7 +161,7 @@ impl Participant for Payments {
         let new_ids: Vec<_> = new_ids.into_iter().map(PaymentId).collect();
         Ok(State {
             of_sagas: WorkingSet::loaded(loaded),
-            of_callers: Vec::new(),
+            of_clients: Vec::new(),
             to_void: match due_at {
                 Some(now) => self.to_void(transaction, now).await?,
                 None => Vec::new(),
@@ -189,13 +189,13 @@ impl Participant for Payments {
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         let mut rows = state.of_sagas.to_save(store::to_row);
-        rows.new.extend(state.of_callers.iter().map(store::to_row));
+        rows.new.extend(state.of_clients.iter().map(store::to_row));
         writes.save::<payments::Entity>(&rows);
         Ok(())
     }
 
     fn committed(&self, state: State) {
-        for payment in state.of_sagas.into_changed().chain(state.of_callers) {
+        for payment in state.of_sagas.into_changed().chain(state.of_clients) {
             tracing::debug!(
                 payment.id = payment.payment_id.0, order.id = payment.order_id.0,
                 saga.id = payment.saga_id.map(tracing::field::display),
@@ -239,8 +239,8 @@ impl State {
         };
         let AuthorizeRequest { order_id, amount, .. } = *request;
         let payment_id = next(&mut self.new_ids)?;
-        let payment = Payment::decided(NewPayment { payment_id, saga_id: None, order_id, amount }, answer, now);
-        self.of_callers.push(payment.clone());
+        let payment = Payment::from_answer(NewPayment { payment_id, saga_id: None, order_id, amount }, answer, now);
+        self.of_clients.push(payment.clone());
         Ok(payment)
     }
 

@@ -38,7 +38,7 @@ impl StockItem {
     ///
     /// # Errors
     /// If a number is negative, or they do not add up.
-    pub fn counted(sku: Sku, received: i64, available: i64, held: i64, sold: i64) -> Result<Self, StockError> {
+    pub fn from_stored(sku: Sku, received: i64, available: i64, held: i64, sold: i64) -> Result<Self, StockError> {
         let mut item = Self::new(sku);
         item.set(available, held, sold)?;
         if item.received == received { Ok(item) } else { Err(StockError::ImpossibleNumbers) }
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     fn item(available: i64, held: i64, sold: i64) -> StockItem {
-        StockItem::counted(Sku::parse("A").unwrap(), available + held + sold, available, held, sold).unwrap()
+        StockItem::from_stored(Sku::parse("A").unwrap(), available + held + sold, available, held, sold).unwrap()
     }
 
     fn units(units: i64) -> Quantity {
@@ -237,7 +237,7 @@ mod tests {
     fn numbers_that_do_not_add_up_are_refused() {
         let sku = || Sku::parse("A").unwrap();
         for (received, available, held, sold) in [(5, 3, 2, 1), (0, 1, -1, 0), (-1, -1, 0, 0), (0, i64::MAX, 1, 0)] {
-            let item = StockItem::counted(sku(), received, available, held, sold);
+            let item = StockItem::from_stored(sku(), received, available, held, sold);
             assert_eq!(item, Err(StockError::ImpossibleNumbers));
         }
     }

@@ -31,7 +31,7 @@ fn state(units: i64) -> State {
     State {
         reservations: WorkingSet::loaded([]),
         by_saga: HashMap::new(),
-        not_for_clients: HashSet::new(),
+        owned_by_sagas: HashSet::new(),
         due: Vec::new(),
         new_ids: (1..=2_000).map(ReservationId).collect::<Vec<_>>().into_iter(),
         items: WorkingSet::loaded([(sku("A"), item)]),

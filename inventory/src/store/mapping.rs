@@ -25,7 +25,7 @@ pub(crate) fn item_from_row(row: stock_items::Model) -> Result<StockItem, DbErr>
     let stock_items::Model { sku, received, available, held, sold } = row;
     let wrong = |why: &dyn Display| DbErr::Type(format!("stock item {sku:?}: {why}"));
     let parsed = Sku::parse(&sku).map_err(|error| wrong(&error))?;
-    StockItem::counted(parsed, received, available, held, sold).map_err(|error| wrong(&error))
+    StockItem::from_stored(parsed, received, available, held, sold).map_err(|error| wrong(&error))
 }
 
 /// Converts a reservation to its row.
@@ -166,7 +166,7 @@ mod tests {
             held in 0..1_i64 << 60,
             sold in 0..1_i64 << 60,
         ) {
-            let item = StockItem::counted(line("A").sku, available + held + sold, available, held, sold).unwrap();
+            let item = StockItem::from_stored(line("A").sku, available + held + sold, available, held, sold).unwrap();
             prop_assert_eq!(item_from_row(item_to_row(&item)).unwrap(), item);
         }
     }

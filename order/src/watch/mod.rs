@@ -63,7 +63,7 @@ impl Watchers {
     }
 
     /// Passes on the orders that the engine has changed and committed. `changes` has every single change, if they were
-    /// collected. Otherwise the watchers, who came later, get the current state of the orders.
+    /// collected. Otherwise the watchers, which came later, get the current state of the orders.
     pub(crate) fn committed(&self, orders: impl Iterator<Item = Order>, changes: Option<Vec<Order>>) {
         let (mut changed, mut ended_elsewhere) = (Vec::new(), Vec::new());
         let mut current = (changes.is_none() && self.has_watchers()).then(Vec::new);

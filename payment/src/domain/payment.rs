@@ -111,7 +111,7 @@ pub struct NewPayment {
 impl Payment {
     /// Creates a payment from the answer of the gateway.
     #[must_use]
-    pub fn decided(new: NewPayment, answer: &Answer, now: Timestamp) -> Self {
+    pub fn from_answer(new: NewPayment, answer: &Answer, now: Timestamp) -> Self {
         match answer {
             Answer::Authorized { reference } => Self::new(new, State::Authorized, Some(reference.clone()), now),
             Answer::Declined { reason } => Self::new(new, State::Declined(reason.clone()), None, now),

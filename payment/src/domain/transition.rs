@@ -71,11 +71,11 @@ pub fn on_event(known: Option<&Payment>, event: &Event, context: Context<'_>) ->
 pub(super) fn stock_reserved(known: Option<&Payment>, new: NewPayment, answer: &Answer, now: Timestamp) -> Transition {
     match (known.map(|payment| (payment, &payment.state)), answer) {
         (None, Answer::Authorized { .. }) => {
-            Transition::of(Payment::decided(new, answer, now), EventBody::PaymentAuthorized)
+            Transition::of(Payment::from_answer(new, answer, now), EventBody::PaymentAuthorized)
         }
         (None, Answer::Declined { .. }) => {
             let failed = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
-            Transition::of(Payment::decided(new, answer, now), failed)
+            Transition::of(Payment::from_answer(new, answer, now), failed)
         }
         // The order was cancelled before or during the call to the gateway.
         (Some((tombstone, State::Cancelled)), Answer::Authorized { reference }) => {
