@@ -214,7 +214,7 @@ async fn a_caller_is_told_that_the_gateway_is_away() {
     let body = r#"{"order_id": 1, "amount": 200.50, "currency": "USD"}"#;
     let (status, problem) = system.post(body).await;
     assert_eq!((status, &problem["status"]), (503, &503.into()), "{problem}");
-    assert!(problem["detail"].as_str().unwrap().starts_with("the payment gateway is away"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().starts_with("the payment gateway is unavailable"), "{problem}");
     system.gateway.hold(Point::BeforeAuthorize);
     assert_eq!(system.post(body).await.0, 503);
     system.gateway.release(Point::BeforeAuthorize);
