@@ -10,6 +10,8 @@
 //! For what it does not guarantee, see the README.
 
 pub mod broker;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod consumer;
 mod engine;
 mod identity;
