@@ -38,7 +38,7 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
     until("all are delivered", async || world.tally().queue().unwrap().ready == 0).await;
     engine.script.gate.open();
     let confirmed = world.order.hear_confirmed(others.len()).await;
-    assert_eq!(confirmed, crate::broker::ids(&others), "all but the first");
+    assert_eq!(confirmed, saga_runtime::conformance::ids(&others), "all but the first");
 
     // A caller is told; callers who need other rows are served.
     assert_eq!(engine.ask(Command::Count(1)).await, locked());
