@@ -32,3 +32,8 @@ pub use readiness::{Dependency, Readiness};
 pub use relay::{Outbox, Relay};
 pub use runtime::{Runtime, RuntimeDeps};
 pub use shutdown::Stages;
+
+// The README's example compiles.
+#[cfg(all(doctest, feature = "conformance"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

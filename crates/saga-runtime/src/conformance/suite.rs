@@ -73,7 +73,7 @@ impl Promise {
         self.name
     }
 
-    /// Tests it. It needs a multi-threaded tokio runtime; [`run`] brings one.
+    /// Tests it, within a tokio runtime: [`run`] brings one.
     ///
     /// # Panics
     /// If the broker breaks it.
