@@ -3,11 +3,8 @@
 use std::{collections::HashMap, ops::Index, sync::Arc};
 
 use saga_memory_broker::InProcessBroker;
-use saga_runtime::{
-    broker::{Broker, Outgoing, Subscription},
-    conformance::{TestPublisher, TimeLimits},
-};
-use shared_events::{MessageId, Service};
+use saga_runtime::broker::{Broker, Subscription};
+use shared_events::Service;
 
 /// One broker, as each service sees it.
 pub(crate) struct Brokers(HashMap<&'static str, Arc<dyn Broker>>);
@@ -26,24 +23,6 @@ impl Index<&Service> for Brokers {
 
     fn index(&self, service: &Service) -> &Self::Output {
         &self.0[service.name()]
-    }
-}
-
-/// An open publisher and its outcomes.
-pub(crate) struct Voice(TestPublisher);
-
-impl Voice {
-    pub(crate) async fn open(broker: &Arc<dyn Broker>) -> Self {
-        Self(TestPublisher::open(&**broker, TimeLimits::default()).await)
-    }
-
-    pub(crate) async fn say(&mut self, messages: &[Outgoing]) {
-        self.0.publish(messages).await;
-    }
-
-    /// The next outcomes, all of which confirm; the messages in the order of their ids.
-    pub(crate) async fn hear_confirmed(&mut self, count: usize) -> Vec<MessageId> {
-        self.0.confirmed(count).await
     }
 }
 
