@@ -25,6 +25,10 @@ use crate::in_process::InProcess;
 pub(crate) enum Fault {
     /// Nothing: what wraps the in-process broker breaks no promise by itself.
     None,
+    /// None either: it can do only what every broker must, and says so.
+    Weak,
+    /// As weak, and it confirms a message whose queue is missing.
+    WeakConfirmsUnroutable,
     /// Publishing: it confirms a message whose queue is missing.
     ConfirmsUnroutable,
     /// It confirms before the consumers have committed, although it says otherwise.
@@ -66,13 +70,20 @@ pub(crate) enum Fault {
 #[async_trait]
 impl BrokerUnderTest for Fault {
     fn capabilities(&self) -> Capabilities {
-        InProcess.capabilities()
+        let capabilities = InProcess.capabilities();
+        let Capabilities { single_consumer, queue_capacity, .. } = capabilities;
+        match self {
+            Self::Weak | Self::WeakConfirmsUnroutable => {
+                Capabilities { single_consumer, queue_capacity, ..Capabilities::default() }
+            }
+            _ => capabilities,
+        }
     }
 
     /// A broken promise often shows in something that never comes.
     fn limits(&self) -> TimeLimits {
         match self {
-            Self::None => TimeLimits::default(),
+            Self::None | Self::Weak => TimeLimits::default(),
             _ => TimeLimits { deadline: Duration::from_secs(2), ..TimeLimits::default() },
         }
     }
@@ -122,7 +133,12 @@ impl Broker for BrokenBroker {
             while let Some(mut outcome) = inner_outcomes.recv().await {
                 match fault {
                     Fault::ConfirmsBeforeCommit if outcome.result == PublishResult::Confirmed => continue,
-                    Fault::ConfirmsUnroutable => outcome.result = PublishResult::Confirmed,
+                    Fault::ConfirmsUnroutable | Fault::WeakConfirmsUnroutable => {
+                        outcome.result = PublishResult::Confirmed
+                    }
+                    Fault::Weak if outcome.result != PublishResult::Confirmed => {
+                        outcome.result = PublishResult::Refused
+                    }
                     Fault::ConfirmsTwice => drop(outcomes.send(outcome.clone())),
                     _ => {}
                 }
@@ -184,7 +200,7 @@ impl Publisher for BrokenPublisher {
     async fn publish(&mut self, mut messages: Vec<Outgoing>) -> Result<(), BrokerError> {
         match self.fault {
             Fault::ConfirmsBeforeCommit => messages.iter().for_each(|message| self.confirm(message.message_id)),
-            Fault::Reorders => messages.reverse(),
+            Fault::Reorders | Fault::Weak => messages.reverse(),
             Fault::ForgetsTheSecondConsumer => for_consumers(&mut messages, |route| &route.consumers[..1]),
             Fault::DeliversToEverybody => for_consumers(&mut messages, |_| &["sender", "worker", "auditor"]),
             Fault::PublishesTwice => messages = messages.into_iter().flat_map(|one| [one.clone(), one]).collect(),
@@ -230,10 +246,11 @@ async fn forward(fault: Fault, mut inner: Subscription, deliveries: mpsc::Sender
             Some(mut delivery) = inner.recv() => {
                 let receipt = Receipt::new(held.len() as u64, settle.clone());
                 held.push(Some(std::mem::replace(&mut delivery.receipt, receipt)));
-                match fault {
-                    Fault::CountsNoRedeliveries => delivery.redeliveries = 0,
-                    Fault::LosesIds => delivery.message_id = None,
-                    _ => {}
+                if matches!(fault, Fault::CountsNoRedeliveries | Fault::Weak) {
+                    delivery.redeliveries = 0;
+                }
+                if matches!(fault, Fault::LosesIds | Fault::Weak) {
+                    delivery.message_id = None;
                 }
                 if deliveries.send(delivery).await.is_err() {
                     break;

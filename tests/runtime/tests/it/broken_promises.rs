@@ -8,6 +8,10 @@ mod without_a_fault {
     saga_runtime::conformance_tests!(super::Fault::None);
 }
 
+mod without_capabilities {
+    saga_runtime::conformance_tests!(super::Fault::Weak);
+}
+
 /// A test for each line: a broker with this fault breaks this promise, and the suite says so in these words.
 macro_rules! faults {
     ($($test:ident: $fault:ident breaks $promise:ident, $message:literal;)*) => {
@@ -28,6 +32,10 @@ faults! {
         breaks a_message_whose_queue_is_missing_is_not_confirmed, "the queue of the worker is missing";
     confirming_for_one_of_two_queues: ConfirmsUnroutable
         breaks a_message_that_one_of_two_queues_misses_is_not_confirmed, "the queue of the auditor is missing";
+    confirming_what_is_unroutable_without_reporting_it: WeakConfirmsUnroutable
+        breaks a_message_whose_queue_is_missing_is_not_confirmed, "a queue is missing";
+    confirming_for_one_of_two_queues_without_reporting_it: WeakConfirmsUnroutable
+        breaks a_message_that_one_of_two_queues_misses_is_not_confirmed, "a queue is missing";
     confirming_before_the_commit: ConfirmsBeforeCommit
         breaks confirmations_come_when_the_broker_says, "neither consumer has acknowledged it";
     confirming_twice: ConfirmsTwice
