@@ -4,8 +4,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
-#[path = "../it/broker/mod.rs"]
-mod broker;
 mod connection_loss;
 mod consuming;
 mod dead_letters;
@@ -18,5 +16,6 @@ mod publishing;
 mod refusals;
 mod server;
 mod suite;
+#[allow(dead_code, reason = "these tests use some of it")]
 #[path = "../it/wait.rs"]
 mod wait;
