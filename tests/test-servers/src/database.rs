@@ -2,38 +2,45 @@
 
 use std::{
     env,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    path::Path,
-    process::Command,
+    hash::{BuildHasher as _, RandomState},
+    process::{self, Command},
 };
 
 use crate::programs::PostgresPrograms;
 
-/// Where a test finds the server: set by the test command.
+/// The environment variable with the address of the test server; the test command sets it.
 pub const POSTGRES_URL: &str = "TEST_POSTGRES_URL";
 
-/// The URL of a test's database. The test binary `postgres` gets a database of its own on the test server, made at the
-/// first call for `file`; any other gets the SQLite file.
+/// Creates an empty database on the test server, and returns its URL.
 ///
 /// # Panics
-/// Where the server is not there: a test that needs it must not pass.
+/// If there is no server: a test that needs one must not pass without.
 #[must_use]
-pub fn database_url(test_binary: &str, file: &Path) -> String {
-    if test_binary != "postgres" {
-        return format!("sqlite:{}", file.display());
-    }
+pub fn create_database() -> String {
     let server = env::var(POSTGRES_URL).unwrap_or_else(|_| {
         panic!("{POSTGRES_URL} is not set: run `cargo xtask test`, or `cargo xtask servers` and what it prints")
     });
-    let mut hasher = DefaultHasher::new();
-    file.hash(&mut hasher);
-    let name = format!("test_{}_{:016x}", std::process::id(), hasher.finish());
+    // Each `RandomState` has random keys; process ids alone come round again in a long run.
+    let name = format!("test_{}_{:016x}", process::id(), RandomState::new().hash_one(0));
     let programs = PostgresPrograms::find().expect("the server runs, so its programs are there");
     let mut psql = Command::new(programs.psql);
     psql.args(["--no-psqlrc", "--quiet", "--command", &format!("CREATE DATABASE {name}"), &server]);
     let output = psql.output().expect("psql runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() || said.contains("already exists"), "cannot make a database for the test: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cannot create a database for the test: {errors}");
     let (address, _) = server.rsplit_once('/').expect("the URL names a database");
     format!("{address}/{name}")
+}
+
+/// As [`create_database`] for the test binary `postgres`, and the SQLite file for any other.
+#[must_use]
+pub fn database_url(test_binary: &str, file: &std::path::Path) -> String {
+    use std::{collections::HashMap, path::PathBuf, sync::Mutex};
+    static CREATED: Mutex<Option<HashMap<PathBuf, String>>> = Mutex::new(None);
+
+    if test_binary != "postgres" {
+        return format!("sqlite:{}", file.display());
+    }
+    let mut created = CREATED.lock().expect("nothing panics with the lock, except a test that fails");
+    created.get_or_insert_default().entry(file.to_owned()).or_insert_with(create_database).clone()
 }

@@ -1,13 +1,14 @@
-//! A sequence that stands behind its table, as after a restore of the data alone.
+//! A sequence that is behind its table, as after a restore of the data alone.
 
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
+use testkit::service::DatabaseKind::Postgres;
 
 use crate::harness::Harness;
 
 #[tokio::test]
 async fn a_sequence_that_is_behind_its_table_overwrites_no_reservation() {
-    let harness = Harness::start().await;
+    let harness = Harness::start(Postgres).await;
     harness.stock("SKU-A", 100).await;
     let reserve = async |quantity: i64| {
         let answer = harness.post("/api/v1/stock/reserve", &json!({"item_sku": "SKU-A", "quantity": quantity})).await;
@@ -16,7 +17,7 @@ async fn a_sequence_that_is_behind_its_table_overwrites_no_reservation() {
     };
     let mut numbers = vec![reserve(1).await, reserve(2).await, reserve(3).await];
     let before = harness.reservations().await;
-    let writer = harness.database.begin().await.unwrap();
+    let writer = harness.service.database.begin().await.unwrap();
     let back = "SELECT setval(pg_get_serial_sequence('reservations', 'reservation_id'), 1, false)";
     writer.execute_unprepared(back).await.unwrap();
     writer.commit().await.unwrap();
