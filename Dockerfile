@@ -13,8 +13,8 @@ RUN --mount=type=cache,id=order-system-registry,target=/usr/local/cargo/registry
       if cmp -s "$file" "/cache/src/$file"; then touch -r "/cache/src/$file" "$file"; else touch "$file"; fi; \
     done \
  && rm -rf /cache/src && cp -a . /cache/src \
- && cargo build --release --locked --target-dir /cache -p order -p inventory -p payment -p order-system \
- && mkdir /out && cd /cache/release && cp order inventory payment order-system /out/
+ && cargo build --profile dist --locked --target-dir /cache -p order -p inventory -p payment -p order-system \
+ && mkdir /out && cd /cache/dist && cp order inventory payment order-system /out/
 
 # What the images share: certificates for TLS to a database or a broker, and a user with a number, so that "not root" can be
 # seen without looking into /etc/passwd.

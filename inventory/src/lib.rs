@@ -6,6 +6,7 @@
 //! which was undone before it was heard of. It does not know what became of an order: of one for which stock is held
 //! too long, it asks.
 
+mod commands;
 pub mod domain;
 mod http;
 pub mod migration;
@@ -17,7 +18,7 @@ use anyhow::Result;
 use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
-use crate::participant::Inventory;
+use crate::{http::AppState, participant::Inventory};
 pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings};
 
 /// Starts the service: it answers on `listener` from the moment that this returns.
@@ -25,5 +26,8 @@ pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings
 /// # Errors
 /// If the database cannot be read.
 pub async fn start(settings: &InventorySettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
-    RunningService::start(Inventory::new(settings.hold_policy()), deps, listener, http::routes).await
+    RunningService::start(Inventory::new(settings.hold_policy()), deps, listener, |context| {
+        http::routes(AppState { context })
+    })
+    .await
 }

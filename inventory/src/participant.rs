@@ -6,51 +6,16 @@ use saga_database::{WorkingSet, Writes, next_ids};
 use saga_message::ServiceSpec;
 use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
-use shared_events::{Envelope, Event, EventBody, FailureReason, Line, SagaId, Service, Sku, Timestamp};
+use shared_events::{Envelope, Event, EventBody, Line, SagaId, Service, Sku, Timestamp};
 
 use crate::{
-    domain::{HoldPolicy, Owner, Reservation, ReservationId, State as Held, Stock, StockItem, learn},
+    commands::{Command, ReleaseReply, ReserveReply, SetStockReply},
+    domain::{
+        Context, HoldPolicy, Owner, Reservation, ReservationId, State as Held, Stock, StockItem, Transition, on_event,
+        on_tick,
+    },
     store::{self, reservations, stock_items},
 };
-
-/// What callers and the clock ask of the inventory.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// So many units of an item are available from now on; not negative.
-    SetStock(Sku, i64),
-    /// A client wants some stock held for itself.
-    Reserve(Line),
-    /// A client gives back what was held for it.
-    Release(ReservationId),
-    /// The clock: look at what is due.
-    WakeDue,
-}
-
-/// What a client gets back.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    /// The item as stored.
-    StockSet(StockItem),
-    /// What was held and what was sold leave no room for so many units.
-    TooMuch,
-    /// The stock is held.
-    Reserved {
-        /// Under which number.
-        id: ReservationId,
-        /// What is still available.
-        remaining: i64,
-    },
-    /// Nothing is held, for this reason.
-    NotReserved(FailureReason),
-    /// The stock is available again.
-    Released(Line),
-    /// It was before.
-    ReleasedBefore,
-    /// The order decides what becomes of it.
-    OfASaga,
-    /// There is no such reservation.
-    Unknown,
-}
 
 /// How many due reservations one look of the clock takes.
 const DUE_AT_ONCE: u64 = 500;
@@ -90,28 +55,29 @@ impl Inventory {
         Self { hold_policy }
     }
 
-    fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decided, Unacceptable> {
+    fn command(
+        &self,
+        state: &mut State,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<Decision<Inventory>, Unacceptable> {
         Ok(match command {
-            Command::SetStock(sku, units) => Decision::reply(state.set_stock(sku, *units)),
-            Command::Reserve(line) => Decision::reply(state.reserve(line, now)?),
-            Command::Release(id) => Decision::reply(state.release(*id, now)?),
+            Command::SetStock(sku, units, reply_to) => Decision::reply(reply_to.with(state.set_stock(sku, *units))),
+            Command::Reserve(line, reply_to) => Decision::reply(reply_to.with(state.reserve(line, now)?)),
+            Command::Release(id, reply_to) => Decision::reply(reply_to.with(state.release(*id, now)?)),
             Command::WakeDue => Decision::publish(state.wake_due(now, &self.hold_policy)),
         })
     }
 
-    fn event(&self, state: &mut State, event: &Event, now: Timestamp) -> Result<Decided, Unacceptable> {
+    fn event(&self, state: &mut State, event: &Event, now: Timestamp) -> Result<Decision<Inventory>, Unacceptable> {
         let known = state.by_saga.get(&event.saga_id).and_then(|id| state.reservations.get(id));
-        let step = learn(known, event, &mut state.items, &mut state.new_ids, now, &self.hold_policy)
-            .map_err(|impossible| Unacceptable(impossible.to_string()))?;
-        if let Some(reservation) = step.reservation {
-            state.put(reservation);
-        }
-        let told = |body: EventBody| Event { saga_id: event.saga_id, order: event.order.clone(), body };
-        Ok(Decision::publish(step.says.map(told).into_iter().collect()))
+        let (stock, new_ids) = (&mut state.items, &mut state.new_ids);
+        let context = Context { stock, new_ids, now, hold_policy: &self.hold_policy };
+        let transition = on_event(known, event, context).map_err(|impossible| Unacceptable(impossible.to_string()))?;
+        let body = state.apply(transition);
+        Ok(Decision::publish(body.map(|body| Event { body, ..event.clone() }).into_iter().collect()))
     }
 }
-
-type Decided = Decision<Inventory>;
 
 impl State {
     fn put(&mut self, reservation: Reservation) {
@@ -121,52 +87,59 @@ impl State {
         self.reservations.put(reservation.id, reservation);
     }
 
-    fn set_stock(&mut self, sku: &Sku, units: i64) -> Reply {
-        let mut item = self.items.get(sku).cloned().unwrap_or_else(|| StockItem::new(sku.clone()));
-        if item.set_available(units).is_err() {
-            return Reply::TooMuch;
+    /// Keeps what a transition changed, to be saved, and returns what it publishes.
+    fn apply(&mut self, Transition { reservation, event }: Transition) -> Option<EventBody> {
+        if let Some(reservation) = reservation {
+            self.put(reservation);
         }
-        Stock::put(&mut self.items, item.clone());
-        Reply::StockSet(item)
+        event
     }
 
-    fn reserve(&mut self, line: &Line, now: Timestamp) -> Result<Reply, Unacceptable> {
+    fn set_stock(&mut self, sku: &Sku, units: i64) -> SetStockReply {
+        let mut item = self.items.get(sku).cloned().unwrap_or_else(|| StockItem::new(sku.clone()));
+        if item.set_available(units).is_err() {
+            return SetStockReply::TooMuch;
+        }
+        Stock::put(&mut self.items, item.clone());
+        SetStockReply::Stored(item)
+    }
+
+    fn reserve(&mut self, line: &Line, now: Timestamp) -> Result<ReserveReply, Unacceptable> {
         let id = self.new_ids.next();
         let id = id.ok_or_else(|| Unacceptable("no number was set aside for this reservation".to_owned()))?;
         match Reservation::hold_for_client(id, line.clone(), &mut self.items, now) {
-            Err(rejection) => Ok(Reply::NotReserved(rejection.reason)),
+            Err(rejection) => Ok(ReserveReply::Rejected(rejection.reason)),
             Ok(reservation) => {
                 self.put(reservation);
                 let remaining = self.items.get(&line.sku).map_or(0, StockItem::available);
-                Ok(Reply::Reserved { id, remaining })
+                Ok(ReserveReply::Reserved { id, remaining })
             }
         }
     }
 
-    fn release(&mut self, id: ReservationId, now: Timestamp) -> Result<Reply, Unacceptable> {
+    fn release(&mut self, id: ReservationId, now: Timestamp) -> Result<ReleaseReply, Unacceptable> {
         if self.not_for_clients.contains(&id) {
-            return Ok(Reply::OfASaga);
+            return Ok(ReleaseReply::HeldForOrder);
         }
-        let Some(reservation) = self.reservations.get(&id) else { return Ok(Reply::Unknown) };
+        let Some(reservation) = self.reservations.get(&id) else { return Ok(ReleaseReply::NotFound) };
         let line = match &reservation.owner {
-            Owner::Saga { .. } => return Ok(Reply::OfASaga),
-            Owner::Client { .. } if reservation.state != Held::Held => return Ok(Reply::ReleasedBefore),
+            Owner::Saga { .. } => return Ok(ReleaseReply::HeldForOrder),
+            Owner::Client { .. } if reservation.state != Held::Held => return Ok(ReleaseReply::ReleasedBefore),
             Owner::Client { line } => line.clone(),
         };
         let released = reservation.release(&mut self.items, now);
         self.put(released.map_err(|(line, error)| Unacceptable(format!("{}: {error}", line.sku)))?);
-        Ok(Reply::Released(line))
+        Ok(ReleaseReply::Released(line))
     }
 
     fn wake_due(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Vec<Event> {
         let mut events = Vec::new();
         for id in std::mem::take(&mut self.due) {
-            let Some(mut reservation) = self.reservations.get(&id).cloned() else { continue };
             // An input before this one in the batch may have ended it.
-            if let Some(event) = reservation.wake(now, hold_policy) {
-                events.push(event);
-                self.put(reservation);
-            }
+            let Some(reservation) = self.reservations.get(&id) else { continue };
+            let Owner::Saga { saga_id, order } = reservation.owner.clone() else { continue };
+            let body = self.apply(on_tick(reservation, now, hold_policy));
+            events.extend(body.map(|body| Event { saga_id, order, body }));
         }
         events
     }
@@ -175,7 +148,6 @@ impl State {
 impl Participant for Inventory {
     type Message = Envelope;
     type Command = Command;
-    type Reply = Reply;
     type CallResult = ();
     type State = State;
 
@@ -195,12 +167,12 @@ impl Participant for Inventory {
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
-                Payload::Command(Command::SetStock(sku, _)) => drop(skus.insert(sku)),
-                Payload::Command(Command::Reserve(line)) => {
+                Payload::Command(Command::SetStock(sku, ..)) => drop(skus.insert(sku)),
+                Payload::Command(Command::Reserve(line, _)) => {
                     new_ids += 1;
                     skus.insert(&line.sku);
                 }
-                Payload::Command(Command::Release(id)) => drop(ids.insert(*id)),
+                Payload::Command(Command::Release(id, _)) => drop(ids.insert(*id)),
                 Payload::Command(Command::WakeDue) => look_at = Some(input.at),
             }
         }
@@ -238,7 +210,7 @@ impl Participant for Inventory {
         })
     }
 
-    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decided, Unacceptable> {
+    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decision<Inventory>, Unacceptable> {
         match &input.payload {
             Payload::Command(command) => self.command(state, command, input.at),
             Payload::Event(envelope) => self.event(state, &envelope.event, input.at),

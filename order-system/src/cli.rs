@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `order-system`.
 
 #![allow(clippy::print_stdout, reason = "what a command has to say is its output; logs go to standard error")]
 
@@ -15,9 +15,9 @@ use crate::{
     system::{System, SystemSettings},
 };
 
-/// An order-management system: orders, stock and payments, kept together by a choreographed saga.
+/// An order management system: orders, stock and payments, coordinated by a choreographed saga.
 ///
-/// Without a command it starts the three services in this process, on SQLite files and an in-process broker.
+/// Without a command, starts the three services in this process, with SQLite files and an in-process broker.
 #[derive(Debug, Parser)]
 #[command(name = "order-system", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -31,32 +31,32 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Audit the data: is every order at its end, and do stock and payments agree with it?
+    /// Check that every order has ended and that stock and payments agree with it
     ///
-    /// Names every order that breaks a rule, and then exits with 1. The system may run meanwhile.
+    /// Lists every violation, and exits with 1 if there is one. The system may be running.
     Verify(Verify),
-    /// Look at the messages that running services could not handle; have them handled again, or forget them.
+    /// List, redrive or discard the messages that running services could not handle
     ///
-    /// It speaks to the services' admin endpoints, and needs their token.
+    /// Uses the services' admin endpoints and requires their token.
     DeadLetters(DeadLetters),
 }
 
 #[derive(Debug, Args)]
 struct Verify {
-    /// Where the data lies (not used with --database-url)
+    /// Data directory (not used with --database-url)
     #[arg(long, env = "DATA_DIR", default_value = "data")]
     data_dir: PathBuf,
     #[command(flatten)]
     database: Option<DatabaseArgs>,
-    /// How long to wait for orders that are under way to come to their end, and for the data to agree
+    /// How long to wait until all orders have ended and the data agrees
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     wait: Duration,
 }
 
-/// Does what the command line says.
+/// Runs the command.
 ///
 /// # Errors
-/// What stands in the way, in words for the person who typed it.
+/// If the command cannot be carried out; the error tells the user what to do.
 pub async fn execute(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => run(&cli.system, &cli.logs).await,
@@ -74,7 +74,7 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
 
 async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> {
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
-    // Whoever has read the welcome may stop it at once.
+    // Installed before the start, because the welcome message says that Ctrl-C stops the program.
     let mut signalled = pin!(signals::signalled().context("cannot listen for signals")?);
     let system = tokio::select! {
         system = System::start(settings) => system?,
@@ -94,7 +94,7 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a newcomer needs to know.
+/// Returns the welcome message, with commands to try.
 fn welcome(system: &System) -> String {
     let [order, inventory, payment] = system.addresses();
     let data = system.place();

@@ -1,4 +1,4 @@
-//! The data directory: one SQLite file a service, and a lock that keeps a second process out.
+//! The data directory: one SQLite file per service, and a lock against a second process.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -8,23 +8,23 @@ use std::{
 
 use shared_events::Service;
 
-/// A data directory that this process alone may write to, until it is dropped.
+/// A data directory that is locked for this process until the value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// The lock lives as long as the file is open, so a crash frees it.
+    /// The lock is held as long as the file is open, so a crash releases it.
     _lock: File,
 }
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// Somebody else is using it.
+    /// Another process is using it.
     #[error(
         "another order-system runs on the data directory {path}: stop that one, or choose another directory with --data-dir"
     )]
     InUse {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
     },
     /// It cannot be written.
@@ -32,18 +32,18 @@ pub enum DataDirError {
         "cannot write to the data directory {path} ({source}): make it writable, or choose another one with --data-dir"
     )]
     Unwritable {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl DataDir {
-    /// Takes the directory, and makes it if there is none.
+    /// Locks the directory, and creates it if it does not exist.
     ///
     /// # Errors
-    /// If somebody else has it, or it cannot be written.
+    /// If another process uses it, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, DataDirError> {
         let unwritable = |source| DataDirError::Unwritable { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(unwritable)?;
@@ -54,19 +54,19 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
         }
-        // A lock file that was there can be opened on a full disk; writing tells.
+        // An existing lock file can be opened even on a full disk; only writing shows that the disk is writable.
         let mut writable = &lock;
         lock.set_len(0).and_then(|()| writeln!(writable, "{}", std::process::id())).map_err(unwritable)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The database file of a service in the directory `path`.
+    /// Returns the path of a service's database file in the directory `path`.
     #[must_use]
     pub fn database_file(path: &Path, service: Service) -> PathBuf {
         path.join(format!("{service}.sqlite"))
@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn a_second_process_is_kept_out_until_the_first_is_gone() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("not there yet");
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("not there yet");
         let first = DataDir::take(&path).unwrap();
         let error = DataDir::take(&path).unwrap_err();
         assert!(matches!(error, DataDirError::InUse { .. }), "{error}");
@@ -89,9 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_its_place_is_named() {
-        let place = tempfile::NamedTempFile::new().unwrap();
-        let error = DataDir::take(place.path()).unwrap_err().to_string();
-        assert!(error.contains(&place.path().display().to_string()) && error.contains("--data-dir"), "{error}");
+    fn the_error_names_a_file_in_place_of_the_directory() {
+        let temporary = tempfile::NamedTempFile::new().unwrap();
+        let error = DataDir::take(temporary.path()).unwrap_err().to_string();
+        assert!(error.contains(&temporary.path().display().to_string()) && error.contains("--data-dir"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
-//! The whole order system in one process: three services, each with its SQLite file, and an in-process broker between
-//! them. It is what `cargo run` starts, and what the end-to-end tests drive.
+//! The whole order system in one process: three services, each with its SQLite file, and an in-process broker.
+//! `cargo run` starts it, and the end-to-end tests use it.
 //!
-//! Nothing of it is a toy: the services are the same as in production, an answer given is on the disk, and a crash at any
-//! moment loses nothing. What it does not do is run on more than one machine.
+//! The services are the same as in production: what a response confirms is on disk, and a crash at any moment loses
+//! nothing. The only limit is that it runs on one machine.
 
 pub mod audit;
 pub mod cli;

@@ -1,14 +1,13 @@
-//! The three services in one process.
+//! Runs the three services in one process.
 
 use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use saga_database::{Database, DatabaseArgs, Fault};
+use saga_database::{Database, DatabaseArgs};
 use saga_memory_broker::InProcessBroker;
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_all};
-use sea_orm::DbBackend;
 use sea_orm_migration::MigratorTrait;
 use service_host::{
     admin::AdminSettings,
@@ -22,43 +21,43 @@ use tokio::net::TcpListener;
 
 use crate::data_dir::DataDir;
 
-/// Where the system listens, where its data lies, and how the services work.
+/// The settings of the whole system.
 #[derive(Debug, Clone, Args)]
 pub struct SystemSettings {
-    /// Where the data lies; made if there is none (not used with --database-url)
+    /// Data directory; created if it does not exist (not used with --database-url)
     #[arg(long, env = "DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-    /// Where the order service listens
+    /// Address of the order service
     #[arg(long, env = "ORDER_LISTEN", default_value = "127.0.0.1:8001")]
     pub order_listen: SocketAddr,
-    /// Where the inventory service listens
+    /// Address of the inventory service
     #[arg(long, env = "INVENTORY_LISTEN", default_value = "127.0.0.1:8002")]
     pub inventory_listen: SocketAddr,
-    /// Where the payment service listens
+    /// Address of the payment service
     #[arg(long, env = "PAYMENT_LISTEN", default_value = "127.0.0.1:8003")]
     pub payment_listen: SocketAddr,
-    /// The databases, where they are not files in the data directory
+    /// The databases, if they are not files in the data directory
     #[command(flatten)]
     pub database: Option<DatabaseArgs>,
-    /// RabbitMQ, where the services are not to talk to each other in this process
+    /// RabbitMQ, if it is used instead of the in-process broker
     #[command(flatten)]
     pub rabbitmq: Option<RabbitMqArgs>,
-    /// How the services work
+    /// Settings of all services
     #[command(flatten)]
     pub work: WorkSettings,
-    /// Who may use the admin endpoints of all three
+    /// Access to the admin endpoints of all services
     #[command(flatten)]
     pub admin: AdminSettings,
-    /// Which system the databases belong to, where that has to be said
+    /// The system that the databases belong to, if it has to be set
     #[command(flatten)]
     pub identity: IdentitySettings,
-    /// What is particular to the order service
+    /// Settings of the order service
     #[command(flatten)]
     pub order: order::OrderSettings,
-    /// What is particular to the inventory service
+    /// Settings of the inventory service
     #[command(flatten)]
     pub inventory: inventory::InventorySettings,
-    /// What is particular to the payment service
+    /// Settings of the payment service
     #[command(flatten)]
     pub payment: payment::PaymentSettings,
 }
@@ -70,10 +69,10 @@ pub struct System {
     addresses: [SocketAddr; 3],
     place: Place,
     rabbitmq: Vec<RabbitMq>,
-    patience: Duration,
+    drain_timeout: Duration,
 }
 
-/// Where the data lies.
+/// Where the data is stored.
 #[derive(Debug)]
 enum Place {
     Directory(DataDir),
@@ -81,12 +80,11 @@ enum Place {
 }
 
 impl System {
-    /// Starts all three services; they answer from the moment that this returns.
+    /// Starts all three services. When this returns, they accept requests.
     ///
     /// # Errors
-    /// A taken port, a data directory that is in use or cannot be written, a database of a newer
-    /// version, databases of different systems: each in words
-    /// that say what to do.
+    /// If a port is in use, the data directory is in use or cannot be written, a database has a newer version, or the
+    /// databases belong to different systems. The error tells the user what to do.
     pub async fn start(settings: &SystemSettings) -> Result<Self> {
         let listeners = [
             listen(Service::Order.name(), settings.order_listen, "--order-listen").await?,
@@ -101,7 +99,7 @@ impl System {
         };
         let (mut brokers, rabbitmq) = settings.brokers()?;
         let [order, inventory, payment] = listeners;
-        // Opened one after the other: they share the disk, and the first error is the one to be told.
+        // Opened in sequence, because they share the disk and the first error should be reported.
         let databases = [
             settings.open::<order::Migrator>(&place, Service::Order, &order).await?,
             settings.open::<inventory::Migrator>(&place, Service::Inventory, &inventory).await?,
@@ -113,12 +111,8 @@ impl System {
             (Service::Inventory.spec(), of_inventory),
             (Service::Payment.spec(), of_payment),
         ];
-        let may_pass = |error: &IdentityError| match error {
-            IdentityError::Database(error) => {
-                of_order.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent
-            }
-            _ => false,
-        };
+        let may_pass =
+            |error: &IdentityError| matches!(error, IdentityError::Database(error) if of_order.may_pass(error));
         wait_for_database(&order, || establish_all(&all, &settings.identity), may_pass).await?;
         let mut all_deps = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(service.name()).context("each service has its broker")?;
@@ -136,16 +130,16 @@ impl System {
             inventory::start(&settings.inventory, deps()?, inventory).await?,
             payment::start(&settings.payment, deps()?, payment).await?,
         ];
-        Ok(Self { services, addresses, place, rabbitmq, patience: settings.work.drain_timeout })
+        Ok(Self { services, addresses, place, rabbitmq, drain_timeout: settings.work.drain_timeout })
     }
 
-    /// Where order, inventory and payment listen.
+    /// Returns the addresses of order, inventory and payment.
     #[must_use]
     pub fn addresses(&self) -> [SocketAddr; 3] {
         self.addresses
     }
 
-    /// Where the data lies, in words.
+    /// Describes where the data is stored.
     #[must_use]
     pub fn place(&self) -> impl fmt::Display {
         match &self.place {
@@ -157,22 +151,22 @@ impl System {
         }
     }
 
-    /// Resolves when a part of the system has ended by itself, which is a bug: the log says more.
+    /// Resolves when a part of the system has ended by itself. That is a bug; the log contains the reason.
     pub async fn broken(&self) {
         let ended = self.services.iter().map(|service| Box::pin(service.ended()));
         futures::future::select_all(ended).await;
     }
 
-    /// Stops in good order: no new requests, then what was taken is finished, then the databases are closed.
+    /// Stops gracefully: accepts no new requests, finishes what was accepted, and closes the databases.
     pub async fn stop(self) {
-        service::stop(self.services, self.patience).await;
+        service::stop(self.services, self.drain_timeout).await;
         for rabbitmq in self.rabbitmq {
-            rabbitmq.close(self.patience).await;
+            rabbitmq.close(self.drain_timeout).await;
         }
     }
 }
 
-/// A broker for each service; and those of RabbitMQ once more, to be closed at the end.
+/// A broker for each service, and the RabbitMQ brokers among them again, which are closed at the end.
 type Brokers = (HashMap<&'static str, Arc<dyn Broker>>, Vec<RabbitMq>);
 
 impl SystemSettings {

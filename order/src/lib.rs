@@ -5,6 +5,7 @@
 //! whatever order; that the same idempotency key never makes two orders; and that an order without an end at its deadline
 //! is undone. It does not hold stock or move money: that is for those who hear its events.
 
+mod commands;
 pub mod domain;
 mod http;
 mod metrics;
@@ -22,12 +23,12 @@ use anyhow::Result;
 use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
+use crate::{http::AppState, participant::Orders, watch::Watchers};
 pub use crate::{
     http::{OrderView, TimelineEntry},
     migration::Migrator,
     settings::OrderSettings,
 };
-use crate::{participant::Orders, watch::Watchers};
 
 /// Starts the service: it answers on `listener` from the moment that this returns.
 ///
@@ -39,7 +40,7 @@ pub async fn start(settings: &OrderSettings, deps: ServiceDeps, listener: TcpLis
     let (wait, max_backlog) = (settings.order_wait, deps.work.max_backlog);
     RunningService::start(orders, deps, listener, |context| {
         context.run_beside(replicas::listen(context.database.clone(), Arc::clone(&watchers)));
-        http::routes(context, watchers, wait, max_backlog)
+        http::routes(AppState { context, watchers, wait, max_backlog })
     })
     .await
 }

@@ -8,46 +8,21 @@ use std::{
 use prometheus_client::registry::Registry;
 use saga_database::{WorkingSet, Writes, next_ids};
 use saga_message::ServiceSpec;
-use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
+use saga_runtime::{Decision, Input, Participant, Payload, ReplyTo, Unacceptable};
 use saga_support::millis;
 use sea_orm::{DatabaseTransaction, DbErr};
-use shared_events::{Envelope, EventBody, OrderId, SagaId, Service, Timestamp};
+use shared_events::{Envelope, Event, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
-    domain::{AlreadyConfirmed, CancelPolicy, Fact, IdempotencyKey, NewOrder, Order},
+    commands::{CancelReply, Command, PlaceReply},
+    domain::{
+        AlreadyConfirmed, CancelPolicy, IdempotencyKey, NewOrder, Order, Transition, on_cancel, on_event, on_tick,
+    },
     metrics::OrderMetrics,
     store::{self, order_events, orders},
     timeline::{timeline_row, what_changed},
     watch::Watchers,
 };
-
-/// What callers and the clock ask of the order service.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// A client wants an order.
-    Place(NewOrder),
-    /// A client wants an order undone.
-    Cancel(OrderId),
-    /// The clock: look at what is due.
-    WakeDue,
-}
-
-/// What a client gets back.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    /// Its order was placed.
-    Placed(Box<Order>),
-    /// Its order was placed before, by a request with the same key; this is how it stands.
-    PlacedBefore(Box<Order>),
-    /// Its key names a request that asked for something else.
-    KeyOfAnotherRequest,
-    /// Its order is being undone, or was.
-    CancelAccepted(Box<Order>),
-    /// Its order is confirmed and stays so.
-    Confirmed,
-    /// There is no such order.
-    Unknown,
-}
 
 /// How many due orders one look of the clock takes.
 const DUE_AT_ONCE: u64 = 500;
@@ -84,78 +59,87 @@ impl Orders {
 
     fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
         match command {
-            Command::Place(new) => self.place(state, new, now),
-            Command::Cancel(id) => Ok(self.cancel(state, *id, now)),
-            Command::WakeDue => {
-                let mut events = Vec::new();
-                for id in std::mem::take(&mut state.due) {
-                    state.change(id, now, |order, now| events.append(&mut order.wake(now, &self.cancel_policy)));
-                }
-                Ok(Decision::publish(events))
-            }
+            Command::Place(new, reply_to) => self.place(state, new, reply_to, now),
+            Command::Cancel(id, reply_to) => Ok(self.cancel(state, *id, reply_to, now)),
+            Command::WakeDue => Ok(Decision::publish(self.wake_due(state, now))),
         }
     }
 
-    fn place(&self, state: &mut State, new: &NewOrder, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
+    fn place(
+        &self,
+        state: &mut State,
+        new: &NewOrder,
+        reply_to: &ReplyTo<PlaceReply>,
+        now: Timestamp,
+    ) -> Result<Decision<Orders>, Unacceptable> {
         let same_key = new.idempotency_key.as_ref().and_then(|key| state.by_key.get(key));
         if let Some(order) = same_key.and_then(|id| state.orders.get(id)) {
             let same = order.is_what_was_asked(new);
-            let reply = if same { Reply::PlacedBefore(order.clone().into()) } else { Reply::KeyOfAnotherRequest };
-            return Ok(Decision::reply(reply));
+            let reply = if same { PlaceReply::PlacedBefore(order.clone().into()) } else { PlaceReply::KeyReused };
+            return Ok(Decision::reply(reply_to.with(reply)));
         }
-        let id =
-            state.new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
+        let id = state.new_ids.next();
+        let id = id.ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
         let (order, created) = Order::place(new.clone(), id, now, &self.cancel_policy);
         state.put(order.clone());
-        Ok(Decision { reply: Some(Reply::Placed(order.into())), ..Decision::publish(vec![created]) })
+        Ok(Decision::publish(vec![created]).replying(reply_to.with(PlaceReply::Placed(order.into()))))
     }
 
-    fn cancel(&self, state: &mut State, id: OrderId, now: Timestamp) -> Decision<Orders> {
-        let cancelled = state.change(id, now, |order, now| order.cancel(now, &self.cancel_policy));
-        // As it is saved, and not as it stood within the step.
-        match (cancelled, state.orders.get(&id)) {
-            (None, _) | (_, None) => Decision::reply(Reply::Unknown),
-            (Some(Err(AlreadyConfirmed)), _) => Decision::reply(Reply::Confirmed),
-            (Some(Ok(events)), Some(order)) => {
-                Decision { reply: Some(Reply::CancelAccepted(order.clone().into())), ..Decision::publish(events) }
+    fn cancel(
+        &self,
+        state: &mut State,
+        id: OrderId,
+        reply_to: &ReplyTo<CancelReply>,
+        now: Timestamp,
+    ) -> Decision<Orders> {
+        let Some(order) = state.orders.get(&id) else {
+            return Decision::reply(reply_to.with(CancelReply::NotFound));
+        };
+        match on_cancel(order, state.time_of(id, now), &self.cancel_policy) {
+            Err(AlreadyConfirmed) => Decision::reply(reply_to.with(CancelReply::AlreadyConfirmed)),
+            Ok(transition) => {
+                let unchanged = order.clone();
+                let events = state.apply(id, transition);
+                let order = state.orders.get(&id).cloned().unwrap_or(unchanged);
+                Decision::publish(events).replying(reply_to.with(CancelReply::Accepted(order.into())))
             }
         }
+    }
+
+    fn wake_due(&self, state: &mut State, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        for id in std::mem::take(&mut state.due) {
+            // An input before this one in the batch may have changed it.
+            if let Some(order) = state.orders.get(&id) {
+                let transition = on_tick(order, state.time_of(id, now), &self.cancel_policy);
+                events.append(&mut state.apply(id, transition));
+            }
+        }
+        events
     }
 
     fn event(&self, state: &mut State, envelope: &Envelope, now: Timestamp) -> Decision<Orders> {
         let event = &envelope.event;
         let Some(&id) = state.by_saga.get(&event.saga_id) else {
-            return Decision::publish(Self::of_unknown_order(envelope));
+            tracing::warn!(
+                order.id = event.order.order_id.0, saga.id = %event.saga_id, event = %event.body.event_type(),
+                "an event of an order that is not known here"
+            );
+            return Decision::publish(on_event(None, event, now).events);
         };
-        let before = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
-        let events = match Fact::of(&event.body) {
-            Some(fact) => state.change(id, now, |order, now| order.learn(fact, now)).unwrap_or_default(),
-            None => state.orders.get(&id).and_then(Order::outcome_event).into_iter().collect(),
-        };
-        let after = state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
-        let row = timeline_row(id, envelope, state.time_of(id, now), what_changed(before, after));
+        let facts = |state: &State| state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
+        let before = facts(state);
+        let transition = on_event(state.orders.get(&id), event, state.time_of(id, now));
+        let events = state.apply(id, transition);
+        let row = timeline_row(id, envelope, state.time_of(id, now), what_changed(before, facts(state)));
         state.timeline.push(row);
         Decision::publish(events)
-    }
-
-    /// An order that this database does not know: it was lost, or restored from before the order. Whoever holds something
-    /// for it is told to let go.
-    fn of_unknown_order(envelope: &Envelope) -> Vec<shared_events::Event> {
-        let event = &envelope.event;
-        tracing::warn!(order.id = event.order.order_id.0, saga.id = %event.saga_id, event = %event.body.event_type(), "an event of an order that is not known here");
-        match event.body {
-            EventBody::StockReserved | EventBody::PaymentAuthorized | EventBody::StockHoldOverdue => {
-                vec![Order::event_for_unknown_order(event.saga_id, event.order.clone())]
-            }
-            _ => Vec::new(),
-        }
     }
 }
 
 impl Participant for Orders {
     type Message = Envelope;
     type Command = Command;
-    type Reply = Reply;
     type CallResult = ();
     type State = State;
 
@@ -177,9 +161,9 @@ impl Participant for Orders {
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
-                Payload::Command(Command::Cancel(id)) => drop(ids.insert(*id)),
+                Payload::Command(Command::Cancel(id, _)) => drop(ids.insert(*id)),
                 Payload::Command(Command::WakeDue) => look_at = Some(input.at),
-                Payload::Command(Command::Place(new)) => {
+                Payload::Command(Command::Place(new, _)) => {
                     placed += 1;
                     keys.extend(&new.idempotency_key);
                 }
@@ -269,19 +253,16 @@ impl State {
         self.orders.get(&id).map_or(now, |order| now.max(order.changed_at))
     }
 
-    /// Does `step` to the order at that time, and has it saved where that changed it.
-    fn change<T>(&mut self, id: OrderId, now: Timestamp, step: impl FnOnce(&mut Order, Timestamp) -> T) -> Option<T> {
-        let now = self.time_of(id, now);
-        let before = self.orders.get(&id)?;
-        let mut order = before.clone();
-        let outcome = step(&mut order, now);
-        if order != *before {
-            order.version += 1;
-            if order.status().is_terminal() && !before.status().is_terminal() {
+    /// Keeps what a transition changed, to be saved, and returns what it publishes.
+    fn apply(&mut self, id: OrderId, Transition { order, events }: Transition) -> Vec<Event> {
+        if let Some(mut order) = order {
+            let ended_before = self.orders.get(&id).is_some_and(|before| before.status().is_terminal());
+            if order.status().is_terminal() && !ended_before {
                 self.ended.push(id);
             }
+            order.version += 1;
             self.put(order);
         }
-        Some(outcome)
+        events
     }
 }

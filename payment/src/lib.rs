@@ -5,6 +5,7 @@
 //! only those who wait for it. A REST authorization belongs to no order's saga and is not idempotent: each request is a
 //! payment of its own.
 
+mod commands;
 pub mod domain;
 pub mod gateway;
 mod http;
@@ -19,7 +20,7 @@ use anyhow::Result;
 use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
-use crate::{gateway::PaymentGateway, participant::Payments};
+use crate::{gateway::PaymentGateway, http::AppState, participant::Payments};
 pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSettings};
 
 /// Starts the service with the simulated gateway: it answers on `listener` from the moment that this returns.
@@ -41,5 +42,5 @@ pub async fn start_with(
     listener: TcpListener,
 ) -> Result<RunningService> {
     let payments = Payments::new(gateway, settings.gateway_timeout);
-    RunningService::start(payments, deps, listener, http::routes).await
+    RunningService::start(payments, deps, listener, |context| http::routes(AppState { context })).await
 }

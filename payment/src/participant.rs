@@ -13,36 +13,13 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Envelope, Event, EventBody, Money, OrderDetails, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
+    commands::{AuthorizeRequest, Command},
     domain::{
-        Answer, NewPayment, Outcome, Payment, PaymentId, PaymentKey, cancel_requested, stock_reserved,
-        voided_at_gateway,
+        Answer, Context, Impossible, NewPayment, Payment, PaymentId, PaymentKey, Transition, on_event, on_voided,
     },
     gateway::{Calls, PaymentGateway},
     store::{self, payments},
 };
-
-/// What callers and the clock ask of the payment service.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// A client wants an amount authorized, outside any saga.
-    Authorize(Wish),
-    /// The service itself: what was authorized for this saga is to be given back.
-    VoidAtGateway {
-        saga_id: SagaId,
-        /// The order whose cancellation is still to be answered.
-        answer_to: Option<OrderDetails>,
-    },
-    /// The clock: void what is still to be voided.
-    FinishVoids,
-}
-
-/// What a client wants authorized.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish {
-    pub(crate) key: PaymentKey,
-    pub(crate) order_id: OrderId,
-    pub(crate) amount: Money,
-}
 
 /// What the gateway says.
 #[derive(Debug)]
@@ -57,8 +34,6 @@ pub(crate) enum GatewayAnswer {
 
 /// How many payments one look of the clock has voided.
 const VOIDS_AT_ONCE: u64 = 500;
-
-type Step = Decision<Payments>;
 
 /// The payment service, as the engine runs it.
 #[derive(Debug)]
@@ -127,7 +102,6 @@ impl Payments {
 impl Participant for Payments {
     type Message = Envelope;
     type Command = Command;
-    type Reply = Payment;
     type CallResult = GatewayAnswer;
     type State = State;
 
@@ -140,8 +114,8 @@ impl Participant for Payments {
     fn needs_call(&self, payload: &Payload<Self>) -> bool {
         match payload {
             Payload::Event(envelope) => envelope.event.body == EventBody::StockReserved,
-            Payload::Command(Command::Authorize(_) | Command::VoidAtGateway { .. }) => true,
-            Payload::Command(Command::FinishVoids) => false,
+            Payload::Command(Command::Authorize(..) | Command::VoidAtGateway { .. }) => true,
+            Payload::Command(Command::VoidDue) => false,
         }
     }
 
@@ -151,35 +125,37 @@ impl Participant for Payments {
                 let Event { saga_id, order, .. } = &envelope.event;
                 self.authorize((*saga_id).into(), order.order_id, order.total).await
             }
-            Payload::Command(Command::Authorize(wish)) => self.authorize(wish.key, wish.order_id, wish.amount).await,
+            Payload::Command(Command::Authorize(request, _)) => {
+                self.authorize(request.key, request.order_id, request.amount).await
+            }
             Payload::Command(Command::VoidAtGateway { saga_id, .. }) => {
                 let voided = self.calls.void((*saga_id).into()).await;
                 Ok(if voided { GatewayAnswer::Voided } else { GatewayAnswer::NotVoided })
             }
-            Payload::Command(Command::FinishVoids) => Err(CallError("the clock has no question".to_owned())),
+            Payload::Command(Command::VoidDue) => Err(CallError("the clock has no question".to_owned())),
         }
     }
 
     fn on_tick(&self) -> Option<Command> {
-        Some(Command::FinishVoids)
+        Some(Command::VoidDue)
     }
 
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut voided) = (BTreeSet::new(), BTreeSet::new());
-        let (mut wishes, mut look_at) = (0, None);
+        let (mut requests, mut look_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
-                Payload::Command(Command::Authorize(_)) => wishes += 1,
+                Payload::Command(Command::Authorize(..)) => requests += 1,
                 Payload::Command(Command::VoidAtGateway { saga_id, .. }) => drop(voided.insert(*saga_id)),
-                Payload::Command(Command::FinishVoids) => look_at = Some(input.at),
+                Payload::Command(Command::VoidDue) => look_at = Some(input.at),
             }
         }
         let loaded = store::by_sagas(transaction, sagas.union(&voided).copied().collect()).await?;
         let loaded: Vec<_> = loaded.into_iter().filter_map(|payment| Some((payment.saga_id?, payment))).collect();
         let known = loaded.iter().filter(|(saga_id, _)| sagas.contains(saga_id)).count();
         // Only an event makes a payment for a saga that has none.
-        let new_ids = next_ids::<payments::Entity>(transaction, wishes + sagas.len() - known).await?;
+        let new_ids = next_ids::<payments::Entity>(transaction, requests + sagas.len() - known).await?;
         let new_ids: Vec<_> = new_ids.into_iter().map(PaymentId).collect();
         Ok(State {
             of_sagas: WorkingSet::loaded(loaded),
@@ -192,14 +168,17 @@ impl Participant for Payments {
         })
     }
 
-    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Step, Unacceptable> {
+    fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decision<Payments>, Unacceptable> {
         match &input.payload {
             Payload::Event(envelope) => state.event(envelope, input.call_result.as_ref(), input.at),
-            Payload::Command(Command::Authorize(wish)) => state.authorized(wish, input.call_result.as_ref(), input.at),
+            Payload::Command(Command::Authorize(request, reply_to)) => {
+                let payment = state.authorized(request, input.call_result.as_ref(), input.at)?;
+                Ok(Decision::reply(reply_to.with(payment)))
+            }
             Payload::Command(Command::VoidAtGateway { saga_id, answer_to }) => {
                 Ok(state.voided(*saga_id, answer_to.as_ref(), input.call_result.as_ref(), input.at))
             }
-            Payload::Command(Command::FinishVoids) => {
+            Payload::Command(Command::VoidDue) => {
                 let void = |saga_id| Command::VoidAtGateway { saga_id, answer_to: None };
                 Ok(Decision { follow_ups: state.to_void.drain(..).map(void).collect(), ..Decision::silent() })
             }
@@ -230,40 +209,37 @@ impl State {
         envelope: &Envelope,
         answer: Option<&GatewayAnswer>,
         now: Timestamp,
-    ) -> Result<Step, Unacceptable> {
-        let Event { saga_id, order, body } = &envelope.event;
-        let known = self.of_sagas.get(saga_id);
-        let payment_id = match known {
+    ) -> Result<Decision<Payments>, Unacceptable> {
+        let event = &envelope.event;
+        let known = self.of_sagas.get(&event.saga_id);
+        let new_id = match known {
             Some(payment) => payment.payment_id,
             None => next(&mut self.new_ids)?,
         };
-        let new = NewPayment { payment_id, saga_id: Some(*saga_id), order_id: order.order_id, amount: order.total };
-        let outcome = match (body, answer) {
-            (EventBody::StockReserved, Some(GatewayAnswer::Authorization(answer))) => {
-                stock_reserved(known, new, answer, now)
-            }
-            (EventBody::StockReserved, _) => return Err(Unacceptable("the gateway was not asked".to_owned())),
-            (EventBody::OrderCancelRequested { .. }, _) => cancel_requested(known, new, now),
-            _ => return Err(Unacceptable(format!("{} is not for the payment service", body.event_type()))),
+        let answer = match answer {
+            Some(GatewayAnswer::Authorization(answer)) => Some(answer),
+            _ => None,
         };
-        let answer_to = matches!(body, EventBody::OrderCancelRequested { .. }).then_some(order);
-        Ok(self.apply(outcome, *saga_id, Some(order), answer_to))
+        let transition = on_event(known, event, Context { new_id, answer, now })
+            .map_err(|impossible| Unacceptable(impossible.to_string()))?;
+        let answer_to = matches!(event.body, EventBody::OrderCancelRequested { .. }).then_some(&event.order);
+        Ok(self.apply(transition, event.saga_id, Some(&event.order), answer_to))
     }
 
     fn authorized(
         &mut self,
-        wish: &Wish,
+        request: &AuthorizeRequest,
         answer: Option<&GatewayAnswer>,
         now: Timestamp,
-    ) -> Result<Step, Unacceptable> {
+    ) -> Result<Payment, Unacceptable> {
         let Some(GatewayAnswer::Authorization(answer)) = answer else {
-            return Err(Unacceptable("the gateway was not asked".to_owned()));
+            return Err(Unacceptable(Impossible::GatewayNotAsked.to_string()));
         };
-        let Wish { order_id, amount, .. } = *wish;
+        let AuthorizeRequest { order_id, amount, .. } = *request;
         let payment_id = next(&mut self.new_ids)?;
         let payment = Payment::decided(NewPayment { payment_id, saga_id: None, order_id, amount }, answer, now);
         self.of_callers.push(payment.clone());
-        Ok(Decision::reply(payment))
+        Ok(payment)
     }
 
     fn voided(
@@ -272,27 +248,27 @@ impl State {
         answer_to: Option<&OrderDetails>,
         answer: Option<&GatewayAnswer>,
         now: Timestamp,
-    ) -> Step {
+    ) -> Decision<Payments> {
         // What is not voided yet is found by the clock again. Whose answer is lost with this command asks again.
         let Some(GatewayAnswer::Voided) = answer else { return Decision::silent() };
-        let outcome = voided_at_gateway(self.of_sagas.get(&saga_id), now);
-        self.apply(outcome, saga_id, answer_to, None)
+        let transition = on_voided(self.of_sagas.get(&saga_id), now);
+        self.apply(transition, saga_id, answer_to, None)
     }
 
     /// Keeps what a decision changed, says what it says about the order where there is one, and voids what is to be voided,
     /// in answer to a cancellation or not.
     fn apply(
         &mut self,
-        outcome: Outcome,
+        transition: Transition,
         saga_id: SagaId,
         order: Option<&OrderDetails>,
         answer_to: Option<&OrderDetails>,
-    ) -> Step {
-        let Outcome { payment, said, void } = outcome;
+    ) -> Decision<Payments> {
+        let Transition { payment, event, void } = transition;
         if let Some(payment) = payment {
             self.of_sagas.put(saga_id, payment);
         }
-        let event = said.zip(order).map(|(body, order)| Event { saga_id, order: order.clone(), body });
+        let event = event.zip(order).map(|(body, order)| Event { saga_id, order: order.clone(), body });
         let void = void.then(|| Command::VoidAtGateway { saga_id, answer_to: answer_to.cloned() });
         Decision { follow_ups: void.into_iter().collect(), ..Decision::publish(event.into_iter().collect()) }
     }

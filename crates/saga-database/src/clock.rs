@@ -1,7 +1,7 @@
-//! What time it is, for everything that replicas have to agree on: deadlines, the inbox, when something happened.
+//! The time for everything that replicas must agree on: deadlines, the inbox, when an event happened.
 //!
-//! On PostgreSQL the database's time is the service's time, whatever the clock of the machine says (see
-//! `docs/adr/0016-the-databases-clock.md`). On SQLite there is one process, and the machine's clock is good enough.
+//! On PostgreSQL the service uses the database server's time, whatever the machine's clock shows (see
+//! `docs/adr/0016-the-databases-clock.md`). On SQLite there is only one process, and the system clock is good enough.
 
 use std::{
     str::FromStr,
@@ -14,28 +14,28 @@ use std::{
 
 use saga_message::Timestamp;
 
-/// From this difference on, the machine's clock counts as wrong.
+/// The machine's clock is reported as wrong if it differs from the database's by more than this.
 const TOLERATED: Duration = Duration::from_secs(5);
 
-/// The reference of a clock that was never compared with a database.
+/// The value of `reference` before the first comparison with a database.
 const NEVER: i64 = i64::MIN;
 
-/// The time that a service goes by. Clones share it.
+/// The service's clock. Clones share it.
 ///
-/// Once it was compared with a database, it is the database's time at the last comparison and what
-/// has passed since by the machine's monotonic clock, which nobody sets. Before that, it is the system clock.
+/// After the first comparison with a database, it shows the database's time at that comparison plus the time that has
+/// passed on the machine's monotonic clock, which cannot be set. Before that, it shows the system clock.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// What all readings of the monotonic clock are counted from.
+    /// Zero point of all readings of the monotonic clock.
     started: Instant,
     /// The database's time at `started`, in microseconds since 1970.
     reference: AtomicI64,
-    /// How wrong the system clock is to be taken, in microseconds; for tests.
+    /// Offset that tests add to the system clock, in microseconds.
     skew: AtomicI64,
-    /// By how much the system clock was ahead of the database when that was last reported as wrong.
+    /// By how many microseconds the system clock was ahead of the database's when that was last reported.
     reported: Mutex<Option<i64>>,
 }
 
@@ -51,7 +51,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The time now, to the microsecond.
+    /// Returns the current time, to the microsecond.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self.0.reference.load(Ordering::Relaxed) {
@@ -60,26 +60,26 @@ impl Clock {
         }
     }
 
-    /// By how many seconds the machine's clock is ahead of the database's; negative where it is behind. `None`: there
-    /// is no database to compare it with.
+    /// Returns by how many seconds the machine's clock is ahead of the database's (negative if it is behind), or `None`
+    /// if there is no database to compare it with.
     #[must_use]
     pub fn offset_seconds(&self) -> Option<f64> {
         let micros = self.offset()?;
-        #[allow(clippy::cast_precision_loss, reason = "a microsecond in three centuries is no matter")]
+        #[allow(clippy::cast_precision_loss, reason = "precise to a microsecond for three centuries")]
         Some(micros as f64 / 1e6)
     }
 
-    /// From now on the system clock counts as wrong by `offset`. For tests only: this is how they set a replica's
-    /// clock.
+    /// Shifts the system clock by `offset`, as seen through this clock. For tests only: it simulates a replica whose
+    /// clock is wrong.
     pub fn skew_system_clock(&self, offset: ClockOffset) {
         self.0.skew.store(offset.0, Ordering::Relaxed);
     }
 
-    /// Compares with a database: `read` asks it for its time, in microseconds since 1970.
+    /// Compares the clock with a database's. `read` queries the database's time, in microseconds since 1970.
     ///
-    /// The database read its clock at some moment between question and answer. As long as this clock's own idea of its
-    /// time is possible, it stays; otherwise it moves to the nearest one that is. So a slow answer moves nothing, and a
-    /// database whose clock really was set is followed at once.
+    /// The database read its clock at some moment between query and answer. If this clock is within those bounds, it
+    /// stays as it is; otherwise it moves to the nearer bound. So a slow answer changes nothing, and a database whose
+    /// clock was really set is followed at once.
     pub async fn compare<E>(&self, read: impl Future<Output = Result<i64, E>>) -> Result<(), E> {
         let asked = self.monotonic();
         let time = read.await?;
@@ -97,7 +97,7 @@ impl Clock {
         self.report();
     }
 
-    /// Says once that the machine's clock is wrong, again where it has become much more so, and when it is right again.
+    /// Logs once that the machine's clock is wrong, again if it gets much worse, and when it is right again.
     fn report(&self) {
         let Some(offset) = self.offset() else { return };
         let mut reported = self.0.reported.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,8 +160,9 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    /// The time of `clock` at its start, after the database said `time` between these two moments of its life.
-    fn learnt(clock: &Clock, time: i64, asked: i64, answered: i64) -> i64 {
+    /// Returns the time of `clock` at its start after a comparison: the database answered `time` to a query that was
+    /// sent at `asked` and answered at `answered`.
+    fn reference_after(clock: &Clock, time: i64, asked: i64, answered: i64) -> i64 {
         clock.learn(time, asked, answered);
         clock.0.reference.load(Ordering::Relaxed)
     }
@@ -179,21 +180,21 @@ mod tests {
     fn it_is_the_databases_time_and_a_slow_answer_moves_nothing() {
         let clock = Clock::default();
         clock.skew_system_clock("+1h".parse().unwrap());
-        assert_eq!(learnt(&clock, 100 * SECOND, 0, 2 * SECOND), 99 * SECOND);
-        // It says the same, after a pause of a minute.
-        assert_eq!(learnt(&clock, 110 * SECOND, 8 * SECOND, 68 * SECOND), 99 * SECOND);
-        // What is known is made more exact, by as little as can be.
-        assert_eq!(learnt(&clock, 200 * SECOND, 100 * SECOND, 100 * SECOND + 100), 100 * SECOND - 100);
+        assert_eq!(reference_after(&clock, 100 * SECOND, 0, 2 * SECOND), 99 * SECOND);
+        // The same time again, after a pause of a minute: nothing changes.
+        assert_eq!(reference_after(&clock, 110 * SECOND, 8 * SECOND, 68 * SECOND), 99 * SECOND);
+        // A faster answer narrows the bounds, and the clock moves by as little as possible.
+        assert_eq!(reference_after(&clock, 200 * SECOND, 100 * SECOND, 100 * SECOND + 100), 100 * SECOND - 100);
         // The database's clock was set.
-        assert_eq!(learnt(&clock, 900 * SECOND, 101 * SECOND, 102 * SECOND), 798 * SECOND);
+        assert_eq!(reference_after(&clock, 900 * SECOND, 101 * SECOND, 102 * SECOND), 798 * SECOND);
         assert!(clock.now() < Timestamp::from_unix_micros(900 * SECOND));
     }
 
     #[tokio::test]
-    async fn where_the_database_does_not_answer_it_goes_on() {
+    async fn it_goes_on_if_the_database_does_not_answer() {
         let clock = Clock::default();
         clock.compare(async { Ok::<_, ()>(100 * SECOND) }).await.unwrap();
-        assert_eq!(clock.compare(async { Err("away") }).await, Err("away"));
+        assert_eq!(clock.compare(async { Err("unavailable") }).await, Err("unavailable"));
         let now = clock.now().unix_micros();
         assert!((100 * SECOND..130 * SECOND).contains(&now), "{now}");
     }

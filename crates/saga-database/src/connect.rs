@@ -13,13 +13,13 @@ use sea_orm_migration::MigratorTrait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    PostgresSettings, RelayLock, ReplicaBus, migrate,
+    Fault, PostgresSettings, RelayLock, ReplicaBus, migrate,
     postgres::{CLOCK_QUERY, Server},
     sqlite::{self, Access},
 };
 use crate::clock::Clock;
 
-/// A service's database. It is written through one door, the engine's transactions, and read through another, so that a
+/// A service's database. It is written through the engine's transactions and read through pools of their own, so that a
 /// reader never waits for the writer. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Database(Arc<Inner>);
@@ -27,25 +27,25 @@ pub struct Database(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     pools: RwLock<Pools>,
-    /// A permit for each list that is read at a time.
+    /// One permit for each list that may be read at the same time.
     lists: Arc<Semaphore>,
-    /// `None`: SQLite.
+    /// `None` on SQLite.
     server: Option<Server>,
     replica_bus: ReplicaBus,
     clock: Clock,
 }
 
-/// Connections by their use.
+/// Connection pools by their use.
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
     pub(super) write: DatabaseConnection,
     /// For clients.
     pub(super) read: DatabaseConnection,
-    /// For the service's own reads, so that no client's can starve them.
+    /// For the service's own reads, so that clients cannot starve them.
     pub(super) internal: DatabaseConnection,
 }
 
-/// A connection for reading a list. As long as it is there, its place is taken.
+/// A connection for reading a list. It holds one of the permits for lists until it is dropped.
 #[derive(Debug)]
 pub struct ListReader {
     connection: DatabaseConnection,
@@ -60,104 +60,111 @@ impl Deref for ListReader {
     }
 }
 
-/// As many lists are read as may be at a time; nothing was read.
+/// The limit of lists being read at the same time is reached; nothing was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many lists are being read")]
 pub struct TooManyLists;
 
-/// How long a list waits for others to be read.
+/// How long a list waits for a permit.
 const LIST_WAIT: Duration = Duration::from_secs(1);
-/// How many lists are read at a time on SQLite: half of its readers.
+/// How many lists may be read at the same time on SQLite: half as many as there are readers.
 const SQLITE_LISTS: usize = 2;
 
-/// Why a database cannot be used; the words are for the person who starts the service.
+/// Why a database cannot be used; the text is for whoever starts the service.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The file does not open.
+    /// The file cannot be opened.
     #[error("cannot open the database {place}")]
     Open {
-        /// Where it is.
+        /// The path of the file.
         place: String,
-        /// What the driver says.
+        /// The driver's error.
         #[source]
         source: DbErr,
     },
-    /// The server cannot be reached, or does not let us in.
+    /// The server is unreachable or rejects the credentials.
     #[error("cannot use the database {place}: {why} ({advice})")]
     Unusable {
-        /// Where it is, without a password.
+        /// The address, without the password.
         place: String,
-        /// What the server or the system says.
+        /// The reason, as reported by the server or the operating system.
         why: String,
-        /// What to do.
+        /// What the operator can do about it.
         advice: &'static str,
     },
-    /// A newer program has been here.
+    /// A newer version of the program has migrated the database.
     #[error(
         "the database {place} was written by a newer version of this program (it has the migration {migration}): \
          start that version, or use another database"
     )]
     Newer {
-        /// Where it is, without a password.
+        /// The address, without the password.
         place: String,
         /// The first migration that this program does not know.
         migration: String,
     },
-    /// Its tables cannot be brought up to date.
+    /// The migrations cannot be applied.
     #[error("cannot prepare the tables of the database {place}")]
     Migrate {
-        /// Where it is, without a password.
+        /// The address, without the password.
         place: String,
-        /// What the driver says.
+        /// The driver's error.
         #[source]
         source: DbErr,
     },
 }
 
 impl DatabaseError {
-    /// Whether it may pass by itself: what a person has to mend at the server, or in the network, may be mended while the
-    /// service waits.
+    /// Returns whether the error may go away while the service waits, for example because an operator repairs the
+    /// server or the network.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unusable { .. } => true,
-            Self::Migrate { source, .. } => super::Fault::of(source) != super::Fault::Permanent,
+            Self::Migrate { source, .. } => Fault::of(source) != Fault::Permanent,
             Self::Open { .. } | Self::Newer { .. } => false,
         }
     }
 }
 
 impl Database {
-    /// Opens the SQLite file at `path`, makes it if there is none, and brings its tables up to date.
+    /// Whether an error of a database that could be opened may pass by itself: a server may be unavailable a moment later, and a
+    /// file is not.
+    #[must_use]
+    pub fn may_pass(&self, error: &DbErr) -> bool {
+        self.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent
+    }
+
+    /// Opens the SQLite file at `path`, creates it if it does not exist, and applies the migrations.
     ///
     /// # Errors
-    /// If the file cannot be opened, is no database, or is of a newer version of this program.
+    /// If the file cannot be opened, is not a database, or was migrated by a newer version of this program.
     pub async fn open_sqlite<M: MigratorTrait>(path: &Path) -> Result<Self, DatabaseError> {
         let place = path.display().to_string();
-        let opened = |source| DatabaseError::Open { place: place.clone(), source };
-        let write = sqlite::connect(path, Access::Writer).await.map_err(opened)?;
+        let open_failed = |source| DatabaseError::Open { place: place.clone(), source };
+        let write = sqlite::connect(path, Access::Writer).await.map_err(open_failed)?;
         migrate::up::<M>(&write, &place).await?;
-        let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
-        let internal = sqlite::connect(path, Access::Internal).await.map_err(opened)?;
+        let read = sqlite::connect(path, Access::Readers).await.map_err(open_failed)?;
+        let internal = sqlite::connect(path, Access::Internal).await.map_err(open_failed)?;
         let pools = Pools { write, read, internal };
         Ok(Self::of(pools, SQLITE_LISTS, None, ReplicaBus::none(), Clock::default()))
     }
 
-    /// Opens the SQLite file at `path`, which another process may be writing, for reading only.
+    /// Opens the SQLite file at `path` for reading only. Another process may be writing it.
     ///
     /// # Errors
-    /// If there is no such file, or it cannot be opened.
+    /// If the file does not exist or cannot be opened.
     pub async fn open_sqlite_for_reading(path: &Path) -> Result<Self, DatabaseError> {
-        let opened = |source| DatabaseError::Open { place: path.display().to_string(), source };
-        let read = sqlite::connect(path, Access::Readers).await.map_err(opened)?;
+        let open_failed = |source| DatabaseError::Open { place: path.display().to_string(), source };
+        let read = sqlite::connect(path, Access::Readers).await.map_err(open_failed)?;
         let pools = Pools { write: read.clone(), internal: read.clone(), read };
         Ok(Self::of(pools, SQLITE_LISTS, None, ReplicaBus::none(), Clock::default()))
     }
 
-    /// Opens a PostgreSQL database, and brings its tables up to date. Replicas may do so at the same time.
+    /// Opens a PostgreSQL database and applies the migrations. Replicas may do so at the same time.
     ///
     /// # Errors
-    /// If the server cannot be reached or does not let us in, and where the tables cannot be brought up to date.
+    /// If the server is unreachable or rejects the credentials, or if the migrations cannot be applied.
     pub async fn open_postgres<M: MigratorTrait>(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
         let server = Server::new(settings);
         let clock = Clock::default();
@@ -166,14 +173,14 @@ impl Database {
         Ok(Self::of(pools, server.lists(), Some(server), replica_bus, clock))
     }
 
-    /// Opens a PostgreSQL database that is ready for use, for reading.
+    /// Opens a PostgreSQL database for reading, without applying migrations.
     ///
     /// # Errors
-    /// If the server cannot be reached or does not let us in.
+    /// If the server is unreachable or rejects the credentials.
     pub async fn open_postgres_for_reading(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
         let server = Server::new(settings);
         let clock = Clock::default();
-        server.look(&clock).await?;
+        server.check(&clock).await?;
         Ok(Self::of(server.pools(), server.lists(), Some(server), ReplicaBus::none(), clock))
     }
 
@@ -182,14 +189,14 @@ impl Database {
         Self(Arc::new(Inner { pools: RwLock::new(pools), lists, server, replica_bus, clock }))
     }
 
-    /// The time that the service goes by: on PostgreSQL the server's, compared when the database was opened and at each
-    /// tick of the engine.
+    /// Returns the service's clock. On PostgreSQL it follows the server's time, which is read when the database is
+    /// opened and at each tick of the engine.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
-    /// Compares the clock with the server's, where there is one.
+    /// Compares the clock with the database server's; does nothing on SQLite.
     pub async fn compare_clock(&self) -> Result<(), DbErr> {
         if self.0.server.is_none() {
             return Ok(());
@@ -202,11 +209,11 @@ impl Database {
         self.0.clock.compare(read).await
     }
 
-    /// Begins a transaction that may write. On SQLite it holds the file's one write lock from the start: a transaction that
-    /// reads first and writes later could not be retried inside.
+    /// Begins a transaction that may write. On SQLite it takes the file's only write lock at once: a transaction that
+    /// reads first and writes later can fail with BUSY in the middle, and would have to be repeated as a whole.
     ///
     /// # Errors
-    /// If no connection is to be had.
+    /// If no connection is available.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         self.writer()
             .begin_with_options(TransactionOptions {
@@ -216,19 +223,19 @@ impl Database {
             .await
     }
 
-    /// For the few writes that are no input of the engine, such as trimming the inbox.
+    /// Returns the pool for the few writes that are not inputs of the engine, such as trimming the inbox.
     pub fn writer(&self) -> DatabaseConnection {
         self.pools().write.clone()
     }
 
-    /// For reading what is committed, in answer to a client: single rows. For lists, see [`Self::list_reader`].
+    /// Returns the pool for reading single rows on behalf of a client. For lists, see [`Self::list_reader`].
     #[must_use]
     pub fn reader(&self) -> DatabaseConnection {
         self.pools().read.clone()
     }
 
-    /// For reading a list in answer to a client. Lists are long, so they get only a part of the connections, and wait at most a
-    /// second for it.
+    /// Returns a connection for reading a list on behalf of a client. Lists take long, so they may use only some of the
+    /// connections, and wait for one of these for at most a second.
     ///
     /// # Errors
     /// If too many lists are being read.
@@ -238,25 +245,25 @@ impl Database {
         Ok(ListReader { connection: self.reader(), _permit: permit })
     }
 
-    /// For what the service itself has to read, whatever its clients ask for.
+    /// Returns the pool for what the service itself reads, which clients cannot exhaust.
     #[must_use]
     pub fn internal_reader(&self) -> DatabaseConnection {
         self.pools().internal.clone()
     }
 
-    /// Whether it is PostgreSQL or SQLite.
+    /// Returns whether this is PostgreSQL or SQLite.
     #[must_use]
     pub fn backend(&self) -> DbBackend {
         self.pools().write.get_database_backend()
     }
 
-    /// The other replicas of the service on this database.
+    /// Returns the channel to the other replicas of the service on this database.
     #[must_use]
     pub fn replica_bus(&self) -> ReplicaBus {
         self.0.replica_bus.clone()
     }
 
-    /// Takes the relay's lock, unless another replica has it: there is one relay a database.
+    /// Takes the relay's lock, or returns `None` if another replica holds it: each database has one relay.
     pub async fn acquire_relay_lock(&self) -> Result<Option<RelayLock>, DbErr> {
         match &self.0.server {
             None => Ok(Some(RelayLock::sole())),
@@ -264,30 +271,30 @@ impl Database {
         }
     }
 
-    /// Does `work` on this database. Where that takes longer than `patience`, the database counts as away, and all
-    /// connections are made anew. Whether what was being written is committed is not known then, as after any lost connection.
+    /// Runs `work` on this database. If it takes longer than `timeout`, the database counts as unavailable, and all
+    /// connections are replaced. As after any lost connection, it is then unknown whether the work was committed.
     pub async fn with_timeout<T, E: From<DbErr>>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
-            tracing::warn!("the database does not answer; connecting anew");
+        tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+            tracing::warn!("the database does not answer; reconnecting");
             self.renew();
-            Err(DbErr::Conn(RuntimeErr::Internal(format!("no answer within {patience:?}"))).into())
+            Err(DbErr::Conn(RuntimeErr::Internal(format!("no answer within {timeout:?}"))).into())
         })
     }
 
-    /// Gives up all connections that are open now, for they do not answer, and begins with fresh ones. Without it a
-    /// connection whose network has vanished is waited for until the system gives it up, which takes a quarter of an hour.
+    /// Replaces all open connections, because they do not answer. Without this, a query on a connection whose network
+    /// has vanished would wait until the operating system drops it, which takes a quarter of an hour.
     fn renew(&self) {
         let Some(server) = &self.0.server else { return };
         let old = std::mem::replace(&mut *self.0.pools.write().unwrap_or_else(PoisonError::into_inner), server.pools());
-        // It waits until those who still use them let go.
+        // Closing waits until the old connections are no longer in use.
         tokio::spawn(close(old));
     }
 
-    /// Closes all connections; SQLite then folds its log into the file.
+    /// Closes all connections; SQLite then merges its write-ahead log into the file.
     pub async fn close(self) {
         let pools = self.pools().clone();
         close(pools).await;

@@ -1,4 +1,4 @@
-//! The parked messages, as operators and the engine use them.
+//! Queries on the dead letters, for operators and for the engine.
 
 use std::collections::HashSet;
 
@@ -11,26 +11,26 @@ use uuid::Uuid;
 
 use super::{Database, bulk::with_keys, tables::dead_letter};
 
-/// A parked message without its body, which may be large.
+/// A dead letter without its body, which may be large.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct DeadLetterSummary {
-    /// Its id, or one made from its body.
+    /// The message's id, or one derived from its body if it has no readable id.
     pub message_id: Uuid,
-    /// Why it cannot be handled, in words.
+    /// Why the message cannot be handled, as text.
     pub reason: String,
-    /// How often it was tried.
+    /// How often handling it was attempted.
     pub attempts: i64,
-    /// The name of the event, where it can be read.
+    /// The name of the event, if the message can be decoded.
     pub event: Option<String>,
-    /// What it is about, where it can be read.
+    /// What the message is about, if it can be decoded.
     pub subject: Option<String>,
-    /// When it was parked, in microseconds since 1970.
+    /// When it was dead-lettered, in microseconds since 1970.
     pub parked_at: i64,
-    /// How large its body is, in bytes.
+    /// The size of its body, in bytes.
     pub size: i64,
 }
 
-/// One page of the parked messages, ascending by id; at most `limit`, behind `after`.
+/// Returns one page of the dead letters, in ascending order of their ids: at most `limit`, starting behind `after`.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -50,7 +50,7 @@ pub async fn dead_letters(
             Column::Subject,
             Column::ParkedAt,
         ])
-        // Of bytes it is the same on both databases: how many there are. Neither reads the body for it.
+        // On both databases, LENGTH of a binary column is its number of bytes, and is known without reading the body.
         .column_as(Expr::cust("CAST(LENGTH(body) AS BIGINT)"), "size")
         .apply_if(after, |query, after| query.filter(Column::MessageId.gt(after)))
         .order_by_asc(Column::MessageId)
@@ -60,7 +60,7 @@ pub async fn dead_letters(
         .await
 }
 
-/// A parked message, whole.
+/// Returns a dead letter with its body.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -68,7 +68,8 @@ pub async fn dead_letter(database: &Database, message_id: Uuid) -> Result<Option
     dead_letter::Entity::find_by_id(message_id).one(&database.reader()).await
 }
 
-/// The ids of the messages that were parked up to `until`, ascending; at most `limit`, behind `after`.
+/// Returns the ids of the messages that were dead-lettered up to `until`, in ascending order: at most `limit`, starting
+/// behind `after`.
 pub async fn dead_letter_ids(
     database: &Database,
     after: Option<Uuid>,
@@ -88,8 +89,8 @@ pub async fn dead_letter_ids(
         .await
 }
 
-/// Takes these messages out, and returns those that were there. Of two transactions that want the same one, the second
-/// waits for the first, and gets it only where the first is rolled back.
+/// Deletes these dead letters, and returns the ids of those that existed. If two transactions delete the same one, the
+/// second waits for the first, and gets it only if the first is rolled back.
 pub async fn take_dead_letters(
     transaction: &DatabaseTransaction,
     message_ids: Vec<Uuid>,
@@ -106,7 +107,7 @@ pub async fn take_dead_letters(
     Ok(taken)
 }
 
-/// A parked message was tried once more, in vain. Returns whether it is still there.
+/// Records another failed attempt to handle a dead letter. Returns whether the dead letter still exists.
 pub async fn count_attempt(transaction: &DatabaseTransaction, message_id: Uuid, reason: &str) -> Result<bool, DbErr> {
     let sql = "UPDATE dead_letters SET attempts = attempts + 1, reason = $2 WHERE message_id = $1";
     let values = [message_id.into(), reason.into()];

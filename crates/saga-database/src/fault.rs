@@ -1,113 +1,114 @@
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 
-/// What kind of failure a database error is, that is, what to do about it.
+/// What kind of failure a database error is, and so how to react to it.
 ///
-/// An input is given up only for what an input can cause: values that do not fit and rows that contradict others. Whatever
-/// else the database refuses is wrong with the server, the rights, the tables or this program. It stays wrong for every
-/// input until somebody mends it, and no message may be thrown out for it.
+/// Only what an input itself can cause counts as the input's fault: values that do not fit, and rows that contradict
+/// others. Every other error is a problem of the server, the privileges, the schema or this program. It would fail
+/// every other input too until it is repaired, so no message may be dead-lettered because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The database is unavailable, full, or not as this program needs it: wait, then do the same again.
-    Away,
-    /// Another transaction was in the way (deadlock, serialization failure): do the same again at once.
+    /// The database is unavailable, full, or not in the state that this program needs: wait, then try again.
+    Unavailable,
+    /// Another transaction was in the way (deadlock, serialization failure): try again at once.
     Conflict,
-    /// Another session has held a row or a table for longer than it was waited for.
+    /// Another session held a lock on a row or a table for longer than the lock timeout.
     Locked,
-    /// A unique key is taken. Where another transaction took it at the same instant, doing the same again at once sees what
-    /// that one did; otherwise it will fail the same way for ever.
+    /// A unique key already exists. If another transaction inserted it at the same moment, trying again at once sees
+    /// that row; otherwise it will always fail the same way.
     Taken,
-    /// It will fail the same way again, with this input.
+    /// It will always fail the same way with this input.
     Permanent,
 }
 
-/// What an SQLSTATE is, by its class or, where one is an exception from its class, whole
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>). The first entry that fits counts; what is in none is
-/// [`Fault::Away`].
+/// The kind of failure for each SQLSTATE, by its class, or by the whole code if one differs from its class
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>). The first entry that matches counts; if none
+/// does, it is [`Fault::Unavailable`].
 const SQL_STATES: &[(&str, Fault)] = &[
-    ("09", Fault::Permanent), // triggered action exception
-    ("21", Fault::Permanent), // cardinality violation
-    ("22", Fault::Permanent), // data exception: a value that does not fit
-    ("23", Fault::Permanent), // integrity constraint violation (a unique one is `Taken`)
-    ("27", Fault::Permanent), // triggered data change violation
-    ("40", Fault::Conflict),  // transaction rollback: serialization failure, deadlock
-    ("44", Fault::Permanent), // WITH CHECK OPTION violation
-    ("54", Fault::Permanent), // program limit exceeded: a value too long for an index
-    ("55P03", Fault::Locked), // lock not available
-    ("72", Fault::Conflict),  // snapshot too old
-    ("P0", Fault::Permanent), // raised by a function of the operator's
-    ("08", Fault::Away),      // connection exception
-    ("0A", Fault::Away),      // feature not supported, as of a cached plan after a migration
-    ("0B", Fault::Away),      // invalid transaction initiation
-    ("0F", Fault::Away),      // locator exception
-    ("0L", Fault::Away),      // invalid grantor
-    ("0P", Fault::Away),      // invalid role
-    ("0Z", Fault::Away),      // diagnostics exception
-    ("10", Fault::Away),      // XQuery error
-    ("20", Fault::Away),      // case not found
-    ("24", Fault::Away),      // invalid cursor state
-    ("25", Fault::Away),      // invalid transaction state: 25006 is a server that became a standby
-    ("26", Fault::Away),      // a prepared statement is gone, as behind a pooler
-    ("28", Fault::Away),      // invalid authorization: the password or pg_hba.conf was changed
-    ("2B", Fault::Away),      // dependent privileges exist
-    ("2D", Fault::Away),      // invalid transaction termination
-    ("2F", Fault::Away),      // SQL routine exception
-    ("34", Fault::Away),      // invalid cursor name
-    ("38", Fault::Away),      // external routine exception
-    ("39", Fault::Away),      // external routine invocation exception
-    ("3B", Fault::Away),      // savepoint exception
-    ("3D", Fault::Away),      // no such database
-    ("3F", Fault::Away),      // no such schema
-    ("42", Fault::Away), // access rule violation: 42501 rights, 42P01 no such table; the statements are not the input's
-    ("53", Fault::Away), // insufficient resources: disk full, too many connections
-    ("55", Fault::Away), // object not in prerequisite state
-    ("57", Fault::Away), // operator intervention: shutdown, cancelled
-    ("58", Fault::Away), // system error
-    ("F0", Fault::Away), // configuration file error
-    ("HV", Fault::Away), // foreign data wrapper error
-    ("XX", Fault::Away), // internal error, corruption
+    ("09", Fault::Permanent),   // triggered action exception
+    ("21", Fault::Permanent),   // cardinality violation
+    ("22", Fault::Permanent),   // data exception: a value that does not fit
+    ("23", Fault::Permanent),   // integrity constraint violation (a unique one is `Taken`)
+    ("27", Fault::Permanent),   // triggered data change violation
+    ("40", Fault::Conflict),    // transaction rollback: serialization failure, deadlock
+    ("44", Fault::Permanent),   // WITH CHECK OPTION violation
+    ("54", Fault::Permanent),   // program limit exceeded: a value too long for an index
+    ("55P03", Fault::Locked),   // lock not available
+    ("72", Fault::Conflict),    // snapshot too old
+    ("P0", Fault::Permanent),   // raised by a user-defined function or trigger
+    ("08", Fault::Unavailable), // connection exception
+    ("0A", Fault::Unavailable), // feature not supported, for example a cached plan after a migration
+    ("0B", Fault::Unavailable), // invalid transaction initiation
+    ("0F", Fault::Unavailable), // locator exception
+    ("0L", Fault::Unavailable), // invalid grantor
+    ("0P", Fault::Unavailable), // invalid role
+    ("0Z", Fault::Unavailable), // diagnostics exception
+    ("10", Fault::Unavailable), // XQuery error
+    ("20", Fault::Unavailable), // case not found
+    ("24", Fault::Unavailable), // invalid cursor state
+    ("25", Fault::Unavailable), // invalid transaction state: 25006 is a server that became a standby
+    ("26", Fault::Unavailable), // invalid prepared statement name, for example behind a pooler
+    ("28", Fault::Unavailable), // invalid authorization: the password or pg_hba.conf was changed
+    ("2B", Fault::Unavailable), // dependent privileges exist
+    ("2D", Fault::Unavailable), // invalid transaction termination
+    ("2F", Fault::Unavailable), // SQL routine exception
+    ("34", Fault::Unavailable), // invalid cursor name
+    ("38", Fault::Unavailable), // external routine exception
+    ("39", Fault::Unavailable), // external routine invocation exception
+    ("3B", Fault::Unavailable), // savepoint exception
+    ("3D", Fault::Unavailable), // no such database
+    ("3F", Fault::Unavailable), // no such schema
+    ("42", Fault::Unavailable), // access rule violation: 42501 privileges, 42P01 no such table; inputs do not write statements
+    ("53", Fault::Unavailable), // insufficient resources: disk full, too many connections
+    ("55", Fault::Unavailable), // object not in prerequisite state
+    ("57", Fault::Unavailable), // operator intervention: shutdown, cancelled
+    ("58", Fault::Unavailable), // system error
+    ("F0", Fault::Unavailable), // configuration file error
+    ("HV", Fault::Unavailable), // foreign data wrapper error
+    ("XX", Fault::Unavailable), // internal error, corruption
 ];
 
-/// What a primary result code of SQLite is (<https://www.sqlite.org/rescode.html>); what is not here is [`Fault::Away`].
+/// The kind of failure for each primary result code of SQLite (<https://www.sqlite.org/rescode.html>); any other is
+/// [`Fault::Unavailable`].
 const SQLITE_CODES: &[(u32, Fault)] = &[
-    (18, Fault::Permanent), // TOOBIG: a value that does not fit
-    (19, Fault::Permanent), // CONSTRAINT (a unique one is `Taken`)
-    (20, Fault::Permanent), // MISMATCH
-    (1, Fault::Away),       // ERROR: no such table
-    (2, Fault::Away),       // INTERNAL
-    (3, Fault::Away),       // PERM
-    (4, Fault::Away),       // ABORT
-    (5, Fault::Away),       // BUSY: it has waited for the write lock as long as `busy_timeout` says
-    (6, Fault::Away),       // LOCKED
-    (7, Fault::Away),       // NOMEM
-    (8, Fault::Away),       // READONLY
-    (9, Fault::Away),       // INTERRUPT
-    (10, Fault::Away),      // IOERR
-    (11, Fault::Away),      // CORRUPT
-    (12, Fault::Away),      // NOTFOUND
-    (13, Fault::Away),      // FULL
-    (14, Fault::Away),      // CANTOPEN
-    (15, Fault::Away),      // PROTOCOL
-    (16, Fault::Away),      // EMPTY
-    (17, Fault::Away),      // SCHEMA
-    (21, Fault::Away),      // MISUSE
-    (22, Fault::Away),      // NOLFS
-    (23, Fault::Away),      // AUTH
-    (24, Fault::Away),      // FORMAT
-    (25, Fault::Away),      // RANGE
-    (26, Fault::Away),      // NOTADB
+    (18, Fault::Permanent),   // TOOBIG: a value that does not fit
+    (19, Fault::Permanent),   // CONSTRAINT (a unique one is `Taken`)
+    (20, Fault::Permanent),   // MISMATCH
+    (1, Fault::Unavailable),  // ERROR: no such table
+    (2, Fault::Unavailable),  // INTERNAL
+    (3, Fault::Unavailable),  // PERM
+    (4, Fault::Unavailable),  // ABORT
+    (5, Fault::Unavailable),  // BUSY: the wait for the write lock exceeded `busy_timeout`
+    (6, Fault::Unavailable),  // LOCKED
+    (7, Fault::Unavailable),  // NOMEM
+    (8, Fault::Unavailable),  // READONLY
+    (9, Fault::Unavailable),  // INTERRUPT
+    (10, Fault::Unavailable), // IOERR
+    (11, Fault::Unavailable), // CORRUPT
+    (12, Fault::Unavailable), // NOTFOUND
+    (13, Fault::Unavailable), // FULL
+    (14, Fault::Unavailable), // CANTOPEN
+    (15, Fault::Unavailable), // PROTOCOL
+    (16, Fault::Unavailable), // EMPTY
+    (17, Fault::Unavailable), // SCHEMA
+    (21, Fault::Unavailable), // MISUSE
+    (22, Fault::Unavailable), // NOLFS
+    (23, Fault::Unavailable), // AUTH
+    (24, Fault::Unavailable), // FORMAT
+    (25, Fault::Unavailable), // RANGE
+    (26, Fault::Unavailable), // NOTADB
 ];
 
 impl Fault {
-    /// Tells what kind of failure `error` is.
+    /// Returns the kind of failure of `error`.
     #[must_use]
     pub fn of(error: &DbErr) -> Self {
         match error {
-            // Whatever its code: a connection was not to be had.
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Away,
+            // No connection could be obtained; the code does not matter.
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::Unavailable,
             DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
                 Self::of_sqlx(error)
             }
-            // A row that cannot be read, or a panic: the inputs that need no such row go on without it.
+            // A row that cannot be read, or a panic: inputs that do not need this row must go on.
             _ => Self::Permanent,
         }
     }
@@ -115,13 +116,13 @@ impl Fault {
     fn of_sqlx(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(error) => {
-                error.code().map_or(Self::Away, |code| Self::of_code(&code, error.is_unique_violation()))
+                error.code().map_or(Self::Unavailable, |code| Self::of_code(&code, error.is_unique_violation()))
             }
             sqlx::Error::RowNotFound
             | sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::Decode(_)
             | sqlx::Error::Encode(_) => Self::Permanent,
-            _ => Self::Away,
+            _ => Self::Unavailable,
         }
     }
 
@@ -137,7 +138,7 @@ impl Fault {
             let primary = code.parse::<u32>().map(|code| code & 0xff).unwrap_or_default();
             SQLITE_CODES.iter().find(|(code, _)| *code == primary).map(|(_, fault)| *fault)
         };
-        found.unwrap_or(Self::Away)
+        found.unwrap_or(Self::Unavailable)
     }
 }
 
@@ -148,18 +149,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_of_both_databases_are_told_apart() {
+    fn codes_of_both_databases_are_classified() {
         for (fault, codes) in [
             (Fault::Conflict, &["40001", "40P01", "72000"][..]),
             (Fault::Locked, &["55P03"]),
             // What an input can cause.
             (Fault::Permanent, &["21000", "22001", "22003", "22P05", "23502", "23514", "54000", "P0001", "275", "18"]),
             // Connecting and resources.
-            (Fault::Away, &["08006", "28P01", "28000", "3D000", "53100", "53300", "57P01", "57P03", "58030", "XX001"]),
-            // Rights and tables, the state of the session, a code that nobody knows yet.
-            (Fault::Away, &["42501", "42P01", "42703", "25006", "25P03", "26000", "0A000", "55006", "57014", "ZZ999"]),
+            (
+                Fault::Unavailable,
+                &["08006", "28P01", "28000", "3D000", "53100", "53300", "57P01", "57P03", "58030", "XX001"],
+            ),
+            // Privileges and schema, the state of the session, an unknown code.
+            (
+                Fault::Unavailable,
+                &["42501", "42P01", "42703", "25006", "25P03", "26000", "0A000", "55006", "57014", "ZZ999"],
+            ),
             // SQLite: busy, read-only, I/O, full, no such table, not a database.
-            (Fault::Away, &["261", "5", "8", "10", "13", "1", "26", "4711"]),
+            (Fault::Unavailable, &["261", "5", "8", "10", "13", "1", "26", "4711"]),
         ] {
             for code in codes {
                 assert_eq!(Fault::of_code(code, false), fault, "{code}");
@@ -182,10 +189,10 @@ mod tests {
     fn a_connection_that_is_refused_is_never_the_inputs_fault() {
         let refused = || RuntimeErr::SqlxError(sqlx::Error::Configuration("no such option".into()).into());
         for error in [DbErr::Conn(refused()), DbErr::Exec(refused()), DbErr::Query(refused())] {
-            assert_eq!(Fault::of(&error), Fault::Away, "{error}");
+            assert_eq!(Fault::of(&error), Fault::Unavailable, "{error}");
         }
         for error in [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, sqlx::Error::Protocol("cut".into())] {
-            assert_eq!(Fault::of_sqlx(&error), Fault::Away, "{error}");
+            assert_eq!(Fault::of_sqlx(&error), Fault::Unavailable, "{error}");
         }
     }
 

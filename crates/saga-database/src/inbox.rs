@@ -6,26 +6,26 @@ use uuid::{NoContext, Uuid};
 
 use super::Database;
 
-/// The most rows of one call, so that it never holds the database up for long.
-const AT_ONCE: i64 = 20_000;
-/// The most candidates of one call. More of them than this that are not old can only come of a machine whose clock is
-/// behind by more than a message is remembered; trimming then falls behind by as much.
-const LOOKED_AT: i64 = 100_000;
-/// An id that is further in the future was made by a clock that is wrong.
-const FAR: Duration = Duration::from_secs(60 * 60);
+/// The most rows that one call deletes, so that it never blocks the database for long.
+const MAX_DELETED: i64 = 20_000;
+/// The most candidates that one call reads from each end. If more of them than this are too young to delete, a
+/// machine's clock must be behind by more than the retention period; trimming is then late by as much.
+const MAX_CANDIDATES: i64 = 100_000;
+/// An id that lies further in the future than this was made by a machine whose clock is wrong.
+const FAR_FUTURE: Duration = Duration::from_secs(60 * 60);
 
-/// Forgets messages that were handled before `before`, the oldest first, and returns how many it forgot.
+/// Deletes messages that were handled before `before` from the inbox, the oldest first, and returns how many.
 ///
-/// Message ids grow with time (UUIDv7), so the key finds the candidates; but they have the time of the machine that
-/// made them, which may be wrong. When a message was received, by this database's time, decides: the id of a machine
-/// that is behind is a candidate early and stays all the same; that of one that is a little ahead is a candidate by so
-/// much later. Ids from the far future would never be, so they are candidates at once; of these there are none where
-/// all clocks are right.
+/// Message ids grow with time (UUIDv7), so the primary key finds the candidates. But an id contains the time of the
+/// machine that made it, which may be wrong, so `received_at`, which is this database's time, decides. The id of a
+/// machine whose clock is behind becomes a candidate too early, and is kept until it is old enough; the id of one that
+/// is slightly ahead becomes a candidate that much later. Ids from the far future would never become candidates, so
+/// they are candidates from the start; if all clocks are right, there are none.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
 pub async fn trim_inbox(database: &Database, before: Timestamp) -> Result<u64, DbErr> {
-    let future = database.clock().now().after(FAR);
+    let future = database.clock().now().after(FAR_FUTURE);
     let oldest = Statement::from_sql_and_values(
         database.backend(),
         "DELETE FROM inbox WHERE message_id IN (SELECT message_id FROM \
@@ -37,14 +37,14 @@ pub async fn trim_inbox(database: &Database, before: Timestamp) -> Result<u64, D
             first_id(before).into(),
             first_id(future).into(),
             before.unix_micros().into(),
-            LOOKED_AT.into(),
-            AT_ONCE.into(),
+            MAX_CANDIDATES.into(),
+            MAX_DELETED.into(),
         ],
     );
     Ok(database.writer().execute_raw(oldest).await?.rows_affected())
 }
 
-/// An id as a machine makes it at this time.
+/// Returns an id as a machine would make it at this moment.
 fn first_id(moment: Timestamp) -> Uuid {
     let micros = u64::try_from(moment.unix_micros()).unwrap_or(0);
     Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, micros / 1_000_000, 0))

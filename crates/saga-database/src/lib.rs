@@ -1,7 +1,8 @@
-//! A service's database on SeaORM, SQLite or PostgreSQL: pools for writing and for reading, rows in bulk, the tables of inbox,
-//! outbox and dead letters, the relay's lock, and what replicas on one database tell each other.
+//! A service's database on SeaORM, SQLite or PostgreSQL: connection pools for writing and for reading, bulk statements,
+//! the tables of inbox, outbox and dead letters, the relay's lock, and notices between the replicas on one database.
 //!
-//! It guarantees that a reader never waits for the writer, and that a database which does not answer is given up and connected anew.
+//! It guarantees that a reader never waits for the writer, and that connections which do not answer are dropped and
+//! replaced.
 
 mod bulk;
 mod clock;
@@ -25,8 +26,9 @@ mod working_set;
 pub use bulk::{Writes, find_by, find_each_by, find_locked, insert_new};
 pub use clock::{Clock, ClockOffset};
 pub use connect::{Database, DatabaseError, ListReader, TooManyLists};
-pub use dead_letters::{DeadLetterSummary, dead_letter, dead_letters};
-pub use dead_letters::{count_attempt, dead_letter_ids, take_dead_letters};
+pub use dead_letters::{
+    DeadLetterSummary, count_attempt, dead_letter, dead_letter_ids, dead_letters, take_dead_letters,
+};
 pub use fault::Fault;
 pub use ids::next_ids;
 pub use inbox::trim_inbox;
@@ -37,6 +39,5 @@ pub use replica_bus::{ReplicaBus, Topic};
 pub use rows::{Rows, read_rows, readable};
 pub use settings::{DatabaseArgs, DatabaseSettingsError, DatabaseTarget, PostgresSettings};
 pub use stats::{TableCounts, table_counts};
-pub use system::system_id;
-pub use system::{adopt_system_id, has_no_data, made_at, read_system_id, replace_system_id};
+pub use system::{adopt_system_id, has_no_data, made_at, read_system_id, replace_system_id, system_id};
 pub use working_set::{ToSave, WorkingSet};

@@ -5,7 +5,7 @@ use sea_orm_migration::{MigratorTrait, SchemaManager};
 
 use super::DatabaseError;
 
-/// Brings the tables up to date, unless a newer program has been here.
+/// Applies the migrations, unless a newer version of the program has applied some that this one does not know.
 pub(super) async fn up<M: MigratorTrait>(connection: &DatabaseConnection, place: &str) -> Result<(), DatabaseError> {
     let failed = |source| DatabaseError::Migrate { place: place.to_owned(), source };
     let known: HashSet<String> = M::migrations().iter().map(|migration| migration.name().to_owned()).collect();
@@ -16,9 +16,9 @@ pub(super) async fn up<M: MigratorTrait>(connection: &DatabaseConnection, place:
     M::up(connection, None).await.map_err(failed)
 }
 
-/// Runs a migration's SQL. It is written in PostgreSQL's words; the few that SQLite has no use for are exchanged here:
-/// `UUID` (16 bytes there), the identity column, and `/* SQLite: WITHOUT ROWID */` behind a table whose rows are to lie in
-/// its key.
+/// Runs a migration's SQL. It is written for PostgreSQL; what SQLite does not understand is replaced here: `UUID` (16
+/// bytes there), the identity column, and the comment `/* SQLite: WITHOUT ROWID */` after a table whose rows are to be
+/// stored in its primary key.
 ///
 /// # Errors
 /// If the database fails or is unavailable.

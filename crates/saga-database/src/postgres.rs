@@ -12,27 +12,27 @@ use sea_orm_migration::MigratorTrait;
 use super::{DatabaseError, PostgresSettings, connect::Pools, migrate};
 use crate::clock::Clock;
 
-/// For one connection: name, TCP, TLS and the handshake; and for the first question over it.
+/// Time limit for opening one connection (name lookup, TCP, TLS and the handshake), and for the first query on it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long somebody waits for a connection of the pool before the database counts as away.
+/// How long to wait for a connection from a pool before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The engine's, one for trimming, and one to spare while a broken one is replaced.
+/// One for the engine, one for trimming, and one to spare while a broken one is replaced.
 const WRITERS: u32 = 3;
-/// For the relay, and for whoever looks for orders that have ended.
+/// One for the relay, and one for the lookup of sagas that have ended.
 const INTERNAL_READERS: u32 = 2;
 
-/// What the sessions of the engine ask of the planner. All of their statements find rows by a key, whose values come in
-/// arrays: one plan by the index is right for arrays of every length, and planning anew costs more than it could save.
-/// (A table that must be read whole all the same would seem dear enough to compile code for.) Left alone, a server that has
-/// not looked at a table since it was empty reads a busy outbox from end to end for each batch (the dead rows too), and keeps
-/// to that plan.
+/// Settings of the engine's sessions for the planner. All their statements find rows by a key, whose values are passed
+/// as arrays: one plan that uses the index is right for arrays of every length, and planning each time costs more than
+/// it could save. (If a table must be read as a whole all the same, the cost estimate would be high enough to trigger
+/// JIT compilation, so that is off.) Without these settings, a server that has not analysed a busy outbox since it was
+/// empty scans all of it for each batch, dead rows included, and keeps that plan.
 ///
-/// And they wait for a lock much longer than any replica holds one, and no longer: docs/adr/0015.
+/// The lock timeout is much longer than any replica holds a lock, and no longer than that: docs/adr/0015.
 const ENGINE: [(&str, &str); 4] =
     [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off"), ("lock_timeout", "2s")];
 
-/// What each session asks of the server. A replica that hangs, or is cut off, must not hold row locks or the relay's lead
-/// for longer than some seconds: the others wait for them.
+/// Settings of every session. A replica that hangs or is cut off must not hold row locks or the relay's lock for longer
+/// than some seconds, because the others wait for them.
 const SESSION: [(&str, &str); 6] = [
     ("idle_in_transaction_session_timeout", "15s"),
     ("lock_timeout", "10s"),
@@ -42,21 +42,22 @@ const SESSION: [(&str, &str); 6] = [
     ("tcp_user_timeout", "15s"),
 ];
 
-/// Advisory locks are numbers. These are "orders" in ASCII, and what is locked.
+/// Keys of advisory locks: "orders" in ASCII, and a number for what is locked.
 const MIGRATION_LOCK: i64 = 0x6f72_6465_7273_0001;
 pub(super) const RELAY_LOCK: i64 = 0x6f72_6465_7273_0002;
 pub(super) const REPLICA_LOCK: i64 = 0x6f72_6465_7273_0003;
 pub(super) const SEQUENCE_LOCK: i64 = 0x6f72_6465_7273_0004;
 
-/// The server's time, in microseconds since 1970: that of the moment, and not that at which the transaction began.
+/// Queries the server's time in microseconds since 1970: the current time, and not the time at which the transaction
+/// began.
 pub(super) const CLOCK_QUERY: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// How to reach a PostgreSQL database.
+/// How to connect to a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     options: PgConnectOptions,
     most_connections: u32,
-    /// For people: without the password.
+    /// The address for messages, without the password.
     pub(super) place: String,
 }
 
@@ -68,32 +69,33 @@ impl Server {
         Self { options, most_connections: settings.most_connections, place }
     }
 
-    /// Looks whether the database is there and may be used.
-    pub(super) async fn look(&self, clock: &Clock) -> Result<(), DatabaseError> {
+    /// Checks that the database exists and can be used.
+    pub(super) async fn check(&self, clock: &Clock) -> Result<(), DatabaseError> {
         let session = self.session_with_time(clock).await.map_err(|source| self.unusable(source))?;
         let _ = session.close().await;
         Ok(())
     }
 
-    /// Brings the tables up to date; replicas that start together wait for each other.
+    /// Applies the migrations; replicas that start together wait for each other.
     pub(super) async fn prepare<M: MigratorTrait>(&self, clock: &Clock) -> Result<(), DatabaseError> {
         let mut session = self.session_with_time(clock).await.map_err(|source| self.unusable(source))?;
-        // Another replica's migration may take as long as it takes.
-        let alone =
+        // Another replica's migration may take long, so there is no lock timeout.
+        let lock =
             sqlx::query("SELECT set_config('lock_timeout', '0', false), pg_advisory_lock($1)").bind(MIGRATION_LOCK);
-        alone.execute(&mut session).await.map_err(|source| self.unusable(source))?;
+        lock.execute(&mut session).await.map_err(|source| self.unusable(source))?;
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
         let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(self.options.clone()));
         let done = migrate::up::<M>(&connection, &self.place).await;
         let _ = connection.close().await;
-        // The lock ends with the session, whatever became of it.
+        // The lock is released with the session, even if the migration failed.
         let _ = session.close().await;
         done
     }
 
-    /// Pools that connect when they are used.
+    /// Returns pools that open their connections on first use.
     pub(super) fn pools(&self) -> Pools {
-        // A statement on a connection that broke while it was idle fails; the engine tries again, a reader would not.
+        // A statement on a connection that broke while it was idle fails. The engine would try again, a reader would
+        // not, so only the readers test a connection first.
         let readers = |count| connection(self.pool(count).test_before_acquire(true), self.options.clone());
         let writers = self.pool(self.writers()).test_before_acquire(false);
         Pools {
@@ -103,7 +105,8 @@ impl Server {
         }
     }
 
-    /// How many lists are read at a time: half of the readers, so that single rows are found meanwhile.
+    /// Returns how many lists may be read at the same time: half as many as there are readers, so that single rows can
+    /// still be read.
     pub(super) fn lists(&self) -> usize {
         (self.readers() as usize / 2).max(1)
     }
@@ -116,19 +119,19 @@ impl Server {
         self.most_connections.saturating_sub(self.writers()).max(1)
     }
 
-    /// A connection of its own, outside the pools.
+    /// Opens a connection outside the pools.
     pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
-        answered(PgConnection::connect_with(&self.options)).await
+        with_connect_timeout(PgConnection::connect_with(&self.options)).await
     }
 
-    /// A connection of its own, after `clock` was compared with the server's over it.
+    /// Opens a connection outside the pools, and compares `clock` with the server's over it.
     async fn session_with_time(&self, clock: &Clock) -> Result<PgConnection, sqlx::Error> {
         let mut session = self.session().await?;
-        answered(clock.compare(sqlx::query_scalar(CLOCK_QUERY).fetch_one(&mut session))).await?;
+        with_connect_timeout(clock.compare(sqlx::query_scalar(CLOCK_QUERY).fetch_one(&mut session))).await?;
         Ok(session)
     }
 
-    /// A pool of one connection, for listening.
+    /// Returns a pool of one connection, for LISTEN.
     pub(super) fn listening(&self) -> PgPool {
         self.pool(1).connect_lazy_with(self.options.clone())
     }
@@ -151,7 +154,7 @@ impl Server {
             "3D000" => "create it, and make the user its owner",
             "42501" => "make the user the owner of the database",
             "53300" => "raise max_connections there, or lower --database-connections",
-            "57P03" => "it will be there soon",
+            "57P03" => "it is starting up",
             _ if matches!(error, sqlx::Error::Io(_)) => "is the server up, and is the address right? See DATABASE_URL",
             _ if matches!(error, sqlx::Error::Tls(_)) => "see sslmode and sslrootcert in DATABASE_URL",
             _ => "see DATABASE_URL",
@@ -160,7 +163,8 @@ impl Server {
     }
 }
 
-/// From here to its end, the transaction waits for each lock no longer than this. (SQLite has one lock, and one writer.)
+/// Limits how long the rest of the transaction waits for each lock. (SQLite has a single lock and a single writer, so
+/// there it does nothing.)
 pub async fn limit_lock_wait(transaction: &DatabaseTransaction, lock_wait: Duration) -> Result<(), DbErr> {
     if transaction.get_database_backend() == DbBackend::Postgres {
         transaction.execute_unprepared(&format!("SET LOCAL lock_timeout = {}", lock_wait.as_millis())).await?;
@@ -168,16 +172,16 @@ pub async fn limit_lock_wait(transaction: &DatabaseTransaction, lock_wait: Durat
     Ok(())
 }
 
-async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+async fn with_connect_timeout<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     let timed_out = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
-    tokio::time::timeout(CONNECT_TIMEOUT, question).await.unwrap_or_else(|_| Err(timed_out()))
+    tokio::time::timeout(CONNECT_TIMEOUT, query).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 fn connection(pool: PgPoolOptions, options: PgConnectOptions) -> DatabaseConnection {
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
 }
 
-/// The address for people: without the password.
+/// Returns the address for messages, without the password.
 pub(super) fn place(options: &PgConnectOptions) -> String {
     let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());
     format!("postgres://{user}@{host}:{port}/{}", options.get_database().unwrap_or(user))

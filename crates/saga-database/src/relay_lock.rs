@@ -8,31 +8,32 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::postgres::{RELAY_LOCK, Server, failed};
 
-/// The right to relay a database's outbox. One replica has it at a time; dropped, it is free for the next.
+/// The right to relay a database's outbox. Only one replica holds it at a time; dropping it releases it.
 ///
-/// On PostgreSQL it is an advisory lock, which the server frees when the session ends: at once where the holder dies, and
-/// after some seconds where it is cut off.
+/// On PostgreSQL it is a session-level advisory lock. The server releases it when the session ends: at once if the
+/// holder crashes, and after some seconds if the holder is cut off from the network.
 #[derive(Debug)]
 pub struct RelayLock {
     lost: CancellationToken,
     _released: Option<DropGuard>,
 }
 
-/// How often the holder looks whether its session lives, and how long the answer may take.
-const LOOK: Duration = Duration::from_secs(1);
-const ANSWER: Duration = Duration::from_secs(5);
+/// How often the holder checks that its session is alive.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit of each query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl RelayLock {
-    /// Where there is one process.
+    /// Returns a lock for a database that only one process uses.
     pub(super) fn sole() -> Self {
         Self { lost: CancellationToken::new(), _released: None }
     }
 
-    /// `None`: another replica has it.
+    /// Tries to take the lock; `None` if another replica holds it.
     pub(super) async fn take(server: &Server) -> Result<Option<Self>, DbErr> {
         let mut session = server.session().await.map_err(failed)?;
         let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(RELAY_LOCK).fetch_one(&mut session);
-        if !tokio::time::timeout(ANSWER, lock).await.map_err(|_| no_answer())?.map_err(failed)? {
+        if !tokio::time::timeout(QUERY_TIMEOUT, lock).await.map_err(|_| no_answer())?.map_err(failed)? {
             let _ = session.close().await;
             return Ok(None);
         }
@@ -41,20 +42,20 @@ impl RelayLock {
         Ok(Some(Self { lost, _released: Some(released.drop_guard()) }))
     }
 
-    /// Resolves when it is lost.
+    /// Resolves when the lock is lost.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
 }
 
 async fn hold(mut session: PgConnection, lost: CancellationToken, released: CancellationToken) {
-    while released.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-        if !matches!(tokio::time::timeout(ANSWER, session.ping()).await, Ok(Ok(()))) {
+    while released.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_some() {
+        if !matches!(tokio::time::timeout(QUERY_TIMEOUT, session.ping()).await, Ok(Ok(()))) {
             lost.cancel();
             return;
         }
     }
-    let _ = tokio::time::timeout(ANSWER, session.close()).await;
+    let _ = tokio::time::timeout(QUERY_TIMEOUT, session.close()).await;
 }
 
 fn no_answer() -> DbErr {

@@ -19,11 +19,11 @@ use uuid::Uuid;
 use super::postgres::{REPLICA_LOCK, Server};
 use saga_support::Backoff;
 
-/// The other replicas of a service, on the same PostgreSQL database: what they are told, and what they tell.
+/// Sends notices to the other replicas of a service on the same PostgreSQL database, and receives theirs.
 ///
-/// It is quick, and nothing more: a notice may get lost, so whoever relies on it looks by itself now and then. Words are told
-/// after the commit, those of many commits together, in a session of their own that waits for no disk: `NOTIFY` inside the
-/// transactions would make the commits of all replicas queue up behind each other.
+/// It makes things faster, but guarantees nothing: a notice may get lost, so subscribers also poll. Notices are sent
+/// after the commit, those of many commits together, in a separate session with asynchronous commit. `NOTIFY` inside
+/// the transactions would serialize the commits of all replicas.
 #[derive(Debug, Clone)]
 pub struct ReplicaBus(Option<Arc<ReplicaChannel>>);
 
@@ -42,16 +42,16 @@ pub enum Topic {
 #[derive(Debug)]
 struct ReplicaChannel {
     server: Server,
-    /// This replica.
+    /// The id of this replica.
     id: Uuid,
-    /// Nobody else is there, so there is nobody to tell.
+    /// No other replica is connected, so nothing is sent.
     alone: AtomicBool,
     pending: Mutex<BTreeMap<Topic, Vec<Uuid>>>,
     wake: Notify,
     subscribers: Mutex<BTreeMap<Topic, mpsc::Sender<Vec<Uuid>>>>,
 }
 
-/// What goes over the wire: at most 8,000 bytes, so at most [`IDS_PER_NOTICE`] ids.
+/// The payload of a notification. It may have at most 8,000 bytes, so at most [`IDS_PER_NOTICE`] ids.
 #[derive(Serialize, Deserialize)]
 struct Notice {
     from: Uuid,
@@ -61,18 +61,19 @@ struct Notice {
 
 const CHANNEL: &str = "replicas";
 const IDS_PER_NOTICE: usize = 190;
-/// What is kept for notifying while the database is unavailable; what is more is not told.
+/// How many ids per topic are kept while the database is unavailable; further ones are dropped.
 const MAX_PENDING: usize = 10_000;
-/// How many notices may wait for a subscriber.
+/// Capacity of a subscriber's channel, in notices.
 const CHANNEL_CAPACITY: usize = 256;
-/// How often it is counted who is there.
+/// How often the connected replicas are counted.
 const COUNT_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a channel may be silent before it is tested, and how long an answer may take.
+/// How long the listening connection may be silent before it is tested.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time limit of a query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl ReplicaBus {
-    /// For a database with one process.
+    /// Returns a bus without other replicas, for a database that only one process uses.
     #[must_use]
     pub fn none() -> Self {
         Self(None)
@@ -89,7 +90,7 @@ impl ReplicaBus {
         })))
     }
 
-    /// Tells all others, soon.
+    /// Sends a notice to all other replicas, soon.
     pub fn notify(&self, topic: Topic, ids: impl IntoIterator<Item = Uuid>) {
         let Some(channel) = self.0.as_ref().filter(|channel| !channel.alone.load(Ordering::Relaxed)) else { return };
         let mut pending = lock(&channel.pending);
@@ -100,7 +101,8 @@ impl ReplicaBus {
         channel.wake.notify_one();
     }
 
-    /// What the others tell about `topic` from now on; `None` where there can be no others. A topic has one subscriber.
+    /// Subscribes to the other replicas' notices about `topic`; `None` if there cannot be other replicas. A topic has
+    /// one subscriber.
     #[must_use]
     pub fn subscribe(&self, topic: Topic) -> Option<mpsc::Receiver<Vec<Uuid>>> {
         let channel = self.0.as_ref()?;
@@ -109,7 +111,7 @@ impl ReplicaBus {
         Some(received)
     }
 
-    /// Keeps the channel open; to be run beside whatever uses it, and dropped with it.
+    /// Keeps the connections for sending and listening open, until it is dropped.
     pub async fn run(self) {
         if let Some(channel) = self.0 {
             tokio::join!(channel.keep_notifying(), channel.keep_listening());
@@ -123,19 +125,19 @@ impl ReplicaChannel {
         loop {
             let Err(error) = self.notifying(&mut backoff).await;
             self.alone.store(false, Ordering::Relaxed);
-            tracing::debug!(%error, "cannot tell the other replicas; they look by themselves meanwhile");
+            tracing::debug!(%error, "cannot notify the other replicas; they poll meanwhile");
             tokio::time::sleep(backoff.next_pause()).await;
         }
     }
 
     async fn notifying(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, sqlx::Error> {
         let mut session = self.server.session().await?;
-        // What is told is in the database already, so nothing is lost with it.
+        // The notices are about rows that are committed already, so a lost notice loses no data.
         let settings =
             sqlx::query("SELECT set_config('synchronous_commit', 'off', false), pg_advisory_lock_shared($1)");
-        answer(settings.bind(REPLICA_LOCK).execute(&mut session)).await?;
+        with_timeout(settings.bind(REPLICA_LOCK).execute(&mut session)).await?;
         backoff.reset();
-        // Whoever thought to be alone hears by this that it is not.
+        // A replica that assumed to be alone learns from this that it is not.
         let hello = Notice { from: self.id, topic: Topic::Outbox, ids: Vec::new() };
         notify(&mut session, vec![serde_json::to_string(&hello).unwrap_or_default()]).await?;
         let mut counts = interval(COUNT_INTERVAL);
@@ -160,60 +162,60 @@ impl ReplicaChannel {
         let mut backoff = backoff();
         loop {
             let Err(error) = self.listening(&mut backoff).await;
-            tracing::debug!(%error, "cannot listen to the other replicas; looking by ourselves meanwhile");
+            tracing::debug!(%error, "cannot listen to the other replicas; polling meanwhile");
             tokio::time::sleep(backoff.next_pause()).await;
         }
     }
 
     async fn listening(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, sqlx::Error> {
-        let mut subscriber = answer(PgListener::connect_with(&self.server.listening())).await?;
-        answer(subscriber.listen(CHANNEL)).await?;
+        let mut listener = with_timeout(PgListener::connect_with(&self.server.listening())).await?;
+        with_timeout(listener.listen(CHANNEL)).await?;
         backoff.reset();
         loop {
-            match timeout(IDLE_TIMEOUT, subscriber.try_recv()).await {
+            match timeout(IDLE_TIMEOUT, listener.try_recv()).await {
                 Ok(Ok(Some(notice))) => self.received(notice.payload()),
                 Ok(Ok(None)) => return Err(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())),
                 Ok(Err(error)) => return Err(error),
-                // Nobody says anything, or nobody is there any more.
+                // Either no replica has sent anything, or the connection is broken.
                 Err(_) => {
-                    answer(sqlx::query("SELECT 1").execute(&mut subscriber)).await?;
+                    with_timeout(sqlx::query("SELECT 1").execute(&mut listener)).await?;
                 }
             }
         }
     }
 
     fn received(&self, payload: &str) {
-        // A newer version may have notices that this one does not know.
+        // A newer version may send notices that this one does not know.
         let Ok(Notice { from, topic, ids }) = serde_json::from_str(payload) else { return };
         if from == self.id {
             return;
         }
         self.alone.store(false, Ordering::Relaxed);
         if let Some(subscriber) = lock(&self.subscribers).get(&topic) {
-            // A subscriber that is behind finds the rest by itself.
+            // A subscriber whose channel is full finds the rest by polling.
             let _ = subscriber.try_send(ids);
         }
     }
 }
 
 async fn notify(session: &mut PgConnection, notices: Vec<String>) -> Result<(), sqlx::Error> {
-    let tell = sqlx::query("SELECT pg_notify($1, notice) FROM unnest($2) AS notice").bind(CHANNEL).bind(notices);
-    answer(tell.execute(session)).await.map(drop)
+    let query = sqlx::query("SELECT pg_notify($1, notice) FROM unnest($2) AS notice").bind(CHANNEL).bind(notices);
+    with_timeout(query.execute(session)).await.map(drop)
 }
 
-/// How many replicas have a channel to this database, this one included.
+/// Counts the replicas that are connected to this database, including this one.
 async fn count(session: &mut PgConnection) -> Result<i64, sqlx::Error> {
     let count = sqlx::query_scalar(
         "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
          WHERE datname = current_database() AND locktype = 'advisory' AND objsubid = 1 \
          AND (classid::bigint << 32) | objid::bigint = $1",
     );
-    answer(count.bind(REPLICA_LOCK).fetch_one(session)).await
+    with_timeout(count.bind(REPLICA_LOCK).fetch_one(session)).await
 }
 
-async fn answer<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+async fn with_timeout<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     let no_answer = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    timeout(QUERY_TIMEOUT, question).await.unwrap_or_else(|_| Err(no_answer()))
+    timeout(QUERY_TIMEOUT, query).await.unwrap_or_else(|_| Err(no_answer()))
 }
 
 fn backoff() -> Backoff {

@@ -1,5 +1,5 @@
-//! Reading rows one by one, so that one which cannot be read does not hide the others: it was damaged, or holds what
-//! this release does not know, such as a currency that exists no longer.
+//! Reads rows one by one, so that one unreadable row does not hide the others. A row may be damaged, or contain
+//! something that this release does not know, such as a currency that no longer exists.
 
 use std::{fmt::Display, time::Duration};
 
@@ -9,10 +9,10 @@ use sea_orm::{
 
 use saga_support::LogLimit;
 
-/// Rows, each with its key, and what it holds or why it cannot be read.
+/// Rows, each with its key, and its content or the error why it cannot be read.
 pub type Rows<K, T> = Vec<(K, Result<T, DbErr>)>;
 
-/// The rows that `select` finds, in its order; `of_row` makes of each what it holds.
+/// Returns the rows that `select` finds, in its order. `of_row` converts each of them.
 ///
 /// # Errors
 /// If the database fails.
@@ -32,13 +32,13 @@ where
     rows.iter().map(read).collect()
 }
 
-/// Those that can be read. The others are reported in the log, and left out.
+/// Returns the rows that can be read. The others are logged and left out.
 pub fn readable<K: Display, T>(table: &'static str, rows: Rows<K, T>) -> Vec<T> {
     let read = |(key, read): (K, Result<T, DbErr>)| read.inspect_err(|error| left_out(table, &key, error)).ok();
     rows.into_iter().filter_map(read).collect()
 }
 
-/// The log is no place for each row of each list that a client asks for.
+/// The rate is limited, because clients cause these lines by reading lists.
 fn left_out(table: &'static str, key: &dyn Display, error: &DbErr) {
     static LIMIT: LogLimit = LogLimit::new(Duration::from_secs(1));
     if let Some(not_logged_before) = LIMIT.admit() {

@@ -8,66 +8,72 @@ use saga_support::{for_service, host_name, read_secret};
 
 use super::{Database, DatabaseError};
 
-/// Where a service's database is, and as whom to go there.
+/// Address and credentials of a service's database.
 ///
-/// `{service}` in the address and in the file's name stands for the service's name, so that one setting may do for several.
+/// `{service}` in the address and in the name of the password file stands for the service's name, so that one setting
+/// can serve several services.
 #[derive(Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseArgs {
     /// The database: postgres://USER:PASSWORD@HOST:PORT/NAME, or sqlite:FILE
     ///
     /// {service} stands for the service's name. In the user and the password, special characters are percent-encoded.
-    /// For TLS, add ?sslmode=verify-full (and &sslrootcert=FILE for an authority of your own).
-    // Not required by the parser, or it would be where all of this is optional; whoever needs it misses it all the same.
+    /// For TLS, add ?sslmode=verify-full (and &sslrootcert=FILE for a certificate authority of your own).
+    // Not required by the parser, because it would then be required even if these arguments are optional as a whole;
+    // whoever needs it reports that it is missing.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, required = false)]
     pub database_url: String,
-    /// A file that holds the password, instead of the address
+    /// A file that contains the password, if the address does not
     #[arg(long, env = "DATABASE_PASSWORD_FILE")]
     pub database_password_file: Option<PathBuf>,
-    /// The most connections of a service to PostgreSQL, besides five of its own for the relay and the other replicas
-    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    /// The maximum number of a service's connections to PostgreSQL, besides five of its own for the relay and the other
+    /// replicas
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,
 }
 
-/// Where one service's database is.
+/// The location of one service's database.
 #[derive(Debug, Clone)]
 pub enum DatabaseTarget {
-    /// In a file.
+    /// A file.
     Sqlite(PathBuf),
-    /// On a server.
+    /// A PostgreSQL server.
     Postgres(PostgresSettings),
 }
 
-/// How to reach a PostgreSQL database.
+/// Address, credentials and number of connections for a PostgreSQL database.
 #[derive(Clone)]
 pub struct PostgresSettings {
     pub(super) options: Box<PgConnectOptions>,
     pub(super) most_connections: u32,
 }
 
-/// Why settings cannot be used. Nothing in it tells a password.
+/// Why the settings cannot be used. It never contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseSettingsError {
-    /// The address cannot be read.
+    /// The address is malformed.
     #[error(
-        "the address of the database (--database-url) is not of the form postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:FILE"
+        "the address of the database (--database-url) is not of the form \
+         postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:FILE"
     )]
     NoUrl,
-    /// The file with the password cannot be read.
+    /// The password file cannot be read.
     #[error("cannot read the password file {path} (--database-password-file)")]
     Unreadable {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
 }
 
 impl DatabaseArgs {
-    /// Where the database of `service` is. Its sessions show up on the server as `service@host`.
+    /// Returns the location of `service`'s database. On the server its sessions have the application name
+    /// `service@host`.
     ///
     /// # Errors
-    /// If the settings cannot be used, or the file with the password cannot be read.
+    /// If the address is malformed, or the password file cannot be read.
     pub fn for_service(&self, service: &str) -> Result<DatabaseTarget, DatabaseSettingsError> {
         let url = self.database_url.replace("{service}", service);
         if let Some(file) = url.strip_prefix("sqlite:") {
@@ -81,7 +87,7 @@ impl DatabaseArgs {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(DatabaseSettingsError::NoUrl);
         }
-        // The parser's own message may hold the whole URL.
+        // The parser's own message may contain the whole URL.
         let mut options = PgConnectOptions::from_str(&url).map_err(|_| DatabaseSettingsError::NoUrl)?;
         if let Some(path) = &self.database_password_file {
             let path = for_service(path, service);
@@ -89,7 +95,7 @@ impl DatabaseArgs {
             options = options.password(&read_secret(&path).map_err(unreadable)?);
         }
         let name = format!("{service}@{}", host_name());
-        // The server cuts longer names off, and says so each time.
+        // The server truncates longer names, and logs that each time.
         let options = options.application_name(&name.chars().take(63).collect::<String>());
         Ok(DatabaseTarget::Postgres(PostgresSettings {
             options: Box::new(options),
@@ -99,7 +105,7 @@ impl DatabaseArgs {
 }
 
 impl DatabaseTarget {
-    /// Opens it, and brings its tables up to date.
+    /// Opens the database and applies the migrations.
     ///
     /// # Errors
     /// See [`Database::open_sqlite`] and [`Database::open_postgres`].
@@ -110,10 +116,10 @@ impl DatabaseTarget {
         }
     }
 
-    /// Opens it for reading.
+    /// Opens the database for reading.
     ///
     /// # Errors
-    /// If it is not there, or cannot be read.
+    /// If the database does not exist or cannot be read.
     pub async fn open_for_reading(&self) -> Result<Database, DatabaseError> {
         match self {
             Self::Sqlite(path) => Database::open_sqlite_for_reading(path).await,
@@ -122,14 +128,14 @@ impl DatabaseTarget {
     }
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PostgresSettings").field(&super::postgres::place(&self.options)).finish()
     }
 }
 
-/// Without the address, which may hold the password.
+/// Omits the address, which may contain the password.
 impl fmt::Debug for DatabaseArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DatabaseArgs").field("password_file", &self.database_password_file).finish_non_exhaustive()
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn one_setting_does_for_several_services() {
-        for (url, told) in [
+        for (url, shown) in [
             ("postgres://{service}:secret@db/{service}", "PostgresSettings(\"postgres://order@db:5432/order\")"),
             (
                 "postgresql://app:secret@db-{service}:5433/shop",
@@ -156,7 +162,7 @@ mod tests {
             ),
         ] {
             let DatabaseTarget::Postgres(settings) = args(url).for_service("order").unwrap() else { panic!("{url}") };
-            assert_eq!(format!("{settings:?}"), told, "{url}");
+            assert_eq!(format!("{settings:?}"), shown, "{url}");
         }
         for (url, file) in [("sqlite:{service}.sqlite", "order.sqlite"), ("sqlite:///data/{service}", "/data/order")] {
             let DatabaseTarget::Sqlite(path) = args(url).for_service("order").unwrap() else { panic!("{url}") };

@@ -5,7 +5,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
-/// Who uses a connection to an SQLite file.
+/// What a connection to an SQLite file is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Writer,
@@ -46,9 +46,9 @@ pub(super) async fn connect(path: &Path, access: Access) -> Result<DatabaseConne
             }
             sqlite
                 .journal_mode(SqliteJournalMode::Wal)
-                // An answer given to a client is durable: the log is on the disk before the commit returns.
+                // The log is on the disk before the commit returns, so what a client was answered is durable.
                 .synchronous(SqliteSynchronous::Full)
-                // 16 MiB of log between checkpoints; the file does not stay larger than four times that.
+                // Checkpoint every 16 MiB of log; the log file is truncated to four times that.
                 .pragma("wal_autocheckpoint", "4096")
                 .pragma("journal_size_limit", "67108864")
         });

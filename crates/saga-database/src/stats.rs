@@ -1,22 +1,22 @@
-//! What operators want to know of a database.
+//! Statistics about a database, for operators.
 
 use saga_message::Timestamp;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::Database;
 
-/// How much lies in the tables for messages.
+/// The number of rows in the message tables.
 #[derive(Debug, Clone, Copy)]
 pub struct TableCounts {
     /// Events that are committed and not yet confirmed.
     pub outbox: u64,
     /// When the oldest event of the outbox was committed.
     pub oldest: Option<Timestamp>,
-    /// Messages among the dead letters.
+    /// Dead letters.
     pub dead_letters: u64,
 }
 
-/// The connections of one door.
+/// The connections of one pool.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolStats {
     pub pool: &'static str,
@@ -24,12 +24,12 @@ pub struct PoolStats {
     pub idle: usize,
 }
 
-/// Counts them.
+/// Counts the rows of the message tables.
 ///
 /// # Errors
 /// If the database cannot be read.
 pub async fn table_counts(database: &Database) -> Result<TableCounts, DbErr> {
-    // The ids grow with time, so the oldest event is the first in its key.
+    // Ids grow with time, so the oldest event is the first by primary key.
     let sql = "SELECT (SELECT COUNT(*) FROM outbox), \
                (SELECT created_at FROM outbox ORDER BY message_id LIMIT 1), \
                (SELECT COUNT(*) FROM dead_letters)";
@@ -42,7 +42,7 @@ pub async fn table_counts(database: &Database) -> Result<TableCounts, DbErr> {
 }
 
 impl Database {
-    /// How many connections are open, and how many of them nobody uses. It asks nobody.
+    /// Returns how many connections each pool has open, and how many of them are idle. It sends no query.
     pub fn pool_stats(&self) -> [PoolStats; 3] {
         [stats("write", &self.writer()), stats("read", &self.reader()), stats("internal", &self.internal_reader())]
     }

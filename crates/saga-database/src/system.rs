@@ -1,4 +1,4 @@
-//! The table of one row that says to which system a database belongs.
+//! The table with a single row that stores which system a database belongs to.
 
 use saga_message::{SystemId, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
@@ -7,13 +7,12 @@ use uuid::Uuid;
 
 use super::Database;
 
-/// The table, by its name.
 const TABLE: &str = "system_identity";
-/// The table that says which migrations were applied, and when.
+/// SeaORM's table of the applied migrations.
 const MIGRATIONS: &str = "seaql_migrations";
 
-/// The id of the system that this database belongs to, as far as it has one; also of a database that a previous version
-/// has written.
+/// Returns the id of the system that this database belongs to, if it has one. It also works on a database that only an
+/// older version, without system ids, has migrated.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -25,7 +24,7 @@ pub async fn system_id(database: &Database) -> Result<Option<SystemId>, DbErr> {
     read_system_id(&reader).await
 }
 
-/// The same, of a database whose tables are up to date.
+/// Returns the id of the system that this database belongs to, if it has one. The migrations must have been applied.
 pub async fn read_system_id<C: ConnectionTrait>(connection: &C) -> Result<Option<SystemId>, DbErr> {
     let sql = format!("SELECT system_id FROM {TABLE}");
     let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;
@@ -34,15 +33,15 @@ pub async fn read_system_id<C: ConnectionTrait>(connection: &C) -> Result<Option
     SystemId::try_from(id).map(Some).map_err(|error| DbErr::Custom(format!("{id} in {TABLE}: {error}")))
 }
 
-/// Has the database belong to the system `id`, unless it belongs to one already; returns to which. Of two replicas at
-/// once, the second waits for the first.
+/// Makes the database belong to the system `id`, unless it belongs to one already, and returns the system that it
+/// belongs to then. If two replicas do so at the same time, the second waits for the first.
 pub async fn adopt_system_id(transaction: &DatabaseTransaction, id: SystemId) -> Result<SystemId, DbErr> {
     let sql = format!("INSERT INTO {TABLE} (one, system_id) VALUES (1, $1) ON CONFLICT DO NOTHING");
     execute(transaction, &sql, id).await?;
     read_system_id(transaction).await?.ok_or_else(|| DbErr::RecordNotFound(format!("the row of {TABLE}")))
 }
 
-/// Has the database belong to another system from now on.
+/// Makes the database belong to another system.
 pub async fn replace_system_id(transaction: &DatabaseTransaction, id: SystemId) -> Result<(), DbErr> {
     execute(transaction, &format!("UPDATE {TABLE} SET system_id = $1"), id).await
 }
@@ -52,7 +51,7 @@ async fn execute(transaction: &DatabaseTransaction, sql: &str, id: SystemId) -> 
     transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [Uuid::from(id).into()])).await.map(drop)
 }
 
-/// Whether no table has a row, but for the system's id and the migrations.
+/// Returns whether all tables are empty, apart from those of the system id and the migrations.
 pub async fn has_no_data(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
     let backend = transaction.get_database_backend();
     let tables = match backend {
@@ -72,7 +71,7 @@ pub async fn has_no_data(transaction: &DatabaseTransaction) -> Result<bool, DbEr
     Ok(true)
 }
 
-/// When the database's first tables were made.
+/// Returns when the database's first migration was applied.
 pub async fn made_at<C: ConnectionTrait>(connection: &C) -> Result<Timestamp, DbErr> {
     let sql = format!("SELECT MIN(applied_at) FROM {MIGRATIONS}");
     let row = connection.query_one_raw(Statement::from_string(connection.get_database_backend(), sql)).await?;

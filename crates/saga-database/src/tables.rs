@@ -1,11 +1,11 @@
-//! The tables that every service's database has for its messages: inbox, outbox and dead letters; and the one that says
-//! to which system it belongs.
+//! The message tables of every service's database (inbox, outbox and dead letters), and the table with the id of the
+//! system that it belongs to.
 
 use sea_orm_migration::prelude::*;
 
 use super::migrate::run_sql;
 
-/// The messages that were handled, so that none is handled twice.
+/// The ids of handled messages, so that none is handled twice.
 pub mod inbox {
     use sea_orm::entity::prelude::*;
 
@@ -37,11 +37,11 @@ pub mod outbox {
         /// The message's id; ids grow with time.
         #[sea_orm(primary_key, auto_increment = false)]
         pub message_id: Uuid,
-        /// The routing key, which names the event.
+        /// The routing key, which identifies the kind of event.
         pub routing_key: String,
         /// The saga that it belongs to.
         pub saga_id: Uuid,
-        /// The envelope, encoded.
+        /// The encoded envelope.
         pub body: String,
         /// When it was committed, in microseconds since 1970.
         pub created_at: i64,
@@ -53,28 +53,28 @@ pub mod outbox {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The messages that cannot be handled, parked for an operator.
+/// The messages that cannot be handled, kept for an operator.
 pub mod dead_letter {
     use sea_orm::entity::prelude::*;
 
-    /// One parked message.
+    /// One dead letter.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "dead_letters")]
     pub struct Model {
-        /// The message's id, or one made from its body where it has none that can be read.
+        /// The message's id, or one derived from its body if it has no readable id.
         #[sea_orm(primary_key, auto_increment = false)]
         pub message_id: Uuid,
-        /// Why it cannot be handled, in words.
+        /// Why the message cannot be handled, as text.
         pub reason: String,
-        /// How often it was tried.
+        /// How often handling it was attempted.
         pub attempts: i64,
-        /// The name of the event, where it can be read.
+        /// The name of the event, if the message can be decoded.
         pub event: Option<String>,
-        /// What it is about, where it can be read.
+        /// What the message is about, if it can be decoded.
         pub subject: Option<String>,
-        /// The message as it came.
+        /// The message's body, as received.
         pub body: Vec<u8>,
-        /// When it was parked, in microseconds since 1970.
+        /// When it was dead-lettered, in microseconds since 1970.
         pub parked_at: i64,
     }
 
@@ -84,7 +84,7 @@ pub mod dead_letter {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The migration that makes these tables; each service's migrator begins with it.
+/// The migration that creates the message tables; it is the first of each service's migrator.
 #[derive(Debug)]
 pub struct MessageTables;
 
@@ -124,11 +124,11 @@ impl MigrationTrait for MessageTables {
     }
 }
 
-/// The migration that gives the dead letters of earlier versions their subject, out of a column of another name; behind
-/// [`SystemIdentityTable`].
+/// The migration that adds the column `subject` to the dead letters of earlier versions, and fills it from a column
+/// with another name. It comes after [`SystemIdentityTable`].
 #[derive(Debug)]
 pub struct DeadLetterSubject {
-    /// The column that it was in.
+    /// The column that contained the subject before.
     pub was: &'static str,
 }
 
@@ -153,7 +153,8 @@ impl MigrationTrait for DeadLetterSubject {
     }
 }
 
-/// The migration that makes the table for the system's id; each service's migrator has it behind its own first tables.
+/// The migration that creates the table for the system's id; in each service's migrator it comes after the service's
+/// own first tables.
 #[derive(Debug)]
 pub struct SystemIdentityTable;
 

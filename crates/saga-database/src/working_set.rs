@@ -4,22 +4,22 @@ use std::{
     hash::Hash,
 };
 
-/// Rows of one table in memory during a batch: what was loaded, what has changed, what is new.
+/// The rows of one table in memory during a batch: which were loaded, changed or added.
 #[derive(Debug)]
 pub struct WorkingSet<K, V> {
     rows: HashMap<K, V>,
     changed: BTreeSet<K>,
-    /// Those that were not loaded.
+    /// The keys of rows that were not loaded.
     new: HashSet<K>,
 }
 
 impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
-    /// The rows as they were loaded.
+    /// Starts from the rows that were loaded.
     pub fn loaded(rows: impl IntoIterator<Item = (K, V)>) -> Self {
         Self { rows: rows.into_iter().collect(), changed: BTreeSet::new(), new: HashSet::new() }
     }
 
-    /// The row as it stands now.
+    /// Returns the row in its current state.
     #[must_use]
     pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -28,14 +28,14 @@ impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
         self.rows.get(key)
     }
 
-    /// The row, to be changed: it will be saved.
+    /// Returns the row for changing it, and marks it to be saved.
     pub fn change(&mut self, key: &K) -> Option<&mut V> {
         let row = self.rows.get_mut(key)?;
         self.changed.insert(key.clone());
         Some(row)
     }
 
-    /// Sets a row, new or not: it will be saved.
+    /// Inserts or replaces a row, and marks it to be saved.
     pub fn put(&mut self, key: K, row: V) {
         self.changed.insert(key.clone());
         if self.rows.insert(key.clone(), row).is_none() {
@@ -43,8 +43,8 @@ impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
         }
     }
 
-    /// The rows to be saved, as `row` makes them: the new ones, and the changed ones that were loaded. Both are in the order of
-    /// their keys, so that two batches lock them in the same order.
+    /// Returns the rows to be saved, converted by `row`: the new ones, and the changed ones that were loaded. Both are
+    /// in the order of their keys, so that two batches lock them in the same order.
     pub fn to_save<R>(&self, row: impl Fn(&V) -> R) -> ToSave<R> {
         let mut to_save = ToSave { new: Vec::new(), changed: Vec::new() };
         for key in &self.changed {
@@ -55,7 +55,7 @@ impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
         to_save
     }
 
-    /// Takes the changed rows out, in the order of their keys.
+    /// Consumes the set, and returns the changed rows in the order of their keys.
     pub fn into_changed(mut self) -> impl Iterator<Item = V> {
         let changed = std::mem::take(&mut self.changed);
         changed.into_iter().filter_map(move |key| self.rows.remove(&key))
@@ -65,9 +65,9 @@ impl<K: Ord + Hash + Clone, V> WorkingSet<K, V> {
 /// Rows of one table to be saved. See [`Writes::save`](crate::Writes::save).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToSave<R> {
-    /// To be inserted: that one is there already is an error.
+    /// Rows to insert: if one exists already, that is an error.
     pub new: Vec<R>,
-    /// They were loaded, and are locked by this transaction.
+    /// Rows to overwrite: they were loaded, and are locked by this transaction.
     pub changed: Vec<R>,
 }
 

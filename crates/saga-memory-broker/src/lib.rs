@@ -1,4 +1,4 @@
-//! The runtime's broker inside one process: no server, no storage.
+//! A broker for the runtime inside one process: no server, no storage.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,10 +17,10 @@ use saga_runtime::broker::{
     Settlement, Subscription,
 };
 
-/// A broker inside the process: one bounded queue a service, and no storage at all.
+/// A broker inside the process, with one bounded queue for each service and no storage.
 ///
-/// A message is confirmed only when every one of its consumers has acknowledged, that is committed, it. Until then it
-/// lies in its publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
+/// A message is confirmed only when each of its consumers has acknowledged it, which they do after their commit. Until
+/// then it remains in its publisher's outbox. So a crash loses nothing: what was not confirmed is published again.
 #[derive(Debug, Clone)]
 pub struct InProcessBroker {
     hub: Arc<Hub>,
@@ -29,7 +29,7 @@ pub struct InProcessBroker {
 
 #[derive(Debug, Default)]
 struct Hub {
-    /// Fixed once the services are built.
+    /// Not changed after the broker was created.
     queues: BTreeMap<&'static str, Arc<Queue>>,
 }
 
@@ -38,14 +38,13 @@ struct Queue {
     service: &'static str,
     ready: Mutex<Ready>,
     arrived: Notify,
-    /// A permit for each message that is ready or unacknowledged.
+    /// One permit for each message that is ready or unacknowledged.
     permits: Arc<Semaphore>,
-    /// Held by the one consumer.
+    /// The permit that the only consumer holds.
     consumer: Arc<Semaphore>,
 }
 
-/// The messages that are ready to be delivered, by their permits in the queue. Whatever comes back, and in whatever order,
-/// comes back to its own place.
+/// The messages that are ready to be delivered, by position. A message that is given back returns to its old position.
 #[derive(Debug, Default)]
 struct Ready {
     messages: BTreeMap<u64, Message>,
@@ -62,7 +61,7 @@ struct Message {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Counts the queues that have yet to commit a message.
+/// Counts the queues whose consumers have not committed a message yet.
 #[derive(Debug)]
 struct Unconfirmed {
     message_id: MessageId,
@@ -73,15 +72,15 @@ struct Unconfirmed {
 impl Unconfirmed {
     fn committed_by_one(&self) {
         if self.queues.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // A publisher that is gone will publish the message again.
+            // If the publisher no longer exists, the message will be published again.
             let _ = self.outcomes.send(Outcome { message_id: self.message_id, result: PublishResult::Confirmed });
         }
     }
 }
 
 impl InProcessBroker {
-    /// The broker as each of the `services` sees it, with a queue for each of them. A queue takes `capacity` messages,
-    /// then its publishers wait.
+    /// Creates a broker with a queue for each of `services`, and returns each service's view of it. If a queue contains
+    /// `capacity` messages, publishers wait.
     #[must_use]
     pub fn for_services(services: &[&'static str], capacity: usize) -> HashMap<&'static str, Self> {
         let queue = |service: &'static str| {
@@ -119,7 +118,7 @@ impl Broker for InProcessBroker {
         Ok(subscription)
     }
 
-    /// It delivers a message until it is acknowledged, however often.
+    /// Returns `None`, because this broker redelivers a message until it is acknowledged.
     async fn dead_letters(&self, _prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
         Ok(None)
     }
@@ -200,10 +199,11 @@ impl Queue {
     }
 }
 
-/// Hands one queue's messages to its consumer until the consumer goes away; then gives back what was not acknowledged.
+/// Delivers a queue's messages to its consumer until the consumer closes its channel, then gives back the
+/// unacknowledged ones.
 async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: usize) {
     let (settle, mut settlements) = mpsc::unbounded_channel();
-    // By tag.
+    // The key is the tag.
     let mut unacknowledged: BTreeMap<u64, Message> = BTreeMap::new();
     let mut next_tag = 0;
     'consumer: loop {
@@ -218,8 +218,8 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
                 receipt: Receipt::new(next_tag, settle.clone()),
             };
             unacknowledged.insert(next_tag, message);
-            // The channel has room: what is in it is unacknowledged, and it holds as many as may be. So the only failure is
-            // a consumer that went away.
+            // The channel has room, because all messages in it are unacknowledged and its capacity is `prefetch`. So
+            // sending fails only if the consumer has closed the channel.
             if deliveries.try_send(delivery).is_err() {
                 break 'consumer;
             }
@@ -227,7 +227,7 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
         tokio::select! {
             biased;
             () = deliveries.closed() => break,
-            // It never ends: `settle` lives in this function.
+            // This never returns `None`, because `settle` lives in this function.
             Some(Settlement { tag, acknowledged }) = settlements.recv() => {
                 let Some(message) = unacknowledged.remove(&tag) else { continue };
                 if acknowledged {
@@ -236,11 +236,11 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
                     queue.give_back(message);
                 }
             }
-            // With a full window, only a settlement or the consumer's end can change anything.
+            // If the window is full, only a settlement or the end of the consumer changes anything.
             () = queue.arrived.notified(), if unacknowledged.len() < prefetch => {}
         }
     }
-    // The consumer may have acknowledged some just before it went.
+    // The consumer may have acknowledged some messages just before it ended.
     while let Ok(Settlement { tag, acknowledged }) = settlements.try_recv() {
         if acknowledged && let Some(message) = unacknowledged.remove(&tag) {
             message.unconfirmed.committed_by_one();

@@ -5,24 +5,24 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
-/// The id of one message (UUIDv7). A redelivered message keeps it; the inbox is keyed by it.
+/// The id of one message (UUIDv7). A redelivered message keeps its id, and the inbox is keyed by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MessageId(pub Uuid);
 
-/// The id of one deployment (UUIDv7): of its databases and of its messages. One of its services makes it, once; a service
-/// handles no message of another system.
+/// The id of one deployment (UUIDv7), stored in its databases and contained in its messages. One of the deployment's
+/// services creates it, once; a service does not handle messages of another system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Uuid", into = "Uuid")]
 pub struct SystemId(Uuid);
 
-/// A UUID that is no system id.
+/// The UUID is not a system id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a system id, which is a UUID of version 7, such as `order-system verify` prints")]
 pub struct SystemIdError;
 
 impl SystemId {
-    /// When it was made.
+    /// Returns when the id was created.
     #[must_use]
     pub fn made_at(self) -> Timestamp {
         let (seconds, nanos) = self.0.get_timestamp().map(|moment| moment.to_unix()).unwrap_or_default();

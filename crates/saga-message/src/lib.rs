@@ -1,6 +1,6 @@
-//! What identifies messages and services: ids, times, routes, and the [`Message`] trait that the runtime handles.
+//! What identifies messages and services: ids, timestamps, routes, and the [`Message`] trait that the runtime handles.
 //!
-//! It does no I/O, reads no clock and makes no random ids, so a contract between services can depend on it.
+//! This crate does no I/O, reads no clock and generates no ids, so that a contract between services can depend on it.
 
 mod ids;
 mod message;

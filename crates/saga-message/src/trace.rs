@@ -1,5 +1,5 @@
-/// Whether a text is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>). One that is not is
-/// dropped: a trace is a convenience, and no reason to refuse an event or a request.
+/// Returns whether a text is a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>). An
+/// invalid one is dropped, because it is no reason to refuse an event or a request.
 #[must_use]
 pub fn is_traceparent(text: &str) -> bool {
     let widths = [2, 32, 16, 2];

@@ -2,25 +2,25 @@ use std::collections::BTreeSet;
 
 use saga_runtime::broker::Settlement;
 
-/// Turns the settlements of single deliveries into as few acknowledgements as AMQP allows: one of them may stand for all
-/// lower tags of its channel.
+/// Combines the settlements of single deliveries into as few AMQP acknowledgements as possible. One acknowledgement can
+/// cover all lower delivery tags of its channel.
 #[derive(Debug, Default)]
 pub(crate) struct AckBatcher {
-    /// This delivery and all before it are settled. A channel counts its deliveries from 1.
+    /// All deliveries up to this tag are settled. A channel numbers its deliveries from 1.
     floor: u64,
-    /// Settled above the floor.
+    /// Settled deliveries above `floor`.
     above: BTreeSet<u64>,
 }
 
-/// What the broker is to be told, in the order of the fields.
+/// What to send to the broker, in the order of the fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settling {
-    /// Given back, each by itself, in the queue's order: before anything is acknowledged, or the next line would
-    /// acknowledge these too.
+    /// Deliveries to nack with requeue, one by one, in the queue's order. They are sent first, because the
+    /// acknowledgement of `acknowledge_up_to` would otherwise include them.
     pub(crate) give_back: Vec<u64>,
-    /// All up to here.
+    /// Acknowledge everything up to this tag.
     pub(crate) acknowledge_up_to: Option<u64>,
-    /// Each by itself: an earlier delivery is still being handled.
+    /// Deliveries to acknowledge one by one, because an earlier delivery is still being handled.
     pub(crate) acknowledge: Vec<u64>,
 }
 
@@ -40,7 +40,7 @@ impl AckBatcher {
             self.floor += 1;
         }
         settling.give_back.sort_unstable();
-        // The tag itself must be one that the broker still waits for.
+        // The tag must belong to a delivery that the broker still has as unacknowledged.
         settling.acknowledge_up_to = settling.acknowledge.iter().copied().filter(|&tag| tag <= self.floor).max();
         settling.acknowledge.retain(|&tag| tag > self.floor);
         settling
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_acknowledged_together() {
+    fn adjacent_tags_are_acknowledged_together() {
         let mut ack_batcher = AckBatcher::default();
         let together = ack_batcher.settle([ack(2), ack(1), ack(3)]);
         assert_eq!(together, Settling { acknowledge_up_to: Some(3), ..Settling::default() });
@@ -74,7 +74,7 @@ mod tests {
         assert!(ack_batcher.above.is_empty());
     }
 
-    /// The broker's side of one channel: what it still waits for, and what came of the rest.
+    /// The broker's side of one channel: which deliveries are unacknowledged, acknowledged and requeued.
     #[derive(Default)]
     struct Broker {
         waiting: BTreeSet<u64>,
@@ -83,7 +83,7 @@ mod tests {
     }
 
     impl Broker {
-        fn hear(&mut self, settling: Settling) {
+        fn apply(&mut self, settling: Settling) {
             for tag in settling.give_back {
                 assert!(self.waiting.remove(&tag), "unknown delivery tag {tag}");
                 self.given_back.insert(tag);
@@ -102,9 +102,9 @@ mod tests {
     }
 
     proptest! {
-        /// In whatever order and portions deliveries are settled, each is settled once and as it was said.
+        /// In whatever order and batches deliveries are settled, the broker gets each settlement exactly once.
         #[test]
-        fn the_broker_hears_each_settlement_once(
+        fn the_broker_gets_each_settlement_once(
             (settlements, portions) in vec(any::<bool>(), 1..60).prop_flat_map(|acknowledged| {
                 let settlements: Vec<_> = (1..).zip(acknowledged).map(|(tag, acknowledged)| Settlement { tag, acknowledged }).collect();
                 (Just(settlements).prop_shuffle(), vec(1..8_usize, 60))
@@ -114,7 +114,7 @@ mod tests {
             let mut ack_batcher = AckBatcher::default();
             let mut rest = settlements.clone().into_iter();
             for portion in portions {
-                broker.hear(ack_batcher.settle(rest.by_ref().take(portion)));
+                broker.apply(ack_batcher.settle(rest.by_ref().take(portion)));
             }
             let (acknowledged, given_back): (Vec<_>, Vec<_>) = settlements.iter().partition(|settled| settled.acknowledged);
             let tags = |settled: Vec<&Settlement>| settled.into_iter().map(|settled| settled.tag).collect::<BTreeSet<_>>();

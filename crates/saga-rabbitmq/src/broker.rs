@@ -17,12 +17,12 @@ use super::{
 };
 use saga_runtime::broker::{Broker, BrokerError, Publication, QueueStats, Subscription};
 
-/// How long the broker may take to confirm a message while it takes messages at all. RabbitMQ has lost track of
-/// confirms before (<https://github.com/rabbitmq/rabbitmq-server/issues/6115>), and a message that waits for one is not
-/// published again.
+/// How long the broker may take to confirm a message. The time during which it has blocked the connection does not
+/// count. RabbitMQ has lost confirms in the past (<https://github.com/rabbitmq/rabbitmq-server/issues/6115>), and the
+/// relay does not publish a message again while it waits for its confirm.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One service's way to RabbitMQ. It connects only when it is used; cheap to clone.
+/// One service's access to RabbitMQ. It connects on first use and is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RabbitMq {
     service: ServiceSpec,
@@ -33,8 +33,10 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
+    /// Creates a broker from its settings, without connecting.
+    ///
     /// # Errors
-    /// If the settings cannot be used, or their files cannot be read.
+    /// If the settings are invalid, or a file that they name cannot be read.
     pub fn new(settings: &RabbitMqSettings) -> Result<Self, SettingsError> {
         let connector = Arc::new(Connector::new(settings)?);
         Ok(Self {
@@ -46,29 +48,29 @@ impl RabbitMq {
         })
     }
 
-    /// With another time for the broker to confirm a message than a minute. Past it, the publisher's connection is
-    /// given up.
+    /// Sets how long the broker may take to confirm a message (default: one minute). When the time is over, the
+    /// publisher's connection is closed.
     #[must_use]
     pub fn with_confirm_timeout(self, confirm_timeout: Duration) -> Self {
         Self { confirm_timeout, ..self }
     }
 
-    /// Resolves when every connection of this broker is closed in good order, the last acknowledgements sent. It begins to
-    /// do so by itself once its publisher and its subscription are dropped and the receipts are settled: wait for it, under
-    /// a timeout, before the process ends.
+    /// Resolves when every connection is closed in an orderly way and the last acknowledgements are sent. The
+    /// connections close by themselves once the publisher and the subscription are dropped and all receipts are
+    /// settled. Await this, with a timeout, before the process ends.
     pub async fn closed(&self) {
         self.sessions.close();
         self.sessions.wait().await;
     }
 
-    /// Waits until every connection is closed, at most for `patience`: the end of a program.
-    pub async fn close(&self, patience: Duration) {
-        if tokio::time::timeout(patience, self.closed()).await.is_err() {
+    /// Waits until every connection is closed, for at most `timeout`. Call it at the end of a program.
+    pub async fn close(&self, timeout: Duration) {
+        if tokio::time::timeout(timeout, self.closed()).await.is_err() {
             tracing::warn!("the connections to RabbitMQ did not close in time");
         }
     }
 
-    /// Consumes `queue` on a connection of its own.
+    /// Consumes `queue` on a separate connection.
     async fn consume(
         &self,
         purpose: &str,
@@ -128,7 +130,7 @@ impl Broker for RabbitMq {
         self.watch.last()
     }
 
-    /// A confirm means that the queues have the message on their disks.
+    /// With quorum queues, a confirm means that the message is already on disk.
     fn confirms_after_commit(&self) -> bool {
         false
     }

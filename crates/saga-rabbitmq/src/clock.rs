@@ -1,10 +1,10 @@
-//! The time in which the broker takes messages.
+//! Measures time without the periods in which the broker has blocked the connection.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A clock that stands still while the broker has blocked the connection: nothing can be confirmed then.
+/// A clock that stops while the broker has blocked the connection, because nothing can be confirmed during that time.
 #[derive(Debug)]
 pub(crate) struct UnblockedTime {
     started: Instant,
@@ -27,7 +27,7 @@ impl UnblockedTime {
         }
     }
 
-    /// Since the start.
+    /// Returns the unblocked time since the clock was created.
     pub(crate) fn elapsed(&self, now: Instant) -> Duration {
         self.blocked_since.unwrap_or(now) - self.started - self.blocked
     }
@@ -38,14 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_stands_still_while_the_broker_takes_nothing() {
+    fn it_stops_while_the_connection_is_blocked() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let elapsed = |clock: &UnblockedTime, seconds| clock.elapsed(at(seconds)).as_secs();
         let mut clock = UnblockedTime::new(start);
         assert_eq!((elapsed(&clock, 0), elapsed(&clock, 10)), (0, 10));
         clock.block(at(10));
-        // It says so again, for another reason.
+        // The broker reports a second reason for blocking.
         clock.block(at(300));
         assert_eq!(elapsed(&clock, 1_000), 10);
         clock.unblock(at(1_010));

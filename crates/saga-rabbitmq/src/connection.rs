@@ -1,4 +1,4 @@
-//! Opens connections: under a timeout, with a name that operators know, with TLS where the address says so.
+//! Opens connections with a timeout, a name that operators recognize, and TLS if the address starts with `amqps://`.
 
 use std::{
     fmt, io,
@@ -24,20 +24,22 @@ use super::{
 use saga_runtime::broker::BrokerError;
 use saga_support::{Backoff, host_name};
 
-/// For the whole way: name, TCP, TLS, the AMQP handshake and what is done first.
+/// Time limit for opening a connection: DNS, TCP, TLS, the AMQP handshake, and the declarations that follow.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
-/// RabbitMQ 3.10 fails at some of the declarations of a quorum queue that come at the same time, from services that start
-/// together, and at consuming one that is being made.
+/// Pause before the first retry. RabbitMQ 3.10 fails some of the declarations of a quorum queue if several services
+/// that start together make them at the same time, and fails to consume a queue that is just being created.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// A courtesy to the broker's log: whoever waits longer is blocked or cut off.
+/// An orderly close only avoids a warning in the broker's log. If it takes longer, the connection is blocked or lost.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Seconds, unless the address has another `?heartbeat=`. A peer that vanished is noticed after about twice that.
+/// Heartbeat in seconds, unless the address sets another with `?heartbeat=`. A lost peer is noticed after about twice
+/// this time.
 const HEARTBEAT: u16 = 10;
 
-/// What it takes to open a connection.
+/// Opens connections for one service.
 pub(crate) struct Connector {
     uri: AMQPUri,
-    /// Loaded once: it reads the machine's certificates, and connections that share it resume TLS sessions.
+    /// Loaded once, because it reads the machine's certificates, and because connections that share it can resume TLS
+    /// sessions.
     tls: Option<RustlsConnector>,
     host: String,
     service: &'static str,
@@ -54,8 +56,8 @@ impl Connector {
         Ok(Self { uri, tls, host: host_name(), service: settings.service.name })
     }
 
-    /// Does what is to be done before a connection is of use, under a timeout; its errors say which broker. It is done again
-    /// where the broker fails at it.
+    /// Runs `work`, which prepares a connection, with a timeout, and adds the broker's address to its error. Retries it
+    /// if the broker reports an internal failure.
     pub(crate) async fn with_timeout<T, Work>(&self, work: impl Fn() -> Work) -> Result<T, BrokerError>
     where
         Work: Future<Output = Result<T, BrokerFailure>>,
@@ -83,32 +85,33 @@ impl Connector {
         done.map_err(|failure| failure.at(&self.address()))
     }
 
-    /// Opens a connection with everything of `topology` in place.
+    /// Opens a connection and makes sure that everything in `topology` exists.
     pub(crate) async fn open(&self, purpose: &str, topology: &Topology) -> Result<Connection, BrokerFailure> {
         let connection = self.connect(purpose).await.map_err(|error| BrokerFailure::of(&error, Phase::Opening))?;
         ensure(&connection, topology).await?;
         Ok(connection)
     }
 
-    /// The broker's, for people: without the password.
+    /// The broker's address without the password, for logs and errors.
     pub(crate) fn address(&self) -> String {
         address(&self.uri)
     }
 
-    /// `order@host`: which service on which machine; and what the connection is for.
+    /// Names a connection after the service, the machine and the purpose, such as `order@host publish`.
     pub(crate) fn name(&self, purpose: &str) -> String {
         format!("{}@{} {purpose}", self.service, self.host)
     }
 
     async fn connect(&self, purpose: &str) -> lapin::Result<Connection> {
-        // The library's own recovery is off unless asked for: it gives up after a while, and does not see a closed channel.
+        // lapin's own recovery stays off (the default): it gives up after a while, and it does not notice a closed
+        // channel.
         let properties = ConnectionProperties::default().with_connection_name(self.name(purpose).into());
         let runtime = lapin::runtime::default_runtime()?;
         let tls = self.tls.clone();
         let opening = Opening::default();
         let socket = Arc::downgrade(&opening.0);
-        // The library itself would load the machine's certificates each time, fail where there are none, and trust them
-        // beside the given ones.
+        // Without this connector, lapin would load the machine's certificates for each connection, fail if there are
+        // none, and trust them in addition to the configured ones.
         let connecting = Connection::connector(
             self.uri.clone(),
             runtime,
@@ -134,8 +137,8 @@ impl Connector {
     }
 }
 
-/// The socket of a connection that is being opened. It is cut off if that is given up: otherwise the library's thread would
-/// go on waiting for the answer of a broker that hangs, and with each new try there would be one more.
+/// The socket of a connection that is being opened. It is shut down if opening is abandoned. Otherwise lapin's thread
+/// would keep waiting for a broker that hangs, and each retry would add another thread.
 #[derive(Default)]
 struct Opening(Arc<Mutex<Option<TcpStream>>>);
 
@@ -152,20 +155,20 @@ impl Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         if let Some(socket) = self.take() {
-            // One that is gone already is as good.
+            // It does not matter if the socket is already closed.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Connector").field(&address(&self.uri)).finish()
     }
 }
 
-/// Closes in good order, if that is to be had soon.
+/// Closes the connection in an orderly way, or drops it if that takes too long.
 pub(crate) async fn close(connection: Connection) {
     if tokio::time::timeout(CLOSE_TIMEOUT, connection.close(200, "OK".into())).await.is_err() {
         tracing::debug!("a connection to the broker did not close in time and is dropped");
@@ -173,8 +176,8 @@ pub(crate) async fn close(connection: Connection) {
 }
 
 fn tls(settings: &RabbitMqSettings) -> Result<RustlsConnector, SettingsError> {
-    let place = settings.ca_file.as_ref().map_or_else(|| "this machine".to_owned(), |path| path.display().to_string());
-    let unusable = |why: String| SettingsError::Certificates { place: place.clone(), why };
+    let source = settings.ca_file.as_ref().map_or_else(|| "this machine".to_owned(), |path| path.display().to_string());
+    let unusable = |why: String| SettingsError::Certificates { place: source.clone(), why };
     let config = match &settings.ca_file {
         None => RustlsConnectorConfig::new_with_native_certs().map_err(|error| unusable(error.to_string()))?,
         Some(path) => {
@@ -183,6 +186,6 @@ fn tls(settings: &RabbitMqSettings) -> Result<RustlsConnector, SettingsError> {
             RustlsConnectorConfig::default().with_parsable_certificates(certificates)
         }
     };
-    // It takes the process's crypto provider, and makes ring that where there is none yet.
+    // This uses the process's default crypto provider, and installs ring if there is none yet.
     config.connector_with_no_client_auth().map_err(|error| unusable(error.to_string()))
 }

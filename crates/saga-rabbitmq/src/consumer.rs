@@ -1,4 +1,4 @@
-//! Consumes a queue over one channel, and settles what was delivered.
+//! Consumes a queue over one channel and settles its deliveries.
 
 use futures::{StreamExt, future::try_join_all};
 use lapin::{
@@ -20,24 +20,25 @@ use super::{
 };
 use saga_runtime::broker::{Delivery, Receipt, Settlement, Subscription};
 
-/// How many settlements are looked at together.
+/// Maximum number of settlements that are combined in one step.
 const AT_ONCE: usize = 4_096;
 
-/// What is consumed.
+/// The queue to consume, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) queue: &'a str,
-    /// How messages come into it.
+    /// The exchanges and bindings through which it gets its messages.
     pub(crate) topology: &'a Topology,
-    /// What operators see the consumer as.
+    /// The consumer tag, which operators see in the management UI.
     pub(crate) tag: &'a str,
-    /// Makes deliveries of what comes in.
+    /// Converts an AMQP message into a delivery.
     pub(crate) read: Reading,
-    /// Who wants to know how the queue stands.
+    /// Where to report the queue's statistics.
     pub(crate) watch: Option<&'a QueueWatch>,
 }
 
-/// Begins to consume on `connection`, to the broker at `address`, with at most `prefetch` deliveries unsettled.
+/// Starts to consume on `connection`, which leads to the broker at `address`, with at most `prefetch` unsettled
+/// deliveries.
 pub(crate) async fn start(
     connection: Connection,
     address: String,
@@ -46,7 +47,7 @@ pub(crate) async fn start(
     tasks: &TaskTracker,
 ) -> lapin::Result<Subscription> {
     let Source { queue, topology, tag, read, watch } = source;
-    // To AMQP, 0 is without bound.
+    // In AMQP, a prefetch of 0 means unlimited.
     let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
     let channel = connection.create_channel().await?;
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
@@ -77,7 +78,7 @@ pub(crate) async fn start(
     Ok(subscription)
 }
 
-/// One connection's consuming.
+/// The state of consuming on one connection.
 struct Session {
     channel: Channel,
     consumer: Consumer,
@@ -89,8 +90,8 @@ struct Session {
 }
 
 impl Session {
-    /// Works until the subscriber is gone and everything that it took is settled, or until the connection is lost: then
-    /// says why.
+    /// Runs until the subscriber is dropped and everything that it received is settled. Returns an error if the
+    /// connection is lost.
     async fn run(mut self) -> Result<(), BrokerFailure> {
         let mut settled = Vec::new();
         loop {
@@ -100,7 +101,7 @@ impl Session {
                     Some(Err(error)) => return Err(lost(&error)),
                     None => return Err(gone()),
                 },
-                // It never ends: `settle` lives.
+                // This channel never closes, because `self.settle` is a sender of it.
                 _ = self.settlements.recv_many(&mut settled, AT_ONCE) => {
                     settle(&self.channel, &mut self.ack_batcher, &mut settled).await.map_err(|error| lost(&error))?;
                 }
@@ -111,27 +112,28 @@ impl Session {
 
     fn deliver(&self, message: lapin::message::Delivery) {
         let receipt = Receipt::new(message.delivery_tag, self.settle.clone());
-        // There is room: what is in the channel is unsettled, and it holds as many as the broker sends unsettled. A
-        // delivery for a subscriber that is gone gives itself back.
+        // The channel has room: it holds as many deliveries as the prefetch allows, and the broker sends no more than
+        // that. If the subscriber is gone, the dropped delivery is given back through its receipt.
         let _ = self.deliveries.try_send((self.read)(message, receipt));
     }
 
-    /// The subscriber is gone: gives back what it did not take, and settles what it took as that is handled.
+    /// Called when the subscriber is gone: gives back what it did not receive, and settles the rest as it is handled.
     async fn finish(self) -> lapin::Result<()> {
         let Self { channel, mut consumer, settle: ours, mut settlements, mut ack_batcher, .. } = self;
         channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-        // The stream ends after what came in before the consumer was cancelled.
+        // The stream still yields the messages that arrived before the consumer was cancelled.
         while let Some(message) = consumer.next().await {
             drop(Receipt::new(message?.delivery_tag, ours.clone()));
         }
-        // From here on only the receipts that are still out keep the settlements open.
+        // From here on, only the outstanding receipts keep the settlements channel open.
         drop(ours);
         let mut settled = Vec::new();
         while settlements.recv_many(&mut settled, AT_ONCE).await > 0 {
             settle(&channel, &mut ack_batcher, &mut settled).await?;
         }
-        // Its answer says that the broker has worked off the last acknowledgements. RabbitMQ 4 forgets some of those that are
-        // on their way to the queue when the connection is closed, and delivers these messages again.
+        // The broker's answer confirms that it has processed the last acknowledgements. RabbitMQ 4 forgets some of
+        // those that are still on their way to the queue when the connection is closed, and delivers these messages
+        // again.
         channel.close(200, "OK".into()).await
     }
 }
@@ -144,7 +146,7 @@ fn lost(error: &lapin::Error) -> BrokerFailure {
     BrokerFailure::of(error, Phase::Working)
 }
 
-/// Tells the broker, in few words.
+/// Sends the settlements to the broker in as few frames as possible.
 async fn settle(channel: &Channel, ack_batcher: &mut AckBatcher, settled: &mut Vec<Settlement>) -> lapin::Result<()> {
     let settling = ack_batcher.settle(settled.drain(..));
     let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };

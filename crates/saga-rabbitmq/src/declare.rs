@@ -1,4 +1,4 @@
-//! Makes what a service needs at the broker, or checks that it is there.
+//! Declares what a service needs at the broker, or checks that it exists.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,12 +18,12 @@ use super::{
     topology::{Argument, Exchange, ExchangeType, Queue, Topology},
 };
 
-/// Makes sure that all of `topology` is there. Any number of services may do so at the same time.
+/// Makes sure that everything in `topology` exists. Any number of services may call this at the same time.
 ///
-/// Where the user may declare, everything is declared, and whatever is there with other properties is an error. Where
-/// it may not, somebody else has provisioned the broker, and it is only looked whether everything is there: AMQP shows
-/// neither properties nor bindings to such a user. (A missing binding shows at the publisher: messages for this queue
-/// are unroutable.)
+/// If the user may declare, everything is declared, and an object that exists with other properties is an error. If the
+/// user may not, an administrator has provisioned the broker, and this only checks that everything exists. AMQP shows
+/// neither properties nor bindings to such a user. (A missing binding becomes visible at the publisher, whose messages
+/// for this queue are unroutable.)
 pub(crate) async fn ensure(connection: &Connection, topology: &Topology) -> Result<(), BrokerFailure> {
     match declare(connection, topology).await {
         Ok(()) => Ok(()),
@@ -65,7 +65,7 @@ async fn bind(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
     Ok(())
 }
 
-/// RabbitMQ accepts it where there is no such binding or exchange.
+/// Removes obsolete bindings. RabbitMQ also accepts this if the binding or the exchange does not exist.
 async fn unbind_obsolete(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
     for binding in &topology.obsolete {
         let (queue, exchange, key) = (&*binding.queue, &*binding.exchange, &*binding.routing_key);
@@ -74,50 +74,51 @@ async fn unbind_obsolete(channel: &Channel, topology: &Topology) -> lapin::Resul
     Ok(())
 }
 
-/// The time between two looks at what nobody reports as missing.
-const LOOK: Duration = Duration::from_secs(15);
+/// Interval at which declarations are repeated, because the broker does not report that an exchange or a binding was
+/// deleted.
+const REDECLARE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Makes exchanges and bindings anew, now and then, until that fails. Whoever consumes is told that its queue was deleted; but
-/// not that an exchange was, and its bindings with it: the queue would stay empty for ever.
+/// Declares exchanges and bindings again at an interval, until that fails. The broker tells a consumer that its queue
+/// was deleted, but not that an exchange and its bindings were; without this, the queue would stay empty forever.
 pub(crate) async fn keep_bound(connection: &Connection, topology: &Topology) -> BrokerFailure {
-    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = interval_at(Instant::now() + REDECLARE_INTERVAL, REDECLARE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
-        let made = async {
+        ticks.tick().await;
+        let declared = async {
             let channel = connection.create_channel().await?;
             declare_exchanges(&channel, topology).await?;
             bind(&channel, topology).await?;
             channel.close(200, "OK".into()).await
         };
-        match made.await {
+        match declared.await {
             Ok(()) => {}
-            // Those who provisioned the broker see to it.
+            // The administrator who provisioned the broker is responsible for them.
             Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return std::future::pending().await,
             Err(error) => return failed(&error),
         }
     }
 }
 
-/// How long a publisher waits for the queues of its consumers to be declared. A queue without a leader does not answer,
-/// and must not hold back the events for the others.
+/// How long a publisher waits for its consumers' queues to be declared. A queue without a leader does not answer, and
+/// must not delay the events for the other consumers.
 const CONSUMERS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The shortest time between two declarations for the sake of unroutable messages.
+/// Minimum time between two declarations that are triggered by unroutable messages.
 const DECLARED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Whether the queues and bindings of a publisher's consumers are declared.
 #[derive(Debug)]
 pub(crate) enum ConsumersDeclared {
     Yes,
-    /// This user may not; somebody else has provisioned the broker.
+    /// This user may not declare; an administrator has provisioned the broker.
     NotAllowed,
-    /// Why not. It is the consumer's concern, and this publisher goes on.
+    /// The declaration failed, for this reason. The consumer has to fix it; the publisher continues.
     No(String),
 }
 
-/// Declares the queues and bindings of a publisher's consumers, so that its messages wait for a consumer that was never
-/// started. Nothing is lost where that fails: what has no queue is unroutable, and stays in the outbox.
+/// Declares the queues and bindings of a publisher's consumers, so that messages are kept for a consumer that has never
+/// been started. No message is lost if this fails: a message without a queue is unroutable and stays in the outbox.
 pub(crate) async fn declare_consumers(
     connection: &Connection,
     topology: &Topology,
@@ -127,14 +128,14 @@ pub(crate) async fn declare_consumers(
         Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => Ok(ConsumersDeclared::NotAllowed),
         Ok(Err(error)) => match failed(&error) {
             BrokerFailure::Wrong { wrong, .. } => Ok(ConsumersDeclared::No(wrong)),
-            // The connection is of no use any more, or the same may well succeed at the next try.
+            // The connection is lost, or a retry may succeed.
             failure => Err(failure),
         },
         Err(_) => Ok(ConsumersDeclared::No(format!("no answer within {CONSUMERS_TIMEOUT:?}"))),
     }
 }
 
-/// Declares them again every [`LOOK`], and soon after a message was `unroutable`.
+/// Declares the consumers' queues again every [`REDECLARE_INTERVAL`], and soon after a message was `unroutable`.
 pub(crate) async fn keep_consumers_declared(
     connection: &Connection,
     topology: &Topology,
@@ -143,20 +144,20 @@ pub(crate) async fn keep_consumers_declared(
     let mut declared = Instant::now();
     loop {
         tokio::select! {
-            () = sleep_until(declared + LOOK) => {}
+            () = sleep_until(declared + REDECLARE_INTERVAL) => {}
             () = unroutable.notified() => sleep_until(declared + DECLARED_AGAIN_AFTER).await,
         }
         match declare_consumers(connection, topology).await {
             Ok(ConsumersDeclared::Yes) => {}
             Ok(ConsumersDeclared::NotAllowed) => return std::future::pending().await,
-            // The publisher names the keys that no queue takes, and notices by itself that its connection is lost.
+            // The publisher reports unroutable keys, and it notices by itself that its connection is lost.
             not_declared => tracing::debug!(?not_declared, "the consumers' queues were not declared again"),
         }
         declared = Instant::now();
     }
 }
 
-/// Names all that is missing, so that it can be made at one go.
+/// Checks that everything exists. The error lists all that is missing, so that it can be created in one step.
 async fn check(connection: &Connection, topology: &Topology) -> Result<(), BrokerFailure> {
     let mut missing = Vec::new();
     let mut channel = connection.create_channel().await.map_err(|error| failed(&error))?;
@@ -166,7 +167,7 @@ async fn check(connection: &Connection, topology: &Topology) -> Result<(), Broke
         let found = channel.exchange_declare(name.into(), exchange.kind.into(), options, FieldTable::default()).await;
         if is_missing(found)? {
             missing.push(format!("the exchange {name:?}"));
-            // The broker closes the channel with its answer.
+            // The broker closes the channel when it reports an error.
             channel = connection.create_channel().await.map_err(|error| failed(&error))?;
         }
     }
@@ -179,7 +180,7 @@ async fn check(connection: &Connection, topology: &Topology) -> Result<(), Broke
             channel = connection.create_channel().await.map_err(|error| failed(&error))?;
         }
     }
-    // An orderly close is a courtesy; the channel dies with the connection.
+    // An error here does not matter: the channel ends with the connection.
     let _ = channel.close(200, "OK".into()).await;
     if missing.is_empty() {
         return Ok(());

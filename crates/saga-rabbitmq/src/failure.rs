@@ -1,4 +1,4 @@
-//! What goes wrong at the broker, in words for an operator: what it is, and what to do about it.
+//! Errors of the broker, described for an operator: what went wrong, and what to do about it.
 
 use std::io;
 
@@ -9,14 +9,14 @@ use lapin::{
 
 use saga_runtime::broker::BrokerError;
 
-/// What went wrong, at a broker that is still to be named.
+/// What went wrong. The broker's address is added by [`BrokerFailure::at`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BrokerFailure {
-    /// The broker is unavailable, or the connection was lost: the next try may succeed.
+    /// The broker is unavailable, or the connection was lost. A retry may succeed.
     Lost(String),
-    /// The broker failed at a request that it may well fulfil when it is made again.
+    /// The broker failed to process a request. The same request may succeed when it is repeated.
     Failed(String),
-    /// It stays so until somebody does something.
+    /// A retry does not help; an operator has to fix it.
     Wrong {
         /// What is wrong.
         wrong: String,
@@ -25,14 +25,14 @@ pub(crate) enum BrokerFailure {
     },
 }
 
-/// While what it happened. The broker uses the same codes for different things.
+/// When it happened. The broker uses the same codes for different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Up to the open connection.
+    /// Before the connection was open.
     Opening,
-    /// Declaring or looking for exchanges and queues, and beginning to use them.
+    /// While declaring or checking exchanges and queues, or starting to use them.
     Preparing,
-    /// Publishing or consuming.
+    /// While publishing or consuming.
     Working,
 }
 
@@ -63,7 +63,7 @@ impl BrokerFailure {
         }
     }
 
-    /// The same, of the broker at `address`.
+    /// Adds the broker's address.
     pub(crate) fn at(self, address: &str) -> BrokerError {
         match self {
             Self::Lost(why) | Self::Failed(why) => BrokerError::Unreachable(format!("{address}: {why}")),
@@ -74,18 +74,18 @@ impl BrokerFailure {
     }
 }
 
-/// What `error` says, without the library's wrapping.
+/// Returns the message of `error` without lapin's wrapping.
 pub(crate) fn explain(error: &lapin::Error) -> String {
     match error.kind() {
-        // In this case, it has hardly any words of its own.
+        // The broker's message for an internal error has hardly any details.
         ErrorKind::ProtocolError(error) if *error.kind() == INTERNAL => {
             format!("{}; the broker's log says more", error.get_message())
         }
-        // The broker's own words, such as "NOT_FOUND - no queue 'order' in vhost '/'".
+        // The broker's own text, such as "NOT_FOUND - no queue 'order' in vhost '/'".
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         ErrorKind::IOError(error) => error.to_string(),
         ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) => {
-            "whoever answers there does not speak AMQP 0-9-1".to_owned()
+            "the server at this address does not speak AMQP 0-9-1".to_owned()
         }
         ErrorKind::MissingHeartbeatError => "it was silent for too long".to_owned(),
         _ => error.to_string(),
@@ -96,7 +96,7 @@ fn remedy(error: &ErrorKind, during: Phase) -> Option<&'static str> {
     let error = match (error, during) {
         (ErrorKind::ProtocolError(error), _) => error.kind(),
         (ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_), Phase::Opening) => return Some(NOT_AMQP),
-        // What the TLS library does not accept; the network's own errors are of other kinds.
+        // An error of the TLS library; network errors are of other kinds.
         (ErrorKind::IOError(error), Phase::Opening) if error.kind() == io::ErrorKind::InvalidData => return Some(TLS),
         _ => return None,
     };
@@ -104,10 +104,10 @@ fn remedy(error: &ErrorKind, during: Phase) -> Option<&'static str> {
         (AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED), Phase::Opening) => Some(VHOST),
         (AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), Phase::Opening) => Some(CREDENTIALS),
         (AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), _) => Some(RIGHTS),
-        // It was there when the connection was opened.
+        // It existed when the connection was opened.
         (AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), _) => Some(GONE),
-        // It has other properties, or is another connection's own. (To a consumer, the first of them says that it took too
-        // long to acknowledge.)
+        // The object exists with other properties, or is exclusive to another connection. (To a consumer,
+        // PRECONDITION_FAILED reports that an acknowledgement took too long.)
         (AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::RESOURCELOCKED), Phase::Preparing) => {
             Some(REPLACE)
         }
@@ -115,8 +115,9 @@ fn remedy(error: &ErrorKind, during: Phase) -> Option<&'static str> {
     }
 }
 
-/// RabbitMQ 3.10 fails with an internal error when several declare the same quorum queue at the same time; and the queue, just
-/// declared by another, may have no leader yet, which the broker calls "not found".
+/// Reports whether a retry may succeed. RabbitMQ 3.10 fails with an internal error if several clients declare the same
+/// quorum queue at the same time. A queue that another client has just declared may have no leader yet, which the
+/// broker reports as "not found".
 fn is_failure(error: &lapin::Error, during: Phase) -> bool {
     let ErrorKind::ProtocolError(error) = error.kind() else { return false };
     match error.kind() {
@@ -126,12 +127,12 @@ fn is_failure(error: &lapin::Error, during: Phase) -> bool {
     }
 }
 
-/// An error of which the broker closes the channel, and only the channel.
+/// An error for which the broker closes the channel, but not the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The user may not do this.
     NotAllowed,
-    /// There is no such thing.
+    /// It does not exist.
     NotThere,
 }
 
@@ -153,13 +154,13 @@ mod tests {
     use super::*;
 
     fn error(kind: impl Into<AMQPErrorKind>) -> lapin::Error {
-        ErrorKind::ProtocolError(AMQPError::new(kind.into(), "its words".into())).into()
+        ErrorKind::ProtocolError(AMQPError::new(kind.into(), "its text".into())).into()
     }
 
     fn remedy_of(kind: impl Into<AMQPErrorKind>, during: Phase) -> Option<&'static str> {
         match BrokerFailure::of(&error(kind), during) {
             BrokerFailure::Wrong { wrong, remedy } => {
-                assert_eq!(wrong, "its words");
+                assert_eq!(wrong, "its text");
                 Some(remedy)
             }
             BrokerFailure::Lost(_) | BrokerFailure::Failed(_) => None,
@@ -167,16 +168,16 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_needs_no_remedy() {
+    fn temporary_failures_need_no_remedy() {
         for during in [Phase::Opening, Phase::Preparing, Phase::Working] {
             assert_eq!(remedy_of(AMQPHardError::CONNECTIONFORCED, during), None);
             let failure = BrokerFailure::of(&error(AMQPHardError::INTERNALERROR), during);
-            assert_eq!(failure, BrokerFailure::Failed("its words; the broker's log says more".to_owned()));
+            assert_eq!(failure, BrokerFailure::Failed("its text; the broker's log says more".to_owned()));
             let reset: lapin::Error = io::Error::from(io::ErrorKind::ConnectionReset).into();
             assert!(matches!(BrokerFailure::of(&reset, during), BrokerFailure::Lost(_)));
         }
         assert_eq!(remedy_of(AMQPSoftError::NOTFOUND, Phase::Preparing), None);
-        // An acknowledgement that took too long.
+        // The broker reports this to a consumer whose acknowledgement took too long.
         assert_eq!(remedy_of(AMQPSoftError::PRECONDITIONFAILED, Phase::Working), None);
     }
 

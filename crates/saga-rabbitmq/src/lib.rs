@@ -1,9 +1,10 @@
-//! RabbitMQ, behind the trait [`Broker`](saga_runtime::broker::Broker).
+//! Implements [`Broker`](saga_runtime::broker::Broker) with RabbitMQ.
 //!
-//! Two connections a service (and one for its dead letters), because RabbitMQ reads nothing from a publisher that it has blocked, acknowledgements
-//! included: one publishes, one consumes. Neither recovers by itself: on any error it ends, and whoever uses it opens the
-//! next one. Works with RabbitMQ 3.10 and later; what must be there is in [`topology`], what a service's user must be
-//! allowed is in `rabbitmq/README.md`.
+//! Each service uses two connections, one to publish and one to consume (and a third one for its dead letters), because
+//! RabbitMQ stops reading from a connection whose publisher it has blocked, including acknowledgements. A connection
+//! does not recover by itself: it ends on any error, and its user opens the next one. Works with RabbitMQ 3.10 and
+//! later. [`topology`] lists what must exist at the broker; `rabbitmq/README.md` lists the permissions that a service's
+//! user needs.
 
 mod ack_batcher;
 mod broker;

@@ -1,4 +1,4 @@
-//! A message as AMQP has it.
+//! Converts messages to and from AMQP.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use saga_runtime::broker::{Delivery, Outgoing, Receipt};
 
 /// CloudEvents in structured JSON mode.
 const CONTENT_TYPE: &str = "application/cloudevents+json";
-/// Written to the disk.
+/// Delivery mode: written to disk.
 const PERSISTENT: u8 = 2;
 
-/// The properties of a message: what brokers and people look at. Consumers read the body.
+/// Returns the AMQP properties of a message, for the broker and for people. Consumers read only the body.
 pub(crate) fn properties(message: &Outgoing) -> BasicProperties {
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
@@ -24,18 +24,17 @@ pub(crate) fn properties(message: &Outgoing) -> BasicProperties {
         .with_correlation_id(message.correlation_id.to_string().into())
         .with_type(message.route.message_type.into())
         .with_app_id(message.route.publisher.into());
-    // The id is a UUIDv7: it was made when the event happened.
+    // The id is a UUIDv7, created when the event happened.
     match message.message_id.0.get_timestamp() {
         Some(made) => properties.with_timestamp(made.to_unix().0),
         None => properties,
     }
 }
 
-/// How what came in from a queue is read.
+/// Converts a message from a queue into a delivery.
 pub(crate) type Reading = fn(lapin::message::Delivery, Receipt) -> Delivery;
 
-/// What came in, with the right to acknowledge it. That it was a dead letter once, before somebody moved it back, does not
-/// count.
+/// Converts a message from a service's queue. If it was once a dead letter and was moved back, that is ignored.
 pub(crate) fn delivery(message: lapin::message::Delivery, receipt: Receipt) -> Delivery {
     Delivery {
         redeliveries: redeliveries(&message.properties, message.redelivered),
@@ -46,14 +45,15 @@ pub(crate) fn delivery(message: lapin::message::Delivery, receipt: Receipt) -> D
     }
 }
 
-/// The same for what came in from the queue of the dead letters.
+/// Converts a message from the queue of dead letters.
 pub(crate) fn dead_letter(message: lapin::message::Delivery, receipt: Receipt) -> Delivery {
     let dead_lettered = Some(cause_of_death(&message.properties));
     Delivery { dead_lettered, ..delivery(message, receipt) }
 }
 
-/// Quorum queues count. On RabbitMQ 4, `x-delivery-count` has the failures only, and `x-acquired-count` has all. Without
-/// either, it is known at most that there was a delivery before.
+/// Returns how often a message was delivered before. Quorum queues count this: on RabbitMQ 4, `x-delivery-count` counts
+/// only failures, and `x-acquired-count` counts all. If both are missing, `redelivered` only tells whether there was an
+/// earlier delivery.
 fn redeliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
     let count = |name: &str| {
         let count = number(properties.headers().as_ref()?.inner().get(name)?)?;
@@ -63,7 +63,7 @@ fn redeliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
     counted.unwrap_or(0).max(u32::from(redelivered))
 }
 
-/// A number of a header, of whichever width.
+/// Returns a header's integer, whatever its width.
 pub(crate) fn number(value: &AMQPValue) -> Option<i64> {
     Some(match *value {
         AMQPValue::LongLongInt(number) => number,
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_properties_say_what_the_message_is() {
+    fn the_properties_describe_the_message() {
         const ROUTE: &Route = &Route {
             publisher: "shop",
             routing_key: "sold",

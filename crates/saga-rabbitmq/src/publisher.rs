@@ -1,4 +1,4 @@
-//! Publishes over one channel and hears what became of each message.
+//! Publishes messages and reports the result of each.
 
 use std::{
     pin::pin,
@@ -39,27 +39,29 @@ use super::{
 };
 use saga_runtime::broker::{BrokerError, Outcome, Outgoing, Publication, PublishResult, Publisher};
 
-/// With more copies of messages than these unconfirmed, a publisher waits. (The relay keeps below it by itself.)
+/// Maximum number of unconfirmed copies of messages; beyond it, a publisher waits. (The relay keeps below it by
+/// itself.)
 const MAX_UNCONFIRMED: usize = 16_384;
 
-/// From one barrier of the return_tracker to the next. Nobody waits for the return_tracker but the deletion from the outbox, and each barrier
-/// is a way to the broker and back.
+/// Time between two barriers of the [`ReturnTracker`]. Each barrier costs one round trip to the broker, and only the
+/// deletion from the outbox waits for its result.
 const BARRIER_INTERVAL: Duration = Duration::from_millis(25);
 
-/// How many times in the time that a confirm may take it is looked whether one is overdue.
+/// How often the age of the oldest confirm is checked during one confirm timeout.
 const CHECKS_PER_TIMEOUT: u32 = 4;
 
-/// What a publisher works with.
+/// The settings of a publisher.
 pub(crate) struct Settings {
-    /// The broker's address, for people.
+    /// The broker's address, for logs and errors.
     pub(crate) address: String,
-    /// What its consumers need, where it may declare that.
+    /// The consumers' queues and bindings. `None` if this user may not declare them.
     pub(crate) consumers: Option<Topology>,
-    /// How long the broker may take to confirm a message, the time not counted in which it takes none.
+    /// How long the broker may take to confirm a message, not counting the time during which it has blocked the
+    /// connection.
     pub(crate) confirm_timeout: Duration,
 }
 
-/// Opens the channel on `connection` and starts to work.
+/// Opens the channels on `connection` and starts the publisher.
 pub(crate) async fn start(
     connection: Connection,
     settings: Settings,
@@ -110,10 +112,11 @@ impl Publisher for RabbitMqPublisher {
     }
 }
 
-/// One connection's publishing, in one task: on one channel, two tasks could get each other's confirms.
+/// The state of publishing on one connection. It runs in one task, because two tasks on one channel could receive each
+/// other's confirms.
 ///
-/// Copies for listeners have a channel of their own. RabbitMQ confirms them at once if nobody listens, long before the queues of
-/// the consumers have theirs; on one channel it could not confirm many with one answer then.
+/// Copies for listeners have their own channel. If no queue is bound, RabbitMQ confirms them at once, long before the
+/// consumers' queues confirm theirs. On a shared channel, it could then not confirm many messages with one answer.
 struct Session {
     settings: Settings,
     /// For the consumers' copies.
@@ -125,11 +128,11 @@ struct Session {
     confirms: FuturesUnordered<BoxFuture<'static, Confirm>>,
     return_tracker: ReturnTracker,
     barrier: Option<BoxFuture<'static, lapin::Result<()>>>,
-    /// Not before.
+    /// The earliest time for the next barrier.
     next_barrier: Instant,
-    /// What the age of an unconfirmed message is measured by.
+    /// Measures the age of unconfirmed messages.
     clock: UnblockedTime,
-    /// Told of each message that some consumer's queue did not take.
+    /// Notified for each message that was not routed to some consumer's queue.
     unroutable: Arc<Notify>,
 }
 
@@ -162,11 +165,12 @@ impl Session {
         close(connection).await;
     }
 
-    /// Works until both sides of the publication are done with it, or until the connection is lost: then says why.
+    /// Runs until no more messages can come and all results are reported, or until the outcomes' receiver is dropped.
+    /// Returns an error if the connection is lost.
     async fn work(&mut self, connection: &Connection) -> Result<(), BrokerFailure> {
         let mut events = pin!(connection.events_listener());
-        let mut looks = interval(self.settings.confirm_timeout / CHECKS_PER_TIMEOUT);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(self.settings.confirm_timeout / CHECKS_PER_TIMEOUT);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ordered = true;
         while ordered || !self.confirms.is_empty() || !self.return_tracker.is_empty() {
             tokio::select! {
@@ -174,16 +178,16 @@ impl Session {
                     Some(messages) => messages.into_iter().try_for_each(|message| self.publish_copies(message))?,
                     None => ordered = false,
                 },
-                Some(confirm) = self.confirms.next() => self.hear(confirm)?,
+                Some(confirm) = self.confirms.next() => self.on_confirm(confirm)?,
                 Some(barrier) = OptionFuture::from(self.barrier.as_mut()) => {
                     self.barrier = None;
                     barrier.map_err(|error| lost(&error))?;
                     self.take_resolved_confirms()?;
-                    self.return_tracker.pass_barrier().into_iter().for_each(|outcome| self.tell(outcome));
+                    self.return_tracker.pass_barrier().into_iter().for_each(|outcome| self.report(outcome));
                 }
                 () = sleep_until(self.next_barrier), if self.return_tracker.needs_barrier() => self.begin_barrier(),
-                Some(event) = events.next() => self.notice(connection, event)?,
-                _ = looks.tick() => self.check_overdue()?,
+                Some(event) = events.next() => self.on_event(connection, event)?,
+                _ = checks.tick() => self.check_overdue()?,
                 () = self.outcomes.closed() => return Ok(()),
             }
         }
@@ -194,11 +198,12 @@ impl Session {
         self.return_tracker.begin_barrier();
         self.next_barrier = Instant::now() + BARRIER_INTERVAL;
         let channel = self.channel.clone();
-        // Any request would do; this one changes nothing.
+        // Any request works as a barrier; this one changes nothing.
         self.barrier = Some(async move { channel.confirm_select(ConfirmSelectOptions::default()).await }.boxed());
     }
 
-    /// A confirm that does not come would keep its message for ever: the next connection publishes it again.
+    /// Ends the connection if a confirm is overdue. Otherwise its message would stay in the outbox forever; the next
+    /// connection publishes it again.
     fn check_overdue(&self) -> Result<(), BrokerFailure> {
         let timeout = self.settings.confirm_timeout;
         let age =
@@ -209,7 +214,7 @@ impl Session {
         Err(BrokerFailure::Lost(format!("it has not confirmed a message within {timeout:?}, though it takes messages")))
     }
 
-    /// Publishes a copy for each consumer, and one for listeners; each has a confirm of its own.
+    /// Publishes one copy for each consumer and one for listeners. Each is confirmed separately.
     fn publish_copies(&mut self, message: Outgoing) -> Result<(), BrokerFailure> {
         self.return_tracker.published(
             message.message_id,
@@ -224,8 +229,8 @@ impl Session {
         self.publish_copy(&message, &events_exchange(publisher), routing_key, false)
     }
 
-    /// Puts one copy into the connection's buffer. To wait here until it is written would cost a round through the
-    /// connection's thread for each of them, and for ever while the broker is blocked.
+    /// Puts one copy into the connection's buffer. Waiting here until it is written would cost one pass through the
+    /// connection's thread for each copy, and would last as long as the broker blocks the connection.
     fn publish_copy(
         &mut self,
         message: &Outgoing,
@@ -245,9 +250,10 @@ impl Session {
             Confirm { message_id, answer }
         }
         .boxed();
-        // The first poll takes the copy's number and its place in the buffer, so the messages keep their order.
+        // The first poll assigns the delivery tag and enqueues the copy in the buffer, so the messages keep their
+        // order.
         match confirm.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(confirm) => self.hear(confirm),
+            Poll::Ready(confirm) => self.on_confirm(confirm),
             Poll::Pending => {
                 self.confirms.push(confirm);
                 Ok(())
@@ -255,7 +261,7 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, confirm: Confirm) -> Result<(), BrokerFailure> {
+    fn on_confirm(&mut self, confirm: Confirm) -> Result<(), BrokerFailure> {
         let (returned, accepted) = match confirm.answer.map_err(|error| lost(&error))? {
             Confirmation::Ack(returned) => (returned, true),
             Confirmation::Nack(returned) => (returned, false),
@@ -268,14 +274,14 @@ impl Session {
         Ok(())
     }
 
-    /// Hears all confirms that are resolved by now.
+    /// Handles all confirms that are resolved by now.
     fn take_resolved_confirms(&mut self) -> Result<(), BrokerFailure> {
-        // The stream may stop before it is through; then it wakes whoever polls it.
+        // The stream may return `Pending` before it has polled all futures; it then wakes its waker.
         let more = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&more));
         loop {
             match self.confirms.poll_next_unpin(&mut Context::from_waker(&waker)) {
-                Poll::Ready(Some(confirm)) => self.hear(confirm)?,
+                Poll::Ready(Some(confirm)) => self.on_confirm(confirm)?,
                 Poll::Pending if more.0.swap(false, Ordering::AcqRel) => {}
                 Poll::Ready(None) | Poll::Pending => return Ok(()),
             }
@@ -290,10 +296,10 @@ impl Session {
         }
     }
 
-    /// What happens to the connection as a whole.
-    fn notice(&mut self, connection: &Connection, event: Event) -> Result<(), BrokerFailure> {
+    /// Handles an event of the connection as a whole.
+    fn on_event(&mut self, connection: &Connection, event: Event) -> Result<(), BrokerFailure> {
         match event {
-            // Also told of other channels, such as one that was refused a declaration.
+            // Errors of other channels are reported here too, such as a refused declaration.
             Event::Error(error) if !connection.status().connected() => return Err(lost(&error)),
             Event::ConnectionBlocked(reason) => {
                 self.clock.block(Instant::now());
@@ -308,11 +314,11 @@ impl Session {
         Ok(())
     }
 
-    fn tell(&self, outcome: Outcome) {
+    fn report(&self, outcome: Outcome) {
         if matches!(outcome.result, PublishResult::Unroutable(_)) {
             self.unroutable.notify_one();
         }
-        // Whoever does not listen any more publishes the message again.
+        // If the receiver is gone, the message is published again later.
         let _ = self.outcomes.send(outcome);
     }
 }

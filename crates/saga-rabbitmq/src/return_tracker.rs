@@ -4,52 +4,53 @@ use saga_message::MessageId;
 
 use saga_runtime::broker::{Outcome, PublishResult};
 
-/// Puts together what the broker says of the copies of each message, and finds out which of them were unroutable.
+/// Combines the broker's answers for all copies of a message, and finds out which copies were unroutable.
 ///
-/// RabbitMQ returns an unroutable mandatory message and then acknowledges it like any other. lapin hands the return
-/// over with whichever confirm it resolves next, and resolves the confirms of one "multiple" acknowledgement in no
-/// order at all: so a copy's own confirm says nothing, and its return may come with a later one, of another message.
-/// Only this much is certain: once the acknowledgement of a copy has been worked off entirely, its return has been
-/// handed over with some confirm.
+/// RabbitMQ returns an unroutable mandatory message and then acknowledges it like any other. lapin attaches the return
+/// to whichever confirm it resolves next, and it resolves the confirms of one "multiple" acknowledgement in no
+/// particular order. So a copy's own confirm tells nothing about a return; the return may come with a later confirm, of
+/// another message. Only one thing is certain: once lapin has fully processed the acknowledgement of a copy, it has
+/// attached the copy's return to some confirm.
 ///
-/// So return_tracker wait for a barrier that everything up to now has been worked off: the answer to a request that was made
-/// later. Of a message whose copies were all answered for before the request, all is known when the answer is there.
+/// So the tracker waits for a barrier, which proves that lapin has processed everything before it: the answer to a
+/// request that was sent later. If all copies of a message were answered before the request, then all returns of the
+/// message are known when the answer arrives.
 #[derive(Debug, Default)]
 pub(crate) struct ReturnTracker {
     /// The messages whose result is not known yet.
     open: HashMap<MessageId, Open>,
-    /// All their copies are answered for, and no barrier is asked for yet.
+    /// Messages whose copies are all answered, and for which no barrier was requested yet.
     answered: Vec<MessageId>,
-    /// Their copies were answered for before the barrier was asked for.
+    /// Messages whose copies were all answered before the current barrier was requested.
     behind_barrier: Vec<MessageId>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
-    /// By the publisher's clock.
+    /// When it was published, by the publisher's clock.
     published: Duration,
-    /// How many copies the broker has not answered for.
+    /// How many copies the broker has not answered yet.
     unanswered: usize,
-    /// Whether it did not take one of them.
+    /// Whether the broker refused (nacked) a copy.
     refused: bool,
-    /// The consumers whose copies came back.
+    /// The consumers whose copies were returned.
     returned: Vec<String>,
 }
 
 impl ReturnTracker {
-    /// This message is published in so many copies, at this time of the publisher's clock.
+    /// Records that a message was published in this number of copies, at this time of the publisher's clock.
     pub(crate) fn published(&mut self, message: MessageId, copies: usize, now: Duration) {
         self.open.insert(message, Open { published: now, unanswered: copies, ..Open::default() });
     }
 
-    /// The copy of this message for this consumer came back, with whichever confirm.
+    /// Records that the copy for this consumer was returned, with whichever confirm.
     pub(crate) fn returned(&mut self, message: MessageId, consumer: &str) {
         if let Some(open) = self.open.get_mut(&message) {
             open.returned.push(consumer.to_owned());
         }
     }
 
-    /// The broker has answered for one more copy of this message: whether it has taken it.
+    /// Records the broker's answer for one more copy: whether it was acknowledged.
     pub(crate) fn answered(&mut self, message: MessageId, taken: bool) {
         let Some(open) = self.open.get_mut(&message) else { return };
         open.refused |= !taken;
@@ -59,17 +60,18 @@ impl ReturnTracker {
         }
     }
 
-    /// Whether a barrier is to be asked for. One is asked for at a time.
+    /// Returns whether a barrier should be requested. Only one is requested at a time.
     pub(crate) fn needs_barrier(&self) -> bool {
         self.behind_barrier.is_empty() && !self.answered.is_empty()
     }
 
-    /// The barrier is being asked for.
+    /// Call when the barrier is requested.
     pub(crate) fn begin_barrier(&mut self) {
         self.behind_barrier.append(&mut self.answered);
     }
 
-    /// The barrier is there, and all confirms that were resolved up to now have been heard.
+    /// Call when the barrier's answer has arrived and all confirms that were resolved before it have been handled.
+    /// Returns the outcomes that are now known.
     pub(crate) fn pass_barrier(&mut self) -> Vec<Outcome> {
         let pass_barrier = std::mem::take(&mut self.behind_barrier).into_iter();
         pass_barrier
@@ -77,12 +79,12 @@ impl ReturnTracker {
             .collect()
     }
 
-    /// When the oldest message was published whose result is open.
+    /// Returns when the oldest message without a result was published.
     pub(crate) fn oldest(&self) -> Option<Duration> {
         self.open.values().map(|open| open.published).min()
     }
 
-    /// Whether no result is open.
+    /// Returns whether all results are known.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -118,7 +120,7 @@ mod tests {
         PublishResult::Unroutable(keys.iter().map(|key| (*key).to_owned()).collect())
     }
 
-    /// Messages with these numbers, published in so many copies each.
+    /// Tracks messages with these numbers, each published in this number of copies.
     fn published(copies: &[(u128, usize)]) -> ReturnTracker {
         let mut return_tracker = ReturnTracker::default();
         for &(number, copies) in copies {
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_what_its_worst_copy_is() {
+    fn the_worst_copy_determines_the_result() {
         let mut return_tracker = published(&[(1, 2), (2, 2), (3, 2), (4, 1)]);
         for number in [1, 2, 3, 4] {
             return_tracker.answered(message(number), true);
@@ -161,7 +163,8 @@ mod tests {
             [outcome(4, PublishResult::Confirmed)],
             "the others wait for their second copy"
         );
-        // One copy came back of the first, the other one is refused. All is told once, when all is known.
+        // One copy of the first message was returned, the other one is refused. The result is reported once, when all
+        // is known.
         return_tracker.returned(message(1), "a");
         for (number, taken) in [(1, false), (2, false), (3, true)] {
             return_tracker.answered(message(number), taken);
@@ -173,7 +176,7 @@ mod tests {
             [outcome(1, unroutable(&["a"])), outcome(2, PublishResult::Refused), outcome(3, unroutable(&["a", "b"]))];
         assert_eq!(return_tracker.pass_barrier(), expected);
         assert!(return_tracker.is_empty());
-        // Published again, it has a fresh start.
+        // A message that is published again starts from scratch.
         return_tracker.published(message(1), 1, Duration::ZERO);
         return_tracker.answered(message(1), true);
         return_tracker.begin_barrier();

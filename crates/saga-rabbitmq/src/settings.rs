@@ -9,27 +9,28 @@ use saga_message::ServiceSpec;
 
 use saga_support::{for_service, read_secret};
 
-/// Where RabbitMQ is, and as whom to go there.
+/// Command-line arguments: address and credentials of RabbitMQ.
 #[derive(Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct RabbitMqArgs {
     /// RabbitMQ's address: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS
     ///
-    /// {service} stands for the service's name. In the user, the password and the vhost, special characters are
-    /// percent-encoded: the vhost / is %2F.
-    // Not required by the parser, or it would be where all of this is optional; whoever needs it misses it all the same.
+    /// {service} is replaced by the service's name. Percent-encode special characters in the user, the password and the
+    /// vhost: the vhost / is %2F.
+    // Not required by the parser, because it would then also be required by commands for which all of these arguments
+    // are optional. The code that needs it reports an error if it is missing.
     #[arg(long, env = "AMQP_URL", hide_env_values = true, required = false)]
     pub amqp_url: String,
-    /// A file that holds the password, instead of the address
+    /// File with the password, which then need not be part of the address
     #[arg(long, env = "AMQP_PASSWORD_FILE")]
     pub amqp_password_file: Option<PathBuf>,
-    /// The certificates (PEM) of the only authorities to be trusted with amqps://; otherwise, those of the machine
+    /// File with the CA certificates (PEM) to trust for amqps://, instead of the machine's
     #[arg(long, env = "AMQP_CA_FILE")]
     pub amqp_ca_file: Option<PathBuf>,
 }
 
 impl RabbitMqArgs {
-    /// The settings of `service`, whose name takes the place of `{service}` in the address and in the file's name.
+    /// Returns the settings of `service`. Its name replaces `{service}` in the address and in the file names.
     #[must_use]
     pub fn for_service(&self, service: ServiceSpec) -> RabbitMqSettings {
         RabbitMqSettings {
@@ -41,34 +42,34 @@ impl RabbitMqArgs {
     }
 }
 
-/// How one service comes to RabbitMQ.
+/// Address and credentials of RabbitMQ for one service.
 #[derive(Clone)]
 pub struct RabbitMqSettings {
-    /// Which service: it names the queue that is consumed and the exchange that is published to.
+    /// The service. Its name determines the queue that is consumed and the exchanges that are published to.
     pub service: ServiceSpec,
-    /// `amqp://user:password@host:port/vhost`, or `amqps://…`. Without a vhost it is `/`.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://…`. Without a vhost, it is `/`.
     pub url: String,
-    /// A file with the password; it comes before one in the URL.
+    /// File with the password; it overrides a password in the URL.
     pub password_file: Option<PathBuf>,
-    /// The certificates (PEM) of the only authorities to be trusted. `None`: those of the machine.
+    /// File with the CA certificates (PEM) to trust. `None` means those of the machine.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why settings cannot be used. Nothing in it tells a password.
+/// An error in the settings. It never contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The URL cannot be read.
+    /// The URL is malformed.
     #[error("the address of RabbitMQ is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps://…)")]
     NoUrl,
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// There is no usable certificate in the file, or on the machine.
+    /// The file, or the machine, has no usable certificate.
     #[error("cannot use the certificates of {place}: {why}")]
     Certificates {
         /// The file, or the machine.
@@ -79,16 +80,16 @@ pub enum SettingsError {
 }
 
 impl RabbitMqSettings {
-    /// The URL, taken apart, with the password of the file.
+    /// Parses the URL and inserts the password of the file.
     pub(crate) fn uri(&self) -> Result<AMQPUri, SettingsError> {
-        // The parser's own message may hold the whole URL.
+        // The parser's own error may contain the whole URL.
         let mut uri: AMQPUri = self.url.parse().map_err(|_| SettingsError::NoUrl)?;
         if let Some(address) = ip_v6(&self.url) {
-            // The parser overlooks these and takes localhost.
+            // The parser does not recognize IPv6 addresses and uses localhost instead.
             uri.authority.host = address.to_owned();
         }
         if uri.vhost.is_empty() {
-            // RabbitMQ's URI scheme calls "amqp://host/" the vhost with the empty name, which nobody ever means.
+            // In RabbitMQ's URI scheme, "amqp://host/" means the vhost with the empty name, which is never intended.
             uri.vhost = "/".to_owned();
         }
         if let Some(path) = &self.password_file {
@@ -106,7 +107,7 @@ fn unreadable(path: &Path, source: io::Error) -> SettingsError {
     SettingsError::Unreadable { path: path.to_owned(), source }
 }
 
-/// The address of `uri` for people: without the password.
+/// Returns the address without the password, for logs and errors.
 pub(crate) fn address(uri: &AMQPUri) -> String {
     let AMQPUri { scheme, authority, vhost, .. } = uri;
     let vhost = vhost.replace('/', "%2F");
@@ -114,7 +115,7 @@ pub(crate) fn address(uri: &AMQPUri) -> String {
     format!("{scheme}://{}@{host}:{}/{vhost}", authority.userinfo.username, authority.port)
 }
 
-/// The IPv6 address in `scheme://user:password@[address]:port/…`.
+/// Returns the IPv6 address in `scheme://user:password@[address]:port/…`.
 fn ip_v6(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -158,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_taken_apart() {
-        for (url, told) in [
+    fn a_url_is_parsed() {
+        for (url, shown) in [
             ("amqp://order:secret@rabbit:5673/orders", "amqp://order@rabbit:5673/orders"),
             ("amqps://order:secret@rabbit/orders", "amqps://order@rabbit:5671/orders"),
             ("amqp://order:secret@rabbit", "amqp://order@rabbit:5672/%2F"),
@@ -169,12 +170,12 @@ mod tests {
             ("amqp://order:secret@[::1]:1/orders", "amqp://order@[::1]:1/orders"),
             ("amqp://rabbit", "amqp://guest@rabbit:5672/%2F"),
         ] {
-            assert_eq!(address(&settings(url).uri().unwrap()), told, "{url}");
+            assert_eq!(address(&settings(url).uri().unwrap()), shown, "{url}");
         }
     }
 
     #[test]
-    fn nothing_tells_the_password() {
+    fn the_password_is_never_shown() {
         for url in ["amqp://order:secret@rabbit/orders", "order:secret@rabbit", "http://order:secret@rabbit/", "secret"]
         {
             let settings = settings(url);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_has_the_password() {
+    fn the_password_is_read_from_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("password");
         fs::write(&file, "p@ss word\n").unwrap();

@@ -1,37 +1,40 @@
-//! What must be there at the broker for a service to work, derived from the flow table.
+//! The exchanges, queues and bindings that a service needs at the broker, derived from the flow table.
 //!
-//! The names and the arguments are a contract with whoever provisions a broker: `rabbitmq/definitions.json` says the same,
-//! and a test holds it to this module. RabbitMQ refuses to declare a queue anew with other arguments, so a change here needs
-//! new names or a migration.
+//! The names and arguments are a contract with those who provision a broker: `rabbitmq/definitions.json` contains the
+//! same, and a test compares it with this module. RabbitMQ refuses to declare an existing queue with other arguments,
+//! so a change here needs new names or a migration.
 
 use saga_message::{Route, ServiceSpec};
 
-/// Where messages go that were delivered too often. Each queue's own name is the routing key.
+/// The exchange for messages that were delivered too often. The routing key is the name of the queue that they come
+/// from.
 pub const DEAD_LETTER_EXCHANGE: &str = "dead-letters";
 
-/// How often a message may come back, by a consumer that died with it or gave it back, before it is a dead letter.
+/// How often a message may be redelivered, because its consumer crashed or gave it back, before RabbitMQ dead-letters
+/// it.
 ///
-/// What cannot be handled is parked by the engine at its first delivery; this limit is only for a message that takes its
-/// consumer down each time. But whenever a consumer is killed, all that it had prefetched comes back and is counted with that
-/// message, innocent or not. So the limit is far above the number of crashes that a bad deployment or a night without memory
-/// brings about before somebody looks, and a service that is started again at growing backoff still gets past a deadly message
-/// within hours.
+/// The engine dead-letters a message that it cannot handle at the first delivery; this limit is only for a message that
+/// crashes its consumer each time. But when a consumer is killed, everything that it had prefetched is redelivered and
+/// counted as well. So the limit is far above the number of crashes that a bad deployment or a night without memory
+/// causes before an operator looks, and a service that is restarted with growing backoff still gets past a fatal
+/// message within hours.
 pub const DELIVERY_LIMIT: u32 = 100;
 
-/// RabbitMQ 4 drops a message from a quorum queue after 20 returns where no limit is set, and 3.10 knows no "unlimited". An
-/// operator who looks at a dead letter gives it back each time, so this is as good as unlimited on both.
+/// RabbitMQ 4 drops a message from a quorum queue after 20 returns if no limit is set, and 3.10 has no value for
+/// "unlimited". Each inspection of a dead letter gives it back and is counted, so this value is as good as unlimited on
+/// both versions.
 const DEAD_LETTER_DELIVERY_LIMIT: u32 = 1_000_000;
 
-/// What one service needs.
+/// What one service needs at the broker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// Its own exchanges, those that it gets deliveries from, and that of the dead letters. All are durable.
+    /// The service's own exchanges, those that it receives from, and the dead-letter exchange. All are durable.
     pub exchanges: Vec<Exchange>,
-    /// Its queue and that of its dead letters. Both are durable.
+    /// The service's queue and its dead-letter queue. Both are durable.
     pub queues: Vec<Queue>,
-    /// Which messages come into these queues.
+    /// The bindings of these queues.
     pub bindings: Vec<Binding>,
-    /// Bindings of earlier versions, to be taken away.
+    /// Bindings of earlier versions, which are removed.
     pub obsolete: Vec<Binding>,
 }
 
@@ -47,9 +50,9 @@ pub struct Exchange {
 /// How an exchange routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExchangeType {
-    /// By the equal routing key.
+    /// By equality of the routing key.
     Direct,
-    /// By a pattern, so that whoever listens to the world may use wildcards.
+    /// By a pattern, so that listeners may use wildcards.
     Topic,
 }
 
@@ -71,7 +74,7 @@ pub enum Argument {
     Number(u32),
 }
 
-/// Messages with this routing key at this exchange come into this queue.
+/// Routes messages with this routing key from the exchange to the queue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
     /// The exchange.
@@ -82,43 +85,44 @@ pub struct Binding {
     pub routing_key: String,
 }
 
-/// The exchange of the copies of `publisher`'s events for the services that must have them, by the name of the consumer.
-/// It is a direct exchange, so that no queue that was made to listen to everything is taken for a consumer's: RabbitMQ
-/// says of a message only whether *some* queue took it.
+/// Returns the name of the exchange through which `publisher`'s events reach the services that must receive them. The
+/// routing key is the name of the consumer. It is a direct exchange, so that a queue that somebody bound to receive
+/// everything cannot be mistaken for a consumer's: RabbitMQ only reports whether *some* queue received a message.
 #[must_use]
 pub fn deliveries_exchange(publisher: &str) -> String {
     format!("{publisher}.deliveries")
 }
 
-/// The exchange of `publisher`'s events for whoever listens, by the routing keys of the flow table.
+/// Returns the name of the exchange of `publisher`'s events for optional listeners. The routing keys are those of the
+/// flow table.
 #[must_use]
 pub fn events_exchange(publisher: &str) -> String {
     format!("{publisher}.events")
 }
 
-/// The queue of what `consumer` listens to.
+/// Returns the name of `consumer`'s queue.
 #[must_use]
 pub fn queue(consumer: &str) -> &str {
     consumer
 }
 
-/// The queue of `consumer`'s dead letters.
+/// Returns the name of `consumer`'s dead-letter queue.
 #[must_use]
 pub fn dead_letter_queue(consumer: &str) -> String {
     format!("{consumer}.dead-letters")
 }
 
 impl Topology {
-    /// What `service` needs for publishing: its own exchanges.
+    /// Returns what `service` needs for publishing: its own exchanges.
     #[must_use]
     pub fn to_publish(service: &ServiceSpec) -> Self {
         let events = Exchange { name: events_exchange(service.name), kind: ExchangeType::Topic };
         Self { exchanges: vec![deliveries_from(service.name), events], ..Self::default() }
     }
 
-    /// What the consumers of `publisher`'s events need to get them: their queues, those of their dead letters, and the
-    /// bindings to its exchange. With it, what is published before a consumer was ever started waits in that consumer's
-    /// queue.
+    /// Returns what the consumers of `publisher`'s events need to receive them: their queues, their dead-letter queues,
+    /// and the bindings to its exchange. With it, events that are published before a consumer is started for the first
+    /// time wait in that consumer's queue.
     #[must_use]
     pub fn of_consumers(publisher: &ServiceSpec) -> Self {
         let exchanges = [deliveries_from(publisher.name), dead_letter_exchange()];
@@ -132,12 +136,12 @@ impl Topology {
         Self { exchanges: exchanges.into(), queues, bindings, obsolete: Vec::new() }
     }
 
-    /// What `service` needs for consuming.
+    /// Returns what `service` needs for consuming.
     #[must_use]
     pub fn to_consume(service: &ServiceSpec) -> Self {
         let publishers = service.publishers();
         let bound = |publisher: &&str| binding(deliveries_exchange(publisher), service.name, service.name);
-        // Its dead letters need a place from the beginning.
+        // The dead-letter queue must exist from the beginning.
         let mut topology = Self::of_dead_letters(service.name);
         topology.exchanges.extend(publishers.iter().map(|publisher| deliveries_from(publisher)));
         topology.queues.push(inbound(service.name));
@@ -147,7 +151,7 @@ impl Topology {
         topology
     }
 
-    /// What `service` needs for its dead letters.
+    /// Returns what `service` needs for its dead letters.
     #[must_use]
     pub fn of_dead_letters(service: &str) -> Self {
         Self {
@@ -167,7 +171,8 @@ fn binding(exchange: String, consumer: &str, routing_key: impl Into<String>) -> 
     Binding { exchange, queue: queue(consumer).to_owned(), routing_key: routing_key.into() }
 }
 
-/// Earlier versions delivered to consumers through the exchange for listeners. What they bound would bring events twice.
+/// Earlier versions delivered to consumers through the exchange for listeners. Their bindings would deliver events
+/// twice.
 fn obsolete(route: &Route, consumer: &str) -> [Binding; 2] {
     let key = route.routing_key;
     [key.to_owned(), format!("{key}.{consumer}")].map(|key| binding(events_exchange(route.publisher), consumer, key))
@@ -186,12 +191,13 @@ fn inbound(service: &str) -> Queue {
     Queue {
         name: queue(service).to_owned(),
         arguments: vec![
-            // Replicated and written to the disk before the publisher's confirm; counts deliveries.
+            // Replicated, written to disk before the publisher's confirm, and counts deliveries.
             ("x-queue-type", text("quorum")),
             ("x-delivery-limit", Argument::Number(DELIVERY_LIMIT)),
             ("x-dead-letter-exchange", text(DEAD_LETTER_EXCHANGE)),
             ("x-dead-letter-routing-key", text(queue(service))),
-            // A dead letter leaves the queue only once the other queue has confirmed it. It needs reject-publish.
+            // A dead letter leaves the queue only once the other queue has confirmed it. This requires
+            // `reject-publish`.
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
         ],
@@ -224,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_consumes_an_event_is_bound_to_its_publisher_once() {
+    fn each_consumer_of_an_event_is_bound_to_its_publisher_once() {
         for route in ROUTES {
             let bindings = Topology::of_consumers(&service(route.publisher)).bindings;
             for &consumer in route.consumers {
@@ -236,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_comes_into_the_queue_of_its_consumer_only() {
+    fn a_delivery_reaches_the_queue_of_its_consumer_only() {
         for publisher in NAMES {
             let bindings = Topology::of_consumers(&service(publisher)).bindings;
             for binding in bindings.iter().filter(|binding| binding.exchange != DEAD_LETTER_EXCHANGE) {

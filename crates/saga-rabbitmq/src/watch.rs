@@ -1,4 +1,4 @@
-//! How a queue stands, looked at now and then over the connection that consumes it.
+//! Reads a queue's statistics at an interval, over the connection that consumes it.
 
 use std::{
     convert::Infallible,
@@ -11,10 +11,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use saga_runtime::broker::QueueStats;
 
-/// How often it is looked at.
+/// How often the statistics are read.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// What was last seen of a queue; nothing while nobody is connected. Clones share it.
+/// The latest statistics of a queue; `None` while no consumer is connected. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct QueueWatch(Arc<Mutex<Option<QueueStats>>>);
 
@@ -23,20 +23,20 @@ impl QueueWatch {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, figures: Option<QueueStats>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    fn set(&self, stats: Option<QueueStats>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 
-    /// Looks at `queue` until it is dropped, on a channel of its own: a declaration that fails closes its channel, and with
-    /// it whatever else the channel does.
+    /// Reads the statistics of `queue` until the future is dropped. It uses a separate channel, because a declaration
+    /// that fails closes its channel and everything else on it.
     pub(crate) async fn run(self, connection: &Connection, queue: &str) -> Infallible {
-        let _forget = Forget(&self);
+        let _clear = ClearOnDrop(&self);
         let mut channel = None;
-        let mut looks = interval(PERIOD);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
-            match look(connection, &mut channel, queue).await {
+            ticks.tick().await;
+            match read_stats(connection, &mut channel, queue).await {
                 Ok(queue) => self.set(Some(QueueStats {
                     ready: queue.message_count().into(),
                     consumers: queue.consumer_count().into(),
@@ -51,8 +51,8 @@ impl QueueWatch {
     }
 }
 
-/// Declared passively, a queue tells its figures, and nothing is made.
-async fn look(connection: &Connection, channel: &mut Option<Channel>, queue: &str) -> lapin::Result<Queue> {
+/// A passive declaration returns the queue's statistics and creates nothing.
+async fn read_stats(connection: &Connection, channel: &mut Option<Channel>, queue: &str) -> lapin::Result<Queue> {
     let channel = match channel {
         Some(channel) => channel,
         None => channel.insert(connection.create_channel().await?),
@@ -61,10 +61,10 @@ async fn look(connection: &Connection, channel: &mut Option<Channel>, queue: &st
     channel.queue_declare(queue.into(), passive, FieldTable::default()).await
 }
 
-/// What was seen over a connection is worth nothing after it.
-struct Forget<'a>(&'a QueueWatch);
+/// Clears the statistics when the connection ends.
+struct ClearOnDrop<'a>(&'a QueueWatch);
 
-impl Drop for Forget<'_> {
+impl Drop for ClearOnDrop<'_> {
     fn drop(&mut self) {
         self.0.set(None);
     }

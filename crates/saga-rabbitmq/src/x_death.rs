@@ -1,4 +1,4 @@
-//! Why the broker gave up on a message, in words for an operator.
+//! Explains to an operator why the broker dead-lettered a message.
 
 use lapin::{
     BasicProperties,
@@ -7,9 +7,8 @@ use lapin::{
 
 use super::{message::number, topology::DELIVERY_LIMIT};
 
-/// Reads the header `x-death`, whose first entry is the latest death
-/// (<https://www.rabbitmq.com/docs/dlx#effects>). How often the message was delivered is not in it, only that the limit was
-/// passed.
+/// Reads the header `x-death`, whose first entry is the latest (<https://www.rabbitmq.com/docs/dlx#effects>). It does
+/// not contain how often the message was delivered, only that the limit was exceeded.
 pub(crate) fn cause_of_death(properties: &BasicProperties) -> String {
     let Some(death) = properties.headers().as_ref().and_then(latest) else {
         return "it was among the broker's dead letters, which does not say why".to_owned();
@@ -57,23 +56,23 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_has_its_words() {
+    fn each_cause_has_its_text() {
         let often = format!("delivered more than {DELIVERY_LIMIT} times without an acknowledgement (queue \"order\")");
         let once = ("count", AMQPValue::LongLongInt(1));
         assert_eq!(died(&[("reason", text("delivery_limit")), ("queue", text("order")), once.clone()]), often);
-        for (reason, words) in [
+        for (reason, expected) in [
             ("rejected", "rejected by a consumer (queue \"order\", 3 times by now)"),
             ("expired", "it waited for longer than a policy of the broker allows (queue \"order\", 3 times by now)"),
             ("maxlen", "the queue was longer than a policy of the broker allows (queue \"order\", 3 times by now)"),
             ("new", "given up by the broker for the reason \"new\" (queue \"order\", 3 times by now)"),
         ] {
             let death = [("reason", text(reason)), ("queue", text("order")), ("count", AMQPValue::LongLongInt(3))];
-            assert_eq!(died(&death), words);
+            assert_eq!(died(&death), expected);
         }
     }
 
     #[test]
-    fn what_does_not_say_why_is_taken_nevertheless() {
+    fn a_missing_reason_is_accepted() {
         assert!(cause_of_death(&BasicProperties::default()).contains("does not say why"));
         assert!(died(&[]).contains("(unknown)"));
         let mut headers = FieldTable::default();

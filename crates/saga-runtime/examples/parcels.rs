@@ -1,11 +1,12 @@
-//! Two services with a database each, and a message between them: `warehouse` ships parcels, `billing` bills each of them
-//! exactly once. Kill it at any moment and start it again on the same directory: the two numbers become equal.
+//! Two services with a database each, and a message between them: `warehouse` ships parcels, `billing` bills each of
+//! them exactly once. Kill the program at any moment and start it again with the same directory: the two numbers become
+//! equal.
 //!
 //! ```sh
 //! cargo run -p saga-runtime --example parcels -- /tmp/parcels
 //! ```
 
-#![allow(clippy::print_stdout, unreachable_pub, reason = "a program; and SeaORM's macro wants public items")]
+#![allow(clippy::print_stdout, unreachable_pub, reason = "a program prints, and SeaORM's macro needs public items")]
 
 use std::{env, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,14 +19,15 @@ use saga_memory_broker::InProcessBroker;
 use saga_message::{Header, Message, Route, ServiceSpec};
 use saga_runtime::{
     Cause, Decision, Engine, EngineSettings, IdentitySettings, Input, Mailbox, Outbox, Participant, Payload, Readiness,
-    Relay, Source, Stages, SystemIdentity, Unacceptable, broker::Broker, consume,
+    Relay, ReplyTo, Source, Stages, SystemIdentity, Unacceptable, broker::Broker, consume,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-// 1. The contract: who tells whom. A real system has it in a crate of its own, which both services depend on.
+// 1. The contract: which service publishes what to whom. A real system has it in a crate of its own, which both
+// services depend on.
 
 static ROUTES: [Route; 1] = [Route {
     publisher: "warehouse",
@@ -34,7 +36,7 @@ static ROUTES: [Route; 1] = [Route {
     consumers: &["billing"],
 }];
 
-/// A parcel has been shipped.
+/// A parcel was shipped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ParcelShipped {
     header: Header,
@@ -111,17 +113,22 @@ impl MigratorTrait for Migrator {
     }
 }
 
-// 3. The participant: load the rows that a batch of inputs touches, decide in memory, save what has changed. The engine does the
-//    rest: one transaction with the inbox and the outbox, and only then replies and acknowledgements.
+// 3. The participant loads the rows that a batch of inputs touches, decides in memory, and saves what has changed. The
+// engine does the rest: one transaction with the inbox and the outbox, and only after it replies and acknowledgements.
 
 #[derive(Debug)]
 struct Department(&'static str);
 
+/// The one command: ship this parcel, and tell the caller once it is durable.
+#[derive(Debug)]
+struct Ship {
+    parcel: Uuid,
+    reply_to: ReplyTo<()>,
+}
+
 impl Participant for Department {
     type Message = ParcelShipped;
-    /// Ship this parcel.
-    type Command = Uuid;
-    type Reply = ();
+    type Command = Ship;
     type CallResult = ();
     type State = WorkingSet<Uuid, parcels::Model>;
 
@@ -138,8 +145,8 @@ impl Participant for Department {
     fn decide(&self, state: &mut Self::State, input: &Input<Self>) -> Result<Decision<Self>, Unacceptable> {
         let parcel = parcel_of(&input.payload);
         state.put(parcel, parcels::Model { parcel });
-        Ok(match input.payload {
-            Payload::Command(_) => Decision { reply: Some(()), ..Decision::publish(vec![parcel]) },
+        Ok(match &input.payload {
+            Payload::Command(ship) => Decision::publish(vec![parcel]).replying(ship.reply_to.with(())),
             Payload::Event(_) => Decision::silent(),
         })
     }
@@ -152,13 +159,13 @@ impl Participant for Department {
 
 fn parcel_of(payload: &Payload<Department>) -> Uuid {
     match payload {
-        Payload::Command(parcel) => *parcel,
+        Payload::Command(ship) => ship.parcel,
         Payload::Event(message) => message.parcel,
     }
 }
 
-// 4. A running service: engine, relay and consumer on a database and a broker. (`service-host` does this, with HTTP, metrics
-//    and an orderly end.)
+// 4. A running service: engine, relay and consumer on a database and a broker. (`service-host` does this, with HTTP,
+// metrics and an orderly shutdown.)
 
 struct Service {
     database: Database,
@@ -196,7 +203,7 @@ async fn start(department: Department, directory: &std::path::Path, broker: Arc<
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let directory = PathBuf::from(env::args().nth(1).context("which directory? Give one, such as /tmp/parcels")?);
+    let directory = PathBuf::from(env::args().nth(1).context("usage: parcels DIRECTORY, for example /tmp/parcels")?);
     std::fs::create_dir_all(&directory)?;
     let mut brokers = InProcessBroker::for_services(&["warehouse", "billing"], 1_000);
     let mut broker = |name| Ok::<_, anyhow::Error>(Arc::new(brokers.remove(name).context("it has a queue")?));
@@ -204,13 +211,15 @@ async fn main() -> Result<()> {
     let billing = start(Department("billing"), &directory, broker("billing")?).await?;
 
     for number in 1..=1_000 {
-        // Durable when this returns, whatever happens to the process afterwards; billing hears of it sooner or later.
-        warehouse.mailbox.ask(Uuid::now_v7(), Cause::new()).await?;
+        // When this returns, the parcel is durable, whatever happens to the process afterwards; billing receives the
+        // event eventually.
+        let parcel = Uuid::now_v7();
+        warehouse.mailbox.ask(|reply_to| Ship { parcel, reply_to }, Cause::new()).await?;
         if number % 100 == 0 {
             println!("{number} of 1000 shipped");
         }
     }
-    // Empty: the broker has confirmed everything, and this one does so when billing has committed it.
+    // The outbox is empty when the broker has confirmed everything, and this broker confirms after billing's commit.
     tokio::time::timeout(Duration::from_secs(30), warehouse.outbox.empty()).await.context("billing does not answer")?;
     let shipped = parcels::Entity::find().count(&warehouse.database.reader()).await?;
     let billed = parcels::Entity::find().count(&billing.database.reader()).await?;

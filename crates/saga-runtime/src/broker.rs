@@ -1,4 +1,4 @@
-//! The broker, behind one trait: what the engine and the relay know of it, and no more.
+//! The broker's interface, as the engine and the relay use it.
 
 use std::{fmt, sync::Arc};
 
@@ -8,105 +8,108 @@ use tokio::sync::mpsc;
 
 /// One service's connection to the broker.
 ///
-/// What every implementation promises, and the conformance suite holds it to (when it is full is each one's own):
+/// What every implementation guarantees, and the conformance suite checks (when a broker counts as full is up to the
+/// implementation):
 /// - *at least once*: a delivery that is not acknowledged is delivered again, to this consumer or the next;
-/// - *bounded*: a consumer holds at most `prefetch` unacknowledged deliveries, and a publisher waits while the broker is full;
-/// - *confirmed*: [`PublishResult::Confirmed`] comes only once the queue of *every* consumer of the message answers for it,
-///   so that the publisher may forget it.
+/// - *bounded*: a consumer has at most `prefetch` unacknowledged deliveries, and a publisher waits while the broker is
+///   full;
+/// - *confirmed*: [`PublishResult::Confirmed`] is sent only after the queue of *every* consumer of the message is
+///   responsible for it, so that the publisher may delete it.
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug {
-    /// Opens a publisher. Its outcomes come in on the receiver; both end together when the connection does.
+    /// Opens a publisher. Its outcomes arrive on the receiver; both end together with the connection.
     async fn publisher(&self) -> Result<Publication, BrokerError>;
 
-    /// Consumes this service's queue, until the connection ends.
+    /// Consumes this service's queue until the connection ends.
     async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError>;
 
-    /// Consumes the messages of this service's queue that the broker gave up on, until the connection ends; each says why in
-    /// [`Delivery::dead_lettered`]. `None` where this broker never gives up.
+    /// Consumes this service's messages that the broker itself has dead-lettered, until the connection ends. The reason
+    /// is in [`Delivery::dead_lettered`]. Returns `None` if this broker never dead-letters.
     async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError>;
 
-    /// How this service's queue stands, as the broker last said. It asks nobody; `None`: it is not known.
+    /// Returns the state of this service's queue as last reported by the broker, or `None` if it is unknown. It sends
+    /// no request.
     fn queue(&self) -> Option<QueueStats> {
         None
     }
 
-    /// Whether a message is confirmed only once its consumers have committed it, so that an orderly end has to keep
-    /// consuming until the outboxes are empty.
+    /// Returns whether a message is confirmed only after its consumers have committed it. Then an orderly shutdown must
+    /// keep consuming until the outboxes are empty.
     fn confirms_after_commit(&self) -> bool;
 }
 
-/// How a queue stands.
+/// The state of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueStats {
-    /// How many messages wait in it, those not counted that a consumer has and has not acknowledged.
+    /// How many messages wait in the queue, without those that are delivered and not acknowledged.
     pub ready: u64,
-    /// How many consumers it has.
+    /// How many consumers the queue has.
     pub consumers: u64,
 }
 
-/// An open publisher, and where its outcomes come in.
+/// An open publisher, and the receiver of its outcomes.
 pub type Publication = (Box<dyn Publisher>, mpsc::UnboundedReceiver<Outcome>);
 
-/// Deliveries, in the queue's order but for those that come again; it ends when the connection is lost.
+/// Deliveries in the order of the queue, except for redelivered ones. The channel ends if the connection is lost.
 pub type Subscription = mpsc::Receiver<Delivery>;
 
-/// Hands messages to the broker.
+/// Publishes messages through the broker.
 #[async_trait]
 pub trait Publisher: Send {
-    /// Returns when the messages are handed over; each one's [`Outcome`] follows. It waits while the broker is full.
+    /// Sends the messages, and waits while the broker is full. The [`Outcome`] of each message follows later.
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError>;
 }
 
-/// A message on its way out.
+/// A message to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Its id, which a redelivery keeps.
+    /// The message's id; it stays the same if the message is published again.
     pub message_id: MessageId,
-    /// Who publishes it, whose queues must have it, and what listeners bind to.
+    /// The publisher, the consumers that must receive it, and the routing key for listeners.
     pub route: &'static Route,
     /// The saga that it belongs to.
     pub correlation_id: uuid::Uuid,
-    /// The envelope, encoded.
+    /// The encoded envelope.
     pub body: Arc<str>,
 }
 
-/// What became of a published message.
+/// The result of publishing a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Which message.
+    /// The message's id.
     pub message_id: MessageId,
-    /// What became of it.
+    /// Whether it was published.
     pub result: PublishResult,
 }
 
-/// What the broker says of a message.
+/// What the broker reported about a published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishResult {
-    /// The queue of every consumer has it for good.
+    /// The queue of every consumer has stored the message.
     Confirmed,
-    /// The queues of these consumers are not bound, so they do not have it. The others may have it, and get it again when
-    /// it is published again.
+    /// The queues of these consumers are not bound, so these consumers do not get the message. The others may have it,
+    /// and get it again when it is published again.
     Unroutable(Vec<String>),
-    /// The broker did not take it, or not for every consumer.
+    /// The broker did not accept it, or not for every consumer.
     Refused,
 }
 
-/// A message on its way in. Dropped without an acknowledgement, it is delivered again.
+/// A message received from the broker. If it is dropped without an acknowledgement, it is delivered again.
 #[derive(Debug)]
 pub struct Delivery {
     /// The message's body.
     pub body: Arc<[u8]>,
-    /// The id that the broker knows it by, where it has one: also for a body that cannot be read.
+    /// The message id in the broker's properties, if any; available even if the body cannot be decoded.
     pub message_id: Option<String>,
     /// How often it was delivered before, as far as the broker knows.
     pub redeliveries: u32,
-    /// In words, why the broker gave up on it, where, and how often. `None`: it did not, and this is an ordinary delivery.
+    /// Why, where and how often the broker dead-lettered it, as text. `None` for an ordinary delivery.
     pub dead_lettered: Option<String>,
-    /// The right to acknowledge it.
+    /// The handle for acknowledging it.
     pub receipt: Receipt,
 }
 
-/// The right to acknowledge one delivery, once. Dropping it gives the delivery back.
+/// The handle for acknowledging one delivery, once. Dropping it returns the delivery to the queue.
 #[derive(Debug)]
 pub struct Receipt {
     tag: u64,
@@ -116,21 +119,21 @@ pub struct Receipt {
 /// How a delivery was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settlement {
-    /// Which delivery.
+    /// The delivery's tag.
     pub tag: u64,
-    /// Handled and durable; otherwise given back.
+    /// Whether it was acknowledged, because its effects are durable, or returned to the queue.
     pub acknowledged: bool,
 }
 
 impl Receipt {
-    /// A receipt for the delivery `tag`, settled through `settle`.
+    /// Creates a receipt for the delivery `tag`, which is settled through `settle`.
     #[must_use]
     pub fn new(tag: u64, settle: mpsc::UnboundedSender<Settlement>) -> Self {
         Self { tag, settle: Some(settle) }
     }
 
-    /// The delivery's effects are durable: the broker may forget it. (Where the connection is gone, the broker delivers it
-    /// again and the inbox drops it.)
+    /// Acknowledges the delivery, because its effects are durable. (If the connection is lost, the broker delivers it
+    /// again, and the inbox drops it.)
     pub fn acknowledge(mut self) {
         self.settle(true);
     }
@@ -151,33 +154,32 @@ impl Drop for Receipt {
 /// Why the broker cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
-    /// It cannot be reached, or the connection was lost. That may pass by itself.
+    /// It is unreachable, or the connection was lost. This may be temporary.
     #[error("the broker cannot be reached: {0}")]
     Unreachable(String),
-    /// It answers, but not as this service needs it. That stays so until somebody does something.
+    /// It answers, but this service cannot use it as it is. That does not change until an operator repairs it.
     #[error("the broker {broker} cannot be used: {wrong}; {remedy}")]
     Unusable {
-        /// Its address, without the password.
+        /// The broker's address, without the password.
         broker: String,
         /// What is wrong.
         wrong: String,
-        /// What to do about it.
+        /// How to repair it.
         remedy: String,
     },
-    /// Somebody else consumes where only one may.
+    /// The queue already has a consumer, and only one is allowed.
     #[error("the queue of {0} already has a consumer")]
     Taken(String),
 }
 
 impl BrokerError {
-    /// The same for whoever asks for the service's health: no address, user or vhost. The log has the whole.
+    /// Returns a reason that may be shown in a health check: it contains no address, user or vhost. The full error is
+    /// in the log.
     #[must_use]
     pub fn public_reason(&self) -> &'static str {
         match self {
-            Self::Unreachable(_) => "it cannot be reached; the log says more",
-            Self::Unusable { .. } => {
-                "it answers, and refuses this service or lacks what it needs; the log says what to do"
-            }
+            Self::Unreachable(_) => "it cannot be reached; see the log",
+            Self::Unusable { .. } => "it refuses this service, or lacks what this service needs; see the log",
             Self::Taken(_) => "the queue has another consumer",
         }
     }
@@ -199,7 +201,7 @@ mod tests {
             },
             BrokerError::Taken("order".to_owned()),
         ] {
-            // A new variant belongs into this list.
+            // If a variant is added, it must be added to this list too.
             match &error {
                 BrokerError::Unreachable(_) | BrokerError::Unusable { .. } | BrokerError::Taken(_) => {}
             }

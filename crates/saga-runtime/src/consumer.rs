@@ -1,4 +1,4 @@
-//! The ways in from the broker: every delivery goes into the mailbox.
+//! Consumes from the broker: every delivery is put into the mailbox.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -12,27 +12,28 @@ use crate::{
     readiness::Readiness,
 };
 
-/// What is taken in.
+/// What to consume.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// The service's queue: at most `prefetch` deliveries are in the mailbox at a time, for it is the broker that holds the
-    /// backlog. How it stands is reported to `readiness`.
+    /// The service's queue. At most `prefetch` deliveries are in the mailbox at the same time; the backlog stays at the
+    /// broker. The state of the connection is reported to `readiness`.
     Queue {
         /// The most unacknowledged deliveries.
         prefetch: usize,
-        /// Who wants to know.
+        /// Where the state of the connection is reported, as `queue`.
         readiness: Readiness,
     },
-    /// What the broker itself gave up on, to be parked beside what the engine gives up on. The service can do its work without.
+    /// The messages that the broker itself has dead-lettered. They are stored with the engine's dead letters. The
+    /// service can work without them.
     DeadLetters,
 }
 
-/// How many of the broker's dead letters are in the mailbox at a time. They are rare, and may be large.
+/// How many of the broker's dead letters are in the mailbox at the same time. They are rare, and may be large.
 const DEAD_LETTERS: usize = 16;
 
 const CLOSED: &str = "the broker closed the connection";
 
-/// Takes in everything from `source` until `stop`, through every loss of the broker.
+/// Consumes `source` until `stop`, and reconnects whenever the connection to the broker is lost.
 pub async fn consume<P: Participant>(
     broker: Arc<dyn Broker>,
     mailbox: Mailbox<P>,
@@ -41,15 +42,15 @@ pub async fn consume<P: Participant>(
 ) {
     let mut backoff = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
     loop {
-        let (broken, reason) = match stop.run_until_cancelled(source.open(&*broker)).await {
+        let (error, reason) = match stop.run_until_cancelled(source.open(&*broker)).await {
             None => return,
             Some(Err(error)) => (error.to_string(), error.public_reason()),
-            // This broker has none.
+            // This broker has no dead letters.
             Some(Ok(None)) => return stop.cancelled().await,
             Some(Ok(Some(deliveries))) => {
                 source.report(Ok(()));
                 backoff.reset();
-                if stop.run_until_cancelled(take_in(deliveries, &mailbox)).await.is_none() {
+                if stop.run_until_cancelled(consume_deliveries(deliveries, &mailbox)).await.is_none() {
                     return;
                 }
                 (CLOSED.to_owned(), CLOSED)
@@ -57,12 +58,7 @@ pub async fn consume<P: Participant>(
         };
         source.report(Err(reason.to_owned()));
         let pause = backoff.next_pause();
-        tracing::warn!(
-            error = broken,
-            pause_ms = millis(pause),
-            "cannot {}; connecting again after a pause",
-            source.purpose()
-        );
+        tracing::warn!(error, pause_ms = millis(pause), "cannot {}; connecting again after a pause", source.purpose());
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
         }
@@ -86,15 +82,16 @@ impl Source {
     fn purpose(&self) -> &'static str {
         match self {
             Self::Queue { .. } => "consume",
-            Self::DeadLetters => "take in the broker's dead letters",
+            Self::DeadLetters => "consume the broker's dead letters",
         }
     }
 }
 
-/// Takes in all deliveries, until the connection ends. What belongs to another system is held for some time and then
-/// given back, the oldest first; as all that is held is unacknowledged, there is never more of it than the prefetch.
-/// (To give it back earlier would be no help: the broker delivers what comes back before everything else.)
-async fn take_in<P: Participant>(mut deliveries: Subscription, mailbox: &Mailbox<P>) {
+/// Puts all deliveries into the mailbox until the connection ends. Those of another system are held for some time, and
+/// then returned to the queue, the oldest first. All held deliveries are unacknowledged, so there are never more of
+/// them than the prefetch. (Returning them earlier would not help, because the broker delivers returned messages before
+/// all others.)
+async fn consume_deliveries<P: Participant>(mut deliveries: Subscription, mailbox: &Mailbox<P>) {
     let mut held: VecDeque<(Instant, Receipt)> = VecDeque::new();
     loop {
         let next = held.front().map(|(until, _)| *until);

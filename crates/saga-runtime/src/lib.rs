@@ -1,12 +1,13 @@
 //! Transactional inbox, outbox and relay for services on SeaORM.
 //!
-//! A service is a [`Participant`]: it loads rows, decides about commands and messages in memory, and says which rows have
-//! changed and which events follow. The [`Engine`] runs it: what lies in its [`Mailbox`] is handled in one database
-//! transaction, and only then are callers answered, deliveries acknowledged and the [`Relay`] woken.
+//! A service implements [`Participant`]: it loads rows, decides about commands and messages in memory, and returns the
+//! changed rows and the events to publish. The [`Engine`] runs it: it handles the inputs from its [`Mailbox`] in
+//! batches, each in one database transaction, and only after the commit replies to callers, acknowledges deliveries and
+//! wakes the [`Relay`].
 //!
-//! It guarantees that a change, the message that caused it and the events that it causes are durable together or not at
-//! all, and that an event is published at least once and handled once. It knows no event: see the README for what it does
-//! not guarantee.
+//! It guarantees that a change, the message that caused it and the events that it causes become durable together or not
+//! at all, and that an event is published at least once and handled once. It does not depend on any particular event.
+//! For what it does not guarantee, see the README.
 
 pub mod broker;
 mod consumer;
@@ -20,7 +21,7 @@ mod shutdown;
 pub use consumer::{Source, consume};
 pub use engine::{
     CallError, Cause, Decision, Engine, EngineSettings, EventOf, Input, Mailbox, Participant, Payload, Redriven,
-    Refusal, Unacceptable,
+    Refusal, Reply, ReplyTo, Unacceptable,
 };
 pub use identity::{IdentityError, IdentitySettings, SystemIdentity, establish, establish_all};
 pub use metrics::EngineMetrics;

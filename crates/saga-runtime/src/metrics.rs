@@ -1,4 +1,4 @@
-//! What the engine measures, for Prometheus.
+//! The engine's Prometheus metrics.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// What the engine does. Clones count together.
+/// The engine's counters and histograms. Clones share them.
 #[derive(Debug, Clone)]
 pub struct EngineMetrics {
     inputs: Family<Input, Counter>,
     batch_inputs: Histogram,
     commit_duration: Histogram,
-    parked: Counter,
+    dead_lettered: Counter,
     put_aside: Gauge,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum InputKind {
     command,
     /// The broker.
     event,
-    /// An operator, out of the dead letters.
+    /// An operator, who redrives a dead letter.
     redriven,
     /// The clock, or the service itself.
     own,
@@ -45,32 +45,32 @@ impl Default for EngineMetrics {
             commit_duration: Histogram::new([
                 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 10.,
             ]),
-            parked: Counter::default(),
+            dead_lettered: Counter::default(),
             put_aside: Gauge::default(),
         }
     }
 }
 
 impl EngineMetrics {
-    /// Registers all of it.
+    /// Registers all metrics.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("inputs", "Inputs that were committed, duplicates too", self.inputs.clone());
+        registry.register("inputs", "Committed inputs, including duplicates", self.inputs.clone());
         registry.register("batch_inputs", "Inputs in one transaction", self.batch_inputs.clone());
-        let help = "How long a transaction took that was committed, from its beginning";
+        let help = "Duration of a committed transaction, from its beginning";
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_duration.clone());
-        let help = "Deliveries that were parked because they cannot be handled";
-        registry.register("dead_letters_parked", help, self.parked.clone());
+        let help = "Deliveries that became dead letters because they cannot be handled";
+        registry.register("dead_letters_parked", help, self.dead_lettered.clone());
         let help = "Inputs that wait because another session keeps rows locked";
         registry.register("inputs_put_aside", help, self.put_aside.clone());
     }
 
-    /// So many inputs wait for locked rows.
+    /// Sets how many inputs wait for locked rows.
     pub(crate) fn put_aside(&self, inputs: usize) {
         self.put_aside.set(i64::try_from(inputs).unwrap_or(i64::MAX));
     }
 
-    /// A transaction is committed.
-    pub(crate) fn committed(&self, inputs: impl Iterator<Item = InputKind>, parked: usize, duration: Duration) {
+    /// Records a committed transaction.
+    pub(crate) fn committed(&self, inputs: impl Iterator<Item = InputKind>, dead_lettered: usize, duration: Duration) {
         let mut count = 0_u32;
         for kind in inputs {
             self.inputs.get_or_create(&Input { kind }).inc();
@@ -80,6 +80,6 @@ impl EngineMetrics {
             self.batch_inputs.observe(f64::from(count));
         }
         self.commit_duration.observe(duration.as_secs_f64());
-        self.parked.inc_by(parked as u64);
+        self.dead_lettered.inc_by(dead_lettered as u64);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a service can do its work, as those who use its dependencies report.
+//! Whether a service can do its work, as reported by the code that uses its dependencies.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,9 +7,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-/// Whether the service can do its work: the state of each thing that it depends on, as last reported. Clones share it.
+/// Whether the service can do its work: the last reported state of each dependency. Clones share it.
 ///
-/// It asks nobody. Who uses a dependency reports how that went, and none counts as up before it has been reported.
+/// It does not probe anything. The code that uses a dependency reports its state, and a dependency counts as down until
+/// it was first reported up.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     reported: Arc<Mutex<Vec<Reported>>>,
@@ -22,7 +23,7 @@ pub struct DependencyLabel {
     dependency: &'static str,
 }
 
-/// A dependency, and what was last reported of it, if anything was.
+/// A dependency, and its last reported state, if any.
 #[derive(Debug)]
 struct Reported {
     name: &'static str,
@@ -30,15 +31,16 @@ struct Reported {
 }
 
 impl Readiness {
-    /// Ready once each of `dependencies` (such as `database` and `broker`) is reported up.
+    /// Starts with all of `dependencies` (such as `database` and `broker`) down; the service is ready when each was
+    /// reported up.
     pub fn new(dependencies: impl IntoIterator<Item = &'static str>) -> Self {
         let unknown = dependencies.into_iter().map(|name| Reported { name, state: None }).collect();
         Self { reported: Arc::new(Mutex::new(unknown)), reconnects: Family::default() }
     }
 
-    /// Reports that a dependency is up, or down and why. The reason is shown to whoever asks, so it is of a few fixed
-    /// words: no address, user, database, vhost or file. What exactly is wrong belongs into the log of whoever reports
-    /// it. A dependency that [`Readiness::new`] was not told of is added.
+    /// Reports that a dependency is up, or down and why. The reason is shown in public health checks, so it must be one
+    /// of a few fixed texts: no address, user, database, vhost or file. The details belong in the log of the reporting
+    /// code. A dependency that [`Readiness::new`] did not list is added.
     pub fn set(&self, dependency: &'static str, state: Result<(), String>) {
         let mut all = self.lock();
         let known = all.iter().position(|reported| reported.name == dependency);
@@ -61,19 +63,20 @@ impl Readiness {
         }
     }
 
-    /// All dependencies as they stand now.
+    /// Returns the current state of all dependencies.
     #[must_use]
     pub fn snapshot(&self) -> Vec<Dependency> {
         self.lock().iter().map(Dependency::from).collect()
     }
 
-    /// How often each dependency was up again after it had been down; shared, and counting on.
+    /// Returns the counter of how often each dependency was up again after it had been down. It is shared, and
+    /// continues to count.
     #[must_use]
     pub fn reconnects(&self) -> Family<DependencyLabel, Counter> {
         self.reconnects.clone()
     }
 
-    /// A panic of another holder leaves nothing half done in here, so a poisoned lock is as good as any.
+    /// Ignores poisoning: a panic while the lock is held leaves nothing half changed.
     fn lock(&self) -> MutexGuard<'_, Vec<Reported>> {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,12 +93,12 @@ impl From<&Reported> for Dependency {
     }
 }
 
-/// A dependency as it stands.
+/// The state of a dependency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
-    /// Such as `database`.
+    /// The name, such as `database`.
     pub name: &'static str,
-    /// Why it is down. `None`: it is up.
+    /// Why it is down; `None` if it is up.
     pub down: Option<String>,
 }
 

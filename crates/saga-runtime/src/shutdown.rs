@@ -1,10 +1,10 @@
 use tokio_util::sync::CancellationToken;
 
-/// The stages of an orderly end. Each token is cancelled once, in this order.
+/// The stages of an orderly shutdown. Each token is cancelled once, in this order.
 #[derive(Debug, Clone, Default)]
 pub struct Stages {
-    /// Take nothing new from outside: no connection, no request, no tick.
+    /// Stop accepting work from outside: connections, requests and ticks.
     pub intake: CancellationToken,
-    /// Everything that was taken is finished and told: the engine, the relay and the consumers may end.
+    /// All accepted work is finished and answered, so the engine, the relay and the consumers may end.
     pub work: CancellationToken,
 }

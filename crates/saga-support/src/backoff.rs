@@ -1,10 +1,10 @@
-//! Growing backoff between tries. The only place that knows the crate `backoff` (see `docs/adr/0002`).
+//! Growing pauses between attempts. This is the only module that uses the crate `backoff` (see `docs/adr/0002`).
 
 use std::time::Duration;
 
 use ::backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff as _};
 
-/// Pauses that grow from `first` to `longest`, each randomised by half, for ever.
+/// Pauses that grow from `first` to `longest`, each randomised by up to half. They never end.
 #[derive(Debug)]
 pub struct Backoff {
     policy: ExponentialBackoff,
@@ -12,7 +12,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A fresh run of backoff.
+    /// Starts a new series of pauses.
     #[must_use]
     pub fn growing(first: Duration, longest: Duration) -> Self {
         let policy = ExponentialBackoffBuilder::new()
@@ -25,12 +25,12 @@ impl Backoff {
         Self { policy, longest }
     }
 
-    /// The next pause.
+    /// Returns the next pause.
     pub fn next_pause(&mut self) -> Duration {
         self.policy.next_backoff().unwrap_or(self.longest)
     }
 
-    /// Begins again with the first pause, after a success.
+    /// Starts again with the first pause. Call it after a success.
     pub fn reset(&mut self) {
         self.policy.reset();
     }
@@ -45,7 +45,7 @@ mod tests {
         let mut backoff = Backoff::growing(Duration::from_millis(10), Duration::from_secs(1));
         let first = backoff.next_pause();
         assert!(first <= Duration::from_millis(15), "{first:?}");
-        // (Not an iterator's last element: asked from behind, it would make one pause only.)
+        // (Not `next_back` of an iterator, which would compute only one pause.)
         let mut late = first;
         for _ in 0..1_000 {
             late = backoff.next_pause();

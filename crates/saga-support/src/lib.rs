@@ -1,4 +1,4 @@
-//! What the other crates share and that is no business of theirs: growing backoff, limited log lines, secrets from files.
+//! Helpers that the other crates share: growing backoff, rate-limited log lines, secrets from files.
 
 mod backoff;
 mod log_limit;

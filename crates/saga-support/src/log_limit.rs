@@ -1,11 +1,11 @@
-//! Lines of the log that somebody outside could cause as often as they like.
+//! A rate limit for log lines that an outside party could otherwise cause without limit.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Admits one line in a while, and counts those that it does not.
+/// Admits at most one log line in a period, and counts the others.
 #[derive(Debug)]
 pub struct LogLimit {
     pause: Duration,
@@ -19,13 +19,13 @@ struct State {
 }
 
 impl LogLimit {
-    /// At most one line in each `pause`.
+    /// Admits at most one line in each `pause`.
     #[must_use]
     pub const fn new(pause: Duration) -> Self {
         Self { pause, state: Mutex::new(State { last: None, left_out: 0 }) }
     }
 
-    /// Whether to write the line: `Some` with how many were left out since the last one that was written.
+    /// Returns `Some` if the line is to be written, with the number of lines left out since the last written one.
     #[must_use]
     pub fn admit(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

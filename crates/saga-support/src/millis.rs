@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// A duration in whole milliseconds, for a field of the log: a `u128`, which [`Duration::as_millis`] gives, would be written as a
+/// Returns a duration in whole milliseconds, for a log field: the `u128` of [`Duration::as_millis`] would be logged as
 /// text.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {

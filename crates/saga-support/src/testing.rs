@@ -1,4 +1,4 @@
-//! For tests: the log as text.
+//! Captures the log in tests.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
 
 use tracing::subscriber::DefaultGuard;
 
-/// What this thread logs until the guard is dropped.
+/// Captures what this thread logs until the guard is dropped.
 #[must_use]
 pub fn log() -> (Log, DefaultGuard) {
     let log = Log::default();
@@ -20,12 +20,12 @@ pub fn log() -> (Log, DefaultGuard) {
     (log, tracing::subscriber::set_default(subscriber))
 }
 
-/// Lines of a log.
+/// A captured log.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// All lines so far.
+    /// Returns all lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner))

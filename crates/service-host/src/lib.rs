@@ -1,4 +1,4 @@
-//! Starts and stops a service: its settings, its parts and their orderly end, logs, metrics and the admin API.
+//! Runs a service: settings, startup, graceful shutdown, logs, metrics and the admin API.
 
 pub mod admin;
 mod metrics;

@@ -4,13 +4,12 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     admin::{self, AdminState},
-    metrics,
-    metrics::Metrics,
+    metrics::{self, Metrics},
 };
 use saga_runtime::Readiness;
 use service_http::{HttpMetrics, health};
 
-/// What a service offers to those who operate it, beside its own routes.
+/// The endpoints for operators, in addition to the service's own routes.
 #[derive(Debug, Clone)]
 pub struct Operations {
     /// For `/health/ready`.
@@ -22,7 +21,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// The service's own `routes`, ready to be served, with those of its operations: see [`service_http::finish`].
+    /// Adds these endpoints to the service's own `routes` and completes the router: see [`service_http::finish`].
     pub fn finish(self, title: &str, description: &str, routes: OpenApiRouter) -> axum::Router {
         let metrics = self.http_metrics();
         service_http::finish(title, description, routes.merge(self.routes()), metrics)
@@ -39,15 +38,8 @@ impl Operations {
         routes
     }
 
-    /// Where requests are counted. Without metrics, nobody looks.
+    /// Returns the metrics that count requests. Without `/metrics`, they are not published.
     fn http_metrics(&self) -> HttpMetrics {
         self.metrics.as_ref().map(|metrics| metrics.http()).unwrap_or_default()
-    }
-}
-
-/// Health alone.
-impl From<Readiness> for Operations {
-    fn from(readiness: Readiness) -> Self {
-        Self { readiness, admin: None, metrics: None }
     }
 }

@@ -1,4 +1,5 @@
-//! What the programs `order`, `inventory` and `payment` do alike: one service a process, on its own database and RabbitMQ.
+//! The common `main` of the programs `order`, `inventory` and `payment`: each runs one service with its own database
+//! and RabbitMQ.
 
 use std::{io, net::SocketAddr, pin::pin, process::ExitCode, sync::Arc};
 
@@ -26,10 +27,10 @@ use service_http::probe;
 pub struct ProgramArgs {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Where the service listens [default: 127.0.0.1 and the service's own port]
+    /// Address to listen on [default: 127.0.0.1 and the service's own port]
     #[arg(long, env = "LISTEN", global = true)]
     listen: Option<SocketAddr>,
-    // Whoever only asks for the health needs neither.
+    // Optional, because the health check needs neither.
     #[command(flatten)]
     database: Option<DatabaseArgs>,
     #[command(flatten)]
@@ -42,23 +43,23 @@ pub struct ProgramArgs {
     identity: IdentitySettings,
     #[command(flatten)]
     logs: LogSettings,
-    /// For tests: how wrong the clock of this machine is taken to be, such as +10min or -90s
+    /// For tests: offset of this machine's clock, such as +10min or -90s
     #[arg(long, env = "CLOCK_OFFSET", hide = true, default_value = "0s", allow_hyphen_values = true)]
     clock_offset: ClockOffset,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Command {
-    /// Ask the service that runs here whether it is alive, and exit with 0 or 1; for container health checks
+    /// Check whether the service on this machine is alive, and exit with 0 or 1; for container health checks
     Health {
-        /// Ask whether it is ready, that is, whether all that it depends on is there
+        /// Check instead whether it is ready, that is, whether everything that it depends on is available
         #[arg(long)]
         ready: bool,
     },
 }
 
-/// The `main` of a service: does what the command line says, and says what stands in the way. It listens on
-/// `default_port` of the loopback interface, unless the command line says otherwise.
+/// Runs a service or a subcommand, and prints the error if that fails. The service listens on `default_port` of the
+/// loopback interface, unless the command line sets another address.
 pub async fn main<M: MigratorTrait>(
     service: ServiceSpec,
     default_port: u16,
@@ -92,15 +93,15 @@ async fn run<M: MigratorTrait>(
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
     let rabbitmq = rabbitmq.context("where is RabbitMQ? Set --amqp-url (AMQP_URL); --help says more")?;
-    let place = database.for_service(service.name)?;
+    let target = database.for_service(service.name)?;
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
     let admin = admin.token()?;
     let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
     let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
-    let patience = work.drain_timeout;
+    let drain_timeout = work.drain_timeout;
     let address = listener.local_addr()?;
     let starting = async {
-        let database = open_patiently::<M>(&place, &listener).await?;
+        let database = open_patiently::<M>(&target, &listener).await?;
         database.clock().skew_system_clock(clock_offset);
         let deps = ServiceDeps { database, broker: Arc::new(broker.clone()), work, admin, identity };
         start(deps, listener).await
@@ -119,8 +120,8 @@ async fn run<M: MigratorTrait>(
         () = running.ended() => bail!("a part of the service has ended by itself; the log says why. Start it again: nothing is lost"),
     };
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
-    service::stop(vec![running], patience).await;
-    broker.close(patience).await;
+    service::stop(vec![running], drain_timeout).await;
+    broker.close(drain_timeout).await;
     tracing::info!("stopped; everything that was answered is durable");
     Ok(())
 }
@@ -128,7 +129,7 @@ async fn run<M: MigratorTrait>(
 /// Binds the address of a service.
 ///
 /// # Errors
-/// A taken port or one that may not be bound: in words that say what to do, by `flag`.
+/// If the port is in use or needs privileges; the error explains what to do, with the command-line `flag`.
 pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow!(
@@ -141,10 +142,11 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
     })
 }
 
-/// Opens the database, and waits for it if it is not there: meanwhile whoever asks on `listener` is told what is missing.
+/// Opens the database, and waits for it if it is unavailable. Meanwhile, requests on `listener` are answered with what
+/// is missing.
 ///
 /// # Errors
-/// If waiting is no use.
-pub async fn open_patiently<M: MigratorTrait>(place: &DatabaseTarget, listener: &TcpListener) -> Result<Database> {
-    wait_for_database(listener, || place.open::<M>(), DatabaseError::may_pass).await
+/// If the error is permanent, so that waiting does not help.
+pub async fn open_patiently<M: MigratorTrait>(target: &DatabaseTarget, listener: &TcpListener) -> Result<Database> {
+    wait_for_database(listener, || target.open::<M>(), DatabaseError::may_pass).await
 }

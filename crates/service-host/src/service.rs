@@ -1,10 +1,10 @@
-//! A service, put together and running: engine, relay, consumer and HTTP server, and their orderly end.
+//! Runs a service: engine, relay, consumer and HTTP server, and their graceful shutdown.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, future::BoxFuture};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbErr;
 use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -12,12 +12,11 @@ use tracing::Instrument as _;
 use crate::{
     Operations,
     admin::{AdminState, AdminToken, RefusedRequests},
-    metrics::Gauges,
-    metrics::Metrics,
+    metrics::{Gauges, Metrics},
     settings::WorkSettings,
     startup::wait_for_database,
 };
-use saga_database::{Database, Fault};
+use saga_database::Database;
 use saga_runtime::{
     Engine, EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Relay, Source,
     Stages, SystemIdentity, broker::Broker, consume,
@@ -27,37 +26,37 @@ use service_http::serve;
 /// What a service is built from.
 #[derive(Debug, Clone)]
 pub struct ServiceDeps {
-    /// Its own database, its tables up to date.
+    /// Its own database, with all migrations applied.
     pub database: Database,
-    /// Its connection to the broker.
+    /// The broker.
     pub broker: Arc<dyn Broker>,
-    /// How it works.
+    /// Settings for batches, queues and timeouts.
     pub work: WorkSettings,
-    /// Who may use its admin endpoints. `None`: they are off.
+    /// The token for its admin endpoints. `None` turns them off.
     pub admin: Option<AdminToken>,
-    /// Which system it belongs to, where that has to be said.
+    /// The system that it belongs to, if that is configured.
     pub identity: IdentitySettings,
 }
 
-/// What a service's routes need.
+/// The dependencies of a service's routes.
 #[derive(Debug)]
 pub struct ServiceContext<P: Participant> {
-    /// For commands.
+    /// Sends commands to the engine.
     pub mailbox: Mailbox<P>,
-    /// For reading.
+    /// Used for reading.
     pub database: Database,
-    /// How much is unpublished.
+    /// Tells how many events are unpublished.
     pub outbox: Arc<Outbox>,
-    /// What the service offers to those who operate it.
+    /// The endpoints for operators.
     pub operations: Operations,
-    /// Cancelled when the service begins to stop: whoever waits for something may stop waiting.
+    /// Cancelled when the service begins to stop, so that handlers can stop waiting.
     pub stopping: CancellationToken,
-    /// What runs beside the service until it stops.
+    /// Background tasks that run until the service stops.
     beside: TaskTracker,
 }
 
 impl<P: Participant> ServiceContext<P> {
-    /// Runs `task` beside the service until it begins to stop.
+    /// Runs `task` in the background until the service begins to stop.
     pub fn run_beside(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
         self.beside
@@ -73,7 +72,7 @@ pub struct RunningService {
     http: TaskTracker,
     server: AbortHandle,
     work: TaskTracker,
-    /// Cancelled when a part of the service ends, in good order or by a bug.
+    /// Cancelled when a part of the service ends, regularly or because of a bug.
     ended: CancellationToken,
     outbox: Arc<Outbox>,
     confirms_after_commit: bool,
@@ -81,10 +80,11 @@ pub struct RunningService {
 }
 
 impl RunningService {
-    /// Starts the service: it answers on `listener` with what `routes` makes, from the moment that this returns.
+    /// Starts the service with the router that `routes` returns. When this returns, the service accepts requests on
+    /// `listener`.
     ///
     /// # Errors
-    /// If the database cannot be read, or belongs to another system than the settings say.
+    /// If the database cannot be read, or belongs to another system than the configured one.
     pub async fn start<P: Participant>(
         participant: P,
         deps: ServiceDeps,
@@ -97,9 +97,7 @@ impl RunningService {
         let span = tracing::info_span!("service", service = name);
         let stop = Stages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
-        // On a server, what could be opened may be unavailable a moment later.
-        let may_pass =
-            |error: &DbErr| database.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent;
+        let may_pass = |error: &DbErr| database.may_pass(error);
         let identity = wait_for_database(
             &listener,
             || SystemIdentity::open(&database, service, &identity, readiness.clone()),
@@ -134,7 +132,8 @@ impl RunningService {
             readiness.clone(),
             stop.clone(),
         );
-        // Where the broker confirms after the commit, the outboxes empty only while everybody goes on consuming.
+        // If the broker confirms only after the consumer's commit, the outboxes can become empty only while all
+        // services keep consuming.
         let confirms_after_commit = broker.confirms_after_commit();
         let consume_until = if confirms_after_commit { stop.work.clone() } else { stop.intake.clone() };
         let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake.clone());
@@ -159,7 +158,7 @@ impl RunningService {
             })
         });
         let ended = CancellationToken::new();
-        // A guard goes with each part, so that also a panic is noticed.
+        // Each part owns a guard, so that a panic is noticed too.
         let parts: [BoxFuture<'static, ()>; 4] =
             [engine.run().boxed(), relay.run().boxed(), consumer.boxed(), dead_letters.boxed()];
         for part in parts {
@@ -195,31 +194,32 @@ impl RunningService {
         })
     }
 
-    /// Resolves when a part of it has ended. Before it is told to stop, that is a bug, and the service does no more work.
+    /// Resolves when a part of the service has ended. If that happens before the service is stopped, it is a bug, and
+    /// the service is no longer working.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }
 
-    /// Its name.
+    /// Returns the name of the service.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// How much is committed and not yet confirmed by the broker.
+    /// Returns the number of events that are committed and not yet confirmed by the broker.
     #[must_use]
     pub fn unpublished(&self) -> u64 {
         self.outbox.depth()
     }
 }
 
-/// How long the answers of those who were waiting for the engine's end may take to be written.
+/// Time limit for writing the last responses, to requests that were waiting when the engine ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Stops `services` in good order: no new requests; then everything that was taken is finished and published; then close.
-/// Each of the first two stages may take `patience`; what is not finished by then is durable, and is caught up at the
-/// next start.
-pub async fn stop(services: Vec<RunningService>, patience: Duration) {
+/// Stops `services` gracefully. First, they accept no more requests; then everything that was accepted is finished and
+/// published; then they close. The first two stages may each take up to `timeout`. What is not finished by then is
+/// durable, and continues at the next start.
+pub async fn stop(services: Vec<RunningService>, timeout: Duration) {
     for service in &services {
         service.stop.intake.cancel();
         service.http.close();
@@ -229,10 +229,10 @@ pub async fn stop(services: Vec<RunningService>, patience: Duration) {
             service.http.wait().await;
         }
     };
-    if tokio::time::timeout(patience, requests).await.is_err() {
-        tracing::warn!("some requests were still open after {patience:?}");
+    if tokio::time::timeout(timeout, requests).await.is_err() {
+        tracing::warn!("some requests were still open after {timeout:?}");
     }
-    if tokio::time::timeout(patience, published(&services)).await.is_err() {
+    if tokio::time::timeout(timeout, published(&services)).await.is_err() {
         for service in services.iter().filter(|service| service.unpublished() > 0) {
             tracing::warn!(
                 service = service.name,
@@ -245,7 +245,7 @@ pub async fn stop(services: Vec<RunningService>, patience: Duration) {
         service.stop.work.cancel();
         service.work.close();
         service.work.wait().await;
-        // Whoever still waited for the engine has been told by now that it stops.
+        // Requests that still waited for the engine have been refused by now.
         if tokio::time::timeout(LAST_ANSWERS, service.http.wait()).await.is_err() {
             service.server.abort();
         }
@@ -253,8 +253,8 @@ pub async fn stop(services: Vec<RunningService>, patience: Duration) {
     }
 }
 
-/// Resolves when no service has anything left to publish. Where a message is confirmed only after its consumer's commit,
-/// publishing to one may give another something to publish, so all must be empty at once.
+/// Resolves when no service has anything left to publish. If a message is confirmed only after its consumer's commit,
+/// publishing from one outbox can add to another, so all must be empty at the same time.
 async fn published(services: &[RunningService]) {
     if services.iter().all(|service| !service.confirms_after_commit) {
         for service in services {
@@ -268,7 +268,7 @@ async fn published(services: &[RunningService]) {
         for service in services {
             service.outbox.empty().await;
         }
-        // An outbox that was empty stays so as long as nothing is added.
+        // If nothing was added meanwhile, the outboxes that were empty still are.
         if added() == before {
             return;
         }

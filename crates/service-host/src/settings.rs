@@ -7,47 +7,47 @@ use clap::Args;
 use crate::telemetry::LogFormat;
 use saga_runtime::EngineSettings;
 
-/// How a service works, whichever it is.
+/// Limits and timeouts, the same for every service.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Work")]
 pub struct WorkSettings {
-    /// The most inputs (commands and events) in one database transaction
+    /// Maximum number of inputs (commands and events) in one database transaction
     #[arg(long, env = "MAX_BATCH", default_value_t = 512, value_parser = at_least_one)]
     pub max_batch: usize,
-    /// The most commands that may wait for the database; one more is refused with 503
+    /// Maximum number of commands that wait for the database; further ones are refused with 503
     #[arg(long, env = "MAX_WAITING", default_value_t = 4096, value_parser = at_least_one)]
     pub max_waiting: usize,
-    /// The most unpublished events; beyond it, new orders are refused with 503
+    /// Maximum number of unpublished events; above it, new orders are refused with 503
     #[arg(long, env = "MAX_BACKLOG", default_value_t = 50_000)]
     pub max_backlog: u64,
-    /// The most unacknowledged messages that the service takes from its queue
+    /// Maximum number of unacknowledged messages that the service takes from its queue
     #[arg(long, env = "PREFETCH", default_value_t = 2048, value_parser = at_least_one)]
     pub prefetch: usize,
-    /// The time between two looks at deadlines and overdue holds
+    /// Interval between checks for deadlines and overdue holds
     #[arg(long, env = "TICK", default_value = "1s", value_parser = humantime::parse_duration)]
     pub tick: Duration,
     /// How long handled message ids are remembered
     #[arg(long, env = "INBOX_RETENTION", default_value = "1day", value_parser = humantime::parse_duration)]
     pub inbox_retention: Duration,
-    /// How long an orderly stop may take to finish what was taken
+    /// How long a graceful shutdown may take
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
 }
 
-/// What the logs say and how they look.
+/// Content and format of the logs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
-    /// Which lines: a gauge, or a filter such as `info,saga_runtime=debug`
+    /// Log level, or a filter such as `info,saga_runtime=debug`
     #[arg(long, env = "RUST_LOG", default_value = "info,sqlx::postgres::notice=warn,sea_orm_migration=warn,lapin=off")]
     pub log: String,
-    /// How they look
+    /// Log format
     #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
 }
 
 impl WorkSettings {
-    /// The part of it that the engine needs.
+    /// Returns the settings of the engine.
     #[must_use]
     pub fn engine(&self) -> EngineSettings {
         EngineSettings {

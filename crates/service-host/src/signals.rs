@@ -1,9 +1,9 @@
-//! How a process is told to end.
+//! Handles the signals that stop a process.
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves at the first SIGTERM or SIGINT (Ctrl-C) after this call, not after the first poll. From then on, a second one
-/// ends the process at once.
+/// Resolves at the first SIGTERM or SIGINT (Ctrl-C). Signals count from this call on, not from the first poll. After it
+/// resolves, a second signal ends the process immediately.
 ///
 /// # Errors
 /// If the signal handlers cannot be installed.

@@ -1,4 +1,4 @@
-//! What a start needs of its database, tried again for as long as the database is unavailable.
+//! Retries the steps of a start that need the database, for as long as the database is unavailable.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use saga_support::{Backoff, millis};
 use service_http::StartupServer;
 use tokio::net::TcpListener;
 
-/// Tries `attempt` until it succeeds, with growing pauses, for as long as its error `may_pass`. Meanwhile requests on `listener`
-/// are answered: the service is alive and not ready.
+/// Tries `attempt` until it succeeds, with growing pauses, for as long as its error `may_pass`. Meanwhile, requests on
+/// `listener` are answered: the service is alive and not ready.
 ///
 /// # Errors
-/// The first error that will not pass by itself.
+/// The first permanent error.
 pub async fn wait_for_database<T, E, Work>(
     listener: &TcpListener,
     attempt: impl Fn() -> Work,

@@ -1,18 +1,18 @@
-//! Logs: readable lines on a terminal, one JSON object a line otherwise. `RUST_LOG` says which.
+//! Logs: readable lines on a terminal, one JSON object per line otherwise. `RUST_LOG` sets the filter.
 
 use std::io::{IsTerminal, stderr};
 
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Readable on a terminal, JSON otherwise.
     Auto,
-    /// Lines for people.
+    /// Readable lines.
     Pretty,
-    /// Lines for machines, one JSON object each.
+    /// One JSON object per line.
     Json,
 }
 

@@ -9,32 +9,32 @@ use futures::StreamExt;
 
 use super::Problem;
 
-/// The largest body that a service takes, in bytes: room for an order of many lines, and no more.
+/// Largest request body that a service accepts, in bytes; enough for an order with many lines.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// How much of a body that is too large is still read, to be thrown away. A client that only writes until it is done
-/// would otherwise see its connection reset, and not the 413.
+/// How many bytes of a body that is too large are still read and thrown away. Otherwise, a client that reads the
+/// response only after it has sent everything would see a connection reset instead of the 413.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long a whole body may take to arrive.
+/// Time limit for receiving a whole body.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The whole body.
+/// Reads the whole body.
 ///
 /// # Errors
-/// 413 where it is over [`MAX_BODY_BYTES`], 408 where it is slow, 400 where it breaks off.
+/// 413 if it is larger than [`MAX_BODY_BYTES`], 408 if it is too slow, 400 if it ends early.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     read_within(TIMEOUT, body).await
 }
 
 async fn read_within(timeout: Duration, body: Body) -> Result<Bytes, Problem> {
-    // The timer costs nothing where the body is here already, which is the rule: `timeout` polls the body first.
+    // The timer costs nothing if the body has already arrived, which is the usual case: `timeout` polls the body first.
     let body = tokio::time::timeout(timeout, collect(body.into_data_stream())).await;
     body.unwrap_or_else(|_| Err(Problem::request_timeout()))
 }
 
 async fn collect(mut chunks: BodyDataStream) -> Result<Bytes, Problem> {
-    // A body of one chunk, which is the rule, is not copied.
+    // A body of one chunk, which is the usual case, is not copied.
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
@@ -55,17 +55,18 @@ async fn collect(mut chunks: BodyDataStream) -> Result<Bytes, Problem> {
     Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
-/// Whether the headers alone say that the body is too large.
+/// Returns whether the `Content-Length` header exceeds the limit.
 pub(crate) fn is_announced_too_large(headers: &HeaderMap) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     length.is_some_and(|length| length > MAX_BODY_BYTES as u64)
 }
 
-/// Lets the body pass by, within limits of size and time.
+/// Reads and throws away the body, within limits of size and time.
 pub(crate) async fn discard(headers: &HeaderMap, body: Body) {
-    // Who asks before sending (`Expect: 100-continue`) is answered before sending: reading would ask for the body.
+    // A client that sends `Expect: 100-continue` must get the response before it sends the body: reading would request
+    // the body.
     if !headers.contains_key(header::EXPECT) {
-        // Too slow or too much: either way it has been waited for long enough.
+        // If the body is too slow or too large, stop reading it.
         let _ = tokio::time::timeout(TIMEOUT, discard_rest(body.into_data_stream())).await;
     }
 }
@@ -94,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// A body of `count` chunks of 1 KiB, and how many of them were taken.
+    /// Returns a body of `count` chunks of 1 KiB, and a counter of the chunks that were read.
     fn chunked(count: usize) -> (Body, Arc<AtomicUsize>) {
         let taken = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&taken);
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_larger_one_is_let_pass_by_up_to_a_point() {
+    async fn a_larger_body_is_discarded_up_to_a_limit() {
         let (body, taken) = chunked(2048);
         assert_eq!(read(body).await, Err(Problem::too_large()));
         assert_eq!(taken.load(Ordering::Relaxed), 2048);
@@ -125,18 +126,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_one_is_refused() {
+    async fn a_body_that_breaks_off_is_refused() {
         let pieces = stream::iter([Ok(Bytes::from("{")), Err(io::Error::other("gone"))]);
         let problem = read(Body::from_stream(pieces)).await.unwrap_err();
         assert_eq!(problem.status(), 400);
     }
 
     #[tokio::test]
-    async fn a_slow_one_is_not_waited_for_for_ever() {
+    async fn a_slow_body_times_out() {
         let timeout = Duration::from_millis(50);
         let pieces = stream::once(async { Ok::<_, io::Error>(Bytes::from("{")) }).chain(stream::pending());
         assert_eq!(read_within(timeout, Body::from_stream(pieces)).await, Err(Problem::request_timeout()));
-        // And one that drips is as slow as one that stops.
+        // A body that arrives in drips times out as well.
         let drip = stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Some((Ok::<_, io::Error>(Bytes::from(" ")), ()))
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_first_is_not_asked_for_the_body() {
+    async fn the_body_is_not_read_after_expect_continue() {
         let mut headers = HeaderMap::new();
         let (body, taken) = chunked(100);
         discard(&headers, body).await;

@@ -1,4 +1,4 @@
-//! What every request passes on its way in and every answer on its way out.
+//! Middleware that every request and every response passes through.
 
 use std::{any::Any, time::Instant};
 
@@ -14,7 +14,8 @@ use tracing::{Instrument, Span, field};
 use super::{Problem, body};
 use crate::HttpMetrics;
 
-/// Traces and counts the request, refuses a body that says itself that it is too large, and makes every error answer a problem.
+/// Traces and counts the request, refuses a body whose `Content-Length` is too large, and turns every error response
+/// into a problem.
 pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
     let span = tracing::debug_span!(
         "request",
@@ -23,9 +24,9 @@ pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, 
         status = field::Empty,
         duration_ms = field::Empty,
     );
-    let began = Instant::now();
+    let started = Instant::now();
     async {
-        // Its parts are shared, not copied: the path is needed in the rare case only.
+        // Cloning these is cheap, because their parts are shared. The path is needed only for an error.
         let (uri, method) = (request.uri().clone(), request.method().clone());
         let response = if body::is_announced_too_large(request.headers()) {
             let (parts, body) = request.into_parts();
@@ -36,10 +37,10 @@ pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, 
         };
         let mut response = as_problem(response, uri.path());
         let route = response.extensions_mut().remove::<MatchedPath>();
-        metrics.answered(&method, route, response.status(), began.elapsed());
+        metrics.answered(&method, route, response.status(), started.elapsed());
         let span = Span::current();
         span.record("status", response.status().as_u16());
-        span.record("duration_ms", began.elapsed().as_secs_f64() * 1e3);
+        span.record("duration_ms", started.elapsed().as_secs_f64() * 1e3);
         tracing::debug!("request answered");
         response
     }
@@ -47,7 +48,7 @@ pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, 
     .await
 }
 
-/// Tells the guard, by an extension of the answer, which route the request had.
+/// Records the request's route in an extension of the response, for [`guard`].
 pub(crate) async fn name_route(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
@@ -57,7 +58,8 @@ pub(crate) async fn name_route(request: Request, next: Next) -> Response {
     response
 }
 
-/// An error answer as a problem with its `instance`. What is a success, or a JSON document of its own, stays as it is.
+/// Turns an error response into a problem with its `instance`. A success, or an error that is already a JSON document,
+/// is unchanged.
 fn as_problem(response: Response, path: &str) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
@@ -66,24 +68,24 @@ fn as_problem(response: Response, path: &str) -> Response {
     let (mut parts, body) = response.into_parts();
     let problem = match parts.extensions.remove::<Problem>() {
         Some(problem) => problem,
-        // From axum or another library. Its text is for its programmers, and may even tell the cause.
+        // An error of axum or another library. Its text is meant for programmers and may reveal the cause.
         None if is_plain(&parts.headers) => Problem::of_status(status),
         None => return Response::from_parts(parts, body),
     };
     let (rendered, body) = problem.at(path).into_response().into_parts();
-    // The headers stay (`Allow`, for one), but for those of the body that goes.
+    // Keep the headers (such as `Allow`), except those of the replaced body.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(rendered.headers);
     parts.extensions.extend(rendered.extensions);
     Response::from_parts(parts, body)
 }
 
-/// Whether a body is empty or mere text.
+/// Returns whether a body is empty or plain text.
 fn is_plain(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_none_or(|content_type| content_type.as_bytes().starts_with(b"text/plain"))
 }
 
-/// A handler panicked: its request fails, the process goes on. The caller does not learn why, the log does.
+/// Answers a request whose handler panicked; the process continues. The cause is logged, but not sent to the client.
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
     let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = message.unwrap_or("no message"), "a handler panicked");

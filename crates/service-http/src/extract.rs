@@ -6,12 +6,14 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{FieldErrors, Problem, body};
 
-/// A JSON object as the body of a request.
+/// Extracts a JSON object from the body of a request.
 ///
-/// Refuses with 415 what is declared as something else (nothing declared will do), with 413 or 408 what is too large or
-/// too slow, with 400 what is not JSON, and with 422 what is JSON but not a `T`, naming the field.
+/// Refuses with 415 a body that is declared as something else than JSON (no declaration is accepted), with 413 or 408
+/// one that is too large or too slow, with 400 one that is not JSON, and with 422 JSON that is not a `T`, naming the
+/// field.
 ///
-/// A number can be taken as it is written, so that no float is involved, with a field of `Box<serde_json::value::RawValue>`.
+/// To get a number exactly as it is written, without conversion to a float, use a field of type
+/// `Box<serde_json::value::RawValue>`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ApiJson<T>(pub T);
 
@@ -27,7 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     }
 }
 
-/// Whether the content type is `application/json`, `application/…+json`, or absent.
+/// Returns whether the content type is `application/json`, `application/…+json`, or absent.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return true };
     let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -36,10 +38,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    // The whole body, because serde_json does not look into strings that nobody asks for.
+    // Check the whole body, because serde_json does not check the strings of fields that it skips.
     let text = str::from_utf8(body)
         .map_err(|error| Problem::bad_request(format!("the body is not UTF-8 at byte {}", error.valid_up_to() + 1)))?;
-    // Derived structs would take an array of their fields, in order: nobody means that.
+    // Derived structs also accept an array of their fields, in order; that is never intended.
     if text.trim_ascii_start().starts_with('[') {
         return Err(refusal::<T>(text));
     }
@@ -48,9 +50,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 
 const NOT_AN_OBJECT: &str = "the body must be a JSON object";
 
-/// What is wrong with `text`. It is read once more, with its path: only who sends nonsense pays for keeping track.
+/// Explains what is wrong with `text`. The text is parsed a second time with path tracking, so that only invalid bodies
+/// pay for it.
 fn refusal<T: DeserializeOwned>(text: &str) -> Problem {
-    // Not JSON is 400, even where a wrong type comes earlier in the text.
+    // A body that is not JSON gets 400, even if a wrong type comes earlier in the text.
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         return Problem::bad_request(format!("the body is not JSON: {error}"));
     }
@@ -64,7 +67,7 @@ fn refusal<T: DeserializeOwned>(text: &str) -> Problem {
             if message.starts_with("recursion limit exceeded") {
                 return Problem::bad_request(format!("the body is nested too deeply: {message}"));
             }
-            // The field says where it is; line and column are for those who cannot read their own JSON.
+            // Remove the line and the column: the field already tells the position.
             let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
             Problem::unprocessable(field_error(&path, message))
         }
@@ -72,8 +75,8 @@ fn refusal<T: DeserializeOwned>(text: &str) -> Problem {
     }
 }
 
-/// What serde has to say about the field at `path`. Of a missing, doubled or unknown field it tells the name only in its
-/// message, and the path is that of the struct around it.
+/// Converts a serde error at `path` into a field error. For a missing, duplicate or unknown field, serde gives the name
+/// only in the message, and the path is that of the enclosing struct.
 pub(crate) fn field_error(path: &str, message: &str) -> FieldErrors {
     let path = if path == "." { "" } else { path };
     for (beginning, detail) in [
@@ -199,8 +202,8 @@ mod tests {
             ("\"text\"", "", "the body must be a JSON object"),
         ] {
             let problem = order(body).unwrap_err();
-            let said = if wrong.is_empty() { detail.to_owned() } else { format!("{wrong}: {detail}") };
-            assert_eq!(problem, (422, wrong.to_owned(), said), "{body}");
+            let expected = if wrong.is_empty() { detail.to_owned() } else { format!("{wrong}: {detail}") };
+            assert_eq!(problem, (422, wrong.to_owned(), expected), "{body}");
         }
         let (status, field, _) =
             order(format!(r#"{{"item_sku": {}{}}}"#, "[".repeat(5_000), "]".repeat(5_000))).unwrap_err();

@@ -1,4 +1,4 @@
-//! `/health` and `/health/ready`.
+//! The endpoints `/health` and `/health/ready`.
 
 use axum::{Json, extract::State, http::StatusCode};
 use saga_runtime::Readiness;
@@ -6,46 +6,46 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The answer of `GET /health/ready`.
+/// The response of `GET /health/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReadinessReport {
-    /// Ready where all dependencies are up.
+    /// `ready` if all dependencies are up.
     pub status: ReadinessStatus,
-    /// One entry each.
+    /// One entry for each dependency.
     pub dependencies: Vec<Dependency>,
 }
 
 /// Whether a service can do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub enum ReadinessStatus {
-    /// It can.
+    /// It can do its work.
     #[serde(rename = "ready")]
     Ready,
-    /// It cannot; send requests to another replica.
+    /// It cannot do its work; send requests to another replica.
     #[serde(rename = "not ready")]
     NotReady,
 }
 
-/// One thing that a service depends on.
+/// Something that a service depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Dependency {
-    /// Such as `database`.
+    /// Its name, such as `database`.
     #[schema(value_type = String, example = "database")]
     pub name: &'static str,
-    /// Up or down.
+    /// Whether it is up or down.
     pub status: DependencyStatus,
-    /// Why it is down.
+    /// Why it is down; absent if it is up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
-/// Up or down.
+/// The status of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DependencyStatus {
-    /// It answered when last used.
+    /// It worked when it was last used.
     Ok,
-    /// It did not, or has not been used yet.
+    /// It failed when it was last used, or has not been used yet.
     Down,
 }
 
@@ -71,18 +71,18 @@ struct Health {
     status: &'static str,
 }
 
-/// `/health` and `/health/ready`.
+/// Returns the routes `/health` and `/health/ready`.
 pub fn routes(readiness: Readiness) -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).with_state(readiness)
 }
 
-/// Whether the process is alive.
+/// Check whether the process is alive
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
 async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether the service can do its work, with each thing that it depends on.
+/// Check whether the service can do its work, and list its dependencies
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, body = ReadinessReport), (status = 503, body = ReadinessReport),
 ))]
@@ -124,7 +124,7 @@ mod tests {
         let dependencies = json!([{"name": "database", "status": "ok"}, {"name": "broker", "status": "ok"}]);
         assert_eq!((status, body), (200, json!({"status": "ready", "dependencies": dependencies})));
 
-        readiness.set("gateway", Err("away".to_owned()));
+        readiness.set("gateway", Err("unavailable".to_owned()));
         assert_eq!(ReadinessReport::from(&readiness).status, ReadinessStatus::NotReady);
         assert_eq!(readiness.snapshot().len(), 3);
     }

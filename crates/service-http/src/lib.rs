@@ -1,9 +1,10 @@
-//! What the three services' REST sides share: problems (RFC 9457), extractors whose refusals are problems, paging, health,
-//! the finished router with its OpenAPI document, and the server.
+//! The HTTP layer of a service: problems (RFC 9457), extractors that refuse with problems, paging, health checks, a
+//! router with an OpenAPI document, and the server.
 //!
-//! Guarantees: whatever a client sends, the answer is the handler's or a problem; a `500` never carries its cause; no
-//! body over [`MAX_BODY_BYTES`] is kept in memory; a slow client holds its own connection only, and not for ever.
-//! It does not limit how many requests run at once: who is overloaded says so with [`Problem::overloaded`].
+//! Guarantees: whatever a client sends, the response is the handler's or a problem; a `500` never reveals its cause; no
+//! body larger than [`MAX_BODY_BYTES`] is kept in memory; a slow client occupies only its own connection, and only for
+//! a limited time. It does not limit how many requests run at once; a handler that is overloaded answers with
+//! [`Problem::overloaded`].
 
 mod body;
 mod edge;

@@ -1,4 +1,4 @@
-//! What is measured of requests, for Prometheus.
+//! Metrics of HTTP requests, for Prometheus.
 
 use std::{fmt, hash, time::Duration};
 
@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// The requests that were answered. Clones count together.
+/// Counts requests and measures their duration. Clones share the counters.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
     requests: Family<Answered, Counter>,
@@ -32,7 +32,7 @@ struct Request {
     route: Route,
 }
 
-/// A route as the program knows it, such as `/api/v1/items/{id}`: there are few, whatever clients ask for.
+/// A route's template, such as `/api/v1/items/{id}`. The number of templates is fixed, whatever clients request.
 #[derive(Debug, Clone)]
 struct Route(Option<MatchedPath>);
 
@@ -71,14 +71,14 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("http_requests", "Requests that were answered", self.requests.clone());
         let help = "How long a request took, from its head to the head of its answer";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, self.duration.clone());
     }
 
-    /// A request was answered.
+    /// Counts a request that was answered.
     pub(crate) fn answered(&self, method: &Method, route: Option<MatchedPath>, status: StatusCode, duration: Duration) {
         let (method, route) = (name(method), Route(route));
         let answered = Answered { method, route: route.clone(), status: status.as_u16() };
@@ -87,7 +87,7 @@ impl HttpMetrics {
     }
 }
 
-/// A client may make up methods; they must not make up time series.
+/// Returns the method's label. Unknown methods share one label, so that clients cannot create time series.
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,9 +1,9 @@
-//! What every service's OpenAPI document has, so that no handler has to say it.
+//! The parts of the OpenAPI document that all services share, so that handlers need not repeat them.
 
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, Content, Info, OpenApi, Ref, RefOr, Response,
+        Components, Content, Info, OpenApi, Ref, RefOr, Response, Tag,
         path::Operation,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
@@ -11,22 +11,35 @@ use utoipa::{
 
 use super::{FieldError, Limit, PROBLEM_JSON, Problem};
 
-/// Puts in the title, and the schema of [`Problem`] behind every documented error that has no schema of its own. Adds the
-/// refusals of the extractors: of a body, and of parameters.
+/// The groups of operations for those who run a service.
+const OPERATORS: [&str; 2] = ["health", "admin"];
+
+/// Sets the title, and adds the schema of [`Problem`] to every documented error without a schema. Adds the errors of
+/// the extractors for bodies and parameters.
 pub(crate) fn complete(openapi: &mut OpenApi, title: &str, description: &str) {
     openapi.info = Info::new(title, env!("CARGO_PKG_VERSION"));
     openapi.info.description = Some(description.to_owned());
     let components = openapi.components.get_or_insert_with(Components::new);
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     components.schemas.insert(FieldError::name().into_owned(), FieldError::schema());
-    // utoipa does not gather the schemas of parameters by itself.
+    // utoipa does not collect the schemas of parameters by itself.
     components.schemas.insert(Limit::name().into_owned(), Limit::schema());
-    // What the admin endpoints ask for; Swagger UI then has a button for it.
+    // The admin endpoints use it; Swagger UI then shows a button to authorize.
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    openapi.tags = Some(tags(openapi));
     for path in openapi.paths.paths.values_mut() {
         let path = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
         path.into_iter().flatten().for_each(complete_operation);
     }
+}
+
+/// Swagger UI shows the groups of operations in this order: what the service is for comes before what operators use.
+fn tags(openapi: &OpenApi) -> Vec<Tag> {
+    let operations = openapi.paths.paths.values().flat_map(|path| [&path.get, &path.put, &path.post, &path.delete]);
+    let mut names: Vec<&String> = operations.flatten().flat_map(|operation| operation.tags.iter().flatten()).collect();
+    names.sort_by_key(|name| (OPERATORS.iter().position(|operators| operators == name), *name));
+    names.dedup();
+    names.into_iter().map(Tag::new).collect()
 }
 
 fn complete_operation(operation: &mut Operation) {

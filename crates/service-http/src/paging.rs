@@ -10,19 +10,19 @@ use utoipa::ToSchema;
 
 use saga_database::{Rows, readable};
 
-/// How many items one page of a collection may have.
+/// Maximum number of items in one page of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(value_type = u16, minimum = 1, maximum = 1000, default = 100)]
 pub struct Limit(u16);
 
 impl Limit {
-    /// The limit where none is asked for.
+    /// The default limit.
     pub const DEFAULT: u16 = 100;
     /// The largest limit.
     pub const MAX: u16 = 1000;
 
-    /// The limit as a database takes it.
+    /// Returns the limit as a number of rows.
     #[must_use]
     pub fn rows(self) -> u64 {
         self.0.into()
@@ -35,7 +35,7 @@ impl Default for Limit {
     }
 }
 
-/// From the text of the query parameter, and not from a number, so that it also works in a flattened struct.
+/// Converts from the text of the query parameter, and not from a number, so that it also works in a flattened struct.
 impl TryFrom<String> for Limit {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, &'static str> {
@@ -44,7 +44,7 @@ impl TryFrom<String> for Limit {
     }
 }
 
-/// One page of a collection: a JSON array, and a link to the next page where this one is full.
+/// One page of a collection: a JSON array, and a link to the next page if this one is full.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     items: Vec<T>,
@@ -52,29 +52,34 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The answer to the request for `uri` (take it from `OriginalUri`: it has the whole path), which found `items`.
-    /// `key` is what comes as `after` to go on behind an item.
-    pub fn new<K: Display>(uri: &Uri, limit: Limit, items: Vec<T>, key: impl FnOnce(&T) -> K) -> Self {
-        let full = items.len() >= usize::from(limit.0);
-        let next = items.last().filter(|_| full).and_then(|last| link(uri, limit, &key(last).to_string()));
-        Self { items, next }
+    /// Creates the response to a request for `uri` that found `items`. Take `uri` from `OriginalUri`, which has the
+    /// whole path.
+    /// Each item comes with its key, the value of `after` that continues behind it.
+    pub fn new<K: Display>(uri: &Uri, limit: Limit, items: Vec<(K, T)>) -> Self {
+        let next = next_link(uri, limit, &items);
+        Self { items: items.into_iter().map(|(_, item)| item).collect(), next }
     }
 
-    /// The same for rows of `table`, of which some may be unreadable. They are left out and reported in the log: a
-    /// client that goes through a collection wants all the others, and can do nothing about a damaged one. The page is
-    /// shorter for it, and leads on all the same.
+    /// Creates a page from rows of `table`, some of which may be unreadable. Those are left out and logged: a client
+    /// that reads a collection wants all the others, and can do nothing about a damaged one. The page is then shorter,
+    /// but still links to the next one.
     pub fn of_rows<K: Display, R>(uri: &Uri, limit: Limit, table: &'static str, rows: Rows<K, R>) -> Self
     where
         T: for<'row> From<&'row R>,
     {
-        let full = rows.len() >= usize::from(limit.0);
-        let next = rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()));
+        let next = next_link(uri, limit, &rows);
         Self { items: readable(table, rows).iter().map(T::from).collect(), next }
     }
 }
 
-/// `Link: <…>; rel="next"` (RFC 8288), with the path and the other parameters of this request. `None` for a path that
-/// fits no header, which no route has.
+/// Returns the link behind the last of these rows, if the page is full.
+fn next_link<K: Display, R>(uri: &Uri, limit: Limit, rows: &[(K, R)]) -> Option<HeaderValue> {
+    let full = rows.len() >= usize::from(limit.0);
+    rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()))
+}
+
+/// Returns the header `Link: <…>; rel="next"` (RFC 8288), with the path and the other parameters of this request.
+/// `None` if the path is not valid in a header, which is true of no route.
 fn link(uri: &Uri, limit: Limit, after: &str) -> Option<HeaderValue> {
     let others = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
         .filter(|(name, _)| name != "limit" && name != "after");
@@ -108,7 +113,8 @@ mod tests {
     }
 
     fn next(uri: &str, limit: Limit, items: Vec<&str>) -> Option<String> {
-        let page = Page::new(&uri.parse().unwrap(), limit, items, |item| (*item).to_owned()).into_response();
+        let page = Page::new(&uri.parse().unwrap(), limit, items.into_iter().map(|item| (item, item)).collect())
+            .into_response();
         page.headers().get("link").map(|link| link.to_str().unwrap().to_owned())
     }
 
@@ -137,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_row_is_left_out_and_the_page_leads_on() {
+    fn an_unreadable_row_is_left_out_and_the_page_still_links_on() {
         let rows = |unreadable: i64| -> Rows<i64, String> {
             let read = |key: i64| match key == unreadable {
                 true => Err(sea_orm::DbErr::Type("no".to_owned())),

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{FieldErrors, Problem, extract::field_error};
 
-/// The query of a request. Refuses with 422 what is not a `T`, naming the parameter.
+/// Extracts the query of a request. Refuses with 422 a query that is not a `T`, naming the parameter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ApiQuery<T>(pub T);
 
@@ -21,7 +21,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
     }
 }
 
-/// The parameters in the path of a request. Refuses with 422 what is not a `T`, such as an order id of `abc`.
+/// Extracts the parameters in the path of a request. Refuses with 422 parameters that are not a `T`, such as an order
+/// id of `abc`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ApiPath<T>(pub T);
 
@@ -53,7 +54,7 @@ async fn refusal<S: Send + Sync>(rejection: PathRejection, parts: &mut Parts, st
     };
     let key = match key {
         Some(key) => key,
-        // A path with one parameter: axum knows its value, and not its name.
+        // For a path with one parameter, axum gives its value but not its name.
         None => {
             let parameters = RawPathParams::from_request_parts(parts, state).await;
             parameters.ok().and_then(|all| all.iter().next().map(|(name, _)| name.to_owned())).unwrap_or_default()
@@ -62,7 +63,7 @@ async fn refusal<S: Send + Sync>(rejection: PathRejection, parts: &mut Parts, st
     Problem::unprocessable(FieldErrors::of(key, detail))
 }
 
-/// The route has other parameters than the handler asks for: a mistake in the service, not in the request.
+/// The route has other parameters than the handler expects: a bug in the service, not an error in the request.
 fn misused(error: &dyn std::fmt::Display) -> Problem {
     tracing::error!(%error, "a handler asks for path parameters that its route does not have");
     Problem::internal()
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_handler_at_the_wrong_route_shows_no_cause() {
+    async fn a_handler_at_the_wrong_route_does_not_reveal_the_cause() {
         let (status, _, body) = testing::get(&router(), "/misused").await;
         assert_eq!((status, &body["detail"]), (500, &json!("the service failed unexpectedly")));
     }

@@ -10,26 +10,25 @@ use utoipa::ToSchema;
 /// The media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// For a plain HTTP status: RFC 9457 asks that its title be the status' own phrase.
+/// The type for a plain HTTP status. RFC 9457 requires that its title is the status's own phrase.
 const ABOUT_BLANK: &str = "about:blank";
 
-/// Why a request was refused, or failed: the body of every error answer (RFC 9457).
-///
-/// As a response it also travels in the response's extensions, where the edge finds it and fills in `instance`.
+/// The body of every error response (RFC 9457): why a request was refused or failed.
+// As a response, it is also stored in the response's extensions, where the middleware finds it and fills in `instance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem, as a stable relative URI; `about:blank` where the status says it all.
+    /// The kind of problem, as a stable relative URI; `about:blank` if the status tells everything.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "/problems/validation")]
     kind: &'static str,
-    /// The kind in words.
+    /// The kind of problem in words.
     #[schema(value_type = String, example = "Invalid fields")]
     title: &'static str,
     /// The HTTP status.
     #[serde(serialize_with = "as_number")]
     #[schema(value_type = u16, example = 422)]
     status: StatusCode,
-    /// What is wrong this time, in words for a person.
+    /// What is wrong with this request, for a person to read.
     #[schema(value_type = String, example = "quantity: must be at least 1")]
     detail: Cow<'static, str>,
     /// The path of the request.
@@ -41,10 +40,10 @@ pub struct Problem {
     errors: Vec<FieldError>,
 }
 
-/// One field of a request, and what is wrong with it.
+/// A field of a request, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where it is, such as `items[0].quantity`.
+    /// The path of the field, such as `items[0].quantity`.
     pub field: String,
     /// What is wrong with it, such as `must be at least 1`.
     pub detail: String,
@@ -60,19 +59,19 @@ impl Problem {
         Self { kind: ABOUT_BLANK, title, status, detail: detail.into(), instance: None, errors: Vec::new() }
     }
 
-    /// 400: what was sent is not what it claims to be, or cannot be done.
+    /// 400: the request is malformed, or cannot be carried out.
     #[must_use]
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 401: a bearer token is missing or wrong. Does not say which.
+    /// 401: the bearer token is missing or wrong. It does not tell which.
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "needs a valid bearer token")
     }
 
-    /// 404: there is no such thing.
+    /// 404: the resource does not exist.
     #[must_use]
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
@@ -90,7 +89,7 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
     }
 
-    /// 409: not in the state that the thing is in.
+    /// 409: the resource is in a state that does not allow this.
     #[must_use]
     pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
@@ -109,11 +108,11 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
     }
 
-    /// 422: readable, but with wrong fields; all of them are listed.
+    /// 422: the request is readable, but has wrong fields; all of them are listed.
     #[must_use]
     pub fn unprocessable(errors: FieldErrors) -> Self {
         let one = |FieldError { field, detail }: &FieldError| match field.as_str() {
-            // The body as a whole.
+            // An empty name means the body as a whole.
             "" => detail.clone(),
             field => format!("{field}: {detail}"),
         };
@@ -126,25 +125,25 @@ impl Problem {
         }
     }
 
-    /// 500. It takes no cause, so that it cannot show one: log the cause where it happens.
+    /// 500. It takes no cause, so that it cannot reveal one: log the cause where the error occurs.
     #[must_use]
     pub fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed unexpectedly")
     }
 
-    /// 503, to be tried again in a second: too much to do, and nothing was written.
+    /// 503 with `Retry-After: 1`: the service is overloaded, and nothing was written.
     #[must_use]
     pub fn overloaded(detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind: "/problems/overloaded", title: "Overloaded", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
-    /// 503, to be tried again in a second: something that the service needs is away.
+    /// 503 with `Retry-After: 1`: something that the service depends on is unavailable.
     #[must_use]
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
-    /// What is to be said of an error answer that came with a status and nothing else, such as axum's own 404.
+    /// Returns the problem for an error response that has only a status, such as axum's own 404.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::not_found("there is nothing at this path"),
@@ -157,25 +156,25 @@ impl Problem {
         }
     }
 
-    /// The same, as the answer to a request for `path`.
+    /// Sets `instance` to the path of the request.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         Self { instance: Some(path.to_owned()), ..self }
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What is wrong, in words for a person.
+    /// Returns what is wrong, for a person to read.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The fields that are wrong, where the status is 422.
+    /// Returns the fields that are wrong, if the status is 422.
     #[must_use]
     pub fn errors(&self) -> &[FieldError] {
         &self.errors
@@ -197,40 +196,42 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Gathers what is wrong with the fields of one request, so that its sender learns of all of it at once.
+/// Collects the errors of all fields of one request, so that the client gets all of them at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
-    /// Nothing wrong so far.
+    /// Creates a collection without errors.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A single wrong field.
+    /// Creates a collection with one error.
     pub fn of(field: impl Display, detail: impl Display) -> Self {
         let mut errors = Self::new();
         errors.push(field, detail);
         errors
     }
 
-    /// `field` is wrong, and how. The names of nested fields are best given as `format_args!("items[{i}].quantity")`.
+    /// Adds an error. For a nested field, pass a name like `format_args!("items[{i}].quantity")`.
     pub fn push(&mut self, field: impl Display, detail: impl Display) {
         self.0.push(FieldError { field: field.to_string(), detail: detail.to_string() });
     }
 
-    /// The value of `field`, or `None` once what is wrong with it has been noted.
+    /// Returns the value of `field`, or records its error and returns `None`.
     pub fn check<T, E: Display>(&mut self, field: impl Display, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.push(field, error)).ok()
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Returns an error if any field is wrong.
+    ///
     /// # Errors
     /// A 422 with all wrong fields, if there are any.
     pub fn into_result(self) -> Result<(), Problem> {
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_wrong_fields_are_told_at_once() {
+    fn all_wrong_fields_are_listed_at_once() {
         let mut errors = FieldErrors::new();
         assert_eq!(errors.clone().into_result(), Ok(()));
         assert_eq!(errors.check("quantity", "12".parse::<u8>()), Some(12));

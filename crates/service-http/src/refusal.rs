@@ -25,13 +25,13 @@ impl From<TooManyLists> for Problem {
     }
 }
 
-/// A read that failed: the cause is logged, and the client is told whether it is worth trying again.
+/// A read failed: the cause is logged, and the client learns whether a retry makes sense.
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
         match Fault::of(&error) {
-            Fault::Away | Fault::Conflict | Fault::Locked => {
+            Fault::Unavailable | Fault::Conflict | Fault::Locked => {
                 tracing::warn!(%error, "the database could not be read");
-                Self::unavailable("the database is away")
+                Self::unavailable("the database is unavailable")
             }
             Fault::Taken | Fault::Permanent => {
                 tracing::error!(%error, "the database could not be read");
@@ -41,8 +41,8 @@ impl From<DbErr> for Problem {
     }
 }
 
-/// The request as the cause of what it brings about: an extractor, with the trace that its `traceparent` names, if it is one
-/// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
+/// Extracts the request as the cause of what it triggers, with the trace that its `traceparent` header names, if that
+/// is valid (<https://www.w3.org/TR/trace-context/#traceparent-header>).
 #[derive(Debug)]
 pub struct RequestCause(pub Cause);
 

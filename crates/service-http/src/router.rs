@@ -5,21 +5,21 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{HttpMetrics, MAX_BODY_BYTES, edge, openapi};
 
-/// A service's routes, made ready to be served: with `/docs` and `/openapi.json`; each path
-/// with and without a trailing slash; every error answer a [`Problem`](super::Problem) with its `instance`, also for an
-/// unknown path, a wrong method, a body that is too large, and a handler that panics.
+/// Completes a service's routes. Adds `/docs` and `/openapi.json`, accepts each path with and without a trailing slash,
+/// and turns every error response into a [`Problem`](super::Problem) with its `instance`. This includes an unknown
+/// path, a wrong method, a body that is too large, and a handler that panics.
 ///
-/// `routes` are to be given without trailing slashes.
+/// `routes` must not have trailing slashes.
 pub fn finish(title: &str, description: &str, routes: OpenApiRouter, metrics: HttpMetrics) -> Router {
     let (routes, mut openapi) = routes.split_for_parts();
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
     openapi::complete(&mut openapi, title, description);
-    // `ApiJson` knows the limit by itself; this one is for other extractors of bodies.
+    // `ApiJson` checks the limit by itself; this one is for other body extractors.
     let routes = routes
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(edge::panicked))
         .layer(middleware::from_fn(edge::name_route));
-    // Swagger UI stays outside: it needs the slash of `/docs/`, and redirects there.
+    // Swagger UI stays outside, because it needs the slash of `/docs/` and redirects to it.
     Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback_service(NormalizePath::trim_trailing_slash(routes))
         .layer(CatchPanicLayer::custom(edge::panicked))
@@ -65,7 +65,7 @@ mod tests {
 
     #[utoipa::path(get, path = "/api/v1/orders", params(("limit" = Option<Limit>, Query)), responses((status = 200, body = [u8])))]
     async fn list(OriginalUri(uri): OriginalUri, ApiQuery(List { limit }): ApiQuery<List>) -> Page<u8> {
-        Page::new(&uri, limit, vec![7], u8::to_string)
+        Page::new(&uri, limit, vec![(7, 7)])
     }
 
     #[utoipa::path(get, path = "/api/v1/orders/{id}", params(("id" = i64, Path)), responses(
@@ -110,7 +110,7 @@ mod tests {
         Request::post(path).header("content-type", "application/json").body(body.into()).unwrap()
     }
 
-    /// 2 MiB without a length.
+    /// Returns a body of 2 MiB without a `Content-Length`.
     fn large_stream() -> Body {
         Body::from_stream(stream::iter((0..128).map(|_| Ok::<_, io::Error>(vec![b' '; 16 * 1024]))))
     }
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!((&schemas["Limit"]["minimum"], &schemas["Limit"]["maximum"]), (&json!(1), &json!(1000)));
         assert_eq!(schemas["Problem"]["properties"]["status"]["type"], "integer");
         assert_eq!(schemas["FieldError"]["required"], json!(["field", "detail"]));
-        // Every reference leads somewhere.
+        // Every reference has a target.
         for reference in openapi.to_string().split("#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
             assert!(schemas[name].is_object(), "{name}");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_is_not_waited_for() {
+    async fn a_stream_is_answered_before_it_ends() {
         let request = Request::get("/stream").body(Body::empty()).unwrap();
         let response = tower::ServiceExt::oneshot(router(), request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");

@@ -17,17 +17,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// How long a connection may take to send the head of its next request. It holds for idle connections too, so it is longer
-/// than the 90 s after which the usual clients (reqwest, hyper, Go) give up a pooled connection: were it shorter, a
-/// request could meet the connection's end half way.
+/// Time limit for the head of a connection's next request. It also applies to idle connections, so it is longer than
+/// the 90 s after which the usual clients (reqwest, hyper, Go) close a pooled connection. If it were shorter, a request
+/// could be sent on a connection that is just being closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(100);
 
-/// Serves HTTP/1.1 until `stop`: then it takes no more connections, lets the requests that are running end, and returns.
+/// Serves HTTP/1.1 until `stop` is cancelled. Then it accepts no more connections, lets the running requests finish,
+/// and returns.
 ///
-/// It sets no deadline for them. The caller does, and dropping this future ends every connection at once.
+/// It sets no deadline for them; the caller does. Dropping this future closes all connections at once.
 ///
 /// # Errors
-/// None today: a connection that fails, and an `accept` that fails, end by themselves and not the server.
+/// Currently none: an error of a connection or of `accept` does not end the server.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
     serve_with(HEAD_TIMEOUT, listener, router, stop).await
 }
@@ -38,22 +39,22 @@ async fn serve_with(
     router: Router,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    // Answers are small and written whole: holding one back to wait for more would only delay it.
+    // Responses are small and written at once, so Nagle's algorithm would only delay them.
     let mut listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection goes on without TCP_NODELAY");
         }
     });
-    // The connections end with this set, and so with the future that owns it.
+    // Dropping this set aborts the connections' tasks, so they end with this future.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            // axum's `Listener` waits a little where the process is out of file descriptors.
+            // axum's `Listener` waits for a moment if the process is out of file descriptors.
             (stream, peer) = listener.accept() => {
-                connections.spawn(converse(head_timeout, (stream, peer), router.clone(), stop.clone()));
+                connections.spawn(serve_connection(head_timeout, (stream, peer), router.clone(), stop.clone()));
             }
         }
     }
@@ -62,8 +63,8 @@ async fn serve_with(
     Ok(())
 }
 
-/// Answers the requests of one connection, one after the other. Each knows where it comes from.
-async fn converse(
+/// Serves the requests of one connection in sequence. Each request carries the client's address.
+async fn serve_connection(
     head_timeout: Duration,
     (stream, peer): (TcpStream, SocketAddr),
     router: Router,
@@ -73,7 +74,7 @@ async fn converse(
         request.extensions_mut().insert(ConnectInfo(peer));
         request
     });
-    // Not `axum::serve`, which sets no timer, so that whoever sends nothing would hold a connection for ever.
+    // `axum::serve` sets no timer, so a client that sends nothing would occupy a connection forever.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -111,9 +112,9 @@ mod tests {
         address: SocketAddr,
         stop: CancellationToken,
         task: JoinHandle<io::Result<()>>,
-        /// Told when a request for `/wait` has begun.
+        /// Notified when a request for `/wait` has started.
         begun: std::sync::Arc<Notify>,
-        /// Lets it end.
+        /// Lets the request for `/wait` finish.
         go: std::sync::Arc<Notify>,
     }
 
@@ -145,8 +146,8 @@ mod tests {
             TcpStream::connect(self.address).await.unwrap()
         }
 
-        /// Writes `bytes` to a new connection, and reads it to its end.
-        async fn say(&self, bytes: &[u8]) -> String {
+        /// Writes `bytes` to a new connection, and reads until the connection ends.
+        async fn send(&self, bytes: &[u8]) -> String {
             let mut stream = self.connect().await;
             stream.write_all(bytes).await.unwrap();
             read(&mut stream).await
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn malformed_requests_harm_nobody() {
+    async fn malformed_requests_do_no_harm() {
         let server = server(SOON).await;
         for (bytes, status) in [
             (&b"nonsense\r\n\r\n"[..], "400"),
@@ -173,17 +174,17 @@ mod tests {
             (b"OPTIONS * HTTP/1.1\r\nconnection: close\r\n\r\n", "404"),
             (b"GET http://a/health/ HTTP/1.1\r\nconnection: close\r\n\r\n", "200"),
         ] {
-            let answer = server.say(bytes).await;
+            let answer = server.send(bytes).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{}: {answer}", bytes.escape_ascii());
         }
-        let answer = server.say(b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+        let answer = server.send(b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n").await;
         assert!(answer.ends_with("{\"status\":\"ok\"}"), "{answer}");
     }
 
     #[tokio::test]
     async fn a_large_body_is_answered_and_not_reset() {
         let server = server(SOON).await;
-        // More than the buffers of the two sockets hold.
+        // More than the socket buffers hold.
         let body = vec![b' '; 7 * 1024 * 1024];
         let mut announced =
             format!("POST /echo HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -194,17 +195,17 @@ mod tests {
         }
         chunked += "0\r\n\r\n";
         for request in [announced, chunked] {
-            let answer = server.say(request.as_bytes()).await;
+            let answer = server.send(request.as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("\"instance\":\"/echo\""), "{answer}");
         }
-        // Who asks before sending hears no before sending.
+        // A client that sends `Expect: 100-continue` is refused before it sends the body.
         let asked = "POST /echo HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 70000\r\n\r\n";
-        let answer = server.say(asked.as_bytes()).await;
+        let answer = server.send(asked.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     }
 
     #[tokio::test]
-    async fn a_stop_lets_running_requests_end() {
+    async fn a_stop_lets_running_requests_finish() {
         let server = server(SOON).await;
         let mut silent = server.connect().await;
         let mut idle = server.connect().await;
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropping_it_ends_what_does_not_end_by_itself() {
+    async fn dropping_the_server_closes_all_connections() {
         let server = server(SOON).await;
         let mut running = server.connect().await;
         running.write_all(b"GET /wait HTTP/1.1\r\n\r\n").await.unwrap();
@@ -235,13 +236,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_that_does_not_come_is_not_waited_for() {
+    async fn a_missing_request_head_times_out() {
         let server = server(Duration::from_millis(100)).await;
         for beginning in ["", "GET /health HTT", "GET /health HTTP/1.1\r\nhost: a\r\n"] {
-            let answer = server.say(beginning.as_bytes()).await;
+            let answer = server.send(beginning.as_bytes()).await;
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
         }
-        // A request that takes longer to be answered is not meant.
+        // The time limit does not apply to the time that a response takes.
         let mut running = server.connect().await;
         running.write_all(b"GET /wait HTTP/1.1\r\nconnection: close\r\n\r\n").await.unwrap();
         server.begun.notified().await;

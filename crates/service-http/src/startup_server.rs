@@ -9,8 +9,8 @@ use saga_runtime::Readiness;
 use super::{Problem, edge, health, serve};
 use crate::HttpMetrics;
 
-/// Answers in the place of a service that waits for its database: it is alive, it is not ready, and anything else is asked
-/// to come back later.
+/// Answers requests while the service waits for its database. The liveness check succeeds, the readiness check fails,
+/// and all other requests get a 503 with `Retry-After`.
 #[derive(Debug)]
 pub struct StartupServer {
     stop: CancellationToken,
@@ -18,10 +18,11 @@ pub struct StartupServer {
 }
 
 impl StartupServer {
-    /// Opens on the socket of `listener`, which stays as it is: who comes after the room is closed gets to the service.
+    /// Starts to serve on the socket of `listener`, which stays open: connections that arrive after
+    /// [`close`](Self::close) are accepted by the service.
     ///
     /// # Errors
-    /// If the socket cannot be shared.
+    /// If the socket cannot be duplicated.
     pub fn open(listener: &TcpListener, readiness: Readiness) -> io::Result<Self> {
         let socket = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
         let stop = CancellationToken::new();
@@ -29,7 +30,7 @@ impl StartupServer {
         Ok(Self { stop, server: tokio::spawn(server) })
     }
 
-    /// Closes when those who are in it have been answered.
+    /// Stops accepting connections, and returns when the running requests are answered.
     pub async fn close(self) {
         self.stop.cancel();
         let _ = self.server.await;
@@ -49,9 +50,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_is_alive_and_not_ready_and_asks_to_come_back() {
+    async fn it_is_alive_and_not_ready_and_asks_for_a_retry() {
         let readiness = Readiness::new(["database"]);
-        readiness.set("database", Err("away".to_owned()));
+        readiness.set("database", Err("unavailable".to_owned()));
         let router = router(readiness);
         assert_eq!(testing::get(&router, "/health").await.0, 200);
         assert_eq!(testing::get(&router, "/health/ready").await.0, 503);

@@ -1,4 +1,4 @@
-//! For the tests of this module: requests without a network.
+//! Helpers for this crate's tests: requests without a network.
 
 use axum::{
     Router,
@@ -9,7 +9,8 @@ use axum::{
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// Status, headers and body of the answer; a body that is not declared as JSON as a string.
+/// Sends a request and returns the response's status, headers and body. A body that is not declared as JSON is returned
+/// as a string.
 pub(crate) async fn send(router: &Router, request: Request) -> (u16, HeaderMap, Value) {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();

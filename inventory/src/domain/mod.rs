@@ -1,11 +1,11 @@
 //! What stock is, who holds it, and what an event makes of that: pure, without a database, a network or a clock.
 
 mod reservation;
-mod saga;
 mod stock;
 #[cfg(test)]
 mod tests;
+mod transition;
 
 pub use reservation::{HoldPolicy, Owner, Reservation, ReservationId, State};
-pub use saga::{Impossible, Step, learn};
 pub use stock::{Rejection, Stock, StockError, StockItem};
+pub use transition::{Context, Impossible, Transition, on_event, on_tick};

@@ -1,9 +1,11 @@
 //! The inventory service over REST.
 
-mod change;
-mod read;
+mod commands;
+mod queries;
 mod routes;
+mod state;
 mod wire;
 
 pub(crate) use routes::routes;
+pub(crate) use state::AppState;
 pub use wire::ItemView;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use saga_runtime::Cause;
+use saga_runtime::{Cause, ReplyTo};
 use shared_events::{
     CancelReason, Envelope, EventType, Header, Lines, MessageId, Money, OrderDetails, OrderId, Quantity,
 };
@@ -38,7 +38,7 @@ fn state(units: i64) -> State {
     }
 }
 
-fn decide(state: &mut State, payload: Payload<Inventory>) -> Decided {
+fn decide(state: &mut State, payload: Payload<Inventory>) -> Decision<Inventory> {
     let input = Input { at: Timestamp::default(), cause: Cause::new(), payload, call_result: None };
     inventory().decide(state, &input).unwrap()
 }
@@ -93,18 +93,25 @@ fn a_thousand_orders_for_one_item_change_one_row_of_the_stock() {
     assert_eq!([reservations.changed.len(), reservations.new.len()], [0, 1_000]);
 }
 
+/// The reply to a command.
+fn reply<T: Send + 'static>(state: &mut State, command: impl FnOnce(ReplyTo<T>) -> Command) -> T {
+    let (reply_to, mut reply) = ReplyTo::new();
+    decide(state, Payload::Command(command(reply_to))).reply.unwrap().send();
+    reply.try_recv().unwrap()
+}
+
 #[test]
 fn commands_and_events_share_the_stock_of_a_batch() {
     let mut batch = state(0);
     assert_eq!(hear(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReservationFailed]);
-    let set = |units| Payload::Command(Command::SetStock(sku("A"), units));
-    assert!(matches!(decide(&mut batch, set(5)).reply, Some(Reply::StockSet(_))));
+    let set = |units| move |reply_to| Command::SetStock(sku("A"), units, reply_to);
+    assert!(matches!(reply(&mut batch, set(5)), SetStockReply::Stored(_)));
     assert_eq!(hear(&mut batch, 2, EventBody::OrderCreated), [EventType::StockReserved]);
-    let reserved = decide(&mut batch, Payload::Command(Command::Reserve(line("A", 2)))).reply;
-    let Some(Reply::Reserved { id, remaining: 1 }) = reserved else { panic!("{reserved:?}") };
-    let release = || Payload::Command(Command::Release(id));
-    assert!(matches!(decide(&mut batch, release()).reply, Some(Reply::Released(_))));
-    assert!(matches!(decide(&mut batch, release()).reply, Some(Reply::ReleasedBefore)));
-    assert!(matches!(decide(&mut batch, set(i64::MAX)).reply, Some(Reply::TooMuch)));
+    let reserved = reply(&mut batch, |reply_to| Command::Reserve(line("A", 2), reply_to));
+    let ReserveReply::Reserved { id, remaining: 1 } = reserved else { panic!("{reserved:?}") };
+    let release = |reply_to| Command::Release(id, reply_to);
+    assert!(matches!(reply(&mut batch, release), ReleaseReply::Released(_)));
+    assert!(matches!(reply(&mut batch, release), ReleaseReply::ReleasedBefore));
+    assert!(matches!(reply(&mut batch, set(i64::MAX)), SetStockReply::TooMuch));
     assert_eq!(numbers(&batch), (3, 2, 0));
 }

@@ -17,10 +17,10 @@ use super::{
 };
 use crate::data_dir::DataDir;
 
-/// How many rows are looked at together.
+/// How many rows are read per page.
 const PAGE: u64 = 1_000;
-/// The time between two looks at what is under way.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval at which unfinished orders are checked again.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The three databases, open for reading.
 struct Databases {
@@ -29,8 +29,8 @@ struct Databases {
     payment: Database,
 }
 
-/// Audits the SQLite files of a data directory. Where orders are under way it first waits for their end, at most `wait`.
-/// The system may run meanwhile.
+/// Audits the SQLite files of a data directory. If orders are unfinished, first waits for them, for at most `wait`. The
+/// system may be running.
 ///
 /// # Errors
 /// If there is no data, or it cannot be read.
@@ -45,7 +45,7 @@ pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
     audit(open, wait).await
 }
 
-/// The same for the databases of three services on a server.
+/// Audits the databases of three services on a server, like [`of_data_dir`].
 ///
 /// # Errors
 /// If they cannot be read.
@@ -63,11 +63,11 @@ async fn audit(open: impl AsyncFn(Service) -> Result<Database>, wait: Duration) 
     let report = loop {
         databases.wait_until_at_rest(deadline).await?;
         let report = databases.audit().await.context("cannot read the data")?;
-        // What looks wrong may be on its way: a message that has left its outbox lies in a queue, which is not seen from here.
+        // A breach may be temporary: a message that has left its outbox waits in a queue, which the audit does not see.
         if report.is_clean() || Instant::now() >= deadline {
             break report;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     };
     databases.close().await;
     Ok(report)
@@ -88,16 +88,16 @@ impl Databases {
         }
     }
 
-    /// Waits until nothing is on its way: no event unpublished and no order without its end.
+    /// Waits until all events are published and all orders have ended.
     async fn wait_until_at_rest(&self, deadline: Instant) -> Result<()> {
-        let mut looks = interval(LOOK);
+        let mut ticks = interval(POLL_INTERVAL);
         loop {
-            looks.tick().await;
-            let mut on_their_way = order::store::under_way(&self.order.reader()).await?;
+            ticks.tick().await;
+            let mut unfinished = order::store::under_way(&self.order.reader()).await?;
             for (_, connection) in self.all() {
-                on_their_way += outbox::Entity::find().count(&connection).await?;
+                unfinished += outbox::Entity::find().count(&connection).await?;
             }
-            if on_their_way == 0 || Instant::now() >= deadline {
+            if unfinished == 0 || Instant::now() >= deadline {
                 return Ok(());
             }
         }
@@ -116,9 +116,9 @@ impl Databases {
             if unpublished > 0 {
                 report.breaches.push(format!("{service}: {unpublished} events are not published"));
             }
-            let parked = dead_letter::Entity::find().count(&connection).await?;
-            if parked > 0 {
-                report.breaches.push(format!("{service}: {parked} messages are parked as dead letters"));
+            let count = dead_letter::Entity::find().count(&connection).await?;
+            if count > 0 {
+                report.breaches.push(format!("{service}: {count} messages are dead letters"));
             }
         }
         self.audit_orders(&mut report).await?;
@@ -153,7 +153,7 @@ impl Databases {
     }
 
     async fn audit_inventory(&self, report: &mut Report) -> Result<()> {
-        // What the reservations hold and have sold, by SKU.
+        // Units that the reservations hold and have sold, by SKU.
         let mut sums: HashMap<Sku, (i64, i64)> = HashMap::new();
         let mut after = ReservationId(0);
         loop {
@@ -211,7 +211,7 @@ impl Databases {
         }
     }
 
-    /// The ids of those whose saga belongs to no order.
+    /// Returns the ids of those whose saga belongs to no order.
     async fn without_an_order<I>(&self, of_sagas: Vec<(SagaId, I)>) -> Result<Vec<I>> {
         let sagas: Vec<SagaId> = of_sagas.iter().map(|(saga, _)| *saga).collect();
         let known = order::store::known_sagas(&self.order.reader(), &sagas).await?;

@@ -1,4 +1,4 @@
-//! The audit of `docs/saga.md`: what must hold of the three databases together.
+//! The audit of `docs/saga.md`: checks the rules that hold across the three databases.
 
 mod data;
 mod report;

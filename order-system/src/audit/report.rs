@@ -3,33 +3,33 @@ use std::fmt;
 use saga_database::Rows;
 use shared_events::{Service, SystemId};
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many orders it looked at.
+    /// Number of orders.
     pub orders: u64,
-    /// Of these, how many are under way and not yet past their deadline.
+    /// How many of them have not ended and are not yet past their deadline.
     pub under_way: u64,
-    /// How many reservations it looked at, those of clients included.
+    /// Number of reservations, including those that clients made directly.
     pub reservations: u64,
-    /// How many payments it looked at, those of clients included.
+    /// Number of payments, including those that clients made directly.
     pub payments: u64,
-    /// How many stock items it looked at.
+    /// Number of stock items.
     pub items: u64,
-    /// The system that each service's database belongs to; one that has handled nothing yet may belong to none.
+    /// The system that each service's database belongs to. A database that has handled nothing yet may belong to none.
     pub systems: Vec<(Service, Option<SystemId>)>,
-    /// Everything that does not hold, a line each.
+    /// All violations, one line each.
     pub breaches: Vec<String>,
 }
 
 impl Report {
-    /// Whether everything holds.
+    /// Returns whether there are no violations.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.breaches.is_empty()
     }
 
-    /// Those of `rows` that can be read; one that cannot is a breach.
+    /// Returns the rows that can be read, and records a breach for each of the others.
     pub(super) fn readable<T>(&mut self, what: &str, rows: Rows<i64, T>) -> Vec<T> {
         let mut readable = Vec::with_capacity(rows.len());
         for (number, row) in rows {
@@ -56,7 +56,7 @@ impl fmt::Display for Report {
             1 => writeln!(f, "1 breach in {looked_at}"),
             count => writeln!(f, "{count} breaches in {looked_at}"),
         }?;
-        // What has to be known where a database is lost: docs/operations.md.
+        // An operator needs the system id if a database is lost: docs/operations.md.
         let without: Vec<_> =
             systems.iter().filter(|(_, id)| id.is_none()).map(|(service, _)| service.name()).collect();
         let id = systems.iter().find_map(|(_, id)| *id);

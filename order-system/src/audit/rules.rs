@@ -1,14 +1,14 @@
-//! What must hold, of one order or one item at a time. Pure, so that the tests of the protocol use the same rules as
-//! operators do.
+//! The rules for one order or one item at a time. They are pure functions, so that the tests of the protocol use the
+//! same rules as operators do.
 
 use inventory::domain::{Reservation, State as ReservationState};
 use order::domain::{Cancel, Order, Status};
 use payment::domain::{Payment, State as PaymentState};
 use shared_events::{Service, SystemId, Timestamp};
 
-/// What is wrong with an order at rest, that is with nothing on its way: each breach in words.
+/// Returns what is wrong with an order when no messages are in flight: one text per breach.
 ///
-/// `reservation` and `payment` are those of its saga.
+/// `reservation` and `payment` belong to the order's saga.
 #[must_use]
 pub fn of_order(
     order: &Order,
@@ -60,7 +60,7 @@ fn of_payment(payment: Option<&Payment>) -> String {
     })
 }
 
-/// What is wrong with the systems that the databases belong to: the breach in words.
+/// Returns a text if the databases belong to different systems.
 #[must_use]
 pub fn of_systems(systems: &[(Service, Option<SystemId>)]) -> Option<String> {
     let known: Vec<_> = systems.iter().filter_map(|(service, id)| Some((service, (*id)?))).collect();
@@ -69,20 +69,21 @@ pub fn of_systems(systems: &[(Service, Option<SystemId>)]) -> Option<String> {
     (!all_one).then(|| format!("the databases belong to different systems: {}", each()))
 }
 
-/// The stock of one item as the database has it, whether or not it adds up.
+/// The stock of one item as it is in the database, consistent or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Everything that ever came in.
+    /// All units that were ever received.
     pub received: i64,
-    /// What can still be held.
+    /// Units that can still be held.
     pub available: i64,
-    /// What is held.
+    /// Units that are held.
     pub held: i64,
-    /// What is sold.
+    /// Units that are sold.
     pub sold: i64,
 }
 
-/// What is wrong with the stock of one item, whose reservations hold and have sold so much together: each breach in words.
+/// Returns what is wrong with the stock of one item: one text per breach. The other arguments are the units that its
+/// reservations hold and have sold.
 #[must_use]
 pub fn of_item(counts: Counts, held_by_reservations: i64, sold_by_reservations: i64) -> Vec<String> {
     let Counts { received, available, held, sold } = counts;

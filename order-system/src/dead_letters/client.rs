@@ -1,4 +1,4 @@
-//! A service's admin endpoints, as the command line uses them.
+//! A client of a service's admin endpoints, for the command line.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use service_host::admin::{AdminToken, DeadLetterSummaryView, DeadLetterView, Red
 use shared_events::Service;
 use uuid::Uuid;
 
-/// How many messages are asked for at a time.
+/// How many messages are requested per page.
 const PAGE: usize = 1_000;
 
-/// Speaks to the admin endpoints of one service.
+/// Calls the admin endpoints of one service.
 pub(super) struct AdminClient {
     pub(super) service: Service,
     http: Client,
@@ -20,7 +20,7 @@ pub(super) struct AdminClient {
     token: AdminToken,
 }
 
-/// The part of a problem that is for people.
+/// The part of a problem that is shown to the user.
 #[derive(Deserialize)]
 struct Problem {
     detail: String,
@@ -28,12 +28,12 @@ struct Problem {
 
 impl AdminClient {
     pub(super) fn new(service: Service, base: Url, token: AdminToken) -> Result<Self> {
-        // Driving all messages again may take long; only the way there is under a timeout.
+        // Redriving all messages may take long, so only connecting has a timeout.
         let http = Client::builder().no_proxy().connect_timeout(Duration::from_secs(10)).build()?;
         Ok(Self { service, http, base, token })
     }
 
-    /// The messages behind `after`, and whether there are more.
+    /// Returns the messages behind `after`, and whether there are more.
     pub(super) async fn page(&self, after: Option<Uuid>) -> Result<(Vec<DeadLetterSummaryView>, bool)> {
         let mut path = format!("?limit={PAGE}");
         if let Some(after) = after {
@@ -48,10 +48,11 @@ impl AdminClient {
         self.json(Method::GET, &format!("/{id}")).await
     }
 
-    /// `None`: no such message is parked there.
+    /// Returns `None` if there is no such dead letter.
     pub(super) async fn redrive(&self, id: Uuid) -> Result<Option<RedriveView>> {
         let response = self.send(Method::POST, &format!("/{id}/redrive")).await?;
-        // Also the answer of a service whose admin endpoints are off: that one says so in words, and is no "not here".
+        // A service whose admin endpoints are off responds with 404 too. Its detail tells so, and that is an error and
+        // not "no such dead letter".
         if response.status() == StatusCode::NOT_FOUND {
             let detail = detail(response).await;
             return if detail.contains("--admin-token") { Err(self.failed(&detail)) } else { Ok(None) };
@@ -99,16 +100,16 @@ impl AdminClient {
     }
 
     fn failed(&self, why: &str) -> anyhow::Error {
-        anyhow!("the {} service at {} says no: {why}", self.service, self.base)
+        anyhow!("the {} service at {} refused the request: {why}", self.service, self.base)
     }
 }
 
-/// What an error answer says in words; nothing where it is no problem.
+/// Returns the detail of a problem, or an empty text if the response is no problem.
 async fn detail(response: Response) -> String {
     response.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default()
 }
 
-/// Reads an address: only plain HTTP, because there is no TLS in here.
+/// Parses an address. Only plain HTTP is supported, because there is no TLS in this program.
 pub(super) fn url(text: &str) -> Result<Url> {
     let url: Url = text.parse()?;
     if url.scheme() != "http" {

@@ -12,7 +12,7 @@ use super::{
     print::{self, visible},
 };
 
-/// What is to be done about the parked messages.
+/// The `dead-letters` command.
 #[derive(Debug, Args)]
 pub struct DeadLetters {
     #[command(subcommand)]
@@ -25,29 +25,29 @@ pub struct DeadLetters {
 enum Action {
     /// List them, oldest first, without their bodies
     List(Anywhere),
-    /// Show one whole
+    /// Show one with its body
     Show {
-        /// Which one
+        /// Id of the message
         message_id: Uuid,
         #[command(flatten)]
         at: Somewhere,
     },
-    /// Have them handled again, as if they had just been delivered; those that still cannot be handled stay parked
+    /// Redrive them as if they had just been delivered; those that cannot be handled remain dead letters
     ///
-    /// Exits with 1 where some are still parked.
+    /// Exits with 1 if some could not be handled.
     Redrive {
-        /// Which ones
+        /// Ids of the messages
         #[arg(required_unless_present = "all")]
         message_ids: Vec<Uuid>,
-        /// All that are parked
+        /// All dead letters
         #[arg(long, conflicts_with = "message_ids")]
         all: bool,
         #[command(flatten)]
         at: Anywhere,
     },
-    /// Forget them for good
+    /// Delete them permanently
     Discard {
-        /// Which ones
+        /// Ids of the messages
         #[arg(required = true)]
         message_ids: Vec<Uuid>,
         #[command(flatten)]
@@ -57,20 +57,20 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Anywhere {
-    /// Of this service only: order, inventory or payment
+    /// Only of this service: order, inventory or payment
     #[arg(long, value_parser = service)]
     service: Option<Service>,
-    /// Where the service is, if not on this machine and its usual port
+    /// Address of the service, if it is not on this machine and its usual port
     #[arg(long, requires = "service", value_parser = url)]
     url: Option<Url>,
 }
 
 #[derive(Debug, Args)]
 struct Somewhere {
-    /// Of which service: order, inventory or payment
+    /// Service that has the messages: order, inventory or payment
     #[arg(long, value_parser = service)]
     service: Service,
-    /// Where the service is, if not on this machine and its usual port
+    /// Address of the service, if it is not on this machine and its usual port
     #[arg(long, value_parser = url)]
     url: Option<Url>,
 }
@@ -82,10 +82,10 @@ impl From<Somewhere> for Anywhere {
 }
 
 impl DeadLetters {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// If there is no token, or the one service that is asked does not answer or says no.
+    /// If there is no token, or a service does not answer or refuses the request.
     pub async fn execute(self) -> Result<ExitCode> {
         let token = self.admin.token()?;
         let token = token.context("the admin token is missing: --admin-token (ADMIN_TOKEN) or --admin-token-file")?;
@@ -121,7 +121,7 @@ impl DeadLetters {
     }
 }
 
-/// Lists what there is. Where several services are asked, one that does not answer does not keep the others' from sight.
+/// Lists the dead letters. If several services are asked, an error of one is printed, and the others are still listed.
 async fn list(clients: &[AdminClient]) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     let mut count = 0;
@@ -136,12 +136,12 @@ async fn list(clients: &[AdminClient]) -> Result<ExitCode> {
         }
     }
     if count == 0 {
-        println!("nothing is parked");
+        println!("no dead letters");
     }
     Ok(code)
 }
 
-/// Page by page, so that there may be very many.
+/// Lists the dead letters of one service page by page, because there may be very many.
 async fn list_one(client: &AdminClient, count: &mut usize) -> Result<()> {
     let mut after = None;
     loop {
@@ -164,20 +164,20 @@ async fn redrive(clients: &[AdminClient], message_ids: &[Uuid]) -> Result<ExitCo
     let mut code = ExitCode::SUCCESS;
     for &id in message_ids {
         let mut found = false;
-        // An event with several consumers may be parked at each of them.
+        // An event with several consumers may be a dead letter of each of them.
         for client in clients {
             let Some(RedriveView { outcome, reason, .. }) = client.redrive(id).await? else { continue };
             found = true;
             match outcome {
                 RedriveOutcome::Handled => println!("{id}: handled by {}", client.service),
                 RedriveOutcome::ParkedAgain => {
-                    println!("{id}: parked again by {}: {}", client.service, visible(&reason.unwrap_or_default()));
+                    println!("{id}: failed again at {}: {}", client.service, visible(&reason.unwrap_or_default()));
                     code = ExitCode::FAILURE;
                 }
             }
         }
         if !found {
-            bail!("no message {id} is parked");
+            bail!("there is no dead letter {id}");
         }
     }
     Ok(code)
@@ -187,9 +187,9 @@ async fn redrive_all(clients: &[AdminClient]) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for client in clients {
         let RedriveAllView { handled, parked_again, postponed, complete } = client.redrive_all().await?;
-        println!("{}: {handled} handled, {parked_again} parked again, {postponed} postponed", client.service);
+        println!("{}: {handled} handled, {parked_again} failed again, {postponed} postponed", client.service);
         if !complete {
-            println!("{}: not all were looked at, something is away; try again later", client.service);
+            println!("{}: not all were processed, because something is unavailable; try again later", client.service);
         }
         if !complete || parked_again + postponed > 0 {
             code = ExitCode::FAILURE;

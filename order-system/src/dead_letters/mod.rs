@@ -1,4 +1,4 @@
-//! `order-system dead-letters`: the parked messages of running services, on the command line.
+//! `order-system dead-letters`: manages the dead letters of running services from the command line.
 
 #![allow(clippy::print_stdout, reason = "what a command has to say is its output; logs go to standard error")]
 

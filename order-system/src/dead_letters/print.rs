@@ -1,11 +1,11 @@
-//! Parked messages for a terminal. What they say comes from whoever sent them: nothing of it may command the terminal.
+//! Formats dead letters for a terminal. Their content comes from outside, so control characters are escaped.
 
 use std::fmt::Write as _;
 
 use service_host::admin::{BodyEncoding, DeadLetterSummaryView, DeadLetterView};
 use shared_events::Service;
 
-/// How much of a reason stands in a table.
+/// Maximum length of a reason in the table, in characters.
 const REASON: usize = 100;
 
 pub(super) fn head() -> String {
@@ -17,7 +17,7 @@ pub(super) fn row(service: Service, letter: &DeadLetterSummaryView) -> String {
     if reason.chars().count() > REASON {
         reason = reason.chars().take(REASON).chain(['…']).collect();
     }
-    // To the second.
+    // Without fractions of a second.
     let parked_at = letter.parked_at.to_string();
     let parked_at = parked_at.split('.').next().unwrap_or(&parked_at).trim_end_matches('Z');
     line([
@@ -53,7 +53,7 @@ pub(super) fn whole(letter: &DeadLetterView) -> String {
     text
 }
 
-/// The text with its control characters made visible.
+/// Returns the text with its control characters escaped.
 pub(super) fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for char in text.chars() {

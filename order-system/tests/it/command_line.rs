@@ -1,4 +1,4 @@
-//! What the program says on the command line: its help, and one line for each thing that stands in its way.
+//! The command line: its help, and the error for each reason that keeps the program from starting.
 
 use std::{net::TcpListener, path::Path, process::Output};
 
@@ -9,14 +9,14 @@ use crate::program;
 const PORTS: [&str; 3] =
     ["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"];
 
-/// Starts it where it cannot start.
+/// Starts the program, expects it to fail, and returns its error.
 fn refused(program: &Program, data_dir: &Path, arguments: &[&str]) -> String {
     let mut command = program.command();
     let output = command.args(arguments).arg("--data-dir").arg(data_dir).output().unwrap();
-    said(&output)
+    error_line(&output)
 }
 
-/// Changes a database behind the program's back.
+/// Changes a database directly.
 fn execute(file: &Path, sql: &str) {
     use sea_orm::{ConnectionTrait as _, Database};
     tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -26,9 +26,9 @@ fn execute(file: &Path, sql: &str) {
     });
 }
 
-fn said(output: &Output) -> String {
+fn error_line(output: &Output) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "it is to fail: {error}");
+    assert!(!output.status.success(), "it should fail: {error}");
     let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("order-system: ")).collect();
     let [line] = lines.as_slice() else { panic!("not one line: {error}") };
     (*line).to_owned()
@@ -37,19 +37,19 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_taken_port_is_named() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let line = refused(&program, place.path(), &[PORTS[0], &format!("--inventory-listen={address}"), PORTS[2]]);
+    let line = refused(&program, directory.path(), &[PORTS[0], &format!("--inventory-listen={address}"), PORTS[2]]);
     assert!(line.contains(&address) && line.contains("--inventory-listen"), "{line}");
 }
 
 #[test]
 fn a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    let first = program.start(place.path(), &[]).unwrap();
-    let line = refused(&program, place.path(), &PORTS);
+    let directory = tempfile::tempdir().unwrap();
+    let first = program.start(directory.path(), &[]).unwrap();
+    let line = refused(&program, directory.path(), &PORTS);
     assert!(line.contains("another order-system") && line.contains("--data-dir"), "{line}");
     assert!(first.stop().unwrap().success());
 }
@@ -57,7 +57,7 @@ fn a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on() {
 #[test]
 fn an_unwritable_data_directory_is_named() {
     let program = program();
-    // Also root cannot make a directory in a place that is none.
+    // Even root cannot create a directory under /proc.
     let line = refused(&program, Path::new("/proc/no/such/place"), &PORTS);
     assert!(line.contains("/proc/no/such/place") && line.contains("--data-dir"), "{line}");
 }
@@ -65,25 +65,25 @@ fn an_unwritable_data_directory_is_named() {
 #[test]
 fn a_file_that_is_no_database_is_named() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     std::fs::write(
-        place.path().join("inventory.sqlite"),
+        directory.path().join("inventory.sqlite"),
         "not a database, but long enough to look like one".repeat(100),
     )
     .unwrap();
-    let line = refused(&program, place.path(), &PORTS);
+    let line = refused(&program, directory.path(), &PORTS);
     assert!(line.contains("inventory.sqlite"), "{line}");
 }
 
 #[test]
 fn a_database_of_a_newer_version_is_named() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    assert!(program.start(place.path(), &[]).unwrap().stop().unwrap().success());
-    let file = place.path().join("payment.sqlite");
+    let directory = tempfile::tempdir().unwrap();
+    assert!(program.start(directory.path(), &[]).unwrap().stop().unwrap().success());
+    let file = directory.path().join("payment.sqlite");
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_the_future', 0)";
     execute(&file, newer);
-    let line = refused(&program, place.path(), &PORTS);
+    let line = refused(&program, directory.path(), &PORTS);
     assert!(
         line.contains("newer version") && line.contains("payment.sqlite") && line.contains("m9999_of_the_future"),
         "{line}"
@@ -91,10 +91,10 @@ fn a_database_of_a_newer_version_is_named() {
 }
 
 #[test]
-fn the_audit_says_where_there_is_nothing_to_audit() {
+fn an_audit_without_data_names_the_missing_file() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    let line = said(&program.verify(place.path(), "0s").unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let line = error_line(&program.verify(directory.path(), "0s").unwrap());
     assert!(line.contains("order.sqlite"), "{line}");
 }
 
@@ -123,8 +123,8 @@ fn the_help_names_both_uses_and_the_settings() {
 #[test]
 fn the_audit_names_what_breaks_it() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    let system = program.start(place.path(), &[]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let system = program.start(directory.path(), &[]).unwrap();
     let client = Client::new(system.addresses).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         client.put_in_stock("SKU-ABC", 10).await.unwrap();
@@ -135,7 +135,7 @@ fn the_audit_names_what_breaks_it() {
     });
     assert!(system.stop().unwrap().success());
     let report = || {
-        let output = program.verify(place.path(), "0s").unwrap();
+        let output = program.verify(directory.path(), "0s").unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     let (code, clean) = report();
@@ -144,7 +144,7 @@ fn the_audit_names_what_breaks_it() {
     assert_eq!(clean, "clean: 5 orders (0 under way), 5 reservations, 5 payments, 1 stock items");
     assert!(system.trim_end().parse::<shared_events::SystemId>().is_ok(), "{system}");
 
-    let file = |service: &str| place.path().join(format!("{service}.sqlite"));
+    let file = |service: &str| directory.path().join(format!("{service}.sqlite"));
     execute(&file("payment"), "UPDATE payments SET state = 'VOIDED' WHERE order_id = 1");
     execute(&file("inventory"), "UPDATE reservations SET state = 'RELEASED' WHERE order_id = 2");
     execute(

@@ -1,4 +1,4 @@
-//! The real program, loaded and killed with SIGKILL at random moments, again and again; and with it the machine's power.
+//! Kills the real program under load with SIGKILL at random moments, again and again, and also simulates power cuts.
 
 use std::{
     collections::HashMap,
@@ -22,37 +22,37 @@ use crate::{power_cut::LossyDisk, program};
 
 const CLIENTS: usize = 24;
 const SKUS: u64 = 5;
-/// Too little for all of them, so that some orders fail.
+/// Too little for all orders, so that some fail.
 const IN_STOCK: i64 = 900;
 
-/// What clients were told, by the key of their request: the number of their order.
+/// The responses that clients got: the number of the order by the idempotency key of the request.
 #[derive(Default)]
 struct Told {
     orders: Mutex<HashMap<String, i64>>,
     count: AtomicU64,
-    news: Notify,
+    changed: Notify,
 }
 
 impl Told {
-    fn tell(&self, key: String, order_id: i64) {
+    fn record(&self, key: String, order_id: i64) {
         let before = self.orders.lock().unwrap().insert(key.clone(), order_id);
         assert!(before.is_none_or(|before| before == order_id), "{key} names order {before:?} and order {order_id}");
         self.count.fetch_add(1, Ordering::SeqCst);
-        self.news.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     async fn until(&self, count: u64) {
         loop {
-            let news = self.news.notified();
+            let changed = self.changed.notified();
             if self.count.load(Ordering::SeqCst) >= count {
                 return;
             }
-            news.await;
+            changed.await;
         }
     }
 }
 
-/// Places orders, some of which are declined, some cancelled, some not waited for, until the program is gone.
+/// Places orders until the program is killed. Some are declined, some are cancelled, and some are not waited for.
 async fn customer(client: Client, told: Arc<Told>, name: String) {
     for number in 0_u64.. {
         let key = format!("{name}-{number}");
@@ -68,8 +68,8 @@ async fn customer(client: Client, told: Arc<Told>, name: String) {
         let request = if number % 3 == 0 { request.header("prefer", "respond-async") } else { request };
         let Ok((status, body)) = answer(request).await else { return };
         match status {
-            StatusCode::OK | StatusCode::ACCEPTED => told.tell(key, body["order_id"].as_i64().unwrap()),
-            // It is stopping or overloaded: nothing was promised.
+            StatusCode::OK | StatusCode::ACCEPTED => told.record(key, body["order_id"].as_i64().unwrap()),
+            // The program is stopping or overloaded, and has confirmed nothing.
             StatusCode::SERVICE_UNAVAILABLE => return,
             other => panic!("{other}: {body}"),
         }
@@ -86,23 +86,25 @@ async fn customer(client: Client, told: Arc<Told>, name: String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_answered_survives_any_crash() {
-    let place = tempfile::tempdir().unwrap();
-    survives(&program(), &place.path().join("data"), 24, || {}).await;
+    let directory = tempfile::tempdir().unwrap();
+    survives(&program(), &directory.path().join("data"), 24, || {}).await;
 }
 
-/// SIGKILL alone leaves what was written in the system's cache, so it cannot tell `synchronous=FULL` from less.
+/// After SIGKILL alone, written data is still in the system's cache, so it does not test that `synchronous=FULL` is
+/// needed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_answered_survives_a_power_cut() {
-    let place = tempfile::tempdir().unwrap();
-    let data_dir = place.path().join("data");
-    let disk = LossyDisk::new(place.path(), &data_dir);
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let disk = LossyDisk::new(directory.path(), &data_dir);
     survives(&disk.under(program()), &data_dir, 12, || disk.power_cut()).await;
 }
 
-/// Crashes the program `rounds` times under load, does `crashed` each time, and checks that all that was answered is there.
+/// Crashes the program `rounds` times under load, calls `crashed` each time, and then checks that everything that was
+/// confirmed still exists.
 async fn survives(program: &Program, data_dir: &Path, rounds: usize, crashed: impl Fn()) {
     let told = Arc::new(Told::default());
-    // The last eight bytes of such an id are random.
+    // The last eight bytes of a UUIDv7 are random.
     let mut random = u64::from_le_bytes(*Uuid::now_v7().as_bytes().last_chunk().unwrap());
     println!("seed of the random moments: {random}");
 
@@ -117,7 +119,8 @@ async fn survives(program: &Program, data_dir: &Path, rounds: usize, crashed: im
         let customers: Vec<_> = (0..CLIENTS)
             .map(|number| tokio::spawn(customer(client.clone(), Arc::clone(&told), format!("{round}-{number}"))))
             .collect();
-        // The moment is measured in answers, so that a slow machine crashes as much in the middle as a fast one.
+        // The moment is measured in responses, so that a slow machine crashes as much in the middle of the work as a
+        // fast one.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let answers = told.count.load(Ordering::SeqCst) + 1 + (random >> 33) % 400;
         told.until(answers).await;

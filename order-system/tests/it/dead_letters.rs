@@ -1,4 +1,4 @@
-//! The parked messages of the running program, on the command line.
+//! The dead letters of the running program, on the command line.
 
 use std::{path::Path, process::Output};
 
@@ -14,8 +14,8 @@ use crate::program;
 
 const TOKEN: &str = "the-operators-token";
 
-/// Something is parked at `service` behind the program's back.
-async fn park(data: &Path, service: &str, id: Uuid, body: &[u8]) {
+/// Inserts a dead letter directly into the database of `service`.
+async fn insert_dead_letter(data: &Path, service: &str, id: Uuid, body: &[u8]) {
     let database = Database::connect(format!("sqlite://{}", data.join(format!("{service}.sqlite")).display()));
     let database = database.await.unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -29,7 +29,7 @@ async fn park(data: &Path, service: &str, id: Uuid, body: &[u8]) {
     database.close().await.unwrap();
 }
 
-/// `StockReleased` of an order that nobody knows: it is heard, and nothing follows.
+/// `StockReleased` of an unknown order: it is handled and has no effect.
 fn released(id: Uuid) -> String {
     let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(1).unwrap() };
     let order = OrderDetails {
@@ -43,11 +43,11 @@ fn released(id: Uuid) -> String {
         .encode()
 }
 
-/// The command line with these words, and the addresses of the running system in place of the usual ones.
+/// Runs `dead-letters` with these arguments, and returns what it printed.
 fn dead_letters(program: &Program, words: &[&str]) -> (Output, String) {
     let output = program.command().arg("dead-letters").args(words).env("ADMIN_TOKEN", TOKEN).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (output, said)
+    let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output, printed)
 }
 
 fn at(system: &Running, index: usize) -> [String; 2] {
@@ -56,61 +56,66 @@ fn at(system: &Running, index: usize) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn an_operator_lists_shows_drives_and_discards() {
+async fn an_operator_lists_shows_redrives_and_discards() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    let system = program.start(place.path(), &[&format!("--admin-token={TOKEN}")]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let system = program.start(directory.path(), &[&format!("--admin-token={TOKEN}")]).unwrap();
     let [service, url] = at(&system, 0);
     let run = |words: &[&str]| {
-        let (output, said) = dead_letters(&program, &[words, &[&service, &url]].concat());
-        (output.status.code().unwrap(), said)
+        let (output, printed) = dead_letters(&program, &[words, &[&service, &url]].concat());
+        (output.status.code().unwrap(), printed)
     };
-    assert_eq!(run(&["list"]), (0, "nothing is parked\n".to_owned()));
+    assert_eq!(run(&["list"]), (0, "no dead letters\n".to_owned()));
 
     let [good, poison, other] = [(); 3].map(|()| Uuid::now_v7());
-    park(place.path(), "order", good, released(good).as_bytes()).await;
-    park(place.path(), "order", poison, b"\x1b[2J no JSON").await;
-    park(place.path(), "order", other, &[0xff, 0xfe]).await;
-    let (code, said) = run(&["list"]);
-    let lines: Vec<&str> = said.lines().collect();
-    assert_eq!((code, lines.len()), (0, 4), "{said}");
-    assert!(lines[0].starts_with("SERVICE") && lines[1].starts_with(&format!("order      {good}")), "{said}");
-    assert!(lines[3].contains("2023-11-14T22:13:20") && lines[3].ends_with("2  parked by the test"), "{said}");
+    insert_dead_letter(directory.path(), "order", good, released(good).as_bytes()).await;
+    insert_dead_letter(directory.path(), "order", poison, b"\x1b[2J no JSON").await;
+    insert_dead_letter(directory.path(), "order", other, &[0xff, 0xfe]).await;
+    let (code, printed) = run(&["list"]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!((code, lines.len()), (0, 4), "{printed}");
+    assert!(lines[0].starts_with("SERVICE") && lines[1].starts_with(&format!("order      {good}")), "{printed}");
+    assert!(lines[3].contains("2023-11-14T22:13:20") && lines[3].ends_with("2  parked by the test"), "{printed}");
 
-    let (code, said) = run(&["show", &poison.to_string()]);
-    assert!(code == 0 && said.ends_with("body       12 bytes:\n\n\\u{1b}[2J no JSON\n"), "{said}");
+    let (code, printed) = run(&["show", &poison.to_string()]);
+    assert!(code == 0 && printed.ends_with("body       12 bytes:\n\n\\u{1b}[2J no JSON\n"), "{printed}");
     assert!(run(&["show", &other.to_string()]).1.ends_with("not text, in base64:\n\n//4=\n"));
-    let (code, said) = run(&["show", &Uuid::nil().to_string()]);
-    assert!(code == 1 && said.contains("no such message is parked"), "{said}");
+    let (code, printed) = run(&["show", &Uuid::nil().to_string()]);
+    assert!(code == 1 && printed.contains("there is no such dead letter"), "{printed}");
 
     assert_eq!(run(&["redrive", &good.to_string()]), (0, format!("{good}: handled by order\n")));
-    let (code, said) = run(&["redrive", &poison.to_string()]);
-    assert!(code == 1 && said.starts_with(&format!("{poison}: parked again by order: not a CloudEvent")), "{said}");
-    let (code, said) = run(&["redrive", &good.to_string()]);
-    assert!(code == 1 && said.contains(&format!("no message {good} is parked")), "{said}");
-    assert_eq!(run(&["redrive", "--all"]), (1, "order: 0 handled, 2 parked again, 0 postponed\n".to_owned()));
+    let (code, printed) = run(&["redrive", &poison.to_string()]);
+    assert!(
+        code == 1 && printed.starts_with(&format!("{poison}: failed again at order: not a CloudEvent")),
+        "{printed}"
+    );
+    let (code, printed) = run(&["redrive", &good.to_string()]);
+    assert!(code == 1 && printed.contains(&format!("there is no dead letter {good}")), "{printed}");
+    assert_eq!(run(&["redrive", "--all"]), (1, "order: 0 handled, 2 failed again, 0 postponed\n".to_owned()));
 
-    let (code, said) = run(&["discard", &poison.to_string(), &other.to_string()]);
-    assert_eq!((code, said), (0, format!("{poison}: discarded\n{other}: discarded\n")));
+    let (code, printed) = run(&["discard", &poison.to_string(), &other.to_string()]);
+    assert_eq!((code, printed), (0, format!("{poison}: discarded\n{other}: discarded\n")));
     assert_eq!(run(&["discard", &poison.to_string()]).0, 1);
-    assert_eq!(run(&["redrive", "--all"]), (0, "order: 0 handled, 0 parked again, 0 postponed\n".to_owned()));
-    assert_eq!(run(&["list"]), (0, "nothing is parked\n".to_owned()));
+    assert_eq!(run(&["redrive", "--all"]), (0, "order: 0 handled, 0 failed again, 0 postponed\n".to_owned()));
+    assert_eq!(run(&["list"]), (0, "no dead letters\n".to_owned()));
     assert!(system.stop().unwrap().success());
-    assert!(program.verify(place.path(), "0s").unwrap().status.success());
+    assert!(program.verify(directory.path(), "0s").unwrap().status.success());
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_is_said() {
+async fn errors_are_explained() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    let token = place.path().join("token");
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
     std::fs::write(&token, "another-operators-token\n").unwrap();
-    let system = program.start(place.path(), &["--admin-token-file", token.to_str().unwrap()]).unwrap();
+    let system = program.start(directory.path(), &["--admin-token-file", token.to_str().unwrap()]).unwrap();
     let [service, url] = at(&system, 1);
-    let (output, said) = dead_letters(&program, &["list", &service, &url]);
+    let (output, printed) = dead_letters(&program, &["list", &service, &url]);
     assert!(
-        !output.status.success() && said.contains("the inventory service at") && said.contains("another admin token"),
-        "{said}"
+        !output.status.success()
+            && printed.contains("the inventory service at")
+            && printed.contains("another admin token"),
+        "{printed}"
     );
     let of_the_file = ["--admin-token-file", token.to_str().unwrap()];
     let output =
@@ -118,18 +123,18 @@ async fn what_stands_in_the_way_is_said() {
     assert!(output.status.success(), "{output:?}");
     assert!(system.stop().unwrap().success());
 
-    // Without a token the program runs, and says how to get in.
-    let system = program.start(place.path(), &[]).unwrap();
+    // Without a token, the program runs and tells how to turn the endpoints on.
+    let system = program.start(directory.path(), &[]).unwrap();
     let [service, url] = at(&system, 2);
     for words in [&["list"][..], &["redrive", "--all"], &["redrive", "00000000-0000-0000-0000-000000000000"]] {
-        let (output, said) = dead_letters(&program, &[words, &[&service, &url]].concat());
-        assert!(!output.status.success() && said.contains("start the service with --admin-token"), "{said}");
+        let (output, printed) = dead_letters(&program, &[words, &[&service, &url]].concat());
+        assert!(!output.status.success() && printed.contains("start the service with --admin-token"), "{printed}");
     }
     assert!(system.stop().unwrap().success());
-    let (output, said) = dead_letters(&program, &["list", &service, &url]);
+    let (output, printed) = dead_letters(&program, &["list", &service, &url]);
     assert!(
-        !output.status.success() && said.contains("cannot reach the payment service") && said.contains("--url"),
-        "{said}"
+        !output.status.success() && printed.contains("cannot reach the payment service") && printed.contains("--url"),
+        "{printed}"
     );
 
     for (words, why) in [
@@ -141,8 +146,8 @@ async fn what_stands_in_the_way_is_said() {
         (&["redrive"], "MESSAGE_IDS"),
         (&["discard", "--service=order"], "MESSAGE_IDS"),
     ] {
-        let (output, said) = dead_letters(&program, words);
-        assert!(!output.status.success() && said.contains(why), "{words:?}: {said}");
+        let (output, printed) = dead_letters(&program, words);
+        assert!(!output.status.success() && printed.contains(why), "{words:?}: {printed}");
     }
     let output = program.command().args(["dead-letters", "list"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("the admin token is missing"), "{output:?}");

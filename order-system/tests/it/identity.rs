@@ -1,4 +1,4 @@
-//! A data directory whose order database was lost, or exchanged for another.
+//! A data directory whose order database was lost or replaced by another.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use testkit::client::{Client, answer};
 
 use crate::program;
 
-/// What an order's payment takes, where its saga is to be found under way.
+/// A gateway so slow that the order's saga never ends during the test.
 const NEVER: &str = "--gateway-latency=1h";
 
 fn rename(data_dir: &Path, from: &str, to: &str) {
@@ -20,7 +20,7 @@ fn rename(data_dir: &Path, from: &str, to: &str) {
     }
 }
 
-/// The number of an order that is placed now, and that waits for its payment.
+/// Places an order that waits for its payment, and returns its number.
 async fn under_way(client: &Client) -> i64 {
     let body = json!({"item_sku": "SKU-ABC", "quantity": 1, "amount": 10, "currency": "USD"});
     let request = client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(&body);
@@ -33,8 +33,8 @@ async fn under_way(client: &Client) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_order_database_beside_the_others_is_refused_and_undoes_nothing() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    let data_dir = place.path().join("data");
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
     let system = program.start(&data_dir, &[NEVER]).unwrap();
     let client = Client::new(system.addresses).unwrap();
     client.put_in_stock("SKU-ABC", 10).await.unwrap();
@@ -45,7 +45,7 @@ async fn an_empty_order_database_beside_the_others_is_refused_and_undoes_nothing
     let refused = refused_to_start(program.command().arg("--data-dir").arg(&data_dir));
     assert!(refused.contains("the database of order is new") && refused.contains("--system-id"), "{refused}");
 
-    // With its own database, the order ends as if nothing had happened.
+    // With its own database, the order ends normally.
     for end in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(data_dir.join(format!("order.sqlite{end}")));
     }
@@ -63,8 +63,8 @@ async fn an_empty_order_database_beside_the_others_is_refused_and_undoes_nothing
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_order_database_is_replaced_by_an_explicit_act_and_then_nothing_stays_held() {
     let program = program();
-    let place = tempfile::tempdir().unwrap();
-    let data_dir = place.path().join("data");
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
     let system = program.start(&data_dir, &[NEVER]).unwrap();
     let client = Client::new(system.addresses).unwrap();
     client.put_in_stock("SKU-ABC", 10).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_lost_order_database_is_replaced_by_an_explicit_act_and_then_nothing_s
     assert!(refused.contains(&format!("belongs to the system {id} and has data")), "{refused}");
 }
 
-/// What it says where it does not start.
+/// Starts the program, expects it to fail, and returns its output.
 fn refused_to_start(command: &mut std::process::Command) -> String {
     command.args(["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"]);
     let output = command.output().unwrap();

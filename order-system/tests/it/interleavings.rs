@@ -1,4 +1,4 @@
-//! Many orders at once: their messages permuted, doubled and interleaved at random.
+//! Many orders at once, with their messages reordered, duplicated and interleaved at random.
 
 use std::collections::BTreeMap;
 
@@ -11,40 +11,41 @@ use uuid::Uuid;
 use crate::joined::World;
 
 #[derive(Debug, Clone)]
-struct Wish {
+struct PlannedOrder {
     lines: Vec<(usize, i64)>,
     minor_units: i64,
-    /// After so many steps the customer cancels, if the order is still to be cancelled then.
+    /// The step after which the customer cancels, if the order can still be cancelled then.
     cancel_after: Option<usize>,
 }
 
-const SKUS: [&str; 4] = ["A", "B", "C", "nobody knows it"];
+const SKUS: [&str; 4] = ["A", "B", "C", "unknown"];
 
-fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+fn planned_orders() -> impl Strategy<Value = Vec<PlannedOrder>> {
     let lines = prop::collection::vec((0..SKUS.len(), 1..4_i64), 1..4);
-    let wish = (lines, 50_000..150_000_i64, prop::option::weighted(0.2, 0..200_usize));
-    let wish = wish.prop_map(|(lines, minor_units, cancel_after)| Wish { lines, minor_units, cancel_after });
-    prop::collection::vec(wish, 1..20)
+    let planned = (lines, 50_000..150_000_i64, prop::option::weighted(0.2, 0..200_usize));
+    let planned =
+        planned.prop_map(|(lines, minor_units, cancel_after)| PlannedOrder { lines, minor_units, cancel_after });
+    prop::collection::vec(planned, 1..20)
 }
 
 fn saga(number: usize) -> SagaId {
     SagaId(Uuid::from_u128(number as u128 + 1))
 }
 
-fn new_order(number: usize, wish: &Wish) -> NewOrder {
+fn new_order(number: usize, planned: &PlannedOrder) -> NewOrder {
     let line = |&(sku, units): &(usize, i64)| Line {
         sku: Sku::parse(SKUS[sku]).unwrap(),
         quantity: Quantity::new(units).unwrap(),
     };
     NewOrder {
         saga_id: saga(number),
-        lines: Lines::new(wish.lines.iter().map(line)).unwrap(),
-        total: Money::from_minor_units(wish.minor_units, "USD".parse().unwrap()).unwrap(),
+        lines: Lines::new(planned.lines.iter().map(line)).unwrap(),
+        total: Money::from_minor_units(planned.minor_units, "USD".parse().unwrap()).unwrap(),
         idempotency_key: None,
     }
 }
 
-/// As the simulated gateway: below 1000 dollars.
+/// Answers like the simulated gateway: amounts below 1000 dollars are authorized.
 fn answer(event: &Event) -> Answer {
     if event.order.total.minor_units() < 100_000 {
         Answer::Authorized { reference: String::new() }
@@ -53,41 +54,42 @@ fn answer(event: &Event) -> Answer {
     }
 }
 
-/// Runs all orders to their end. `choices` says which message is next, and whether it comes a second time.
-fn run(wishes: &[Wish], choices: &[(u32, bool)]) -> World {
+/// Runs all orders to their end. `choices` determines which message is delivered next, and whether it is also delivered
+/// a second time.
+fn run(planned_orders: &[PlannedOrder], choices: &[(u32, bool)]) -> World {
     let stock = SKUS[..3].iter().map(|sku| (Sku::parse(sku).unwrap(), 12));
     let mut world = World::with_stock(stock);
-    let mut on_their_way: Vec<(Service, Event)> = Vec::new();
-    let say = |events: Vec<Event>, on_their_way: &mut Vec<(Service, Event)>| {
+    let mut in_flight: Vec<(Service, Event)> = Vec::new();
+    let publish = |events: Vec<Event>, in_flight: &mut Vec<(Service, Event)>| {
         for event in events {
             let consumers = event.body.event_type().flow().consumers;
-            on_their_way.extend(consumers.iter().map(|&consumer| (consumer, event.clone())));
+            in_flight.extend(consumers.iter().map(|&consumer| (consumer, event.clone())));
         }
     };
-    for (number, wish) in wishes.iter().enumerate() {
-        let created = world.place(new_order(number, wish));
-        say(created, &mut on_their_way);
+    for (number, planned) in planned_orders.iter().enumerate() {
+        let created = world.place(new_order(number, planned));
+        publish(created, &mut in_flight);
     }
     for step in 0.. {
         assert!(step < 100_000, "it does not come to an end");
-        for (number, wish) in wishes.iter().enumerate() {
-            if wish.cancel_after == Some(step) {
-                let said = world.cancel(saga(number));
-                say(said, &mut on_their_way);
+        for (number, planned) in planned_orders.iter().enumerate() {
+            if planned.cancel_after == Some(step) {
+                let events = world.cancel(saga(number));
+                publish(events, &mut in_flight);
             }
         }
         if let Some(&saga) = world.to_void.first() {
-            let said = world.gateway_voids(saga);
-            say(said, &mut on_their_way);
+            let events = world.gateway_voids(saga);
+            publish(events, &mut in_flight);
         }
-        if on_their_way.is_empty() {
+        if in_flight.is_empty() {
             break;
         }
         let &(choice, again) = choices.get(step).unwrap_or(&(0, false));
-        let next = choice as usize % on_their_way.len();
-        let (consumer, event) = if again { on_their_way[next].clone() } else { on_their_way.swap_remove(next) };
-        let said = world.hear(consumer, &event, &answer(&event));
-        say(said, &mut on_their_way);
+        let next = choice as usize % in_flight.len();
+        let (consumer, event) = if again { in_flight[next].clone() } else { in_flight.swap_remove(next) };
+        let events = world.handle(consumer, &event, &answer(&event));
+        publish(events, &mut in_flight);
         assert_eq!(world.audit_stock(), Vec::<String>::new());
     }
     world
@@ -102,21 +104,21 @@ proptest! {
 
     #[test]
     fn all_orders_end_and_the_audit_holds(
-        wishes in wishes(),
+        planned_orders in planned_orders(),
         choices in prop::collection::vec((any::<u32>(), prop::bool::weighted(0.2)), 0..400),
     ) {
-        let world = run(&wishes, &choices);
+        let world = run(&planned_orders, &choices);
         prop_assert!(world.is_at_rest(), "{world:#?}");
         prop_assert_eq!(world.audit(), Vec::<String>::new());
     }
 
-    /// Where no order takes another's stock and nobody cancels, the end does not depend on the order of arrival at all.
+    /// If no order takes another's stock and no customer cancels, the end does not depend on the order of arrival.
     #[test]
     fn alone_an_order_ends_in_the_same_state_whatever_the_order_of_arrival(
-        wishes in wishes(),
+        planned_orders in planned_orders(),
         choices in prop::collection::vec((any::<u32>(), prop::bool::weighted(0.2)), 0..400),
     ) {
-        let one = Wish { cancel_after: None, ..wishes[0].clone() };
+        let one = PlannedOrder { cancel_after: None, ..planned_orders[0].clone() };
         let expected = run(std::slice::from_ref(&one), &[]);
         let world = run(&[one], &choices);
         prop_assert_eq!(statuses(&world), statuses(&expected));

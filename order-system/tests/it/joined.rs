@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use inventory::domain::{Reservation, ReservationId, State as ReservationState, StockItem, learn};
-use order::domain::{Fact, NewOrder, Order};
+use inventory::domain::{Reservation, ReservationId, State as ReservationState, StockItem};
+use order::domain::{NewOrder, Order};
 use order_system::audit::rules::{self, Counts};
-use payment::domain::{Answer, NewPayment, Payment, PaymentId, cancel_requested, stock_reserved, voided_at_gateway};
-use shared_events::{Event, EventBody, OrderId, SagaId, Service, Sku, Timestamp};
+use payment::domain::{Answer, Payment, PaymentId};
+use shared_events::{Event, OrderId, SagaId, Service, Sku, Timestamp};
 
 /// There is only one moment, and everything is due at it: what happens when is for the test to choose.
 const NOW: Timestamp = Timestamp::from_unix_micros(0);
@@ -49,86 +49,88 @@ impl World {
     }
 
     /// A service handles an event; `answer` is what the gateway says to this order, whenever it is asked.
-    pub(crate) fn hear(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
+    pub(crate) fn handle(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
         match service {
-            Service::Order => self.order_hears(event),
-            Service::Inventory => self.inventory_hears(event),
-            Service::Payment => self.payment_hears(event, answer),
+            Service::Order => self.handle_in_order(event),
+            Service::Inventory => self.handle_in_inventory(event),
+            Service::Payment => self.handle_in_payment(event, answer),
         }
     }
 
-    fn order_hears(&mut self, event: &Event) -> Vec<Event> {
-        self.change_order(event.saga_id, |order| match Fact::of(&event.body) {
-            Some(fact) => order.learn(fact, NOW),
-            None => order.outcome_event().into_iter().collect(),
-        })
+    fn handle_in_order(&mut self, event: &Event) -> Vec<Event> {
+        let transition = order::domain::on_event(self.orders.get(&event.saga_id), event, NOW);
+        self.change_order(event.saga_id, transition)
     }
 
-    fn inventory_hears(&mut self, event: &Event) -> Vec<Event> {
+    fn handle_in_inventory(&mut self, event: &Event) -> Vec<Event> {
         let known = self.reservations.get(&event.saga_id);
         let mut new_ids = (1..).map(ReservationId).skip(self.reservations.len());
-        let step = learn(known, event, &mut self.stock, &mut new_ids, NOW, &HOLD_POLICY)
-            .unwrap_or_else(|impossible| panic!("it would be parked: {impossible}"));
-        self.reservations.extend(step.reservation.map(|reservation| (event.saga_id, reservation)));
-        step.says.map(|body| Event { body, ..event.clone() }).into_iter().collect()
+        let context = inventory::domain::Context {
+            stock: &mut self.stock,
+            new_ids: &mut new_ids,
+            now: NOW,
+            hold_policy: &HOLD_POLICY,
+        };
+        let transition = inventory::domain::on_event(known, event, context)
+            .unwrap_or_else(|impossible| panic!("it would be dead-lettered: {impossible}"));
+        self.reservations.extend(transition.reservation.map(|reservation| (event.saga_id, reservation)));
+        transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    fn payment_hears(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
+    fn handle_in_payment(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
         let known = self.payments.get(&event.saga_id);
-        let new = NewPayment {
-            payment_id: PaymentId(self.payments.len() as i64 + 1),
-            saga_id: Some(event.saga_id),
-            order_id: event.order.order_id,
-            amount: event.order.total,
-        };
-        let outcome = match event.body {
-            EventBody::StockReserved => stock_reserved(known, new, answer, NOW),
-            EventBody::OrderCancelRequested { .. } => cancel_requested(known, new, NOW),
-            _ => panic!("the flow table sends no {} to payment", event.body.event_type()),
-        };
-        if outcome.void {
+        let new_id = PaymentId(self.payments.len() as i64 + 1);
+        let context = payment::domain::Context { new_id, answer: Some(answer), now: NOW };
+        let transition = payment::domain::on_event(known, event, context)
+            .unwrap_or_else(|impossible| panic!("it would be dead-lettered: {impossible}"));
+        if transition.void {
             self.to_void.insert(event.saga_id);
         }
-        self.payments.extend(outcome.payment.map(|payment| (event.saga_id, payment)));
-        outcome.said.map(|body| Event { body, ..event.clone() }).into_iter().collect()
+        self.payments.extend(transition.payment.map(|payment| (event.saga_id, payment)));
+        transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
     /// The gateway has voided a payment.
     pub(crate) fn gateway_voids(&mut self, saga: SagaId) -> Vec<Event> {
         self.to_void.remove(&saga);
-        let outcome = voided_at_gateway(self.payments.get(&saga), NOW);
-        self.payments.extend(outcome.payment.map(|payment| (saga, payment)));
+        let transition = payment::domain::on_voided(self.payments.get(&saga), NOW);
+        self.payments.extend(transition.payment.map(|payment| (saga, payment)));
         let order = self.orders[&saga].details.clone();
-        outcome.said.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
+        transition.event.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
     }
 
     /// The customer asks for the order to be undone.
     pub(crate) fn cancel(&mut self, saga: SagaId) -> Vec<Event> {
-        self.change_order(saga, |order| order.cancel(NOW, &CANCEL_POLICY).unwrap_or_default())
+        let transition = order::domain::on_cancel(&self.orders[&saga], NOW, &CANCEL_POLICY);
+        self.change_order(saga, transition.unwrap_or_default())
     }
 
     /// The clock looks at an order.
     pub(crate) fn order_clock(&mut self, saga: SagaId) -> Vec<Event> {
-        self.change_order(saga, |order| order.wake(NOW, &CANCEL_POLICY))
+        let transition = order::domain::on_tick(&self.orders[&saga], NOW, &CANCEL_POLICY);
+        self.change_order(saga, transition)
     }
 
     /// The clock looks at a reservation.
     pub(crate) fn inventory_clock(&mut self, saga: SagaId) -> Vec<Event> {
         let Some(reservation) = self.reservations.get_mut(&saga) else { return Vec::new() };
-        let overdue = reservation.wake(NOW, &HOLD_POLICY);
-        // How often it asked makes no difference to what it does.
-        reservation.repeats = 0;
-        overdue.into_iter().collect()
+        let transition = inventory::domain::on_tick(reservation, NOW, &HOLD_POLICY);
+        if let Some(changed) = transition.reservation {
+            // How often it asked makes no difference to what it does.
+            *reservation = Reservation { repeats: 0, ..changed };
+        }
+        let order = self.orders[&saga].details.clone();
+        transition.event.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
     }
 
-    fn change_order(&mut self, saga: SagaId, step: impl FnOnce(&mut Order) -> Vec<Event>) -> Vec<Event> {
-        let order = self.orders.get_mut(&saga).unwrap();
-        let before = order.status();
-        let events = step(order);
-        // How often it asked makes no difference to what it does.
-        order.repeats = 0;
-        assert!(!before.is_terminal() || order.status() == before, "{before} became {}", order.status());
-        events
+    fn change_order(&mut self, saga: SagaId, transition: order::domain::Transition) -> Vec<Event> {
+        if let Some(changed) = transition.order {
+            let before = self.orders[&saga].status();
+            assert!(!before.is_terminal() || changed.status() == before, "{before} became {}", changed.status());
+            // How often it asked makes no difference to what it does.
+            self.orders.insert(saga, Order { repeats: 0, ..changed });
+        }
+        transition.events
     }
 
     /// Whether everything has ended, and no clock finds anything to do.

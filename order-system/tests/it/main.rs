@@ -1,7 +1,7 @@
-//! The whole system as its users see it, and its protocol searched exhaustively.
+//! Tests the whole system through its public interfaces, and searches its protocol exhaustively.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![allow(clippy::print_stdout, reason = "a crash test says what it did")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "a crash test reports what it did")]
 
 mod command_line;
 mod crash;
@@ -15,7 +15,7 @@ mod protocol;
 mod readme;
 mod scenarios;
 
-/// The program that is tested; cargo has built it together with this test.
+/// The program under test; cargo has built it together with this test.
 fn program() -> testkit::process::Program {
     testkit::process::Program::at(env!("CARGO_BIN_EXE_order-system"))
 }

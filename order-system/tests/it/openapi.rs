@@ -1,4 +1,4 @@
-//! The committed OpenAPI documents (`docs/api/`) are those that the services serve.
+//! The committed OpenAPI documents (`docs/api/`) must be equal to those that the services serve.
 
 use std::{env, fs, path::Path};
 
@@ -7,14 +7,14 @@ use shared_events::Service;
 
 use crate::program;
 
-/// With this variable set, the documents are written instead of compared.
+/// If this variable is set, the documents are written instead of compared.
 const UPDATE: &str = "UPDATE_OPENAPI";
 
 #[tokio::test]
 async fn the_committed_documents_are_those_that_the_services_serve() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api");
-    let place = tempfile::tempdir().unwrap();
-    let system = program().start(place.path(), &[]).unwrap();
+    let data_dir = tempfile::tempdir().unwrap();
+    let system = program().start(data_dir.path(), &[]).unwrap();
     for (service, address) in Service::ALL.into_iter().zip(system.addresses) {
         let served = reqwest::get(format!("http://{address}/openapi.json")).await.unwrap();
         let served: Value = served.error_for_status().unwrap().json().await.unwrap();
@@ -26,8 +26,8 @@ async fn the_committed_documents_are_those_that_the_services_serve() {
         let differs = committed.lines().zip(text.lines()).find(|(committed, served)| committed != served);
         assert!(
             committed == text,
-            "{} differs from what the service serves, first at {differs:?}. If the change is wanted, run this test with \
-             {UPDATE}=1 and say it in CHANGELOG.md",
+            "{} differs from what the service serves, first at {differs:?}. If the change is intended, run this test with \
+             {UPDATE}=1 and describe it in CHANGELOG.md",
             file.display()
         );
     }

@@ -1,4 +1,4 @@
-//! A disk that loses what was not synced, as in a power cut.
+//! Simulates a disk that loses everything that was not synced, as in a power cut.
 
 use std::{
     fs,
@@ -8,31 +8,31 @@ use std::{
 
 use testkit::process::Program;
 
-/// Stands between a program and the files of its data directory: it keeps what of them was synced (`power_cut/disk.c`).
+/// Intercepts a program's writes to its data directory and keeps a copy of what was synced (`power_cut/disk.c`).
 pub(crate) struct LossyDisk {
     library: PathBuf,
     data_dir: PathBuf,
-    /// What a machine would find after a power cut.
+    /// The files as they would be after a power cut.
     synced: PathBuf,
 }
 
 impl LossyDisk {
-    /// A disk below the files of `data_dir`; `place` is for its own.
-    pub(crate) fn new(place: &Path, data_dir: &Path) -> Self {
-        let (library, synced) = (place.join("disk.so"), place.join("synced"));
+    /// Creates a disk for the files of `data_dir`. Its own files are in `work_dir`.
+    pub(crate) fn new(work_dir: &Path, data_dir: &Path) -> Self {
+        let (library, synced) = (work_dir.join("disk.so"), work_dir.join("synced"));
         for directory in [data_dir, &synced] {
             fs::create_dir(directory).unwrap();
         }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/power_cut/disk.c");
-        // Rust links by the same program, so it is there.
+        // Rust links with the same program, so it is installed.
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&library).arg(source).arg("-ldl");
         assert!(compiler.status().unwrap().success(), "the disk does not compile");
-        // The program's files are told by their real paths.
+        // The library compares real paths.
         Self { library, data_dir: data_dir.canonicalize().unwrap(), synced }
     }
 
-    /// The program on this disk.
+    /// Returns the program, set up to use this disk.
     pub(crate) fn under(&self, program: Program) -> Program {
         program.with_variables(&[
             ("LD_PRELOAD", &self.library),
@@ -41,10 +41,10 @@ impl LossyDisk {
         ])
     }
 
-    /// The program was killed; now all that it had not synced is gone, too.
+    /// Replaces the data directory by what was synced. Call it after the program was killed.
     pub(crate) fn power_cut(&self) {
         for entry in fs::read_dir(&self.data_dir).unwrap().map(Result::unwrap) {
-            // The program's output is the test's, and not on this disk.
+            // The log is written by the test and is not on this disk.
             if entry.file_name() != "log" {
                 fs::remove_file(entry.path()).unwrap();
             }

@@ -1,4 +1,4 @@
-//! The README's commands, run as they stand there.
+//! Runs the README's commands as they are written there.
 
 use std::{
     path::Path,
@@ -7,7 +7,7 @@ use std::{
 
 use testkit::process::{Program, cargo};
 
-/// The commands of the README's `sh` blocks, each in one line.
+/// Returns the commands of the README's `sh` blocks, each in one line.
 fn commands(readme: &str) -> Vec<String> {
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     blocks.flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>()).collect()
@@ -31,8 +31,8 @@ fn the_commands_do_what_the_readme_says() {
     // `cargo xtask test` is what runs this test.
     assert_eq!(typed, ["cargo run --release", "cargo xtask test", "cargo xtask bench"]);
 
-    let place = tempfile::tempdir().unwrap();
-    let system = Program::cargo_run_release().unwrap().start(place.path(), &[]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let system = Program::cargo_run_release().unwrap().start(directory.path(), &[]).unwrap();
     let here = |command: &str| {
         let [order, inventory, payment] = system.addresses.map(|address| address.to_string());
         command
@@ -52,7 +52,7 @@ fn the_commands_do_what_the_readme_says() {
     assert_eq!(curl.len(), expected.len(), "{curl:#?}");
     for (command, expected) in curl.iter().zip(expected) {
         if expected.is_empty() {
-            // The stream is silent until an order changes: that it is one is enough here.
+            // The stream sends nothing until an order changes; checking its content type is enough here.
             let head =
                 shell(&here(&command.replace("curl -sN", "curl -sN -D -")).replace("--max-time 3", "--max-time 1"));
             assert!(head.contains("text/event-stream"), "{head}");
@@ -69,17 +69,17 @@ fn the_commands_do_what_the_readme_says() {
     }
     assert!(system.stop().unwrap().success());
     let verify =
-        cargo(&["run", "--quiet", "--release", "--", "verify", "--data-dir"]).arg(place.path()).output().unwrap();
+        cargo(&["run", "--quiet", "--release", "--", "verify", "--data-dir"]).arg(directory.path()).output().unwrap();
     assert!(String::from_utf8_lossy(&verify.stdout).starts_with("clean: 4 orders"), "{verify:?}");
 }
 
 #[test]
 fn the_benchmark_prints_its_table() {
-    let place = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let small = ["--time=300ms", "--warm-up=100ms", "--connections=4", "--skus=10", "--backlog=1s", "--history=2000"];
-    let json = place.path().join("results.json");
+    let json = directory.path().join("results.json");
     let mut bench = cargo(&["xtask", "bench"]);
-    bench.args(small).arg("--json").arg(&json).arg("--data-dir").arg(place.path().join("data"));
+    bench.args(small).arg("--json").arg(&json).arg("--data-dir").arg(directory.path().join("data"));
     let bench = bench.output().unwrap();
     let table = String::from_utf8_lossy(&bench.stdout);
     assert!(bench.status.success(), "{table}{}", String::from_utf8_lossy(&bench.stderr));

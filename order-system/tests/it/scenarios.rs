@@ -1,4 +1,4 @@
-//! What must be seen of the running system, at its public doors.
+//! Scenarios of the running system, through its public API.
 
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
@@ -15,30 +15,30 @@ struct Stage {
     program: Program,
     system: Option<Running>,
     client: Client,
-    place: TempDir,
+    directory: TempDir,
 }
 
 impl Stage {
     fn set(arguments: &[&str]) -> Self {
         let program = program();
-        let place = tempfile::tempdir().unwrap();
-        let system = program.start(place.path(), arguments).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let system = program.start(directory.path(), arguments).unwrap();
         let client = Client::new(system.addresses).unwrap();
-        Self { program, system: Some(system), client, place }
+        Self { program, system: Some(system), client, directory }
     }
 
     fn restart(&mut self, arguments: &[&str]) {
         assert!(self.system.take().unwrap().stop().unwrap().success());
-        let system = self.program.start(self.place.path(), arguments).unwrap();
+        let system = self.program.start(self.directory.path(), arguments).unwrap();
         self.client = Client::new(system.addresses).unwrap();
         self.system = Some(system);
     }
 
-    /// Stops in good order, and audits: every test ends with it.
+    /// Stops gracefully and audits the data. Every test calls it last.
     fn end(mut self) {
         let status = self.system.take().unwrap().stop().unwrap();
         assert!(status.success(), "{status}");
-        let audit = self.program.verify(self.place.path(), "0s").unwrap();
+        let audit = self.program.verify(self.directory.path(), "0s").unwrap();
         assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
     }
 }
@@ -55,7 +55,7 @@ async fn of_60_orders_for_20_units_exactly_20_are_confirmed() {
     let failed = orders.iter().find(|(_, order)| order["status"] == "FAILED").unwrap();
     assert_eq!(failed.1["failure_reason"], "INSUFFICIENT_STOCK");
     assert_eq!(failed.1["detail"], "insufficient stock");
-    // The sale follows the answer.
+    // The stock is marked as sold after the response.
     let stock = async || stage.client.stock("SKU-HOT").await;
     let stock = stage.client.until("all sold", stock, |stock| stock["sold"] == 20).await.unwrap();
     assert_eq!((&stock["quantity"], &stock["reserved"]), (&json!(0), &json!(0)));
@@ -79,7 +79,7 @@ async fn one_idempotency_key_makes_one_order_one_reservation_and_one_payment() {
 }
 
 #[tokio::test]
-async fn who_reads_failed_finds_the_stock_restored() {
+async fn a_client_that_reads_failed_finds_the_stock_restored() {
     let stage = Stage::set(&[]);
     stage.client.put_in_stock("SKU-ABC", 10).await.unwrap();
     for _ in 0..20 {
@@ -97,7 +97,7 @@ async fn who_reads_failed_finds_the_stock_restored() {
 
 #[tokio::test]
 async fn stopping_and_starting_again_keeps_everything() {
-    // The gateway is so slow that the order is still under way when the system stops.
+    // The gateway is so slow that the order is unfinished when the system stops.
     let mut stage = Stage::set(&["--gateway-latency=1h", "--gateway-timeout=2h", "--drain-timeout=1s"]);
     stage.client.put_in_stock("SKU-ABC", 10).await.unwrap();
     let body = json!({"item_sku": "SKU-ABC", "quantity": 4, "amount": 9.99, "currency": "USD"});
@@ -248,7 +248,7 @@ async fn bad_input_is_refused_everywhere_and_nothing_is_written() {
             stage.client.inventory(Method::POST, "/api/v1/stock/reserve"),
             stage.client.payment(Method::POST, "/api/v1/payments/authorize"),
         ];
-        // What is right for an order may be right elsewhere; what is not JSON is right nowhere.
+        // A body that is valid JSON may be accepted by another endpoint; one that is not JSON is refused everywhere.
         for post in if serde_json::from_str::<Value>(body).is_ok() { &posts[..1] } else { &posts[..] } {
             let post = post.try_clone().unwrap().header("content-type", "application/json").body(body.to_owned());
             let answer = post.send().await.unwrap();
@@ -279,12 +279,12 @@ async fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
 
     let system = stage.system.take().unwrap();
     system.signal("INT").unwrap();
-    // It drains, for as long as an hour: it takes no more connections, but has not ended.
+    // It drains for up to an hour: it accepts no more connections, but has not ended.
     let refused = async || Ok(tokio::net::TcpStream::connect(stage.client.addresses[0]).await.is_err());
     stage.client.until("it takes no more connections", refused, |refused| *refused).await.unwrap();
     assert_eq!(system.stop().unwrap().code(), Some(130));
 
-    let system = stage.program.start(stage.place.path(), &[]).unwrap();
+    let system = stage.program.start(stage.directory.path(), &[]).unwrap();
     stage.client = Client::new(system.addresses).unwrap();
     stage.system = Some(system);
     let read = async || ok(stage.client.order(Method::GET, "/api/v1/orders/1")).await;

@@ -3,7 +3,9 @@
 mod facts;
 mod idempotency;
 mod order;
+mod transition;
 
 pub use facts::{Cancel, Fact, Facts, Payment, PaymentStatus, Status, Stock};
 pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use order::{AlreadyConfirmed, CancelPolicy, NewOrder, Order};
+pub use transition::{Transition, on_cancel, on_event, on_tick};

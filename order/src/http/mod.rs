@@ -1,11 +1,13 @@
 //! The order service over REST.
 
-mod place;
+mod commands;
 mod prefer;
-mod read;
+mod queries;
 mod routes;
+mod state;
 mod stream;
 mod wire;
 
 pub(crate) use routes::routes;
+pub(crate) use state::AppState;
 pub use wire::{OrderView, TimelineEntry};

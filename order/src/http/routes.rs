@@ -1,39 +1,20 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::Router;
-use service_host::service::ServiceContext;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{place, read, stream};
-use crate::{participant::Orders, watch::Watchers};
-
-/// What the handlers need.
-#[derive(Debug)]
-pub(super) struct AppState {
-    pub(super) context: ServiceContext<Orders>,
-    pub(super) watchers: Arc<Watchers>,
-    /// How long a POST waits for the order's end, where the client does not say.
-    pub(super) wait: Duration,
-    /// How many unpublished events are too many for new orders.
-    pub(super) max_backlog: u64,
-}
+use super::{commands, queries, state::AppState, stream};
 
 /// The router of the order service.
-pub(crate) fn routes(
-    context: ServiceContext<Orders>,
-    watchers: Arc<Watchers>,
-    wait: Duration,
-    max_backlog: u64,
-) -> Router {
-    let operations = context.operations.clone();
-    let app = Arc::new(AppState { context, watchers, wait, max_backlog });
+pub(crate) fn routes(app: AppState) -> Router {
+    let operations = app.context.operations.clone();
     let routes = OpenApiRouter::new()
-        .routes(routes!(place::place, read::list))
+        .routes(routes!(commands::place, queries::list))
         .routes(routes!(stream::stream))
-        .routes(routes!(read::show))
-        .routes(routes!(read::events))
-        .routes(routes!(place::cancel))
-        .with_state(app);
+        .routes(routes!(queries::show))
+        .routes(routes!(queries::events))
+        .routes(routes!(commands::cancel))
+        .with_state(Arc::new(app));
     operations.finish(
         "Order service",
         "Takes orders, collects what the other services say of them, and answers for their status.",

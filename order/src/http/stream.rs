@@ -7,7 +7,7 @@ use axum::{
 use futures::{Stream, stream};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{routes::AppState, wire::OrderView};
+use super::{state::AppState, wire::OrderView};
 
 /// Watch all orders
 ///

@@ -7,7 +7,8 @@ use shared_events::{EventBody, Money, OrderId, SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    Answer, NewPayment, Outcome, Payment, PaymentId, State, cancel_requested, stock_reserved, voided_at_gateway,
+    Answer, NewPayment, Payment, PaymentId, State, Transition, on_voided,
+    transition::{cancel_requested, stock_reserved},
 };
 
 /// How far a question to the gateway has come.
@@ -79,7 +80,7 @@ impl World {
                 }),
                 Call::Answered => step(&|world| {
                     world.voids[index] = Call::Over;
-                    world.apply(voided_at_gateway(world.row.as_ref(), Timestamp::default()), 0);
+                    world.apply(on_voided(world.row.as_ref(), Timestamp::default()), 0);
                 }),
                 Call::NotAsked | Call::Over => {}
             }
@@ -100,16 +101,16 @@ impl World {
         worlds
     }
 
-    fn apply(&mut self, outcome: Outcome, void: usize) {
-        self.row = outcome.payment.or_else(|| self.row.take());
-        match outcome.said {
+    fn apply(&mut self, transition: Transition, void: usize) {
+        self.row = transition.payment.or_else(|| self.row.take());
+        match transition.event {
             Some(EventBody::PaymentAuthorized) => {
                 assert!(self.charged && !self.cancelled, "it is said to be authorized: {self:?}");
             }
             Some(EventBody::PaymentVoided) => self.voided_said = true,
             _ => {}
         }
-        if outcome.void && self.voids[void] == Call::Over {
+        if transition.void && self.voids[void] == Call::Over {
             self.voids[void] = Call::OnItsWay;
         }
     }
@@ -160,7 +161,7 @@ fn whatever_crosses_the_gateway_has_the_money_only_of_an_authorized_payment() {
             assert_eq!(world.charged, cancels == 0 && *answer == yes, "{world:?}");
             if cancels > 0 {
                 let again = cancel_requested(world.row.as_ref(), NEW(), Timestamp::default());
-                assert_eq!(again.said, Some(EventBody::PaymentVoided), "{world:?}");
+                assert_eq!(again.event, Some(EventBody::PaymentVoided), "{world:?}");
             }
         }
         for world in all {

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod interleavings;
 mod payment;
-mod saga;
+mod transition;
 
 pub use payment::{Answer, NewPayment, Payment, PaymentId, PaymentKey, State};
-pub use saga::{Outcome, cancel_requested, stock_reserved, voided_at_gateway};
+pub use transition::{Context, Impossible, Transition, on_event, on_voided};

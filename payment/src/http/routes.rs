@@ -1,20 +1,18 @@
 use std::sync::Arc;
 
 use axum::Router;
-use service_host::service::ServiceContext;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{authorize, read};
-use crate::participant::Payments;
+use super::{commands, queries, state::AppState};
 
 /// The router of the payment service.
-pub(crate) fn routes(context: ServiceContext<Payments>) -> Router {
-    let operations = context.operations.clone();
+pub(crate) fn routes(app: AppState) -> Router {
+    let operations = app.context.operations.clone();
     let routes = OpenApiRouter::new()
-        .routes(routes!(authorize::authorize))
-        .routes(routes!(read::list))
-        .routes(routes!(read::show))
-        .with_state(Arc::new(context));
+        .routes(routes!(commands::authorize))
+        .routes(routes!(queries::list))
+        .routes(routes!(queries::show))
+        .with_state(Arc::new(app));
     operations.finish(
         "Payment service",
         "Authorizes payments at a gateway, and voids those of cancelled orders.",

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    commands::AuthorizeRequest,
     domain::{Payment, PaymentKey, State},
-    participant::Wish,
 };
 
 /// What a client wants authorized.
@@ -25,7 +25,7 @@ pub(super) struct Authorize {
 
 impl Authorize {
     /// What this asks for, under a key of its own.
-    pub(super) fn parse(self) -> Result<Wish, Problem> {
+    pub(super) fn parse(self) -> Result<AuthorizeRequest, Problem> {
         let mut errors = FieldErrors::new();
         let order_id = if self.order_id < 1 { Err("must be at least 1") } else { Ok(OrderId(self.order_id)) };
         let order_id = errors.check("order_id", order_id);
@@ -33,7 +33,7 @@ impl Authorize {
         let amount = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
         errors.into_result()?;
         let (Some(order_id), Some(amount)) = (order_id, amount) else { return Err(Problem::internal()) };
-        Ok(Wish { key: PaymentKey(Uuid::now_v7()), order_id, amount })
+        Ok(AuthorizeRequest { key: PaymentKey(Uuid::now_v7()), order_id, amount })
     }
 }
 

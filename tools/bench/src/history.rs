@@ -1,4 +1,4 @@
-//! A history of ended orders, made of rows that the system itself has written.
+//! Fills the databases with a history of ended orders, copied from rows that the system itself has written.
 
 use std::thread;
 
@@ -8,30 +8,30 @@ use test_servers::Postgres;
 use testkit::stack::Stack;
 use tokio::task::block_in_place;
 
-/// How many orders are multiplied, at most.
+/// Maximum number of orders that are copied.
 const PATTERNS: u64 = 10_000;
 
-/// The orders that are multiplied: the last ones.
+/// The range of orders that are copied: the last ones.
 #[derive(Debug, Clone, Copy)]
 struct Patterns {
     first: i64,
     last: i64,
 }
 
-/// Fills the databases up to `orders` ended orders, while no service runs: each copy of an order has a new number, and new
-/// ids that are as far in the past as the copy is old, so that the orders to come stand at the right end of each index, as
-/// in a history that has grown. What was sold in the copies
-/// is not in the stock's account, so the audit is to be run before. Returns how many orders there are.
+/// Fills the databases up to `orders` ended orders while no service runs. Each copy of an order has a new number, and
+/// new ids that are as far in the past as the copy is old, so that new orders are appended at the right end of each
+/// index, as in a history that has grown. The stock does not account for what the copies sold, so run the audit before.
+/// Returns the total number of orders.
 pub(crate) fn fill(stack: &Stack, orders: u64) -> Result<i64> {
-    let ask = |sql: &str| -> Result<i64> {
+    let query = |sql: &str| -> Result<i64> {
         Ok(block_in_place(|| stack.postgres.psql(Service::Order.name(), sql))?.trim().parse()?)
     };
-    let unfinished = ask("SELECT count(*) FROM orders WHERE status IN ('PENDING', 'COMPENSATING')")?;
+    let unfinished = query("SELECT count(*) FROM orders WHERE status IN ('PENDING', 'COMPENSATING')")?;
     ensure!(unfinished == 0, "{unfinished} orders have not ended");
-    let (count, last) = (ask("SELECT count(*) FROM orders")?, ask("SELECT max(order_id) FROM orders")?);
+    let (count, last) = (query("SELECT count(*) FROM orders")?, query("SELECT max(order_id) FROM orders")?);
     let patterns = i64::try_from(PATTERNS)?.min(count);
     let first =
-        ask(&format!("SELECT min(order_id) FROM (SELECT order_id FROM orders ORDER BY 1 DESC LIMIT {patterns}) a"))?;
+        query(&format!("SELECT min(order_id) FROM (SELECT order_id FROM orders ORDER BY 1 DESC LIMIT {patterns}) a"))?;
     let copies = (i64::try_from(orders)? - count).max(0) / patterns;
     let patterns = Patterns { first, last };
     block_in_place(|| {
@@ -46,7 +46,7 @@ pub(crate) fn fill(stack: &Stack, orders: u64) -> Result<i64> {
         })?;
         stack.postgres.psql("postgres", "CHECKPOINT")
     })?;
-    ask("SELECT count(*) FROM orders")
+    query("SELECT count(*) FROM orders")
 }
 
 fn multiply(postgres: &Postgres, service: Service, patterns: Patterns, copies: i64) -> Result<()> {
@@ -55,7 +55,7 @@ fn multiply(postgres: &Postgres, service: Service, patterns: Patterns, copies: i
         Service::Inventory => vec![reservations(patterns, copies), inbox(patterns, copies, 2)],
         Service::Payment => vec![payments(patterns, copies), inbox(patterns, copies, 1)],
     };
-    // One session for the function, and a statement each, or all would be one transaction.
+    // Each statement in a separate call, because a single call would run them in one transaction.
     postgres.psql(service.name(), MOVED)?;
     for statement in statements {
         postgres.psql(service.name(), &statement)?;
@@ -64,18 +64,18 @@ fn multiply(postgres: &Postgres, service: Service, patterns: Patterns, copies: i
     postgres.psql(service.name(), "VACUUM ANALYZE").map(drop)
 }
 
-/// How far back the copies reach, in seconds: within the time for which the inbox remembers (a day), for what is older is
-/// forgotten by a system that has run for so long.
+/// How far back the copies reach, in seconds: less than the retention of the inbox (a day), because a system that has
+/// run for so long has forgotten older ids.
 const SPAN: i64 = 20 * 60 * 60;
 
-/// A UUIDv7 that is so many seconds older: its first 48 bits are the milliseconds since 1970.
+/// Returns a UUIDv7 that is this number of seconds older: its first 48 bits are the milliseconds since 1970.
 const MOVED: &str =
     "CREATE FUNCTION moved(id uuid, seconds bigint) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (lpad(to_hex(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint - seconds * 1000), 12, '0')
         || substr(replace(id::text, '-', ''), 13))::uuid $$";
 
 impl Patterns {
-    /// How far apart the numbers of a copy and of the next one are.
+    /// Distance between the order numbers of one copy and the next.
     fn distance(self) -> i64 {
         self.last - self.first + 1
     }
@@ -86,7 +86,7 @@ impl Patterns {
 }
 
 fn copied(copies: i64) -> String {
-    // The oldest first.
+    // Oldest first.
     let step = SPAN / (copies + 1);
     format!("(SELECT copy, ({copies} + 1 - copy) * {step} AS age FROM generate_series(1, {copies}) AS copy) AS copies")
 }
@@ -115,7 +115,7 @@ fn order_events(patterns: Patterns, copies: i64) -> String {
 
 fn reservations(patterns: Patterns, copies: i64) -> String {
     let (distance, chosen, copied) = (patterns.distance(), patterns.chosen(), copied(copies));
-    // Their own numbers come from the sequence, which so moves on by itself.
+    // Reservation ids come from the sequence, which advances by itself.
     format!(
         "INSERT INTO reservations (saga_id, order_id, lines, minor_units, currency, state, reason, item_sku, made_at,
              changed_at, wake_at, repeats)
@@ -135,7 +135,7 @@ fn payments(patterns: Patterns, copies: i64) -> String {
     )
 }
 
-/// The last messages that were handled, as many as a confirmed order brings.
+/// Copies the latest inbox rows, as many as confirmed orders add.
 fn inbox(patterns: Patterns, copies: i64, each: i64) -> String {
     let (rows, copied) = (patterns.distance() * each, copied(copies));
     format!(

@@ -1,10 +1,10 @@
-//! What it is measured on.
+//! Describes the machine of the measurement.
 
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::Result;
 
-/// What it is measured on.
+/// Returns a description of the machine and its disk.
 pub(crate) fn describe(data_dir: &Path) -> Result<String> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -27,9 +27,9 @@ fn flush(data_dir: &Path) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..100 {
         file.write_all(&[1; 8192])?;
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         file.sync_data()?;
-        times.push(begun.elapsed());
+        times.push(started.elapsed());
     }
     fs::remove_file(path)?;
     times.sort();

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: measures the system and reports what it measured, on what. It measures the programs that lie beside
-//! it, which `cargo xtask bench` has compiled.
+//! `cargo xtask bench`: measures the system and reports the results together with the machine. It measures the programs
+//! in its own directory, which `cargo xtask bench` has compiled.
 
-#![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+#![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 mod backlog;
 mod baseline;
@@ -27,47 +27,47 @@ use progress::Progress;
 use report::Report;
 use scenario::REFERENCE;
 
-/// Measures the system: orders a second to their end, every commit durable.
+/// Measure the throughput and latency of the system: orders per second until their end, with durable commits
 ///
-/// It starts a PostgreSQL (fsync and synchronous_commit on) and a RabbitMQ (quorum queues, persistent, confirmed) of its own,
-/// and measures what these can do, then the three services as processes on them, then the system in one process, on SQLite
-/// files (WAL, synchronous=FULL).
+/// Starts its own PostgreSQL (fsync and synchronous_commit on) and RabbitMQ (quorum queues, persistent messages,
+/// confirms). Measures first what these servers can do, then the three services as processes on them, then the system
+/// in one process on SQLite files (WAL, synchronous=FULL).
 #[derive(Debug, Parser)]
 struct Settings {
-    /// What is measured
+    /// Which parts to measure
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Baseline, Part::Stack, Part::Standalone])]
     only: Vec<Part>,
-    /// How long each scenario is measured
+    /// Duration of each measurement
     #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
     time: Duration,
-    /// How long each scenario runs before it is measured
+    /// Warm-up before each measurement
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
     warm_up: Duration,
-    /// Connections, each with one order at a time, of the uniform load
+    /// Numbers of connections for the uniform load; each connection has one order at a time
     #[arg(long, value_delimiter = ',', default_values_t = [16, 64, 256])]
     connections: Vec<usize>,
-    /// SKUs of the uniform load
+    /// Number of SKUs in the uniform load
     #[arg(long, default_value_t = 1000)]
     skus: u64,
     /// How long inventory is stopped while orders go on coming in
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     backlog: Duration,
-    /// How many ended orders the databases are filled with before they are measured once more; 0 leaves that out
+    /// Number of ended orders to fill the databases with before the last measurement; 0 skips it
     #[arg(long, default_value_t = 1_000_000)]
     history: u64,
-    /// Also measures how the memory of the system in one process grows up to so many orders, such as 1000000
+    /// Also measure how the memory of the system in one process grows up to this number of orders, such as 1000000
     #[arg(long)]
     growth: Option<u64>,
-    /// Where the data of the system in one process is put; the disk under it is part of what is measured
+    /// Data directory of the system in one process; the speed of its disk affects the results
     #[arg(long, default_value = "target/bench")]
     data_dir: PathBuf,
-    /// Where the figures go as JSON
+    /// Output file for the results as JSON
     #[arg(long, default_value = "target/bench/results.json")]
     json: PathBuf,
-    /// Also writes the tables into docs/benchmarks.md, between its two marks
+    /// Also write the tables into docs/benchmarks.md, between its two markers
     #[arg(long)]
     write: bool,
-    /// More settings for the measured system, such as --max-batch=256
+    /// More arguments for the measured system, such as --max-batch=256
     #[arg(last = true)]
     system: Vec<String>,
 }
@@ -75,7 +75,7 @@ struct Settings {
 /// A part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// What PostgreSQL and RabbitMQ do with an order's rows and messages by themselves
+    /// PostgreSQL and RabbitMQ alone, with the rows and messages of orders
     Baseline,
     /// The three services on PostgreSQL and RabbitMQ
     Stack,
@@ -85,7 +85,7 @@ enum Part {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Where the tables are for people.
+/// The document that contains the tables.
 const DOCUMENT: &str = "docs/benchmarks.md";
 
 #[tokio::main]
@@ -117,7 +117,7 @@ impl Settings {
         self.only.contains(&part)
     }
 
-    /// The connections of the uniform load, ascending; those that everything else is compared at are always among them.
+    /// Returns the numbers of connections for the uniform load in ascending order, always including the reference.
     fn connections(&self) -> BTreeSet<usize> {
         self.connections.iter().copied().chain([REFERENCE]).collect()
     }

@@ -1,4 +1,4 @@
-//! What processes, and all that they have started, use.
+//! Measures the resources that processes and their descendants use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,31 +13,31 @@ use testkit::{
     usage::{Times, processor_time, share_of_memory},
 };
 
-/// The servers of a stack, each as the processes that it consists of.
+/// The processes of a stack's servers.
 #[derive(Debug, Clone)]
 pub(crate) struct Servers {
     postgres: Vec<u32>,
     rabbitmq: Vec<u32>,
 }
 
-/// The processor time that each of the servers, and this process, has used so far.
+/// The processor time that each of the servers and this process have used so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Used {
-    /// PostgreSQL, with all its sessions.
+    /// PostgreSQL, including its sessions.
     pub(crate) postgres: Duration,
-    /// RabbitMQ, with all that it has started.
+    /// RabbitMQ, including its child processes.
     pub(crate) rabbitmq: Duration,
     /// The load generator, which is this process.
     pub(crate) load: Duration,
 }
 
 impl Servers {
-    /// The servers of this stack: what this process has started in their directories.
+    /// Finds the servers of this stack: the processes that this process has started in their directories.
     pub(crate) fn of(stack: &Stack) -> Result<Self> {
         let started = |directory: &Path| {
             let ours = all().into_iter().filter(|(_, one)| one.parent == std::process::id());
             let there = ours.filter(|(id, _)| {
-                fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|place| place.starts_with(directory))
+                fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|path| path.starts_with(directory))
             });
             let roots: Vec<u32> = there.map(|(id, _)| id).collect();
             (!roots.is_empty()).then_some(roots).with_context(|| format!("nothing runs in {}", directory.display()))
@@ -45,7 +45,7 @@ impl Servers {
         Ok(Self { postgres: started(stack.postgres.directory())?, rabbitmq: started(stack.rabbitmq.directory())? })
     }
 
-    /// What they have used so far.
+    /// Returns the processor time that they have used so far.
     pub(crate) fn used(&self) -> Used {
         let all = all();
         let of = |roots: &[u32]| tree(&all, roots).iter().map(|id| all[id].own + all[id].of_ended_children).sum();
@@ -53,7 +53,7 @@ impl Servers {
         Used { postgres: of(&self.postgres), rabbitmq: of(&self.rabbitmq), load }
     }
 
-    /// The memory that PostgreSQL and RabbitMQ use now, in bytes; what processes share is counted once.
+    /// Returns the current memory of PostgreSQL and RabbitMQ in bytes, counting shared memory once.
     pub(crate) fn memory(&self) -> (u64, u64) {
         let all = all();
         let of = |roots: &[u32]| tree(&all, roots).into_iter().filter_map(share_of_memory).sum();
@@ -62,7 +62,7 @@ impl Servers {
 }
 
 impl Used {
-    /// What was used since `earlier`.
+    /// Returns what was used since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             postgres: self.postgres.saturating_sub(earlier.postgres),
@@ -72,7 +72,7 @@ impl Used {
     }
 }
 
-/// All processes of the machine.
+/// Returns all processes of the machine.
 fn all() -> BTreeMap<u32, Times> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

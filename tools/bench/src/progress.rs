@@ -3,24 +3,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Says on stderr how far the benchmark is.
+/// Prints the benchmark's progress to standard error.
 #[derive(Debug)]
 pub(crate) struct Progress {
     done: Cell<usize>,
     all: usize,
-    begun: Instant,
+    started: Instant,
 }
 
 impl Progress {
-    /// Of so many scenarios.
+    /// Creates the progress display for this number of scenarios.
     pub(crate) fn of(all: usize) -> Self {
-        Self { done: Cell::new(0), all, begun: Instant::now() }
+        Self { done: Cell::new(0), all, started: Instant::now() }
     }
 
-    /// The next scenario begins.
+    /// Call at the beginning of each scenario.
     pub(crate) fn next(&self, scenario: &str) {
         self.done.set(self.done.get() + 1);
-        let so_far = Duration::from_secs(self.begun.elapsed().as_secs());
+        let so_far = Duration::from_secs(self.started.elapsed().as_secs());
         eprintln!("[{:>2} of {}, {}] {scenario}", self.done.get(), self.all, humantime::format_duration(so_far));
     }
 }

@@ -1,4 +1,4 @@
-//! What was measured, as one report: Markdown for people, JSON for programs.
+//! The results as one report: Markdown for people, JSON for programs.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use crate::{
     table::Table,
 };
 
-/// Everything that was measured.
+/// All results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: String,
@@ -25,11 +25,11 @@ pub(crate) struct Report {
 
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
-/// What the columns of [`speed`] are.
+/// Headings of the columns of [`speed`].
 const SPEED: [&str; 4] = ["orders/s", "p50 ms", "p99 ms", "p99.9 ms"];
 
 impl Report {
-    /// As tables.
+    /// Returns the tables as Markdown.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("{}\n", self.machine);
         if let Some(found) = &self.on_servers {
@@ -41,7 +41,7 @@ impl Report {
         text
     }
 
-    /// Writes it as JSON.
+    /// Writes the report as JSON.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -50,7 +50,7 @@ impl Report {
         fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Puts the tables between the marks of a document, whose rest stays.
+    /// Writes the tables between the markers of a document, and leaves the rest unchanged.
     pub(crate) fn write_into(&self, path: &Path) -> Result<()> {
         let document = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let (before, after) =
@@ -60,7 +60,7 @@ impl Report {
     }
 }
 
-/// Fails where the marks are missing, so that nobody measures for minutes for nothing.
+/// Fails if the markers are missing. Called at the start, so that a long measurement is not wasted.
 pub(crate) fn has_marks(path: &Path) -> Result<()> {
     let document = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     around(&document).map(drop).with_context(|| format!("{} cannot be written into", path.display()))
@@ -156,11 +156,11 @@ fn in_one_process(found: &InOneProcess) -> String {
     text
 }
 
-/// The first two columns.
+/// Returns the first two columns.
 fn name(figures: &Figures) -> Vec<String> {
     let connections = figures.connections.map_or_else(|| "as needed".to_owned(), |number| number.to_string());
     let mut name = figures.scenario.clone();
-    // What is no end is not hidden in a rate.
+    // The rate counts only orders that have ended, so the others are shown here.
     if figures.answered_before_their_end + figures.refused > 0 {
         let Figures { answered_before_their_end: pending, refused, .. } = figures;
         name.push_str(&format!(" ({pending} answered with 202, {refused} with 503)"));
@@ -168,7 +168,7 @@ fn name(figures: &Figures) -> Vec<String> {
     vec![name, connections]
 }
 
-/// The first two columns, and those of [`SPEED`].
+/// Returns the first two columns, and those of [`SPEED`].
 fn speed(figures: &Figures) -> Vec<String> {
     let latencies = [figures.p50_milliseconds, figures.p99_milliseconds, figures.p99_9_milliseconds];
     let mut row = name(figures);

@@ -9,64 +9,64 @@ use testkit::{
 
 use crate::Settings;
 
-/// The number of connections at which everything but the plain uniform load is measured.
+/// The number of connections at which all scenarios are compared.
 pub(crate) const REFERENCE: usize = 64;
 
-/// What is measured.
+/// A scenario to measure.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
-    /// Its name, for people.
+    /// Its name.
     pub(crate) name: String,
-    /// What is ordered.
+    /// The content of the orders.
     pub(crate) mix: Mix,
-    /// How it comes in.
+    /// The kind of load.
     pub(crate) load: Load,
 }
 
-/// How orders come in.
+/// The kind of load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Load {
-    /// Over so many connections, each with one order at a time.
+    /// Closed loop: this number of connections, each with one order at a time.
     Closed(usize),
-    /// So many orders a second.
+    /// Open loop: this number of orders per second.
     Open(f64),
 }
 
-/// What was measured in one scenario.
+/// The results of one scenario.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figures {
     pub(crate) scenario: String,
-    /// In a closed loop.
+    /// Set for a closed loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<usize>,
-    /// In an open loop.
+    /// Set for an open loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scheduled_orders_per_second: Option<f64>,
     pub(crate) orders_per_second: f64,
-    /// Of the baseline in batches of the same size.
+    /// Fraction of the baseline's rate, in batches of the same size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) share_of_floor: Option<f64>,
-    /// To the uniform load at 64 connections, earlier in the same run.
+    /// Ratio to the uniform load at 64 connections, earlier in the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ratio_to_uniform: Option<f64>,
     pub(crate) p50_milliseconds: f64,
     pub(crate) p99_milliseconds: f64,
     pub(crate) p99_9_milliseconds: f64,
-    /// Orders that had not ended when they were answered (202).
+    /// Orders that had not ended when the response was sent (202).
     pub(crate) answered_before_their_end: u64,
     /// Orders that were refused (503).
     pub(crate) refused: u64,
 }
 
 impl Scenario {
-    /// The uniform load over so many connections.
+    /// Returns the uniform load over this number of connections.
     pub(crate) fn uniform(settings: &Settings, connections: usize) -> Self {
         let skus = settings.skus;
         let name = if connections == 1 { "one order at a time".to_owned() } else { format!("uniform, {skus} SKUs") };
         Self { name, mix: Mix::Uniform(skus), load: Load::Closed(connections) }
     }
 
-    /// The loads beside the uniform one, at the same number of connections.
+    /// Returns the other closed loops, at the reference number of connections.
     pub(crate) fn others(settings: &Settings) -> [Self; 3] {
         let skus = settings.skus;
         let of = |name: &str, mix| Self { name: name.to_owned(), mix, load: Load::Closed(REFERENCE) };
@@ -77,7 +77,7 @@ impl Scenario {
         ]
     }
 
-    /// Half of what the uniform load came to, on a schedule.
+    /// Returns an open loop at half the rate of the uniform load.
     pub(crate) fn half_of(settings: &Settings, uniform: f64) -> Self {
         Self {
             name: "half of uniform, open loop".to_owned(),
@@ -86,7 +86,7 @@ impl Scenario {
         }
     }
 
-    /// For people.
+    /// Returns the scenario's name and its load.
     pub(crate) fn title(&self) -> String {
         match self.load {
             Load::Closed(connections) => format!("{}, {connections} connections", self.name),
@@ -94,7 +94,7 @@ impl Scenario {
         }
     }
 
-    /// Loads the order service's replicas for this time. An open loop goes to the first of them.
+    /// Runs the load against the order service's replicas for this time. An open loop uses the first replica only.
     pub(crate) async fn run(&self, addresses: &[SocketAddr], time: Duration) -> Result<Outcome> {
         match self.load {
             Load::Closed(connections) => closed_loop_over(addresses, connections, self.mix, Until::Elapsed(time)).await,
@@ -111,7 +111,7 @@ impl Scenario {
         }
     }
 
-    /// What came of it.
+    /// Converts the outcome of a run into results.
     pub(crate) fn figures(&self, outcome: &Outcome) -> Figures {
         let (connections, scheduled) = match self.load {
             Load::Closed(connections) => (Some(connections), None),
@@ -134,7 +134,7 @@ impl Scenario {
 }
 
 impl Figures {
-    /// Compared with what the uniform load came to.
+    /// Adds the ratio to the uniform load's rate.
     pub(crate) fn compared(self, uniform: f64) -> Self {
         Self { ratio_to_uniform: Some(self.orders_per_second / uniform), ..self }
     }

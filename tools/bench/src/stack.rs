@@ -1,4 +1,4 @@
-//! The three services as processes, on servers of their own.
+//! Measures the three services as processes, on their own servers.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     scenario::{Figures, Load, REFERENCE, Scenario},
 };
 
-/// What was measured on PostgreSQL and RabbitMQ.
+/// The results on PostgreSQL and RabbitMQ.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct OnServers {
     pub(crate) postgresql_version: String,
@@ -33,25 +33,25 @@ pub(crate) struct OnServers {
     pub(crate) history: Option<History>,
 }
 
-/// One scenario, and what it used.
+/// The results of one scenario, with the resources that it used.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Measured {
     #[serde(flatten)]
     pub(crate) figures: Figures,
-    /// Of order, inventory and payment, all replicas of each together.
+    /// Cores used by order, inventory and payment; all replicas of a service together.
     pub(crate) cores_of_services: [f64; 3],
     pub(crate) cores_of_postgresql: f64,
     pub(crate) cores_of_rabbitmq: f64,
     pub(crate) cores_of_load_generator: f64,
-    /// The most that a process of order, inventory and payment has used since it was started.
+    /// Peak memory of a process of order, inventory and payment since its start.
     pub(crate) peak_mib_of_services: [f64; 3],
-    /// At the end of the scenario.
+    /// Memory at the end of the scenario.
     pub(crate) mib_of_postgresql: f64,
-    /// At the end of the scenario.
+    /// Memory at the end of the scenario.
     pub(crate) mib_of_rabbitmq: f64,
 }
 
-/// The uniform load on databases full of history.
+/// The results of the uniform load on databases with a long history.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct History {
     pub(crate) orders_there: i64,
@@ -59,7 +59,7 @@ pub(crate) struct History {
     pub(crate) measured: Measured,
 }
 
-/// How many scenarios [`measure`] has.
+/// Returns the number of scenarios in [`measure`].
 pub(crate) fn scenarios(settings: &Settings) -> usize {
     let baseline = if settings.measures(Part::Baseline) { baseline::RUNS.len() } else { 0 };
     if !settings.measures(Part::Stack) {
@@ -68,11 +68,11 @@ pub(crate) fn scenarios(settings: &Settings) -> usize {
     baseline + settings.connections().len() + 7 + if settings.history > 0 { 2 } else { 0 }
 }
 
-/// Measures the baseline and the services, as the settings say.
+/// Measures the baseline and the services, according to the settings.
 pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<OnServers> {
-    // The second replicas run in one scenario only.
+    // The second replicas are used in one scenario only.
     let options = Service::ALL.into_iter().fold(Options { replicas: 2, ..Options::default() }, |options, service| {
-        // As by default, but for what is only information: the broker's library calls an orderly end an error.
+        // The default log filter without informational lines. lapin is off because it logs an orderly end as an error.
         let mut arguments = vec!["--log=warn,lapin=off"];
         arguments.extend(settings.system.iter().map(String::as_str));
         options.with(service, &arguments)
@@ -86,7 +86,7 @@ pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<
         backlog: None,
         history: None,
     };
-    // They make the tables, the exchanges and the queues.
+    // The services create the tables, the exchanges and the queues.
     start_first(&mut stack).await?;
     if settings.measures(Part::Baseline) {
         stop(&mut stack, |_| true).await?;
@@ -130,7 +130,7 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
 
     progress.next("a backlog, inventory being away");
     found.backlog = Some(backlog::measure(stack, settings, uniform / 2.0).await?);
-    // A figure of a system that lost something is worth nothing.
+    // Results of a system that lost data would be worthless.
     stack.verified().await?;
     stack.no_errors()?;
     if settings.history > 0 {
@@ -149,9 +149,9 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
 
 async fn one(stack: &mut Stack, settings: &Settings, progress: &Progress, scenario: &Scenario) -> Result<Measured> {
     progress.next(&format!("services, {}", scenario.title()));
-    // None pays for what another has written.
+    // A checkpoint, so that no scenario pays for writes of an earlier one.
     block_in_place(|| stack.postgres.psql("postgres", "CHECKPOINT"))?;
-    // Whoever was stopped has no process.
+    // Replicas that are stopped have no process.
     let running = stack.replicas.iter().filter_map(|replica| Some((replica.service, replica.address, replica.id()?)));
     let running: Vec<(Service, SocketAddr, u32)> = running.collect();
     let orders = running.iter().filter(|(service, ..)| *service == Service::Order);
@@ -191,7 +191,7 @@ async fn start_first(stack: &mut Stack) -> Result<()> {
     stack.ready().await
 }
 
-/// Stops the replicas that run and whose address `chosen` likes, in good order.
+/// Stops the running replicas whose address `chosen` accepts, gracefully.
 async fn stop(stack: &mut Stack, chosen: impl Fn(SocketAddr) -> bool) -> Result<()> {
     for replica in &mut stack.replicas {
         if replica.runs() && chosen(replica.address) {

@@ -1,4 +1,4 @@
-//! The system in one process.
+//! Measures the system in one process.
 
 use std::{fs, path::Path};
 
@@ -18,7 +18,7 @@ use crate::{
     scenario::{Figures, REFERENCE, Scenario},
 };
 
-/// What was measured of the system in one process.
+/// The results of the system in one process.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct InOneProcess {
     pub(crate) scenarios: Vec<Measured>,
@@ -26,7 +26,7 @@ pub(crate) struct InOneProcess {
     pub(crate) growth: Vec<Grown>,
 }
 
-/// One scenario, and what it used.
+/// The results of one scenario, with the resources that it used.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Measured {
     #[serde(flatten)]
@@ -36,7 +36,7 @@ pub(crate) struct Measured {
     pub(crate) peak_mib_of_system: f64,
 }
 
-/// How it stands after so many orders.
+/// The state of the system after this number of orders.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Grown {
     pub(crate) orders: u64,
@@ -45,12 +45,12 @@ pub(crate) struct Grown {
     pub(crate) mib_on_disk: f64,
 }
 
-/// How many scenarios [`measure`] has.
+/// Returns the number of scenarios in [`measure`].
 pub(crate) fn scenarios(settings: &Settings) -> usize {
     settings.connections().len() + 5 + usize::from(settings.growth.is_some())
 }
 
-/// Measures it, each scenario on a fresh system that is audited afterwards.
+/// Measures each scenario on a fresh system that is audited afterwards.
 pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<InOneProcess> {
     let program = program("order-system")?;
     let program = Program::at(program.to_str().context("the path of the program is no text")?);
@@ -117,7 +117,7 @@ async fn growth(program: &Program, settings: &Settings, orders: u64) -> Result<V
     Ok(grown)
 }
 
-/// A new system with plenty in stock.
+/// Starts a new system with enough stock.
 async fn fresh(program: &Program, data_dir: &Path, more: &[String], mix: Mix) -> Result<Running> {
     if data_dir.exists() {
         fs::remove_dir_all(data_dir)?;
@@ -129,7 +129,7 @@ async fn fresh(program: &Program, data_dir: &Path, more: &[String], mix: Mix) ->
     Ok(system)
 }
 
-/// Stops the system in good order and audits it: a figure of a system that lost something is worth nothing.
+/// Stops the system gracefully and audits it, because results of a system that lost data would be worthless.
 fn end(program: &Program, system: Running, data_dir: &Path) -> Result<()> {
     let status = system.stop()?;
     let audit = program.verify(data_dir, "0s")?;

@@ -1,21 +1,22 @@
-/// A table of Markdown, its columns aligned for those who read it as text.
+/// A Markdown table with aligned columns, so that it is readable as text too.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these heads.
+    /// Creates a table with these column headings.
     pub(crate) fn new(heads: impl IntoIterator<Item = String>) -> Self {
         Self { rows: vec![heads.into_iter().collect()] }
     }
 
-    /// One more row, of as many cells.
+    /// Adds a row, which must have as many cells.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The text, with an empty line before it. The first column is of words, the others are of numbers.
+    /// Returns the Markdown text, with an empty line before it. The first column is left-aligned, the others are
+    /// right-aligned.
     pub(crate) fn markdown(&self) -> String {
         let columns = self.rows[0].len();
         let widths: Vec<usize> = (0..columns)

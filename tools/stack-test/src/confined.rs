@@ -1,21 +1,21 @@
-//! No container can do or reach more than it must.
+//! Checks that no container has more privileges or network access than it needs.
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     docker::{docker, try_docker},
-    say,
+    headline,
     stack::{CONTAINERS, SERVICES, Stack, TAG},
 };
 
 const IMAGE: &str = "debian:trixie-slim";
 
-/// Looks from within, and tries.
+/// Inspects every service's container from the inside.
 ///
 /// # Errors
-/// What a container can do and should not, or cannot and should.
+/// If a container can do something that it should not, or cannot do something that it should.
 pub(crate) async fn check(stack: &Stack) -> Result<()> {
-    say("what the containers can do and reach");
+    headline("what the containers can do and reach");
     for (service, _) in SERVICES {
         let container = stack.container(service).await?;
         powerless(service, &container).await?;
@@ -27,7 +27,7 @@ pub(crate) async fn check(stack: &Stack) -> Result<()> {
     published(stack).await
 }
 
-/// Neither root nor able to become it, and nothing to write to.
+/// Checks that the container's process is not root and cannot become root, and that it cannot write files.
 async fn powerless(service: &str, container: &str) -> Result<()> {
     let status =
         docker(&["run", "--rm", "--pid", &format!("container:{container}"), IMAGE, "cat", "/proc/1/status"]).await?;
@@ -53,7 +53,8 @@ async fn powerless(service: &str, container: &str) -> Result<()> {
     Ok(())
 }
 
-/// An image has its program and its labels; the program is what is started, and no script.
+/// Checks that an image contains only its program and its labels, and starts the program directly and not through a
+/// script.
 async fn bare(service: &str) -> Result<()> {
     let image = format!("order-system/{service}:{TAG}");
     let format = "{{json .Config.Entrypoint}} {{json .Config.Cmd}} {{.Config.User}} \
@@ -69,7 +70,7 @@ async fn bare(service: &str) -> Result<()> {
     Ok(())
 }
 
-/// A service reaches its own database and the broker, and nobody else: neither by name nor by address.
+/// Checks that a service reaches only its own database and the broker, by name or by address.
 async fn reaches(stack: &Stack, service: &str, container: &str, other: &str) -> Result<()> {
     let port = match other {
         "rabbitmq" => 5672,
@@ -78,15 +79,14 @@ async fn reaches(stack: &Stack, service: &str, container: &str, other: &str) -> 
     let may = other == "rabbitmq" || other == service || other == format!("{service}-db");
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
     let addresses = docker(&["inspect", "--format", format, &stack.container(other).await?]).await?;
-    let mut places: Vec<&str> = addresses.split_whitespace().collect();
-    places.push(other);
-    let connect =
-        |place: &str| format!("timeout 2 bash -c '</dev/tcp/{place}/{port}' 2>/dev/null && echo -n '{place} '");
-    let script = places.iter().map(|place| connect(place)).collect::<Vec<_>>().join("; ");
+    let mut hosts: Vec<&str> = addresses.split_whitespace().collect();
+    hosts.push(other);
+    let connect = |host: &str| format!("timeout 2 bash -c '</dev/tcp/{host}/{port}' 2>/dev/null && echo -n '{host} '");
+    let script = hosts.iter().map(|host| connect(host)).collect::<Vec<_>>().join("; ");
     let network = format!("container:{container}");
     let reached =
         docker(&["run", "--rm", "--network", &network, IMAGE, "bash", "-c", &format!("{script}; true")]).await?;
-    let by_name = reached.split_whitespace().any(|place| place == other);
+    let by_name = reached.split_whitespace().any(|host| host == other);
     ensure!(by_name == may, "{service} reaches {other}: {by_name}, by name");
     ensure!(may || reached.is_empty(), "{service} reaches {other} at {reached}");
     if !may {
@@ -95,7 +95,7 @@ async fn reaches(stack: &Stack, service: &str, container: &str, other: &str) -> 
     Ok(())
 }
 
-/// What people use is published, on this machine only; and nothing else is.
+/// Checks that the ports for users are published, on this machine only, and that no others are.
 async fn published(stack: &Stack) -> Result<()> {
     for service in CONTAINERS {
         let ports = docker(&["port", &stack.container(service).await?]).await?;

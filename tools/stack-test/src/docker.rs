@@ -1,14 +1,14 @@
-//! The program `docker`, as a person would type it.
+//! Runs the program `docker`.
 
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::{process::Command, time::timeout};
 
-/// How long a command may take; a build of everything from nothing has its own limit.
+/// Time limit of a command. Building the images has its own limit.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What a command came to.
+/// The result of a command.
 pub(crate) struct Done {
     pub(crate) success: bool,
     pub(crate) stdout: String,
@@ -18,38 +18,38 @@ pub(crate) struct Done {
 /// Runs `docker` with these arguments and returns what it printed.
 ///
 /// # Errors
-/// If it fails: with what it said.
+/// If the command fails; the error contains its output.
 pub(crate) async fn docker(arguments: &[&str]) -> Result<String> {
     succeeded(arguments, try_docker(arguments).await?)
 }
 
-/// As [`docker`]; that it fails is for the caller to judge.
+/// Runs `docker` like [`docker`], but a failure is not an error.
 ///
 /// # Errors
-/// If it cannot be run, or does not end.
+/// If the command cannot be run, or does not end in time.
 pub(crate) async fn try_docker(arguments: &[&str]) -> Result<Done> {
     let mut command = Command::new("docker");
     command.args(arguments);
     run(command, TIMEOUT).await
 }
 
-/// The output of a command that has succeeded.
+/// Returns the output of a command that has succeeded.
 ///
 /// # Errors
-/// If it has not: with what it said.
+/// If the command has failed; the error contains its output.
 pub(crate) fn succeeded(arguments: &[&str], done: Done) -> Result<String> {
     let Done { success, stdout, stderr } = done;
     ensure!(success, "docker {} failed: {stdout}{stderr}", arguments.join(" "));
     Ok(stdout)
 }
 
-/// Runs it to its end, but not longer than `patience`.
+/// Runs a command for at most `limit`.
 ///
 /// # Errors
-/// If it cannot be run, or does not end.
-pub(crate) async fn run(mut command: Command, patience: Duration) -> Result<Done> {
+/// If the command cannot be run, or does not end in time.
+pub(crate) async fn run(mut command: Command, limit: Duration) -> Result<Done> {
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let ended = timeout(patience, running).await.with_context(|| format!("{command:?} does not end"))?;
+    let ended = timeout(limit, running).await.with_context(|| format!("{command:?} does not end"))?;
     let output = ended.with_context(|| format!("cannot run {command:?}"))?;
     Ok(Done {
         success: output.status.success(),

@@ -1,4 +1,4 @@
-//! Containers killed under load: each comes back by itself, and nothing is lost.
+//! Kills containers under load, and checks that each restarts by itself and that nothing is lost.
 
 use std::time::Instant;
 
@@ -6,56 +6,56 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     docker::docker,
+    headline,
     load_generator::LoadGenerator,
-    say,
     stack::{CONTAINERS, Stack, healthy, state},
 };
 
-/// How many orders are answered between two faults.
+/// Number of orders that are answered between two faults.
 const BETWEEN: usize = 200;
 
-/// Each in turn, RabbitMQ and the databases too.
+/// Kills each container in turn, including RabbitMQ and the databases.
 ///
 /// # Errors
-/// If one does not come back, or something was lost.
+/// If a container does not restart, or something was lost.
 pub(crate) async fn each_container_killed(stack: &Stack) -> Result<()> {
     for service in CONTAINERS {
-        say(&format!("{service} is killed under load"));
+        headline(&format!("{service} is killed under load"));
         let load = LoadGenerator::start(stack, &format!("killed-{service}")).await?;
         load.answered(BETWEEN).await?;
-        let begin = Instant::now();
-        killed(&stack.container(service).await?).await.with_context(|| service.to_owned())?;
+        let started = Instant::now();
+        kill(&stack.container(service).await?).await.with_context(|| service.to_owned())?;
         all_healthy(stack).await?;
-        println!("    all are healthy again after {:.0} s", begin.elapsed().as_secs_f64());
-        load.are_told(stack.addresses("order", 8001).await?);
+        println!("    all are healthy again after {:.0} s", started.elapsed().as_secs_f64());
+        load.set_addresses(stack.addresses("order", 8001).await?);
         load.answered(BETWEEN).await?;
-        load.go(stack).await.with_context(|| format!("after {service} was killed"))?;
+        load.stop_and_check(stack).await.with_context(|| format!("after {service} was killed"))?;
     }
     Ok(())
 }
 
-/// Several replicas of each service, of which some are killed.
+/// Kills single replicas while each service has several.
 ///
 /// # Errors
-/// If they do not come up side by side, or something was lost.
+/// If the replicas do not start, or something was lost.
 pub(crate) async fn replicas(stack: &mut Stack) -> Result<()> {
     stack.up(&["inventory=3", "payment=2", "order=2"]).await?;
     let load = LoadGenerator::start(stack, "replicas").await?;
     load.answered(BETWEEN).await?;
     for service in ["order", "inventory", "payment"] {
-        say(&format!("one replica of {service} is killed under load"));
+        headline(&format!("one replica of {service} is killed under load"));
         let containers = stack.containers(service).await?;
-        killed(containers.last().context("a replica")?).await?;
+        kill(containers.last().context("a replica")?).await?;
         all_healthy(stack).await?;
-        load.are_told(stack.addresses("order", 8001).await?);
+        load.set_addresses(stack.addresses("order", 8001).await?);
         load.answered(BETWEEN).await?;
     }
-    load.go(stack).await
+    load.stop_and_check(stack).await
 }
 
-/// Expect the first process of the container, as a crash does; and waits until it is back. `docker kill` would not do: to the
-/// engine that is a wish of its user, and it starts no such container again.
-async fn killed(container: &str) -> Result<()> {
+/// Kills the first process of the container, as in a crash, and waits until the container is healthy again.
+/// `docker kill` would not work: Docker treats it as a stop by the user, and does not restart the container.
+async fn kill(container: &str) -> Result<()> {
     let before = state(container).await?;
     let process = docker(&["inspect", "--format", "{{.State.Pid}}", container]).await?;
     let kill = format!("kill -KILL {}", process.trim());

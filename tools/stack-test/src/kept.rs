@@ -1,18 +1,18 @@
-//! What outlives the containers, and what does not.
+//! Checks what is kept when the containers are removed.
 
 use anyhow::{Result, ensure};
 
 use crate::{
-    say,
+    headline,
     stack::{self, Stack},
 };
 
-/// `down` and `up` keeps everything.
+/// Checks that `down` and `up` keep everything.
 ///
 /// # Errors
 /// If something is lost.
 pub(crate) async fn by_down(stack: &mut Stack) -> Result<()> {
-    say("down");
+    headline("down");
     let before = stack.client().await?.orders().await?;
     stack.compose(&["down"]).await?;
     stack.up(&[]).await?;
@@ -23,12 +23,12 @@ pub(crate) async fn by_down(stack: &mut Stack) -> Result<()> {
     Ok(())
 }
 
-/// `down -v` leaves no container, volume or network.
+/// Checks that `down -v` leaves no container, volume or network.
 ///
 /// # Errors
 /// If something is left.
 pub(crate) async fn not_by_down_v(stack: &Stack) -> Result<()> {
-    say("down -v");
+    headline("down -v");
     ensure!(!stack::left().await?.is_empty(), "nothing is there, so nothing can be left");
     stack.compose(&["down", "-v"]).await?;
     let left = stack::left().await?;

@@ -1,4 +1,4 @@
-//! LoadGenerator who place one order after the other, ask again until they are answered, and remember what they were told.
+//! Clients that place one order after the other, retry until they get a response, and record the responses.
 
 use std::{
     collections::HashSet,
@@ -18,16 +18,16 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{docker::TIMEOUT, stack::Stack};
 
-const CUSTOMERS: usize = 12;
+const CLIENTS: usize = 12;
 const STOCK: i64 = 1_000_000_000;
-/// Longer than the service waits for the end of an order.
-const ANSWER: Duration = Duration::from_secs(10);
+/// Timeout of a request: longer than the service waits for the end of an order.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Those who order until they are told to stop.
+/// Clients that place orders until they are stopped.
 pub(crate) struct LoadGenerator {
     shared: Arc<Shared>,
-    shops: watch::Sender<Vec<SocketAddr>>,
+    addresses: watch::Sender<Vec<SocketAddr>>,
     loops: JoinSet<Result<Vec<i64>>>,
     sku: String,
 }
@@ -39,28 +39,33 @@ struct Shared {
 }
 
 impl LoadGenerator {
-    /// Puts in stock what they will order, and lets them in. `name` is theirs alone.
+    /// Puts the SKU in stock and starts the clients. `name` must be unique.
     ///
     /// # Errors
-    /// If the stock is not taken.
+    /// If the stock cannot be set.
     pub(crate) async fn start(stack: &Stack, name: &str) -> Result<Self> {
         let sku = format!("SKU-{name}");
         stack.client().await?.put_in_stock(&sku, STOCK).await?;
-        let (shops, watched) = watch::channel(stack.addresses("order", 8001).await?);
+        let (addresses, watched) = watch::channel(stack.addresses("order", 8001).await?);
         let shared = Arc::new(Shared::default());
         let mut loops = JoinSet::new();
-        for number in 0..CUSTOMERS {
-            loops.spawn(shop(format!("{name}-{number}"), sku.clone(), watched.clone(), Arc::clone(&shared)));
+        for number in 0..CLIENTS {
+            loops.spawn(order_repeatedly(
+                format!("{name}-{number}"),
+                sku.clone(),
+                watched.clone(),
+                Arc::clone(&shared),
+            ));
         }
-        Ok(Self { shared, shops, loops, sku })
+        Ok(Self { shared, addresses, loops, sku })
     }
 
-    /// Tells them where the order service is now.
-    pub(crate) fn are_told(&self, shops: Vec<SocketAddr>) {
-        self.shops.send_replace(shops);
+    /// Updates the addresses of the order service.
+    pub(crate) fn set_addresses(&self, addresses: Vec<SocketAddr>) {
+        self.addresses.send_replace(addresses);
     }
 
-    /// Waits until so many more orders were answered.
+    /// Waits until this number of further orders were answered.
     ///
     /// # Errors
     /// If that takes too long.
@@ -75,12 +80,12 @@ impl LoadGenerator {
         timeout(TIMEOUT, waited).await.with_context(|| format!("not {more} answers within {TIMEOUT:?}"))
     }
 
-    /// They go, each with its last answer; and everything that they were told holds: each order is there once and has
+    /// Stops the clients after their last response, and checks all responses: each order exists exactly once and has
     /// ended, and what was sold is gone from the stock.
     ///
     /// # Errors
-    /// What does not hold.
-    pub(crate) async fn go(mut self, stack: &Stack) -> Result<()> {
+    /// If a check fails.
+    pub(crate) async fn stop_and_check(mut self, stack: &Stack) -> Result<()> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let mut told = Vec::new();
         let all = async {
@@ -89,7 +94,7 @@ impl LoadGenerator {
             }
             anyhow::Ok(())
         };
-        timeout(TIMEOUT, all).await.context("a customer still waits for an answer")??;
+        timeout(TIMEOUT, all).await.context("a client still waits for a response")??;
         stack.verified().await?;
         self.accounted(&stack.client().await?, &told).await
     }
@@ -113,29 +118,29 @@ impl LoadGenerator {
     }
 }
 
-async fn shop(
+async fn order_repeatedly(
     name: String,
     sku: String,
-    shops: watch::Receiver<Vec<SocketAddr>>,
+    addresses: watch::Receiver<Vec<SocketAddr>>,
     shared: Arc<Shared>,
 ) -> Result<Vec<i64>> {
-    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
+    let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build()?;
     let mut told = Vec::new();
     let mut tries = 0;
     while !shared.stop.load(Ordering::Relaxed) {
-        // Each fifth is declined by the payment gateway.
+        // Every fifth order is declined by the payment gateway.
         let amount = if told.len() % 5 == 4 { 1_000 } else { 200 };
         let key = format!("{name}-{}", told.len());
         let body = json!({"item_sku": sku, "quantity": 1, "amount": amount, "currency": "USD", "idempotency_key": key});
         let order = loop {
             tries += 1;
-            let shop = {
-                let shops = shops.borrow();
-                shops[tries % shops.len()]
+            let address = {
+                let addresses = addresses.borrow();
+                addresses[tries % addresses.len()]
             };
-            match answer(http.post(format!("http://{shop}/api/v1/orders/")).json(&body)).await {
+            match answer(http.post(format!("http://{address}/api/v1/orders/")).json(&body)).await {
                 Ok((StatusCode::OK | StatusCode::ACCEPTED, order)) => break order,
-                // Whether it was done is not known now; to ask again does no harm.
+                // It is not known whether the order was placed; a retry with the same key is safe.
                 Ok((StatusCode::SERVICE_UNAVAILABLE, _)) | Err(_) => tokio::time::sleep(PAUSE).await,
                 Ok((status, body)) => anyhow::bail!("{key}: {status} {body}"),
             }

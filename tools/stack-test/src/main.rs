@@ -1,10 +1,11 @@
-//! `cargo xtask stack-test`: builds the images, brings `docker-compose.yml` up under a name and ports of its own, and holds it
-//! to what it promises: the README's commands work, no container can do or reach more than it must, each can be killed
-//! under load and nothing is lost, replicas share the work, `down` keeps everything, and `down -v` leaves nothing.
+//! `cargo xtask stack-test`: builds the images, starts `docker-compose.yml` under its own project name and ports, and
+//! checks what it promises: the README's commands work, no container has more privileges or network access than it
+//! needs, each can be killed under load without losing anything, replicas share the work, `down` keeps everything, and
+//! `down -v` leaves nothing.
 //!
-//! It measures what it says in the README's table on the way. It needs a Docker engine with Compose v2 and `curl`.
+//! It also measures the values of the README's table. It needs a Docker engine with Compose v2, and `curl`.
 
-#![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
+#![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 mod confined;
 mod docker;
@@ -22,17 +23,17 @@ use clap::Parser;
 
 use stack::Stack;
 
-/// Builds the images, brings the stack up under a project name and ports of its own, and tests and measures it
+/// Build the images, start the stack under its own project name and ports, and test and measure it
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask stack-test")]
 struct Settings {
-    /// Writes what it measured into the README's table
+    /// Write the results into the README's table
     #[arg(long)]
     write: bool,
-    /// When the whole is given up
+    /// Time limit of the whole test
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
     limit: Duration,
-    /// How long the load lasts under which memory is measured
+    /// Duration of the load under which memory is measured
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
     load: Duration,
 }
@@ -47,9 +48,9 @@ async fn main() -> ExitCode {
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if tested.is_err() {
-        stack::tell_logs().await;
+        stack::print_logs().await;
     }
-    // Also after a failure, and what is left of an earlier one.
+    // Remove the stack even after a failure.
     let removed = stack::remove().await;
     match tested.and(removed) {
         Ok(()) => {
@@ -80,7 +81,7 @@ async fn test(settings: &Settings) -> Result<()> {
     if settings.write { readme::write(&table) } else { Ok(()) }
 }
 
-/// A headline.
-fn say(text: &str) {
+/// Prints a headline.
+fn headline(text: &str) {
     println!("\n==> {text}");
 }

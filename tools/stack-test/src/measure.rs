@@ -1,4 +1,4 @@
-//! What the stack costs: the sizes of the images, the time to healthy, and memory.
+//! Measures the stack: the sizes of the images, the time until the containers are healthy, and their memory.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,7 @@ use testkit::load::{Mix, Until, closed_loop};
 
 use crate::{
     docker::docker,
-    say,
+    headline,
     stack::{CONTAINERS, SERVICES, Stack, Start, TAG},
 };
 
@@ -16,7 +16,7 @@ const CONNECTIONS: usize = 64;
 const MB: f64 = 1e6;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What was measured.
+/// The results.
 pub(crate) struct Figures {
     start: Start,
     sizes: BTreeMap<&'static str, Size>,
@@ -25,22 +25,22 @@ pub(crate) struct Figures {
     rate: f64,
 }
 
-/// Bytes of an image, and those of them that are not its base image's.
+/// Size of an image in bytes, and without its base image.
 #[derive(Clone, Copy)]
 struct Size {
     whole: f64,
     own: Option<f64>,
 }
 
-/// Bytes of each container.
+/// Memory of each container in bytes.
 type Memory = BTreeMap<&'static str, f64>;
 
-/// Memory at rest, and the most that is seen under load; with the sizes of the images.
+/// Measures memory at rest and its maximum under load, and the sizes of the images.
 ///
 /// # Errors
-/// If the load fails, or the engine does not say.
+/// If the load fails, or Docker does not report the values.
 pub(crate) async fn memory(stack: &Stack, start: Start, time: Duration) -> Result<Figures> {
-    say("memory at rest and under load");
+    headline("memory at rest and under load");
     let mut containers = Vec::new();
     for service in CONTAINERS {
         containers.push((service, stack.container(service).await?));
@@ -55,7 +55,7 @@ pub(crate) async fn memory(stack: &Stack, start: Start, time: Duration) -> Resul
     let outcome = loop {
         tokio::select! {
             outcome = &mut loading => break outcome?,
-            // The engine itself takes more than a second for it.
+            // Docker itself takes more than a second for it.
             sampled = sample(&containers) => {
                 for (service, bytes) in sampled? {
                     load.entry(service).and_modify(|most| *most = most.max(bytes));
@@ -71,9 +71,9 @@ pub(crate) async fn memory(stack: &Stack, start: Start, time: Duration) -> Resul
 async fn sample(containers: &[(&'static str, String)]) -> Result<Memory> {
     let ids = containers.iter().map(|(_, id)| id.as_str());
     let arguments: Vec<&str> = ["stats", "--no-stream", "--format", "{{.MemUsage}}"].into_iter().chain(ids).collect();
-    let said = docker(&arguments).await?;
-    // In the order of the arguments, such as "23.4MiB / 256MiB".
-    let used = said.lines().map(|line| bytes(line.split('/').next().unwrap_or_default().trim()));
+    let output = docker(&arguments).await?;
+    // One line per argument, such as "23.4MiB / 256MiB".
+    let used = output.lines().map(|line| bytes(line.split('/').next().unwrap_or_default().trim()));
     containers.iter().zip(used).map(|((service, _), bytes)| Ok((*service, bytes?))).collect()
 }
 
@@ -107,7 +107,7 @@ async fn size(image: &str) -> Result<f64> {
 }
 
 impl Figures {
-    /// As the README shows them.
+    /// Returns the table for the README.
     pub(crate) fn table(&self) -> String {
         let mut table = format!(
             "| container | image MB | of these, its own | healthy after | memory at rest | at {:.0} orders/s |\n\

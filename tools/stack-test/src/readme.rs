@@ -1,4 +1,4 @@
-//! The README: its commands are run against the stack, and it shows what was measured.
+//! Runs the README's commands against the stack, and writes the results into its table.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::{
     docker::{TIMEOUT, run},
-    say,
+    headline,
     stack::Stack,
 };
 
@@ -15,8 +15,8 @@ const README: &str = "README.md";
 const BEGIN: &str = "<!-- What follows is written by `cargo xtask stack-test --write`. -->\n";
 const END: &str = "<!-- Until here. -->";
 
-/// What the answers to the commands hold, in their order.
-const ANSWERS: [&[&str]; 6] = [
+/// Parts of the responses to the commands, in their order.
+const RESPONSES: [&[&str]; 6] = [
     &[r#""item_sku":"SKU-ABC","quantity":10,"reserved":0"#],
     &[r#""order_id":1"#, r#""status":"CONFIRMED","payment_status":"SUCCEEDED""#],
     &[r#""order_id":2,"status":"FAILED","payment_status":"FAILED""#, "payment declined"],
@@ -25,19 +25,19 @@ const ANSWERS: [&[&str]; 6] = [
     &["OrderCreated", "StockReserved", "PaymentFailed", "StockReleased", "OrderFailed"],
 ];
 
-/// The README's curl lines work on the stack as they do on the standalone system.
+/// Checks that the README's curl commands work on the stack as they do on the standalone system.
 ///
 /// # Errors
-/// If one gets another answer.
+/// If a command gets another response.
 pub(crate) async fn scenarios(stack: &Stack) -> Result<()> {
-    say("the README's commands");
+    headline("the README's commands");
     let readme = fs::read_to_string(README)?;
     let here = stack.client().await?.addresses;
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let lines: Vec<String> =
         blocks.flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let mut commands = lines.iter().filter(|line| line.starts_with("curl"));
-    for expected in ANSWERS {
+    for expected in RESPONSES {
         let command = commands.next().context("a command is missing")?;
         let mut command = command.clone();
         for (port, address) in [8001, 8002, 8003].into_iter().zip(here) {
@@ -50,15 +50,15 @@ pub(crate) async fn scenarios(stack: &Stack) -> Result<()> {
             ensure!(answer.contains(part), "{command}\n{answer}\nlacks {part}");
         }
     }
-    println!("    {} commands, with the answers that it shows", ANSWERS.len());
+    println!("    {} commands, with the answers that it shows", RESPONSES.len());
     stack.verified().await?;
     Ok(())
 }
 
-/// Puts the table in its place.
+/// Writes the table into the README.
 ///
 /// # Errors
-/// If there is no such place.
+/// If the README has no markers for the table.
 pub(crate) fn write(table: &str) -> Result<()> {
     let readme = fs::read_to_string(README)?;
     let (before, rest) = readme.split_once(BEGIN).context("the README has no place for the table")?;

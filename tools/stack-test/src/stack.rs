@@ -1,4 +1,4 @@
-//! The stack under test: its own project name, images, ports and credentials.
+//! The stack under test, with its own project name, images, ports and credentials.
 
 use std::{
     fs,
@@ -15,22 +15,22 @@ use tokio::{process::Command, time::interval};
 
 use crate::{
     docker::{Done, TIMEOUT, docker, run, succeeded, try_docker},
-    say,
+    headline,
 };
 
 const PROJECT: &str = "order-system-stack-test";
-/// The tag of the images that are built here, so that they are told from the ones that people use.
+/// The tag of the images that are built here, to distinguish them from others.
 pub(crate) const TAG: &str = "stack-test";
 const ENV_FILE: &str = "target/stack-test/env";
 const DEFINITIONS: &str = "target/stack-test/definitions.json";
 const BUILD: Duration = Duration::from_secs(3000);
 
-/// The services, with the port that each listens on in its container.
+/// The services and the ports that they listen on in their containers.
 pub(crate) const SERVICES: [(&str, u16); 3] = [("order", 8001), ("inventory", 8002), ("payment", 8003)];
-/// All that runs: a container each, as long as nothing is scaled.
+/// All compose services; each has one container unless it is scaled.
 pub(crate) const CONTAINERS: [&str; 7] =
     ["order", "inventory", "payment", "rabbitmq", "order-db", "inventory-db", "payment-db"];
-/// Below the ports that a system gives to outgoing connections.
+/// These ports are below the range for outgoing connections.
 const ONE_PORT: [(&str, &str); 4] =
     [("ORDER_PORTS", "28001"), ("INVENTORY_PORTS", "28002"), ("PAYMENT_PORTS", "28003"), ("MANAGEMENT_PORT", "28672")];
 const RANGES: [(&str, &str); 4] = [
@@ -40,30 +40,30 @@ const RANGES: [(&str, &str); 4] = [
     ("MANAGEMENT_PORT", "28672"),
 ];
 
-/// The stack, up or down.
+/// The stack, running or not.
 pub(crate) struct Stack {
     ports: [(&'static str, &'static str); 4],
 }
 
-/// How long each container took to be healthy, from the moment of `docker compose up`.
+/// The time that each container took to become healthy, from the start of `docker compose up`.
 pub(crate) type Start = Vec<(&'static str, Duration)>;
 
 impl Stack {
-    /// Checks the file, makes credentials and builds the images.
+    /// Checks the compose file, creates credentials and builds the images.
     ///
     /// # Errors
     /// If one of these fails.
     pub(crate) async fn prepare() -> Result<Self> {
-        say("credentials, images");
+        headline("credentials, images");
         fs::create_dir_all(Path::new(ENV_FILE).parent().context("it has a parent")?)?;
         let arguments = ["xtask", "credentials", "--force", "--env-file", ENV_FILE, "--definitions", DEFINITIONS];
         let made = run(Command::from(cargo(&arguments)), TIMEOUT).await?;
         ensure!(made.success, "cargo {}: {}", arguments.join(" "), made.stderr);
         let stack = Self { ports: ONE_PORT };
         for file in [ENV_FILE, ".env.example"] {
-            let said =
+            let result =
                 compose(&["--env-file", file, "--profile", "tools", "config", "-q"], &stack.ports, TIMEOUT).await?;
-            ensure!(said.success && said.stderr.is_empty(), "docker compose config with {file}: {}", said.stderr);
+            ensure!(result.success && result.stderr.is_empty(), "docker compose config with {file}: {}", result.stderr);
         }
         let begin = Instant::now();
         let arguments = ["--profile", "tools", "build"];
@@ -72,24 +72,24 @@ impl Stack {
         Ok(stack)
     }
 
-    /// `docker compose` with these arguments.
+    /// Runs `docker compose` with these arguments.
     ///
     /// # Errors
-    /// If it fails: with what it said.
+    /// If it fails; the error contains its output.
     pub(crate) async fn compose(&self, arguments: &[&str]) -> Result<String> {
         succeeded(arguments, self.try_compose(arguments, TIMEOUT).await?)
     }
 
-    async fn try_compose(&self, arguments: &[&str], patience: Duration) -> Result<Done> {
-        compose(&[&["--env-file", ENV_FILE], arguments].concat(), &self.ports, patience).await
+    async fn try_compose(&self, arguments: &[&str], limit: Duration) -> Result<Done> {
+        compose(&[&["--env-file", ENV_FILE], arguments].concat(), &self.ports, limit).await
     }
 
-    /// Starts it, with these replicas (such as `order=2`), until all are healthy.
+    /// Starts the stack with these replicas (such as `order=2`), and waits until all containers are healthy.
     ///
     /// # Errors
-    /// If one does not get healthy.
+    /// If a container does not become healthy.
     pub(crate) async fn up(&mut self, scale: &[&str]) -> Result<Start> {
-        say(&format!("up {}", scale.join(" ")));
+        headline(&format!("up {}", scale.join(" ")));
         self.ports = if scale.is_empty() { ONE_PORT } else { RANGES };
         let scales: Vec<&str> = scale.iter().flat_map(|one| ["--scale", *one]).collect();
         let arguments = [&["up", "--detach", "--no-build"][..], &scales].concat();
@@ -100,7 +100,7 @@ impl Stack {
             healthy(&container, None).await.with_context(|| service.to_owned())?;
             anyhow::Ok((service, begin.elapsed()))
         }));
-        // Together, because `up` itself waits for what others depend on.
+        // At the same time, because `up` itself waits for dependencies.
         let (_, start) = tokio::try_join!(up, started)?;
         for service in scale.iter().filter_map(|one| one.split('=').next()) {
             for container in self.containers(service).await? {
@@ -111,16 +111,16 @@ impl Stack {
         Ok(start)
     }
 
-    /// The ids of the containers of a service.
+    /// Returns the ids of the containers of a service.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If Docker does not answer.
     pub(crate) async fn containers(&self, service: &str) -> Result<Vec<String>> {
         let ids = self.compose(&["ps", "--all", "--quiet", service]).await?;
         Ok(ids.lines().map(str::to_owned).collect())
     }
 
-    /// The one container of a service.
+    /// Returns the only container of a service.
     ///
     /// # Errors
     /// If there is none or more than one.
@@ -136,7 +136,7 @@ impl Stack {
         let seen = async {
             loop {
                 steps.tick().await;
-                // What is being created meanwhile may vanish again under its first name, which fails the list.
+                // A container that is being created can disappear under its first name, which makes the command fail.
                 if let Some(one) = self.containers(service).await.unwrap_or_default().into_iter().next() {
                     return one;
                 }
@@ -145,10 +145,10 @@ impl Stack {
         tokio::time::timeout(TIMEOUT, seen).await.with_context(|| format!("there is no container of {service}"))
     }
 
-    /// Where the replicas of a service are published.
+    /// Returns the published addresses of a service's replicas.
     ///
     /// # Errors
-    /// If one is published nowhere, or elsewhere than on this machine alone.
+    /// If a replica is not published, or not only on this machine.
     pub(crate) async fn addresses(&self, service: &str, port: u16) -> Result<Vec<SocketAddr>> {
         let mut all = Vec::new();
         for container in self.containers(service).await? {
@@ -160,10 +160,10 @@ impl Stack {
         Ok(all)
     }
 
-    /// A client of the first replicas.
+    /// Returns a client of the first replicas.
     ///
     /// # Errors
-    /// If one is not published.
+    /// If a replica is not published.
     pub(crate) async fn client(&self) -> Result<Client> {
         let mut first = Vec::new();
         for (service, port) in SERVICES {
@@ -172,10 +172,10 @@ impl Stack {
         Client::new(first.try_into().map_err(|_| anyhow::anyhow!("three services"))?)
     }
 
-    /// The audit is clean, once all is at rest.
+    /// Waits until all orders have ended, and checks that the audit is clean.
     ///
     /// # Errors
-    /// What it says otherwise.
+    /// If it is not; the error contains the report.
     pub(crate) async fn verified(&self) -> Result<String> {
         let report = self.compose(&["run", "--rm", "-T", "tools", "verify", "--wait", "120s"]).await?;
         ensure!(report.starts_with("clean"), "{report}");
@@ -183,10 +183,10 @@ impl Stack {
         Ok(report)
     }
 
-    /// The development passwords open nothing; the ones that were made do.
+    /// Checks that the development passwords do not work and the generated ones do.
     ///
     /// # Errors
-    /// If it is not so.
+    /// If one does.
     pub(crate) async fn passwords_are_its_own(&self) -> Result<()> {
         let settings = fs::read_to_string(ENV_FILE)?;
         let own = settings.lines().find_map(|line| line.strip_prefix("OPERATOR_PASSWORD=")).context("a password")?;
@@ -195,7 +195,7 @@ impl Stack {
         for (password, expected) in [(own, StatusCode::OK), ("operator-dev", StatusCode::UNAUTHORIZED)] {
             let request = http.get(format!("http://{address}/api/overview")).basic_auth("operator", Some(password));
             let status = request.send().await?.status();
-            ensure!(status == expected, "the management UI says {status} to the operator");
+            ensure!(status == expected, "the management UI responds to the operator with {status}");
         }
         let login = r#"PGPASSWORD=order-dev psql -h "$(hostname -i)" -U order -c "select 1" order"#;
         let done = self.try_compose(&["exec", "-T", "order-db", "sh", "-c", login], TIMEOUT).await?;
@@ -208,14 +208,14 @@ impl Stack {
     }
 }
 
-async fn compose(arguments: &[&str], ports: &[(&str, &str)], patience: Duration) -> Result<Done> {
+async fn compose(arguments: &[&str], ports: &[(&str, &str)], limit: Duration) -> Result<Done> {
     let mut command = Command::new("docker");
-    // These would win over the files.
+    // Variables in the environment would override the files.
     for line in fs::read_to_string(".env.example")?.lines() {
         command.env_remove(line.split('=').next().unwrap_or_default().trim_start_matches("# "));
     }
     command.env("TAG", TAG).envs(ports.iter().copied());
-    run(command_line(command, arguments), patience).await
+    run(command_line(command, arguments), limit).await
 }
 
 fn command_line(mut command: Command, arguments: &[&str]) -> Command {
@@ -223,10 +223,11 @@ fn command_line(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits until the container is healthy, and if it was started at `before`, has been started again.
+/// Waits until the container is healthy. With `before`, also waits until its start time is no longer `before`, that is,
+/// until it has restarted.
 ///
 /// # Errors
-/// If it is not, even after a long time.
+/// If that takes too long.
 pub(crate) async fn healthy(container: &str, before: Option<&str>) -> Result<()> {
     let mut steps = interval(Duration::from_millis(500));
     let mut seen = String::new();
@@ -244,7 +245,7 @@ pub(crate) async fn healthy(container: &str, before: Option<&str>) -> Result<()>
     waited.unwrap_or_else(|_| Err(anyhow::anyhow!("not healthy, even after {TIMEOUT:?}: {seen}")))
 }
 
-/// When the container was started, its state and its health.
+/// Returns when the container was started, its state and its health.
 ///
 /// # Errors
 /// If there is no such container.
@@ -253,10 +254,10 @@ pub(crate) async fn state(container: &str) -> Result<String> {
     Ok(docker(&["inspect", "--format", format, container]).await?.trim().to_owned())
 }
 
-/// What is on the engine of this project.
+/// Returns the containers, volumes and networks of this project.
 ///
 /// # Errors
-/// If it cannot be asked.
+/// If Docker does not answer.
 pub(crate) async fn left() -> Result<String> {
     let filter = format!("label=com.docker.compose.project={PROJECT}");
     let mut all = String::new();
@@ -266,7 +267,7 @@ pub(crate) async fn left() -> Result<String> {
     Ok(all)
 }
 
-/// Removes everything of the project, and the images that were built for it.
+/// Removes everything that belongs to the project, and the images that were built for it.
 ///
 /// # Errors
 /// If something cannot be removed.
@@ -274,14 +275,14 @@ pub(crate) async fn remove() -> Result<()> {
     let arguments = ["--profile", "tools", "down", "--volumes", "--remove-orphans", "--timeout", "10"];
     succeeded(&arguments, compose(&arguments, &[], TIMEOUT).await?)?;
     for image in SERVICES.map(|(service, _)| service).into_iter().chain(["tools"]) {
-        // It may not be there.
+        // The image may not exist.
         let _ = try_docker(&["image", "rm", &format!("order-system/{image}:{TAG}")]).await?;
     }
     Ok(())
 }
 
-/// The last lines of all logs, after a failure.
-pub(crate) async fn tell_logs() {
+/// Prints the last lines of all logs, after a failure.
+pub(crate) async fn print_logs() {
     if let Ok(done) = compose(&["logs", "--no-color", "--tail", "10"], &[], TIMEOUT).await {
         println!("{}", done.stdout);
     }

@@ -1,17 +1,17 @@
-//! The rules that every answer is held to, one order or one item at a time.
+//! The rules that every response must obey, for one order or one item at a time.
 
 use serde_json::Value;
 
-/// What is known of an order: for each rank of its status, when it was first known to have reached it.
+/// What is known about an order: when each rank of its status was first observed.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// When a read that showed it to be being undone ended.
+    /// When a read that first showed COMPENSATING ended.
     compensating: Option<u64>,
-    /// Its end, and when the first read that showed it ended.
+    /// The final status, and when the first read that showed it ended.
     terminal: Option<(String, u64)>,
 }
 
-/// How far an order is: an order never goes back.
+/// Returns the rank of a status. An order's rank never decreases.
 fn rank(status: &str) -> Option<u8> {
     Some(match status {
         "PENDING" => 0,
@@ -22,17 +22,17 @@ fn rank(status: &str) -> Option<u8> {
 }
 
 impl Known {
-    /// Its end, if it is known.
+    /// Returns the final status, if it is known.
     pub(crate) fn terminal(&self) -> Option<&str> {
         self.terminal.as_ref().map(|(status, _)| status.as_str())
     }
 
-    /// When a read that showed its end was first answered.
+    /// Returns when a read first showed the final status.
     pub(crate) fn ended_by(&self) -> Option<u64> {
         self.terminal.as_ref().map(|(_, since)| *since)
     }
 
-    /// The furthest status that reads have shown which were answered before `at`.
+    /// Returns the highest status that was shown by reads which ended before `at`.
     fn before(&self, at: u64) -> Option<&str> {
         match &self.terminal {
             Some((status, since)) if *since < at => Some(status),
@@ -40,7 +40,8 @@ impl Known {
         }
     }
 
-    /// A read from `began` to `ended` showed this status.
+    /// Records that a read from `began` to `ended` showed this status. Returns an error if that contradicts earlier
+    /// reads.
     pub(crate) fn read(&mut self, status: &str, began: u64, ended: u64) -> Result<(), String> {
         let rank = rank(status).ok_or_else(|| format!("{status:?} is no status"))?;
         if let Some((terminal, since)) = &self.terminal {
@@ -66,10 +67,10 @@ impl Known {
     }
 }
 
-/// How long a stream may take to show what follows an event: longer than a replica is suspended, in microseconds.
+/// How long a stream may take to show the next event, in microseconds: longer than a replica is suspended.
 const FOLLOWS_US: u64 = 30_000_000;
 
-/// What one stream has shown of an order: it must not go back, whenever its events arrive.
+/// What one stream has shown about an order. It must not go back, whenever its events arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     rank: u8,
@@ -79,7 +80,7 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// The next event of the stream about this order.
+    /// Records the next event of the stream about this order.
     pub(crate) fn event(&mut self, order: &Value, now: u64) -> Result<(), String> {
         let status = order["status"].as_str().unwrap_or_default();
         let rank = rank(status).ok_or_else(|| format!("{status:?} is no status"))?;
@@ -92,11 +93,11 @@ impl Shown {
         Ok(())
     }
 
-    /// The stream was requested at `opened`, and the last that it sent came at `last`. Its last event about an order must not
-    /// be older than what anybody had read before the stream was requested.
+    /// Checks that the stream's last event about an order is not older than what any client had read before the stream
+    /// was requested at `opened`. The last data of the stream arrived at `last`.
     ///
-    /// An older event may be on its way while the stream opens, and then a newer one follows it. What others read later
-    /// says nothing: replicas tell each other of changes without a promise that all arrive.
+    /// An older event may still be in flight when the stream opens; a newer one follows it. Later reads do not count,
+    /// because replicas notify each other of changes without a guarantee that every notification arrives.
     pub(crate) fn is_up_to_date(&self, known: &Known, opened: u64, last: u64) -> Result<(), String> {
         let before = known.before(opened).filter(|_| last > self.at.saturating_add(FOLLOWS_US));
         match before {
@@ -109,15 +110,15 @@ impl Shown {
     }
 }
 
-/// How much of an item is known to be sold.
+/// How many units of an item are known to be sold.
 #[derive(Debug, Default)]
 pub(crate) struct StockFloor {
-    /// By a read that ended then.
+    /// The end of a read, and the number of units that it showed as sold.
     sold: Vec<(u64, i64)>,
 }
 
 impl StockFloor {
-    /// A read from `began` to `ended` showed this item.
+    /// Records that a read from `began` to `ended` showed this item. Returns an error if its counts are wrong.
     pub(crate) fn read(&mut self, item: &Value, began: u64, ended: u64) -> Result<(), String> {
         let count = |field: &str| item[field].as_i64().ok_or_else(|| format!("no {field} in {item}"));
         let [received, available, held, sold] =
@@ -151,14 +152,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_never_goes_back_for_whoever_reads_later() {
+    fn an_order_never_goes_back_in_a_later_read() {
         let mut known = Known::default();
         known.read("PENDING", 0, 10).unwrap();
         known.read("COMPENSATING", 11, 20).unwrap();
-        known.read("PENDING", 15, 25).expect("it was asked before the other was told");
+        known.read("PENDING", 15, 25).expect("it began before the other ended");
         assert!(known.read("PENDING", 21, 30).unwrap_err().contains("COMPENSATING"));
         known.read("FAILED", 31, 40).unwrap();
-        known.read("COMPENSATING", 35, 45).expect("it was asked before the other was told");
+        known.read("COMPENSATING", 35, 45).expect("it began before the other ended");
         assert!(known.read("COMPENSATING", 41, 50).unwrap_err().contains("later read"));
         assert!(known.read("CONFIRMED", 32, 50).unwrap_err().contains("and then as CONFIRMED"));
         assert!(known.read("LOST", 60, 61).is_err());
@@ -183,7 +184,7 @@ mod tests {
         let long_after = 41 + FOLLOWS_US;
         assert!(shown.is_up_to_date(&known, 30, long_after).unwrap_err().contains("CONFIRMED was read before"));
         shown.is_up_to_date(&known, 15, long_after).expect("the read was answered after the stream was requested");
-        shown.is_up_to_date(&known, 30, long_after - 1).expect("what follows may be on its way");
+        shown.is_up_to_date(&known, 30, long_after - 1).expect("the next event may be in flight");
         shown.event(&json!({"status": "CONFIRMED", "version": 2}), 50).unwrap();
         shown.is_up_to_date(&known, 30, u64::MAX).expect("it has caught up");
 
@@ -201,7 +202,7 @@ mod tests {
         let mut floor = StockFloor::default();
         floor.read(&item(10, 8, 2, 0), 0, 1).unwrap();
         floor.read(&item(10, 7, 1, 2), 2, 5).unwrap();
-        floor.read(&item(10, 8, 2, 0), 3, 6).expect("it was asked before the other was told");
+        floor.read(&item(10, 8, 2, 0), 3, 6).expect("it began before the other ended");
         assert!(floor.read(&item(10, 8, 1, 1), 6, 7).unwrap_err().contains("2 were sold before"));
         assert!(floor.read(&item(10, 9, 1, 1), 0, 7).unwrap_err().contains("does not add up"));
         assert!(floor.read(&item(10, 12, -2, 0), 0, 7).unwrap_err().contains("less than nothing"));

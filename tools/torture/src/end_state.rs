@@ -1,4 +1,4 @@
-//! What must hold once everything is repaired and at rest.
+//! Checks what must hold when everything is repaired and at rest.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,15 +17,15 @@ use testkit::{
     stack::Stack,
 };
 
-/// An order that has not ended after this is given up by its service.
+/// The deadline of an order, in seconds. The order service cancels an order that has not ended by then.
 pub(crate) const DEADLINE_S: u64 = 120;
-/// How many keys are asked for again.
+/// Number of idempotency keys that are checked at the end.
 const KEYS: usize = 500;
 
-/// From when to when messages were destroyed, in microseconds from the beginning of the run.
+/// A time span in which messages were destroyed, in microseconds since the start of the run.
 pub(crate) type Destroyed = (u64, u64);
 
-/// Checks all that was answered against what is there; returns how many orders ended in which way.
+/// Compares all responses with the final data. Returns the number of orders by final status and reason.
 pub(crate) async fn check(
     stack: &mut Stack,
     history: &History,
@@ -59,7 +59,7 @@ pub(crate) async fn check(
             }
         }
     }
-    history.lock().check_strangers(&orders);
+    history.lock().check_unknown_orders(&orders);
     keys(&clients, history).await?;
     stock(&clients[0], &orders, history).await?;
     dead_letters(&clients[0], token, history).await?;
@@ -72,21 +72,22 @@ pub(crate) async fn check(
     Ok(ends)
 }
 
-/// A client for each replica.
+/// Returns a client for each replica.
 pub(crate) fn clients(stack: &mut Stack) -> Result<Vec<Client>> {
     (0..stack.replicas.len() / Service::ALL.len()).map(|number| stack.client(number)).collect()
 }
 
-/// Whether messages about this order can have been destroyed before its deadline. It was known to have ended at `ended_by`.
+/// Returns whether messages about this order can have been destroyed before its deadline. It was known to have ended at
+/// `ended_by`.
 ///
-/// An order that was requested afterwards had none in the queue, and neither had one that had ended before.
+/// An order that was requested later had none in the queue, and neither had an order that had ended before.
 fn lost_messages(placed: &Placed, ended_by: u64, destroyed: &[Destroyed]) -> bool {
     let deadline = placed.answered + DEADLINE_S * 1_000_000;
     destroyed.iter().any(|(began, ended)| placed.began <= *ended && *began <= ended_by && *began <= deadline)
 }
 
-/// Whether the order has the lines and the amount that were asked for.
-pub(crate) fn is_what_was_asked(wants: Wants, order: &Value) -> bool {
+/// Returns whether the order has the lines and the amount that were requested.
+pub(crate) fn matches_request(wants: Wants, order: &Value) -> bool {
     let sent = wants.body(None);
     let line = |line: &Value| (line["item_sku"].clone(), line["quantity"].clone());
     let mut asked: Vec<_> = match sent["items"].as_array() {
@@ -98,9 +99,9 @@ pub(crate) fn is_what_was_asked(wants: Wants, order: &Value) -> bool {
     items == asked && order["amount"] == sent["amount"]
 }
 
-/// Whether the order is what was asked for, and has ended as it may.
+/// Checks that the order is what was requested, and that its final status is allowed.
 fn end(placed: &Placed, order: &Value, ended_by: u64, destroyed: &[Destroyed]) -> Result<(), String> {
-    if !is_what_was_asked(placed.wants, order) {
+    if !matches_request(placed.wants, order) {
         return Err(format!("{placed:?} was asked for, and it is {order}"));
     }
     let (status, reason) =
@@ -121,7 +122,7 @@ fn end(placed: &Placed, order: &Value, ended_by: u64, destroyed: &[Destroyed]) -
     if fits { Ok(()) } else { Err(format!("{placed:?} has ended as {status} {reason}")) }
 }
 
-/// Each key names its order for ever, at every replica.
+/// Checks that each idempotency key still returns its order, at every replica.
 async fn keys(clients: &[Client], history: &History) -> Result<()> {
     let named: Vec<(i64, Placed)> = {
         let history = history.lock();
@@ -140,7 +141,7 @@ async fn keys(clients: &[Client], history: &History) -> Result<()> {
     Ok(())
 }
 
-/// What is sold is what was confirmed, and nothing is held.
+/// Checks that exactly the confirmed units are sold, and that nothing is held.
 async fn stock(client: &Client, orders: &HashMap<i64, Value>, history: &History) -> Result<()> {
     let mut sold: BTreeMap<&str, i64> = BTreeMap::new();
     for order in orders.values().filter(|order| order["status"] == "CONFIRMED") {
@@ -198,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_what_was_asked_for() {
+    fn an_order_must_match_its_request() {
         let two = placed(Wants::TwoLines, Cancel::No);
         end(&two, &order(Wants::TwoLines, "CONFIRMED", ""), 0, &[]).unwrap();
         assert!(end(&two, &order(Wants::Plenty, "CONFIRMED", ""), 0, &[]).is_err());
     }
 
     #[test]
-    fn an_order_ends_as_it_was_asked_for() {
+    fn an_order_ends_as_its_request_allows() {
         let ends = |wants, cancel, status, reason, destroyed: &[Destroyed]| {
             end(&placed(wants, cancel), &order(wants, status, reason), 0, destroyed).is_ok()
         };
@@ -221,8 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn an_order_ends_by_its_deadline_only_where_messages_were_destroyed() {
-        // It was requested after 199 s, answered after 200 s, and known to have ended after this many seconds.
+    fn an_order_ends_by_its_deadline_only_if_messages_were_destroyed() {
+        // The order was requested at 199 s, answered at 200 s, and known to have ended at this time, in seconds.
         let ends = |ended_by_s: u64, destroyed: &[Destroyed]| {
             let late = order(Wants::Plenty, "FAILED", "DEADLINE_EXCEEDED");
             end(&placed(Wants::Plenty, Cancel::No), &late, ended_by_s * 1_000_000, destroyed).is_ok()

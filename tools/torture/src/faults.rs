@@ -6,23 +6,24 @@ use shared_events::Service;
 /// A fault of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// When it begins, in milliseconds from the beginning of the run.
+    /// When it begins, in milliseconds since the start of the run.
     pub at_ms: u64,
-    /// How long it lasts until it is repaired, in milliseconds. 0: there is nothing to repair.
+    /// How long it lasts, in milliseconds. 0 if there is nothing to repair.
     pub lasts_ms: u64,
-    /// What it is.
+    /// The kind of fault.
     pub kind: Kind,
-    /// What it strikes.
+    /// What it affects.
     pub target: Target,
 }
 
-/// What a fault strikes.
+/// What a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// A replica of a service, by its number from 0.
+    /// A replica of a service; replicas are numbered from 0.
     Replica(Service, usize),
-    /// What belongs to a service: its database, its queue, its exchange, or its way to one of the two servers.
+    /// Something that belongs to a service: its database, its queue, its exchange, or its network link to one of the
+    /// two servers.
     Service(Service),
     /// PostgreSQL.
     Database,
@@ -53,7 +54,7 @@ macro_rules! kinds {
             /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// Its name on the command line and in the output.
+            /// Returns the name that is used on the command line and in the output.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
@@ -63,19 +64,20 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A replica is killed (SIGKILL), and started again.
+    /// A replica is killed (SIGKILL) and restarted.
     Kill = "kill",
-    /// A replica is suspended (SIGSTOP), and goes on later.
+    /// A replica is suspended (SIGSTOP) and continued later.
     Suspend = "suspend",
-    /// A replica is killed and started again with a clock that is ten minutes ahead or behind; its next start has the right one.
+    /// A replica is killed and restarted with a clock that is ten minutes ahead or behind. At its next start, the clock
+    /// is right again.
     SkewClock = "skew-clock",
     /// All services are stopped and started in another order, seconds apart.
     StartLate = "start-late",
-    /// PostgreSQL stops at once, as in a crash, and is started again.
+    /// PostgreSQL stops at once, as in a crash, and is restarted.
     CrashDatabase = "crash-database",
     /// PostgreSQL is suspended.
     SuspendDatabase = "suspend-database",
-    /// The sessions at a service's database are ended by `pg_terminate_backend`.
+    /// The sessions at a service's database are ended with `pg_terminate_backend`.
     EndSessions = "end-sessions",
     /// The password of the services' role is changed and the sessions are ended; later it is changed back.
     RotatePassword = "rotate-password",
@@ -83,11 +85,11 @@ kinds! {
     LockRow = "lock-row",
     /// A session locks a table.
     LockTable = "lock-table",
-    /// RabbitMQ is killed, and started again.
+    /// RabbitMQ is killed and restarted.
     KillBroker = "kill-broker",
     /// RabbitMQ is suspended.
     SuspendBroker = "suspend-broker",
-    /// RabbitMQ has no memory and takes nothing.
+    /// RabbitMQ has a memory alarm and blocks publishers.
     BrokerAlarm = "broker-alarm",
     /// All connections to RabbitMQ are closed by an administrator.
     CloseConnections = "close-connections",
@@ -101,44 +103,44 @@ kinds! {
     DeleteBinding = "delete-binding",
     /// Old messages are published again.
     Republish = "republish",
-    /// The disk under the data of PostgreSQL or RabbitMQ is full (ENOSPC); later there is space again.
+    /// The disk of PostgreSQL or RabbitMQ is full (ENOSPC); later there is space again.
     FillDisk = "fill-disk",
-    /// The network between a service and PostgreSQL tears connections off.
+    /// The network between a service and PostgreSQL drops connections.
     CutDatabase = "cut-database",
-    /// The network between a service and PostgreSQL swallows everything.
+    /// The network between a service and PostgreSQL delivers nothing.
     StallDatabase = "stall-database",
     /// The network between a service and PostgreSQL is slow.
     SlowDatabase = "slow-database",
-    /// What PostgreSQL answers to a service is lost.
+    /// The responses of PostgreSQL to a service are lost.
     OneWayDatabase = "one-way-database",
-    /// A connection to PostgreSQL is torn off in the middle of what is being written.
+    /// A connection to PostgreSQL is cut in the middle of a write.
     TornDatabase = "torn-database",
-    /// The network between a service and RabbitMQ tears connections off.
+    /// The network between a service and RabbitMQ drops connections.
     CutBroker = "cut-broker",
-    /// The network between a service and RabbitMQ swallows everything.
+    /// The network between a service and RabbitMQ delivers nothing.
     StallBroker = "stall-broker",
     /// The network between a service and RabbitMQ is slow.
     SlowBroker = "slow-broker",
-    /// What RabbitMQ answers to a service is lost.
+    /// The responses of RabbitMQ to a service are lost.
     OneWayBroker = "one-way-broker",
-    /// A connection to RabbitMQ is torn off in the middle of what is being written.
+    /// A connection to RabbitMQ is cut in the middle of a write.
     TornBroker = "torn-broker",
 }
 
 impl Kind {
-    /// Whether it destroys messages: only then may an order end by its deadline.
+    /// Returns whether it destroys messages. Only then may an order end by its deadline.
     #[must_use]
     pub fn destroys(self) -> bool {
         matches!(self, Self::Purge | Self::DeleteQueue)
     }
 
-    /// Those of the kinds that this process can bring about; `say` is told why the others are left out.
-    pub fn possible(kinds: BTreeSet<Self>, say: &dyn Fn(String)) -> Vec<Self> {
-        let possible = |kind: &Self| kind.left_out().map(say).is_none();
+    /// Returns the kinds that this process can cause. `log` gets the reason for each of the others.
+    pub fn possible(kinds: BTreeSet<Self>, log: &dyn Fn(String)) -> Vec<Self> {
+        let possible = |kind: &Self| kind.left_out().map(log).is_none();
         kinds.into_iter().filter(possible).collect()
     }
 
-    /// Why it cannot be brought about by this process, if so.
+    /// Returns why this process cannot cause it, if so.
     fn left_out(self) -> Option<String> {
         if self != Self::FillDisk {
             return None;
@@ -147,7 +149,7 @@ impl Kind {
         Some(format!("{self} is left out: it needs root to mount a file system of limited size ({error:#})"))
     }
 
-    /// Whether it needs RabbitMQ to be up when it begins.
+    /// Returns whether RabbitMQ must be up when it begins.
     pub(crate) fn needs_broker(self) -> bool {
         matches!(
             self,
@@ -161,7 +163,7 @@ impl Kind {
         )
     }
 
-    /// Whether it needs PostgreSQL to be up when it begins.
+    /// Returns whether PostgreSQL must be up when it begins.
     pub(crate) fn needs_database(self) -> bool {
         matches!(self, Self::EndSessions | Self::RotatePassword | Self::LockRow | Self::LockTable)
     }

@@ -1,4 +1,4 @@
-//! The disk under a server is full, and has space again.
+//! Fills a server's disk, and frees the space again.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use tokio::{
 use super::faults::Target;
 use testkit::stack::Stack;
 
-/// How long a queue of RabbitMQ may take to answer once there is space again.
-const ANSWER: Duration = Duration::from_secs(5);
-/// How long the queues may take to start after RabbitMQ has.
-const START: Duration = Duration::from_secs(20);
+/// How long a queue may take to respond once there is space again.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the queues may take to start after RabbitMQ has started.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn fill(stack: &Stack, target: Target) -> Result<()> {
     if target == Target::Database {
@@ -26,8 +26,8 @@ pub(super) fn fill(stack: &Stack, target: Target) -> Result<()> {
     block_in_place(|| stack.rabbitmq.fill_disk())
 }
 
-/// Frees the space and starts the server again: PostgreSQL if it is down, RabbitMQ always. Returns the queues that were damaged;
-/// if there are any, RabbitMQ is empty now.
+/// Frees the space and restarts the server: PostgreSQL if it is down, RabbitMQ always. Returns the queues that were
+/// damaged; if there are any, RabbitMQ has been reset and is empty.
 pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String>> {
     if target == Target::Database {
         block_in_place(|| {
@@ -36,35 +36,35 @@ pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String
         })?;
         return Ok(Vec::new());
     }
-    // RabbitMQ 3.10 runs on after ENOSPC, but most of its quorum queues do not until it is started again, and those that do may
-    // have been damaged, which would show at a later start only.
+    // RabbitMQ 3.10 keeps running after ENOSPC, but most of its quorum queues do not work until it is restarted. The
+    // others may be damaged, which would only show at a later start.
     block_in_place(|| {
         stack.rabbitmq.free_disk()?;
         stack.rabbitmq.kill()?;
         stack.rabbitmq.start_again()
     })?;
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START_TIMEOUT;
     let mut silent = silent_queues(stack).await?;
     while !silent.is_empty() && Instant::now() < deadline {
         sleep(Duration::from_millis(500)).await;
         silent = silent_queues(stack).await?;
     }
-    // ENOSPC can damage a quorum queue for good (`corrupt_log` or `enoent` in RabbitMQ's log). If it is deleted, a new one of its
-    // name works until the next start and is dead then, so its administrator needs a node without data.
+    // ENOSPC can damage a quorum queue permanently (`corrupt_log` or `enoent` in RabbitMQ's log). If such a queue is
+    // deleted, a new one with the same name works only until the next start, so an administrator has to reset the node.
     if !silent.is_empty() {
         block_in_place(|| stack.rabbitmq.start_empty())?;
     }
     Ok(silent)
 }
 
-/// The queues that neither show their first message nor say that they are empty: for that they write to the disk.
+/// Returns the queues that do not answer a `get`, which makes them write to the disk.
 async fn silent_queues(stack: &Stack) -> Result<Vec<String>> {
     let administrator = stack.administrator()?;
     let mut silent = Vec::new();
-    for queue in timeout(ANSWER, administrator.names("queues/{vhost}")).await?? {
+    for queue in timeout(QUEUE_TIMEOUT, administrator.names("queues/{vhost}")).await?? {
         let get = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
         let request = administrator.request(Method::POST, &format!("queues/{{vhost}}/{queue}/get")).json(&get);
-        let answered = timeout(ANSWER, request.send()).await;
+        let answered = timeout(QUEUE_TIMEOUT, request.send()).await;
         if !answered.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success())) {
             silent.push(queue);
         }

@@ -1,4 +1,4 @@
-//! What clients did and were told.
+//! Records what clients did and which responses they got.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,88 +14,89 @@ use super::{
     wants::Wants,
 };
 
-/// A request that was made, and what came of it.
+/// A request and its result.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
-    /// When it began and ended, in microseconds from the beginning of the run.
+    /// When it began and ended, in microseconds since the start of the run.
     pub(crate) began: u64,
     pub(crate) ended: u64,
-    /// Who made it, such as `client 3` or `stream 0`.
+    /// The client that made it, such as `client 3` or `stream 0`.
     pub(crate) who: String,
-    /// What was asked, in words.
+    /// A description of the request.
     pub(crate) what: String,
-    /// What was told: a status, or why there was no answer. In Jepsen's words, the latter is `info`: it may have been done.
+    /// The response's status, or why there was no response. In Jepsen's terms, the latter is `info`: it may have taken
+    /// effect.
     pub(crate) told: String,
 }
 
-/// What an order is to be, by the one who placed it.
+/// What is known about an order from the client that placed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Placed {
     pub(crate) key: Option<String>,
     pub(crate) wants: Wants,
-    /// When it was first requested, in microseconds from the beginning of the run.
+    /// When it was first requested, in microseconds since the start of the run.
     pub(crate) began: u64,
-    /// When it was first answered, in microseconds from the beginning of the run.
+    /// When it was first answered, in microseconds since the start of the run.
     pub(crate) answered: u64,
-    /// A cancellation was accepted (202), or may have been.
+    /// Whether a cancellation was accepted.
     pub(crate) cancel: Cancel,
 }
 
 /// Whether a client has cancelled an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cancel {
-    /// It has not.
+    /// There was no attempt.
     No,
-    /// It has tried, and does not know what came of it.
+    /// There was an attempt, and its result is unknown.
     Maybe,
-    /// It was accepted.
+    /// It was accepted (202).
     Accepted,
     /// It was refused: the order was confirmed.
     Refused,
 }
 
-/// All that clients were told, and what it allows from now on.
+/// All responses that clients got, and what they imply for later ones.
 pub(crate) struct History {
-    begun: Instant,
+    started: Instant,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 pub(crate) struct Inner {
-    /// By the number of the order.
+    /// By order number.
     pub(crate) placed: BTreeMap<i64, Placed>,
     pub(crate) known: HashMap<i64, Known>,
     pub(crate) stock: HashMap<String, StockFloor>,
     pub(crate) by_key: HashMap<String, i64>,
     pub(crate) unanswered: Vec<Unanswered>,
-    /// How many operations there were of each kind, and how many of these got an answer.
+    /// The number of operations of each kind, and how many of them got a response.
     pub(crate) counts: BTreeMap<&'static str, (u64, u64)>,
-    /// By the number of the order; of orders that are known to have ended, the latest only.
+    /// By order number. Only the latest operations of each order are kept.
     operations: HashMap<i64, Vec<Operation>>,
     pub(crate) violations: Vec<Violation>,
-    /// When the latest order was seen to be confirmed, and the longest time without one.
+    /// How many orders were seen to be confirmed, and when the last of them was.
     pub(crate) confirmed: u64,
     pub(crate) last_confirmed: u64,
 }
 
-/// Something that cannot be true.
+/// A response or state that contradicts the rules.
 #[derive(Debug, Clone)]
 pub(crate) struct Violation {
     pub(crate) order_id: Option<i64>,
     pub(crate) what: String,
 }
 
-/// How many operations of an order are kept.
-const KEPT: usize = 64;
+/// Maximum number of operations that are kept per order.
+const OPERATIONS_KEPT: usize = 64;
 
 impl History {
     pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), inner: Mutex::default() }
+        Self { started: Instant::now(), inner: Mutex::default() }
     }
 
-    /// Microseconds from the beginning of the run.
+    /// Returns the time since the start of the run, in microseconds.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -112,8 +113,8 @@ impl Inner {
 
     pub(crate) fn note(&mut self, order_id: i64, operation: Operation) {
         let operations = self.operations.entry(order_id).or_default();
-        if operations.len() >= KEPT {
-            operations.remove(KEPT / 2);
+        if operations.len() >= OPERATIONS_KEPT {
+            operations.remove(OPERATIONS_KEPT / 2);
         }
         operations.push(operation);
     }
@@ -128,7 +129,7 @@ impl Inner {
         self.violations.push(Violation { order_id, what });
     }
 
-    /// Checks an order as it was read by an operation, against all that was told before that began.
+    /// Checks an order that an operation has read against everything that was known before the operation began.
     pub(crate) fn order_read(&mut self, order: &Value, began: u64, ended: u64) {
         let (Some(order_id), Some(status)) = (order["order_id"].as_i64(), order["status"].as_str()) else {
             return self.violation(None, format!("not an order: {order}"));
@@ -144,7 +145,7 @@ impl Inner {
         }
     }
 
-    /// Checks a stock item as it was read.
+    /// Checks a stock item that was read.
     pub(crate) fn stock_read(&mut self, item: &Value, began: u64, ended: u64) {
         let sku = item["item_sku"].as_str().unwrap_or_default().to_owned();
         if let Err(what) = self.stock.entry(sku).or_default().read(item, began, ended) {

@@ -1,14 +1,15 @@
-//! What the run comes to, in figures and violations.
+//! Turns the results of a run into statistics and violations.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use super::{faults::Kind, history::History, report::Report, schedule::Schedule};
 use testkit::stack::Stack;
 
-/// More memory than this is too much for a service under any fault, in bytes.
-const MOST_MEMORY: u64 = 256 * 1024 * 1024;
+/// Maximum memory of a service, in bytes, under any fault.
+const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
-/// How often each kind came about, and the longest time without a newly confirmed order around one.
+/// Returns, for each kind of fault, how often it occurred and the longest time around one without a newly confirmed
+/// order.
 pub(super) fn longest(
     schedule: &Schedule,
     done: &BTreeMap<usize, (u64, u64)>,
@@ -30,7 +31,7 @@ pub(super) fn longest(
     found
 }
 
-/// Puts the violations into the report, each with what is known about it.
+/// Adds the violations to the report, each with what is known about it.
 pub(super) fn judge(report: &mut Report, stack: &Stack, history: &History) {
     let history = history.lock();
     for violation in &history.violations {
@@ -56,7 +57,7 @@ pub(super) fn judge(report: &mut Report, stack: &Stack, history: &History) {
         report.violated(violation, about);
     }
     for (service, bytes) in &report.memory {
-        if *bytes > MOST_MEMORY {
+        if *bytes > MAX_MEMORY {
             report.violations.push(format!("{service} used {} MiB of memory", bytes / 1024 / 1024));
         }
     }

@@ -1,8 +1,9 @@
-//! A tester in the manner of [Jepsen](https://jepsen.io): clients load the system and write down what they were told, nemeses
-//! bring faults about by a schedule that a seed decides, and a checker looks for an answer that cannot be true.
+//! A test in the style of [Jepsen](https://jepsen.io): clients load the system and record the responses, nemeses cause
+//! faults according to a schedule that is generated from a seed, and a checker looks for responses that contradict each
+//! other.
 //!
-//! The schedule is the same for the same seed; what happens in between is not, for the machine decides how far everybody is when a
-//! fault strikes.
+//! The schedule is the same for the same seed. The rest of a run is not, because the machine's speed determines how far
+//! each process is when a fault occurs.
 
 mod checker;
 mod end_state;

@@ -1,4 +1,4 @@
-//! The clients: they place, repeat, cancel, read and list, at all replicas, and write down what they are told.
+//! The clients: they place, repeat, cancel, read and list orders at all replicas, and record the responses.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,19 +16,19 @@ use super::{
 };
 use testkit::client::answer;
 
-/// How long an answer is waited for: longer than the service waits for an order's end.
-const ANSWER: Duration = Duration::from_secs(8);
-/// Between two operations of a client, in milliseconds.
+/// Timeout of a request: longer than the service waits for an order to end.
+const TIMEOUT: Duration = Duration::from_secs(8);
+/// Pause between two operations of a client, in milliseconds.
 const PAUSE_MS: (u64, u64) = (10, 60);
 
-/// Where the replicas are.
+/// The addresses of the replicas.
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {
     pub(crate) order: Vec<SocketAddr>,
     pub(crate) inventory: Vec<SocketAddr>,
 }
 
-/// What was told, or that nothing was.
+/// A response, or `None` if there was none.
 type Told = Option<Answer>;
 type Answer = (StatusCode, Value);
 
@@ -39,18 +39,18 @@ pub(crate) struct Client {
     addresses: Addresses,
     history: Arc<History>,
     random: Random,
-    /// Its latest orders: number, key and content.
+    /// Its latest orders: order number, key and content.
     own: Vec<(i64, Option<String>, Wants)>,
 }
 
 impl Client {
     pub(crate) fn new(number: usize, seed: u64, addresses: Addresses, history: Arc<History>) -> Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         let random = Random::new(seed.wrapping_add(1 + number as u64));
         Ok(Self { name: format!("client {number}"), http, addresses, history, random, own: Vec::new() })
     }
 
-    /// Works until it is told to stop.
+    /// Runs until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         for number in 0_u64.. {
             if stop.is_cancelled() {
@@ -77,13 +77,13 @@ impl Client {
         format!("http://{}{path}", self.random.one_of(replicas))
     }
 
-    /// Sends a request and notes what came of it; returns it with the time at which it began and ended.
-    async fn ask(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Told, u64, u64) {
-        let (told, began, ended) = self.try_to_ask(kind, request).await;
+    /// Sends a request and records it. Returns the response and the times at which the request began and ended.
+    async fn send(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Told, u64, u64) {
+        let (told, began, ended) = self.try_send(kind, request).await;
         (told.ok(), began, ended)
     }
 
-    async fn try_to_ask(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Result<Answer>, u64, u64) {
+    async fn try_send(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Result<Answer>, u64, u64) {
         let began = self.history.now();
         let told = answer(request).await;
         let ended = self.history.now();
@@ -112,7 +112,7 @@ impl Client {
         self.post(key, wants).await;
     }
 
-    /// Sends a placement of its own again: the same key and content is the same order.
+    /// Repeats one of its own placements: the same key and content must return the same order.
     async fn repeat(&mut self) {
         let with_key: Vec<_> = self.own.iter().filter(|(_, key, _)| key.is_some()).cloned().collect();
         if let Some((_, key, wants)) = with_key.last().cloned() {
@@ -128,7 +128,7 @@ impl Client {
             1 => request = request.header("prefer", "wait=3"),
             _ => {}
         }
-        let (told, began, ended) = self.try_to_ask("place", request).await;
+        let (told, began, ended) = self.try_send("place", request).await;
         if unanswered::nothing_was_written(&told) {
             return;
         }
@@ -160,12 +160,12 @@ impl Client {
         }
     }
 
-    /// The same key with other content is refused.
+    /// Sends the same key with other content, which must be refused.
     async fn misuse_key(&mut self) {
         let Some((order_id, Some(key), wants)) = self.own.last().cloned() else { return };
         let other = if wants == Wants::Hot { Wants::Plenty } else { Wants::Hot };
         let url = self.url(Service::Order, "/api/v1/orders/");
-        let (told, began, ended) = self.ask("misuse key", self.http.post(url).json(&other.body(Some(&key)))).await;
+        let (told, began, ended) = self.send("misuse key", self.http.post(url).json(&other.body(Some(&key)))).await;
         self.note(order_id, format!("misuse {key}"), &told, began, ended);
         if let Some((status, body)) = told
             && !matches!(status.as_u16(), 422 | 503)
@@ -177,7 +177,7 @@ impl Client {
     async fn cancel(&mut self) {
         let Some((order_id, ..)) = self.own.last().cloned() else { return };
         let url = self.url(Service::Order, &format!("/api/v1/orders/{order_id}/cancel"));
-        let (told, began, ended) = self.ask("cancel", self.http.post(url)).await;
+        let (told, began, ended) = self.send("cancel", self.http.post(url)).await;
         self.note(order_id, "cancel".to_owned(), &told, began, ended);
         let cancel = match told.as_ref().map(|(status, _)| status.as_u16()) {
             Some(202) => Cancel::Accepted,
@@ -187,7 +187,7 @@ impl Client {
         };
         let mut history = self.history.lock();
         if let Some(placed) = history.placed.get_mut(&order_id)
-            // What is known stays known when a later try gets no answer.
+            // A later attempt without a response does not change what is known.
             && !(matches!(placed.cancel, Cancel::Accepted | Cancel::Refused) && cancel == Cancel::Maybe)
         {
             placed.cancel = cancel;
@@ -209,7 +209,7 @@ impl Client {
         }
         let order_id = *self.random.one_of(&known);
         let url = self.url(Service::Order, &format!("/api/v1/orders/{order_id}"));
-        let (told, began, ended) = self.ask("get", self.http.get(url)).await;
+        let (told, began, ended) = self.send("get", self.http.get(url)).await;
         self.note(order_id, "get".to_owned(), &told, began, ended);
         match told {
             Some((StatusCode::OK, order)) => self.history.lock().order_read(&order, began, ended),
@@ -223,7 +223,7 @@ impl Client {
     async fn list(&mut self) {
         let after = self.own.first().map_or(0, |(order_id, ..)| order_id - 1);
         let url = self.url(Service::Order, &format!("/api/v1/orders/?limit=200&after={after}"));
-        let (told, began, ended) = self.ask("list", self.http.get(url)).await;
+        let (told, began, ended) = self.send("list", self.http.get(url)).await;
         let Some((StatusCode::OK, Value::Array(orders))) = told else { return };
         let mut history = self.history.lock();
         for order in &orders {
@@ -233,7 +233,7 @@ impl Client {
         if !numbers.is_sorted_by(|one, next| one < next) {
             history.violation(None, format!("a list that does not ascend: {numbers:?}"));
         }
-        // What was answered before the list was asked for is in it.
+        // Every order that was confirmed to the client before the list was requested must be in the list.
         if let Some(last) = numbers.last() {
             let answered = history.placed.range(after + 1..=*last);
             let lost: Vec<i64> = answered
@@ -249,7 +249,7 @@ impl Client {
     async fn timeline(&mut self) {
         let Some((order_id, ..)) = self.own.last().cloned() else { return };
         let url = self.url(Service::Order, &format!("/api/v1/orders/{order_id}/events"));
-        let (told, ..) = self.ask("timeline", self.http.get(url)).await;
+        let (told, ..) = self.send("timeline", self.http.get(url)).await;
         if let Some((StatusCode::OK, events)) = told
             && events[0]["event"] != "OrderCreated"
         {
@@ -260,7 +260,7 @@ impl Client {
     async fn stock(&mut self) {
         let sku = *self.random.one_of(&[PLENTY, MORE, HOT, SCARCE, SET]);
         let url = self.url(Service::Inventory, &format!("/api/v1/stock/{sku}"));
-        let (told, began, ended) = self.ask("stock", self.http.get(url)).await;
+        let (told, began, ended) = self.send("stock", self.http.get(url)).await;
         if let Some((StatusCode::OK, item)) = told {
             self.history.lock().stock_read(&item, began, ended);
         }
@@ -270,7 +270,7 @@ impl Client {
         let quantity = self.random.between(0, 1_000);
         let url = self.url(Service::Inventory, "/api/v1/stock/items");
         let body = json!({"item_sku": SET, "quantity": quantity});
-        let (told, began, ended) = self.ask("set stock", self.http.request(Method::POST, url).json(&body)).await;
+        let (told, began, ended) = self.send("set stock", self.http.request(Method::POST, url).json(&body)).await;
         if let Some((StatusCode::CREATED, item)) = told {
             self.history.lock().stock_read(&item, began, ended);
         }

@@ -1,6 +1,6 @@
-//! Loads the system on real servers, brings faults about by a schedule that a seed decides, and looks for an answer that cannot
-//! be true: docs/reliability.md.
-#![allow(clippy::print_stdout, reason = "a program that people run says what it does")]
+//! Runs the system on real servers under load, causes faults according to a schedule, and looks for responses that
+//! contradict each other: docs/reliability.md.
+#![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -8,41 +8,41 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use torture::{Kind, Schedule, Settings, shrink, torture};
 
-/// Loads the system on servers of its own, brings faults about, and checks every answer
+/// Run the system on its own servers under load, cause faults, and check every response
 ///
-/// The seed decides the faults; what happens in between depends on the machine, so two runs of one seed are alike and not the
-/// same. It ends with 1 where an answer cannot be true, after it has tried to do with fewer faults.
+/// The seed determines the faults, but the timing in between depends on the machine, so two runs with the same seed are
+/// similar and not identical. Exits with 1 if there is a violation, after trying to find a smaller schedule that fails.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
 struct Args {
-    /// How long faults come about, in minutes
+    /// How long to cause faults, in minutes
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
-    /// The most faults
+    /// Maximum number of faults
     #[arg(long, default_value_t = 100_000)]
     faults: usize,
-    /// What decides the faults; otherwise it is random
+    /// Seed of the faults; random by default
     #[arg(long)]
     seed: Option<u64>,
     /// Only these kinds of faults, separated by commas (--list shows them)
     #[arg(long, value_delimiter = ',')]
     only: Vec<Kind>,
-    /// All kinds of faults but these
+    /// All kinds of faults except these
     #[arg(long, value_delimiter = ',')]
     without: Vec<Kind>,
-    /// How many replicas of each service
+    /// Number of replicas of each service
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     replicas: u8,
-    /// How many clients
+    /// Number of clients
     #[arg(long, default_value_t = 12)]
     clients: usize,
-    /// A schedule that an earlier run has written, instead of a seed
+    /// File with the schedule of an earlier run, instead of a seed
     #[arg(long)]
     schedule: Option<PathBuf>,
-    /// How long to look for a smaller schedule that fails, too, in minutes
+    /// How long to search for a smaller schedule that fails, in minutes
     #[arg(long, default_value_t = 0.0)]
     shrink_minutes: f64,
-    /// Name the kinds of faults, and end
+    /// List the kinds of faults and exit
     #[arg(long)]
     list: bool,
 }
@@ -66,7 +66,7 @@ async fn run(args: Args) -> Result<ExitCode> {
     let time = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
     let shrinking = Duration::try_from_secs_f64(args.shrink_minutes * 60.0).context("--shrink-minutes")?;
     let schedule = schedule(&args, time)?;
-    // A schedule from a file is done to its end; servers that start slowly make it later than it says.
+    // A schedule from a file is always completed; servers that start slowly delay it.
     let time = if args.schedule.is_some() { Duration::from_secs(24 * 60 * 60) } else { time };
     println!("seed {}, {} faults are scheduled", schedule.seed, schedule.faults.len());
     let settings = Settings { clients: args.clients, at_most: time };
@@ -85,22 +85,22 @@ async fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn schedule(args: &Args, time: Duration) -> Result<Schedule> {
-    let say = |line: String| println!("{line}");
+    let print = |line: String| println!("{line}");
     if let Some(file) = &args.schedule {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut schedule: Schedule =
             serde_json::from_str(&text).with_context(|| format!("{} is no schedule", file.display()))?;
         let kinds = schedule.faults.iter().map(|fault| fault.kind).collect();
-        let possible = Kind::possible(kinds, &say);
+        let possible = Kind::possible(kinds, &print);
         schedule.faults.retain(|fault| possible.contains(&fault.kind));
         return Ok(schedule);
     }
     let wanted = |kind: &&Kind| (args.only.is_empty() || args.only.contains(kind)) && !args.without.contains(kind);
-    let kinds = Kind::possible(Kind::ALL.iter().filter(wanted).copied().collect(), &say);
+    let kinds = Kind::possible(Kind::ALL.iter().filter(wanted).copied().collect(), &print);
     if kinds.is_empty() {
         bail!("no kind of fault is left");
     }
-    // The last eight bytes of such an id are random.
+    // The last eight bytes of a UUIDv7 are random.
     let random = || u64::from_le_bytes(uuid::Uuid::now_v7().as_bytes()[8..].try_into().unwrap_or_default());
     let end_ms = u64::try_from(time.as_millis())?;
     Ok(Schedule::new(args.seed.unwrap_or_else(random), args.replicas.into(), &kinds, args.faults, end_ms))

@@ -1,4 +1,4 @@
-//! Brings faults about, and repairs them.
+//! Causes faults and repairs them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -20,30 +20,30 @@ use testkit::{
     stack::{Server, Stack},
 };
 
-/// The services' role at PostgreSQL, and its password.
+/// The services' role at PostgreSQL and its password.
 pub(crate) const ROLE: &str = "app";
 pub(crate) const PASSWORD: &str = "the-password-of-the-services";
-/// How many messages are kept to be published again.
+/// Maximum number of messages that are kept for republishing.
 const RECORDED: usize = 500;
-/// How many recorded messages are published again at a time.
-const AGAIN: usize = 40;
+/// How many recorded messages are republished at a time.
+const REPUBLISHED_AT_ONCE: usize = 40;
 
-/// What is needed to repair faults that are active.
+/// The state that is needed to repair active faults.
 #[derive(Default)]
 pub(crate) struct Nemesis {
     /// Sessions that hold locks.
     locks: HashMap<Service, PgConnection>,
-    /// Messages as they lay in the queues, the oldest first.
+    /// Messages as they were in the queues, oldest first.
     recorded: VecDeque<Value>,
-    /// The queues that the latest fault has damaged for good although that was not its purpose.
+    /// The queues that the latest fault has permanently damaged as a side effect.
     pub(super) lost_queues: Vec<String>,
 }
 
 impl Nemesis {
-    /// Brings the fault about.
+    /// Causes the fault.
     ///
     /// # Errors
-    /// If it cannot be, as when a server is not there yet; nothing is to be repaired then.
+    /// If the fault cannot be caused, for example because a server is down. Nothing needs to be repaired then.
     pub(crate) async fn begin(&mut self, stack: &mut Stack, fault: &Fault) -> Result<()> {
         match (fault.kind, fault.target) {
             (Kind::Kill, Target::Replica(service, number)) => stack.replica(service, number)?.kill(),
@@ -95,14 +95,14 @@ impl Nemesis {
                 let (server, network) = network(kind).context("it is a fault of the network")?;
                 stack.network(service, server, network)
             }
-            (kind, target) => anyhow::bail!("{kind} does not strike {target}"),
+            (kind, target) => anyhow::bail!("{kind} cannot affect {target}"),
         }
     }
 
     /// Repairs the fault.
     ///
     /// # Errors
-    /// If that is not possible: then the run is over.
+    /// If the repair fails. The run cannot continue then.
     pub(crate) async fn end(&mut self, stack: &mut Stack, fault: &Fault) -> Result<()> {
         match (fault.kind, fault.target) {
             (Kind::Kill, Target::Replica(service, number)) => stack.replica(service, number)?.start(),
@@ -118,7 +118,7 @@ impl Nemesis {
             (Kind::SuspendDatabase, _) => signal("CONT", tree_in(stack.postgres.directory())),
             (Kind::RotatePassword, _) => set_password(stack, PASSWORD),
             (Kind::LockRow | Kind::LockTable, Target::Service(service)) => {
-                // The session may have been ended by another fault, and its locks with it.
+                // Another fault may have ended the session, and released its locks.
                 drop(self.locks.remove(&service));
                 Ok(())
             }
@@ -205,7 +205,8 @@ async fn delete_binding(administrator: &Administrator, service: Service, number:
     Ok(())
 }
 
-/// A queue that listens to everything, as an outsider's may. It must not stand in for a consumer whose binding is missing.
+/// Creates a queue that receives everything, as an external listener may. It must not be mistaken for a consumer whose
+/// binding is missing.
 pub(crate) async fn listen_to_everything(administrator: &Administrator) -> Result<()> {
     let queue = json!({"durable": true, "arguments": {"x-max-length": 1_000}});
     let put = administrator.request(Method::PUT, "queues/{vhost}/listener").json(&queue);
@@ -220,10 +221,10 @@ pub(crate) async fn listen_to_everything(administrator: &Administrator) -> Resul
     Ok(())
 }
 
-/// Publishes recorded messages of a service once more, as they were. What lies in the queues now is recorded first.
+/// Republishes recorded messages of a service unchanged. First records the messages that are in the queues now.
 async fn republish(recorded: &mut VecDeque<Value>, administrator: &Administrator, service: Service) -> Result<()> {
     for consumer in Service::ALL {
-        let get = json!({"count": AGAIN, "ackmode": "ack_requeue_true", "encoding": "auto"});
+        let get = json!({"count": REPUBLISHED_AT_ONCE, "ackmode": "ack_requeue_true", "encoding": "auto"});
         let request = administrator.request(Method::POST, &format!("queues/{{vhost}}/{consumer}/get")).json(&get);
         let messages: Vec<Value> = request.send().await?.error_for_status()?.json().await?;
         recorded.extend(messages);
@@ -233,7 +234,7 @@ async fn republish(recorded: &mut VecDeque<Value>, administrator: &Administrator
     let exchange = format!("{service}.deliveries");
     let ours: Vec<&Value> = recorded.iter().filter(|message| message["exchange"] == exchange.as_str()).collect();
     ensure!(!ours.is_empty(), "nothing of {service} is recorded");
-    for message in ours.into_iter().take(AGAIN) {
+    for message in ours.into_iter().take(REPUBLISHED_AT_ONCE) {
         let again = json!({
             "properties": message["properties"], "routing_key": message["routing_key"],
             "payload": message["payload"], "payload_encoding": message["payload_encoding"],

@@ -1,4 +1,4 @@
-/// A pseudo-random sequence that a seed decides (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
+/// A seeded pseudo-random number generator (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -15,12 +15,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number from `from` to `to`, both included.
+    /// Returns a number from `from` to `to`, both included.
     pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from + 1)
     }
 
-    /// One of `all`, which is not empty.
+    /// Returns one element of `all`, which must not be empty.
     pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[usize::try_from(self.next() % all.len() as u64).unwrap_or_default()]
     }

@@ -2,27 +2,27 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{faults::Kind, history::Violation, schedule::Schedule};
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What was to happen.
+    /// The schedule of the run.
     pub schedule: Schedule,
-    /// How many faults of each kind there were, and the longest time without a newly confirmed order from the beginning of one
-    /// to five seconds after its end.
+    /// The number of faults of each kind, and the longest time without a newly confirmed order, from the beginning of a
+    /// fault to five seconds after its end.
     pub faults: BTreeMap<Kind, (usize, Duration)>,
-    /// How many operations of each kind, and how many of these got an answer.
+    /// The number of operations of each kind, and how many of them got a response.
     pub operations: BTreeMap<&'static str, (u64, u64)>,
-    /// How many orders ended in which way.
+    /// The number of orders by final status and reason.
     pub ends: BTreeMap<String, usize>,
-    /// How many times without faults there were, and in how many of these no order was confirmed.
+    /// The number of fault-free periods, and in how many of them no order was confirmed.
     pub quiet: (usize, usize),
-    /// From the last repair until every order had ended.
+    /// Time from the last repair until every order had ended.
     pub settled_after: Duration,
-    /// The most memory of a process of each service, in bytes.
+    /// Peak memory of a process of each service, in bytes.
     pub memory: BTreeMap<String, u64>,
-    /// How long the run took.
+    /// Duration of the run.
     pub took: Duration,
-    /// What cannot be true, with what is known about it.
+    /// The violations, with what is known about each.
     pub violations: Vec<String>,
 }
 

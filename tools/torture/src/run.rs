@@ -21,31 +21,31 @@ use super::{
 };
 use testkit::{stack::Stack, usage};
 
-/// How a run is done.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How many clients there are.
+    /// Number of clients.
     pub clients: usize,
-    /// When the load ends although not all faults have been.
+    /// Maximum duration of the load, even if faults are left.
     pub at_most: Duration,
 }
 
-/// How long an order may take to end after the last fault is repaired: its deadline, and what follows from it.
+/// How long an order may take to end after the last repair: its deadline and the compensation that follows it.
 const SETTLED: Duration = Duration::from_secs(DEADLINE_S + 120);
-/// A time without faults that is at least so long must see orders confirmed, in milliseconds.
+/// In a fault-free period of at least this length, in milliseconds, orders must be confirmed.
 const QUIET_MS: u64 = 4_000;
 
-/// Something that the schedule does.
+/// A step of the schedule.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Begin(usize),
     End(usize),
 }
 
-/// Runs the schedule against servers and services of its own.
+/// Runs the schedule against its own servers and services.
 ///
 /// # Errors
-/// If the run itself fails; what the system does wrong is in the report.
+/// If the run itself fails. Errors of the system under test are in the report.
 pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn(String)) -> Result<Report> {
     let mut stack = start(schedule, progress).await?;
     let history = Arc::new(History::new());
@@ -64,8 +64,8 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
         ended: Vec::new(),
         progress,
     };
-    let begun = Instant::now();
-    run.all(&mut stack, begun + settings.at_most).await?;
+    let started = Instant::now();
+    run.all(&mut stack, started + settings.at_most).await?;
     progress("all faults are repaired; waiting for every order to end".to_owned());
     stack.start_all()?;
     stack.ready().await?;
@@ -74,11 +74,11 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     while let Some(client) = load.join_next().await {
         client?;
     }
-    let again = unanswered::ask_again(&end_state::clients(&mut stack)?, &history).await?;
-    progress(format!("{again} orders whose placement got no answer were asked for by their keys"));
+    let repeated = unanswered::repeat_unanswered(&end_state::clients(&mut stack)?, &history).await?;
+    progress(format!("{repeated} placements that got no response were repeated with their keys"));
     settle(&mut stack, &history).await?;
     let settled_after = repaired.elapsed();
-    // When they really were: what a server takes to start has made everything behind it later.
+    // The actual times: slow starts of servers have delayed the schedule.
     let destroys = |index: &usize| schedule.faults[*index].kind.destroys() || run.destroying.contains(index);
     let destroying = run.done.iter().filter(|(index, _)| destroys(index));
     let destroyed: Vec<end_state::Destroyed> = destroying.map(|(_, span)| *span).collect();
@@ -93,7 +93,7 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
         quiet,
         settled_after,
         memory,
-        took: begun.elapsed(),
+        took: started.elapsed(),
         violations: ended,
     };
     judge(&mut report, &stack, &history);
@@ -103,10 +103,10 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     Ok(report)
 }
 
-/// Leaves out parts of a schedule for as long as what is left still fails, and until `time` is over.
+/// Removes parts of a schedule as long as the rest still fails, until `time` is over.
 ///
 /// # Errors
-/// As [`torture`].
+/// The same as those of [`torture`].
 pub async fn shrink(
     settings: &Settings,
     schedule: &Schedule,
@@ -138,22 +138,22 @@ struct Run<'a> {
     schedule: &'a Schedule,
     history: &'a History,
     nemesis: Nemesis,
-    /// Which faults came about, and from when to when, in microseconds from the beginning of the run.
+    /// The faults that were caused, with their begin and end in microseconds since the start of the run.
     done: BTreeMap<usize, (u64, u64)>,
-    /// Faults that have destroyed messages although their kind need not.
+    /// Faults that have destroyed messages although their kind usually does not.
     destroying: BTreeSet<usize>,
     active: Vec<usize>,
     quiet: (usize, usize),
     memory: BTreeMap<String, u64>,
-    /// How many orders were confirmed, looked at now and then.
+    /// Samples of the number of confirmed orders over time.
     confirmed_at: Vec<(u64, u64)>,
-    /// The services that have ended by themselves, which none may.
+    /// Errors about services that have ended by themselves, which is never allowed.
     ended: Vec<String>,
     progress: &'a dyn Fn(String),
 }
 
 impl Run<'_> {
-    /// Does all that is scheduled, and repairs what is active at the end.
+    /// Executes the schedule, and repairs what is active at the end.
     async fn all(&mut self, stack: &mut Stack, until: Instant) -> Result<()> {
         let faults = &self.schedule.faults;
         let mut events: Vec<(u64, Event)> = faults
@@ -164,11 +164,11 @@ impl Run<'_> {
             })
             .collect();
         events.sort_by_key(|(at, _)| *at);
-        let begun = tokio::time::Instant::now();
-        // What a server takes to start comes on top: all that follows is later by as much.
+        let started = tokio::time::Instant::now();
+        // The time that a server takes to start delays everything that follows.
         let mut late = Duration::ZERO;
         for (at, event) in events {
-            let due = begun + Duration::from_millis(at) + late;
+            let due = started + Duration::from_millis(at) + late;
             if due > until.into() && matches!(event, Event::Begin(_)) {
                 break;
             }
@@ -182,7 +182,7 @@ impl Run<'_> {
         for index in self.active.clone() {
             self.end(stack, index).await?;
         }
-        // Some time without faults for all that is under way.
+        // A fault-free period for all orders that have not ended.
         self.wait(stack, tokio::time::Instant::now() + Duration::from_millis(QUIET_MS + 1_000)).await;
         Ok(())
     }
@@ -211,12 +211,12 @@ impl Run<'_> {
     async fn begin(&mut self, stack: &mut Stack, index: usize) {
         let fault = &self.schedule.faults[index];
         let began = self.history.now();
-        let brought_about = self.nemesis.begin(stack, fault).await;
+        let caused = self.nemesis.begin(stack, fault).await;
         let (answered, confirmed) = {
             let history = self.history.lock();
             (history.placed.len(), history.confirmed)
         };
-        let outcome = match brought_about {
+        let outcome = match caused {
             Ok(()) => {
                 self.done.insert(index, (began, self.history.now()));
                 self.active.push(index);
@@ -236,8 +236,8 @@ impl Run<'_> {
     }
 
     async fn end(&mut self, stack: &mut Stack, index: usize) -> Result<()> {
-        let Some(place) = self.active.iter().position(|active| *active == index) else { return Ok(()) };
-        self.active.remove(place);
+        let Some(position) = self.active.iter().position(|active| *active == index) else { return Ok(()) };
+        self.active.remove(position);
         let fault = &self.schedule.faults[index];
         self.nemesis.end(stack, fault).await.with_context(|| format!("cannot repair {fault:?}"))?;
         let lost = std::mem::take(&mut self.nemesis.lost_queues);
@@ -254,7 +254,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Starts those again that have ended by themselves: what they do next is worth knowing, too.
+    /// Restarts replicas that have ended by themselves, because their further behaviour is of interest too.
     fn restart_ended(&mut self, stack: &mut Stack) {
         for replica in &mut stack.replicas {
             let Some(status) = replica.ended_by_itself() else { continue };
@@ -278,13 +278,13 @@ impl Run<'_> {
     }
 }
 
-/// Waits until every order that is known has ended.
+/// Waits until all known orders have ended.
 async fn settle(stack: &mut Stack, history: &History) -> Result<()> {
     let client = stack.client(0)?;
     let end = Instant::now() + SETTLED;
-    let mut looks = tokio::time::interval(Duration::from_millis(500));
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
     loop {
-        looks.tick().await;
+        ticks.tick().await;
         let mut open = Vec::new();
         for status in ["PENDING", "COMPENSATING"] {
             let path = format!("/api/v1/orders/?limit=1000&status={status}");

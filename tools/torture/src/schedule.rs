@@ -6,31 +6,32 @@ use super::{
     random::Random,
 };
 
-/// All faults of a run, by the time at which they begin.
+/// All faults of a run, ordered by the time at which they begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// What decided it.
+    /// The seed that it was generated from.
     pub seed: u64,
-    /// How many replicas of each service there are.
+    /// Number of replicas of each service.
     pub replicas: usize,
     /// The faults.
     pub faults: Vec<Fault>,
 }
 
-/// From the beginning of one fault to that of the next, in milliseconds.
+/// Time from the beginning of one fault to the beginning of the next, in milliseconds.
 const GAP_MS: (u64, u64) = (300, 2_600);
-/// After so many faults comes a time without any, in milliseconds, in which orders must end.
+/// After this many faults, there is a fault-free period (in milliseconds) in which orders must end.
 const BURST: usize = 12;
 const QUIET_MS: u64 = 6_000;
 
 impl Schedule {
-    /// The schedule of this seed: faults of these kinds until there are `count`, or until `end_ms` has passed.
+    /// Generates the schedule of this seed: faults of these kinds until there are `count`, or until `end_ms` has
+    /// passed.
     #[must_use]
     pub fn new(seed: u64, replicas: usize, kinds: &[Kind], count: usize, end_ms: u64) -> Self {
         let mut random = Random::new(seed);
         let mut faults: Vec<Fault> = Vec::new();
         let mut at_ms = 2_000;
-        // Some faults exclude each other, so that not every draw gives one.
+        // Some faults exclude each other, so not every draw yields one.
         let mut draws = 0;
         while !kinds.is_empty() && faults.len() < count && at_ms < end_ms && draws < count.saturating_mul(100) {
             draws += 1;
@@ -50,7 +51,7 @@ impl Schedule {
         Self { seed, replicas, faults }
     }
 
-    /// The same without the faults from `from` to before `to`.
+    /// Returns this schedule without the faults from `from` up to, but not including, `to`.
     #[must_use]
     pub fn without(&self, from: usize, to: usize) -> Self {
         let kept = self.faults.iter().enumerate().filter(|(index, _)| !(from..to).contains(index));
@@ -88,10 +89,11 @@ fn draw(random: &mut Random, kind: Kind, at_ms: u64, replicas: usize) -> Fault {
     Fault { at_ms, lasts_ms, kind, target }
 }
 
-/// How long a server takes to be there again after the end of a fault of its own, generously, in milliseconds.
+/// Upper bound for the time that a server needs to be available again after its own fault, in milliseconds.
 const RESTART_MS: u64 = 12_000;
 
-/// Whether the two cannot be active at the same time: one would undo the other, or needs what the other takes away.
+/// Returns whether the two cannot be active at the same time, because one would undo the other or makes unavailable
+/// what the other needs.
 fn excludes(earlier: &Fault, later: &Fault) -> bool {
     let restarts = matches!(earlier.target, Target::Database | Target::Broker) && earlier.lasts_ms > 0;
     let over_ms = earlier.at_ms + earlier.lasts_ms + if restarts { RESTART_MS } else { 1_000 };
@@ -104,7 +106,7 @@ fn excludes(earlier: &Fault, later: &Fault) -> bool {
         Kind::FillDisk => Some(fault.target),
         _ => None,
     };
-    let needs_what_is_gone = |gone: &Fault, other: &Fault| match takes(gone) {
+    let needs_what_is_unavailable = |gone: &Fault, other: &Fault| match takes(gone) {
         Some(Target::Database) => other.kind.needs_database() || other.target == Target::Database,
         Some(Target::Broker) => other.kind.needs_broker() || other.target == Target::Broker,
         _ => false,
@@ -120,8 +122,8 @@ fn excludes(earlier: &Fault, later: &Fault) -> bool {
     same_link
         || same_replica
         || (earlier.kind == later.kind && earlier.target == later.target)
-        || needs_what_is_gone(earlier, later)
-        || needs_what_is_gone(later, earlier)
+        || needs_what_is_unavailable(earlier, later)
+        || needs_what_is_unavailable(later, earlier)
 }
 
 #[cfg(test)]
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_decides_the_schedule() {
+    fn a_seed_determines_the_schedule() {
         let schedule = |seed| Schedule::new(seed, 2, Kind::ALL, 300, u64::MAX);
         assert_eq!(schedule(7), schedule(7));
         assert_ne!(schedule(7), schedule(8));
@@ -142,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_survives_its_file() {
+    fn a_schedule_can_be_written_and_read() {
         let schedule = Schedule::new(7, 1, Kind::ALL, 50, u64::MAX);
         let text = serde_json::to_string(&schedule).unwrap();
         assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
     }
 
     #[test]
-    fn a_fault_does_not_need_what_another_has_taken_away() {
+    fn a_fault_does_not_need_what_another_makes_unavailable() {
         let faults = Schedule::new(9, 2, Kind::ALL, 400, u64::MAX).faults;
         let takes = |fault: &Fault, server: Target| match fault.kind {
             Kind::KillBroker | Kind::SuspendBroker => server == Target::Broker,

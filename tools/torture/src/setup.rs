@@ -1,4 +1,4 @@
-//! The system that is tortured, and the clients that load it.
+//! Starts the system under test and its clients.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use testkit::stack::{Options, Stack};
 /// The services' admin token.
 pub(super) const TOKEN: &str = "the-token-of-the-torture-run";
 
-/// Starts servers and services, with stock in the inventory.
+/// Starts servers and services, and puts stock into the inventory.
 pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Result<Stack> {
     let deadline = format!("--order-deadline={DEADLINE_S}s");
     let order = ["--order-wait=1s", &deadline, "--cancel-repeat=2s", "--cancel-repeat-longest=5s"];
@@ -43,12 +43,12 @@ pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Res
     for replica in &mut stack.replicas {
         for (name, value) in &mut replica.settings.variables {
             if name == "DATABASE_URL" {
-                let (_, place) = value.split_once('@').context("it is an address")?;
-                *value = format!("postgres://{ROLE}:{PASSWORD}@{place}");
+                let (_, server) = value.split_once('@').context("it is an address")?;
+                *value = format!("postgres://{ROLE}:{PASSWORD}@{server}");
             }
         }
     }
-    // In any order, and while nobody has made anything at the broker yet.
+    // In random order, and before anything is declared at the broker.
     let mut random = Random::new(schedule.seed);
     let mut waiting: Vec<usize> = (0..stack.replicas.len()).collect();
     while !waiting.is_empty() {
@@ -64,7 +64,7 @@ pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Res
     Ok(stack)
 }
 
-/// Lets the clients in; they work until they are told to stop.
+/// Starts the clients, which run until `stop` is cancelled.
 pub(super) fn clients(
     settings: &Settings,
     schedule: &Schedule,

@@ -1,4 +1,4 @@
-//! Suspends processes and lets them go on.
+//! Suspends and continues processes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,12 +11,12 @@ use anyhow::{Result, ensure};
 
 use testkit::usage::Times;
 
-/// The processes that this one has started in `directory`, and all below them.
+/// Returns the processes that this process has started in `directory`, and all their descendants.
 pub(crate) fn tree_in(directory: &Path) -> BTreeSet<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let parents: BTreeMap<u32, u32> = ids.filter_map(|id| Some((id, Times::of(id)?.parent))).collect();
-    let in_it = |id: u32| fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|place| place.starts_with(directory));
+    let in_it = |id: u32| fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|path| path.starts_with(directory));
     let ours = parents.iter().filter(|(id, parent)| **parent == std::process::id() && in_it(**id));
     let mut found: BTreeSet<u32> = ours.map(|(id, _)| *id).collect();
     loop {
@@ -29,7 +29,7 @@ pub(crate) fn tree_in(directory: &Path) -> BTreeSet<u32> {
     }
 }
 
-/// Sends a signal by its name, such as `STOP`. A process that is gone already is as good.
+/// Sends a signal by name, such as `STOP`. Ignores processes that have already ended.
 pub(crate) fn signal(name: &str, processes: impl IntoIterator<Item = u32>) -> Result<()> {
     let ids: Vec<String> = processes.into_iter().map(|id| id.to_string()).collect();
     ensure!(!ids.is_empty(), "there is no process to send {name} to");

@@ -1,4 +1,4 @@
-//! A client that watches all orders at one replica, and comes back whenever its stream ends.
+//! A client that watches all orders at one replica, and reconnects whenever its stream ends.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,18 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{checker::Shown, history::History};
 
-/// A stream, and what it has shown.
+/// A stream and what it has shown.
 #[derive(Default)]
 struct Watched {
-    /// When it was requested, and when the last that it sent arrived.
+    /// When it was requested, and when its last data arrived.
     opened: u64,
     last: u64,
     shown: HashMap<i64, Shown>,
-    /// It has missed changes, and has said so.
+    /// Whether it has reported that it missed changes.
     missed: bool,
 }
 
-/// Between two tries to open the stream.
+/// Pause before the stream is opened again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn watch(number: usize, address: SocketAddr, history: Arc<History>, stop: CancellationToken) {
@@ -35,7 +35,7 @@ pub(crate) async fn watch(number: usize, address: SocketAddr, history: Arc<Histo
 }
 
 impl Watched {
-    /// Watches until the stream ends.
+    /// Reads until the stream ends.
     async fn run(&mut self, number: usize, address: SocketAddr, history: &History) -> Result<()> {
         let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
         let mut stream = http.get(format!("http://{address}/api/v1/orders/stream")).send().await?.error_for_status()?;
@@ -47,7 +47,7 @@ impl Watched {
                 let data = event.lines().find_map(|line| line.strip_prefix("data:"));
                 let order = data.and_then(|data| serde_json::from_str::<Value>(data.trim()).ok());
                 match order.filter(|order| order["order_id"].is_i64()) {
-                    Some(order) => self.heard(number, &order, history),
+                    Some(order) => self.on_event(number, &order, history),
                     None => self.missed |= event.lines().any(|line| line == "event: missed"),
                 }
                 text = rest.to_owned();
@@ -56,18 +56,18 @@ impl Watched {
         Ok(())
     }
 
-    fn heard(&mut self, number: usize, order: &Value, history: &History) {
+    fn on_event(&mut self, number: usize, order: &Value, history: &History) {
         let order_id = order["order_id"].as_i64().unwrap_or_default();
         let now = history.now();
         let mut history = history.lock();
         if let Err(what) = self.shown.entry(order_id).or_default().event(order, now) {
             history.violation(Some(order_id), format!("stream {number}: {what}"));
         }
-        // The event may be late, so it says nothing against what was read before; what it shows is true from now on.
+        // The event may be late, so it is not compared with earlier reads; but what it shows is true from now on.
         history.order_read(order, 0, now);
     }
 
-    /// Holds the last event about each order against what was read before the stream was requested.
+    /// Compares the last event about each order with what was read before the stream was requested.
     fn closed(&self, number: usize, history: &History) {
         if self.missed {
             return;

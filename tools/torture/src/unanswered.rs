@@ -1,4 +1,5 @@
-//! Placements that got no answer: each may have made an order, and by its key it can be asked which.
+//! Placements that got no response. Each may have created an order, which can be found by repeating the request with
+//! its key.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,22 +10,23 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::{
-    end_state::is_what_was_asked,
+    end_state::matches_request,
     history::{Cancel, History, Inner, Placed},
     wants::Wants,
 };
 use testkit::client::{Client, answer};
 
-/// A placement that got no answer, or was told that the service is unavailable, and may have been written all the same.
+/// A placement that got no response, or a 503, and may nevertheless have been written.
 #[derive(Debug, Clone)]
 pub(crate) struct Unanswered {
     pub(crate) key: Option<String>,
     pub(crate) wants: Wants,
-    /// When it was requested, in microseconds from the beginning of the run.
+    /// When it was requested, in microseconds since the start of the run.
     pub(crate) began: u64,
 }
 
-/// Whether it is certain that a placement has made nothing: it was not sent, or the service says so.
+/// Returns whether it is certain that a placement has written nothing, because it was not sent or the service reports
+/// so.
 pub(crate) fn nothing_was_written(told: &Result<(StatusCode, Value)>) -> bool {
     match told {
         Ok((StatusCode::SERVICE_UNAVAILABLE, problem)) => {
@@ -35,20 +37,20 @@ pub(crate) fn nothing_was_written(told: &Result<(StatusCode, Value)>) -> bool {
     }
 }
 
-/// How many are asked for at a time.
+/// How many requests are sent at the same time.
 const AT_ONCE: usize = 8;
-/// How long an answer is tried for, once everything is repaired.
-const TRIES: Duration = Duration::from_secs(60);
+/// How long a request is retried, once everything is repaired.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Asks twice, at two replicas if there are two, for each order that had a key and whose placement got no answer.
-pub(crate) async fn ask_again(clients: &[Client], history: &History) -> Result<usize> {
+/// Repeats each placement that had a key and got no response, twice, at two replicas if there are two.
+pub(crate) async fn repeat_unanswered(clients: &[Client], history: &History) -> Result<usize> {
     let mut before = HashSet::new();
     for order in clients[0].orders().await? {
         before.extend(order["order_id"].as_i64());
     }
     let asked = {
         let history = history.lock();
-        // What has been answered since is held to its key anyway.
+        // A placement that was answered later is already checked by its key.
         let open = |one: &&Unanswered| one.key.as_ref().is_some_and(|key| !history.by_key.contains_key(key));
         history.unanswered.iter().filter(open).cloned().collect::<Vec<_>>()
     };
@@ -57,17 +59,17 @@ pub(crate) async fn ask_again(clients: &[Client], history: &History) -> Result<u
         let began = history.now();
         let mut told = Vec::new();
         for client in [&clients[number % clients.len()], &clients[(number + 1) % clients.len()]] {
-            told.push(ask(client, &one).await);
+            told.push(place(client, &one).await);
         }
         let ended = history.now();
-        history.lock().told_at_last(&one, &told, &before, began, ended);
+        history.lock().record_repeated(&one, &told, &before, began, ended);
     });
     stream::iter(answers).buffer_unordered(AT_ONCE).collect::<()>().await;
     Ok(count)
 }
 
-async fn ask(client: &Client, one: &Unanswered) -> Option<(StatusCode, Value)> {
-    let end = Instant::now() + TRIES;
+async fn place(client: &Client, one: &Unanswered) -> Option<(StatusCode, Value)> {
+    let end = Instant::now() + RETRY_TIMEOUT;
     loop {
         let body = one.wants.body(one.key.as_deref());
         let request = client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(&body);
@@ -81,8 +83,9 @@ async fn ask(client: &Client, one: &Unanswered) -> Option<(StatusCode, Value)> {
 }
 
 impl Inner {
-    /// Both answers must name one order, which nobody else was given. It is then held to the same as any other.
-    fn told_at_last(
+    /// Records the responses to a repeated placement. Both must return the same order, which no other placement
+    /// returned. From then on, that order is checked like any other.
+    fn record_repeated(
         &mut self,
         one: &Unanswered,
         told: &[Option<(StatusCode, Value)>],
@@ -98,12 +101,12 @@ impl Inner {
         let Some(Some(order_id)) = named.first().copied().filter(|first| named.iter().all(|other| other == first))
         else {
             let about = named.iter().copied().flatten().next();
-            return self.violation(about, format!("{one:?} asked for again is answered {told:?}"));
+            return self.violation(about, format!("{one:?} was repeated and answered {told:?}"));
         };
         for (_, order) in told.iter().flatten() {
             self.order_read(order, began, ended);
         }
-        // If it was not there, it was made by being asked for now.
+        // If the order did not exist before, the repeated request has created it.
         let began = if before.contains(&order_id) { one.began } else { began };
         let new = Placed { key: one.key.clone(), wants: one.wants, began, answered: ended, cancel: Cancel::No };
         if let Some(other) = self.placed.insert(order_id, new) {
@@ -112,14 +115,14 @@ impl Inner {
         self.by_key.extend(one.key.clone().map(|key| (key, order_id)));
     }
 
-    /// The orders that nobody was told of must come of placements without a key that got no answer: of each content, there are
-    /// no more orders than such placements.
-    pub(crate) fn check_strangers(&mut self, orders: &HashMap<i64, Value>) {
+    /// Checks the orders that no client got a response about: they must come from placements without a key that got no
+    /// response. For each content, there must not be more orders than such placements.
+    pub(crate) fn check_unknown_orders(&mut self, orders: &HashMap<i64, Value>) {
         let (mut made, mut unknown) = (BTreeMap::<Wants, Vec<i64>>::new(), Vec::new());
         for (order_id, order) in orders.iter().filter(|(order_id, _)| !self.placed.contains_key(order_id)) {
-            match Wants::ALL.into_iter().find(|wants| is_what_was_asked(*wants, order)) {
+            match Wants::ALL.into_iter().find(|wants| matches_request(*wants, order)) {
                 Some(wants) => made.entry(wants).or_default().push(*order_id),
-                None => unknown.push((*order_id, format!("nobody has asked for it: {order}"))),
+                None => unknown.push((*order_id, format!("no client has requested it: {order}"))),
             }
         }
         unknown.into_iter().for_each(|(order_id, what)| self.violation(Some(order_id), what));
@@ -158,24 +161,24 @@ mod tests {
     async fn only_what_is_certain_counts_as_not_written() {
         let unavailable = |detail: &str| Ok((StatusCode::SERVICE_UNAVAILABLE, json!({"detail": detail})));
         assert!(nothing_was_written(&unavailable("too many orders are under way; nothing was written")));
-        assert!(!nothing_was_written(&unavailable("the database is away")));
+        assert!(!nothing_was_written(&unavailable("the database is unavailable")));
         assert!(!nothing_was_written(&Ok((StatusCode::OK, json!({"detail": "nothing was written"})))));
         assert!(!nothing_was_written(&Err(anyhow::anyhow!("no answer"))));
-        let nobody = format!("http://127.0.0.1:{}/", test_servers::free_port().unwrap());
-        assert!(nothing_was_written(&answer(reqwest::Client::new().get(nobody)).await));
+        let unused_address = format!("http://127.0.0.1:{}/", test_servers::free_port().unwrap());
+        assert!(nothing_was_written(&answer(reqwest::Client::new().get(unused_address)).await));
     }
 
     #[test]
     fn a_key_names_one_order_also_if_its_placement_got_no_answer() {
-        let tell = |told: &[Option<(StatusCode, Value)>]| {
+        let record = |told: &[Option<(StatusCode, Value)>]| {
             let mut history = Inner::default();
-            history.told_at_last(&unanswered(Some("key")), told, &HashSet::from([7]), 100, 110);
+            history.record_repeated(&unanswered(Some("key")), told, &HashSet::from([7]), 100, 110);
             history
         };
-        let made_before = tell(&[told(StatusCode::OK, 7), told(StatusCode::ACCEPTED, 7)]);
+        let made_before = record(&[told(StatusCode::OK, 7), told(StatusCode::ACCEPTED, 7)]);
         assert!(made_before.violations.is_empty(), "{:?}", made_before.violations);
         assert_eq!((made_before.placed[&7].began, made_before.by_key["key"]), (5, 7));
-        let made_now = tell(&[told(StatusCode::ACCEPTED, 8), told(StatusCode::ACCEPTED, 8)]);
+        let made_now = record(&[told(StatusCode::ACCEPTED, 8), told(StatusCode::ACCEPTED, 8)]);
         assert_eq!((made_now.placed[&8].began, made_now.violations.len()), (100, 0));
 
         for bad in [
@@ -184,7 +187,7 @@ mod tests {
             [told(StatusCode::OK, 7), None],
             [None, None],
         ] {
-            assert_eq!(tell(&bad).violations.len(), 1, "{bad:?}");
+            assert_eq!(record(&bad).violations.len(), 1, "{bad:?}");
         }
     }
 
@@ -194,16 +197,16 @@ mod tests {
         let other = Placed { key: None, wants: Wants::Plenty, began: 1, answered: 2, cancel: Cancel::No };
         history.placed.insert(7, other);
         let told = [told(StatusCode::OK, 7), told(StatusCode::OK, 7)];
-        history.told_at_last(&unanswered(Some("key")), &told, &HashSet::from([7]), 100, 110);
+        history.record_repeated(&unanswered(Some("key")), &told, &HashSet::from([7]), 100, 110);
         assert!(history.violations[0].what.contains("was given to"), "{:?}", history.violations);
     }
 
     #[test]
-    fn an_order_that_nobody_was_told_of_was_asked_for_without_a_key() {
+    fn an_order_without_a_response_was_requested_without_a_key() {
         let check = |unanswered: &[Unanswered], orders: &[(i64, Wants)]| {
             let mut history = Inner::default();
             history.unanswered = unanswered.to_vec();
-            history.check_strangers(&orders.iter().map(|(id, wants)| (*id, order(*id, *wants))).collect());
+            history.check_unknown_orders(&orders.iter().map(|(id, wants)| (*id, order(*id, *wants))).collect());
             history.violations.len()
         };
         let (plenty, hot) = (Wants::Plenty, Wants::Hot);

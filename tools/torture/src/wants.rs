@@ -1,4 +1,4 @@
-//! What clients order.
+//! The orders that clients place.
 
 use serde_json::{Value, json};
 
@@ -8,23 +8,23 @@ pub(crate) const PLENTY: &str = "PLENTY";
 pub(crate) const MORE: &str = "MORE";
 pub(crate) const HOT: &str = "HOT";
 pub(crate) const SCARCE: &str = "SCARCE";
-/// Whose stock clients set, and nobody orders.
+/// Clients set the stock of this SKU, and never order it.
 pub(crate) const SET: &str = "SET";
 
-/// What a client orders.
+/// The content of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wants {
-    /// There is enough of it, and the payment is authorized.
+    /// Enough stock, and the payment is authorized.
     Plenty,
-    /// The same, in two lines.
+    /// Like `Plenty`, with two lines.
     TwoLines,
-    /// The SKU that many want and few get.
+    /// A SKU that many clients order and only some get.
     Hot,
     /// The payment is declined.
     Declined,
-    /// There is too little of it for anybody.
+    /// More than there ever is in stock.
     TooMuch,
-    /// There is no such SKU.
+    /// The SKU does not exist.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! Credentials of its own for a stack: `.env`, and the definitions of RabbitMQ with the hashes of its passwords.
+//! Generates credentials for a stack: `.env`, and the definitions of RabbitMQ with the password hashes.
 
 use std::{
     collections::BTreeMap,
@@ -9,23 +9,26 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 const DEVELOPMENT: &str = "rabbitmq/definitions.json";
 const SALT: usize = 4;
 
-/// Replaces the development passwords of the stack: writes `.env` and RabbitMQ's definitions with random ones
+/// Replace the development passwords of the stack: write `.env` and RabbitMQ's definitions with random ones
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Replaces such files, and with them the passwords. Settings in the environment file that are no credentials stay
+    /// Replace existing files and their passwords. Other settings in the environment file are kept
     #[arg(long)]
     force: bool,
-    /// Where the environment file is put; none but the owner can read it
+    /// Path of the environment file; only its owner can read it
     #[arg(long, default_value = ".env")]
     env_file: PathBuf,
-    /// Where the definitions are put: they hold hashes, and RabbitMQ's user in the container must be able to read them
+    /// Path of the definitions. They contain hashes, and RabbitMQ's user in the container must be able to read them
     #[arg(long, default_value = "rabbitmq/definitions.generated.json")]
     definitions: PathBuf,
 }
@@ -53,10 +56,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Each variable of `.env` that is a secret.
+/// The variables of `.env` that are secrets.
 struct Passwords(BTreeMap<&'static str, String>);
 
-/// Whose password at RabbitMQ is in which variable.
+/// RabbitMQ's users, and the variables that contain their passwords.
 const RABBITMQ: [(&str, &str); 4] = [
     ("order", "ORDER_AMQP_PASSWORD"),
     ("inventory", "INVENTORY_AMQP_PASSWORD"),
@@ -72,7 +75,7 @@ impl Passwords {
         names.map(|name| Ok((name, URL_SAFE_NO_PAD.encode(random::<24>()?)))).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// What was in the file, with these passwords in the place of its own.
+    /// Returns the content of the environment file with its passwords replaced.
     fn env_file(&self, before: &str, definitions: &Path) -> String {
         let replaced = |line: &str| {
             let name = line.split('=').next().unwrap_or_default().trim();
@@ -82,17 +85,17 @@ impl Passwords {
         for (name, password) in &self.0 {
             text += &format!("{name}={password}\n");
         }
-        // Compose takes a path that does not begin with a dot or a slash for the name of a volume.
+        // Compose interprets a path that does not begin with a dot or a slash as the name of a volume.
         let dot = if definitions.is_absolute() { "" } else { "./" };
         text + &format!("{DEFINITIONS}={dot}{}\n", definitions.display())
     }
 
-    /// The definitions with the hashes of these passwords.
+    /// Returns the definitions with the hashes of these passwords.
     fn definitions(&self, development: &str) -> anyhow::Result<String> {
         let mut definitions: Value = serde_json::from_str(development).context("these definitions are not JSON")?;
         for user in definitions["users"].as_array_mut().context("these definitions have no users")? {
             let name = user["name"].as_str().context("a user without a name")?;
-            // A user that is overlooked here would keep the password that everybody knows.
+            // A user without a new password would keep the public development password.
             let (_, variable) =
                 RABBITMQ.iter().find(|(user, _)| *user == name).with_context(|| format!("no password for {name}"))?;
             user["password_hash"] = hash(random()?, &self.0[variable]).into();
@@ -101,7 +104,7 @@ impl Passwords {
     }
 }
 
-/// As RabbitMQ stores a password (`rabbit_password_hashing_sha256`):
+/// Hashes a password as RabbitMQ does (`rabbit_password_hashing_sha256`):
 /// <https://www.rabbitmq.com/docs/passwords#computing-password-hash>.
 fn hash(salt: [u8; SALT], password: &str) -> String {
     let digest = Sha256::new().chain_update(salt).chain_update(password).finalize();
@@ -114,7 +117,7 @@ fn random<const LENGTH: usize>() -> anyhow::Result<[u8; LENGTH]> {
     Ok(bytes)
 }
 
-/// All or nothing, and never readable for longer than `mode` allows.
+/// Writes a file atomically. It is never readable for more users than `mode` allows.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let new = path.with_added_extension("new");
     let written = || -> anyhow::Result<()> {
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_the_one_that_rabbitmq_takes() {
+    fn a_hash_is_computed_as_by_rabbitmq() {
         for (user, hashed) in hashes(&development()) {
             assert!(is_hash_of(&hashed, &format!("{user}-dev")), "{user}");
             assert!(!is_hash_of(&hashed, "other"), "{user}");
@@ -179,8 +182,8 @@ mod tests {
             definitions
         };
         assert_eq!(without_hashes(&old), without_hashes(&new));
-        let stranger = old.replacen(r#""name": "operator""#, r#""name": "stranger""#, 1);
-        assert!(passwords.definitions(&stranger).unwrap_err().to_string().contains("stranger"));
+        let unknown_user = old.replacen(r#""name": "operator""#, r#""name": "unknown_user""#, 1);
+        assert!(passwords.definitions(&unknown_user).unwrap_err().to_string().contains("unknown_user"));
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! The project's own commands, for CI and for people: `cargo xtask help` lists them.
+//! The project's development commands, for CI and developers: `cargo xtask help` lists them.
 //!
-//! Everything runs from the root of the checkout, and nothing is installed outside it; except that the packages of
-//! PostgreSQL and RabbitMQ are, where they are missing, by the tests and `servers` if root runs them on Debian or
-//! Ubuntu.
-#![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
+//! All commands run in the root of the checkout, and install nothing outside it, with one exception: if PostgreSQL or
+//! RabbitMQ is missing, `test` and `servers` install its packages when root runs them on Debian or Ubuntu.
+#![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 mod credentials;
 mod policy;
@@ -18,16 +17,17 @@ use anyhow::Context as _;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", about = "The project's own commands")]
+#[command(bin_name = "cargo xtask", about = "The project's development commands")]
 enum Task {
     Test(test::Args),
-    /// Runs the benchmarks; whatever follows is theirs, `--help` too
+    /// Run the benchmarks; all arguments are passed on, including `--help`
     Bench(tool::Args),
-    /// Loads the system, brings faults about at random, and checks every answer; whatever follows is its own, `--help` too
+    /// Run the system under load with random faults, and check every response; all arguments are passed on, including
+    /// `--help`
     Torture(tool::Args),
     Servers(servers::Args),
     Credentials(credentials::Args),
-    /// Tests and measures the stack of docker-compose.yml; whatever follows is passed on, `--help` too
+    /// Test and measure the stack of docker-compose.yml; all arguments are passed on, including `--help`
     StackTest(tool::Args),
 }
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> anyhow::Result<ExitCode> {
-    // Read now and not compiled in: a checkout may be moved together with its target folder.
+    // Read at run time, because the checkout may be moved together with its target directory.
     let here = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
     let root = Path::new(&here).ancestors().nth(2).context("xtask stands in tools/ of the workspace")?;
     env::set_current_dir(root).with_context(|| format!("cannot work in {}", root.display()))?;

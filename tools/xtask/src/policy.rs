@@ -1,4 +1,4 @@
-//! The dependency policy of `deny.toml`, held by cargo-deny.
+//! Checks the dependency policy of `deny.toml` with cargo-deny.
 
 use std::{
     env,
@@ -15,24 +15,24 @@ use anyhow::{Context as _, ensure};
 use crate::step::Step;
 
 const VERSION: &str = "0.20.2";
-/// Under `target`, so that `cargo clean` takes it away and nothing is put on the machine outside the checkout.
+/// Under `target`, so that `cargo clean` removes it and nothing is installed outside the checkout.
 const TOOLS: &str = "target/tools";
 const FETCH_LOG: &str = "target/tools/advisory-db-fetch.log";
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
-/// Set to anything, what cannot be checked is an error.
+/// If this variable is set, a check that cannot be made is an error.
 const STRICT: &str = "CI_STRICT";
 
-/// Checks the policy; returns what could not be checked, to be said again at the end.
+/// Checks the policy. Returns a notice about what could not be checked, to be repeated at the end.
 ///
 /// # Errors
-/// If a dependency breaks the policy, or cargo-deny can be neither found nor built; and, where `CI_STRICT` is set, if
+/// If a dependency violates the policy, if cargo-deny can be neither found nor built, or, with `CI_STRICT`, if
 /// something could not be checked.
 pub(crate) fn check() -> anyhow::Result<Option<String>> {
     let deny = CargoDeny::find_or_install()?;
-    // cargo-deny looks at the dependencies for every platform, and a build downloads those for this one only.
+    // cargo-deny inspects the dependencies for every platform; a build downloads only those for this one.
     Step::cargo("sources of all dependencies", ["fetch", "--locked"]).run()?;
-    // Only errors: `cargo deny check bans` also lists the crates that are there in two versions.
+    // Errors only: `cargo deny check bans` also lists the crates that exist in two versions.
     let rules = ["--offline", "--log-level", "error", "check", "bans", "licenses", "sources"];
     deny.step("dependency policy", rules).run()?;
     if fetch_advisories(&deny)? {
@@ -44,19 +44,19 @@ pub(crate) fn check() -> anyhow::Result<Option<String>> {
     Ok(Some(notice))
 }
 
-/// What is to be said where the advisories cannot be checked; an error where that is not to be accepted.
+/// Returns the notice that the advisories cannot be checked, or an error if that is not acceptable.
 fn not_checked(strict: Option<OsString>) -> anyhow::Result<String> {
     let why = format!("the advisory database could not be fetched (see {FETCH_LOG})");
     ensure!(strict.is_none_or(|value| value.is_empty()), "advisories are not checked, and {STRICT} is set: {why}");
     Ok(format!("advisories are NOT CHECKED: {why}; with {STRICT}=1 this is an error"))
 }
 
-/// Fetches the database of advisories; false where that fails or takes too long, as it does without a network.
+/// Fetches the advisory database. Returns false if that fails or takes too long, as without a network.
 fn fetch_advisories(deny: &CargoDeny) -> anyhow::Result<bool> {
     fs::create_dir_all(TOOLS).with_context(|| format!("cannot make {TOOLS}"))?;
     let log = File::create(FETCH_LOG).with_context(|| format!("cannot write {FETCH_LOG}"))?;
     let mut fetch = deny.step("advisory database", ["fetch", "db"]).into_command();
-    // git must fail rather than wait for a person.
+    // git must fail instead of asking for input.
     fetch.env("GIT_TERMINAL_PROMPT", "0").stdout(log.try_clone()?).stderr(log);
     succeeds_within(&mut fetch, FETCH_LIMIT)
 }
@@ -77,7 +77,7 @@ fn succeeds_within(command: &mut Command, limit: Duration) -> anyhow::Result<boo
     }
 }
 
-/// cargo-deny, as it is on this machine or as built into [`TOOLS`].
+/// cargo-deny: either the one installed on this machine, or one built in [`TOOLS`].
 struct CargoDeny {
     built_here: Option<PathBuf>,
 }
@@ -92,7 +92,8 @@ impl CargoDeny {
         let here = Self { built_here: Some(path) };
         if !here.step("", ["--version"]).succeeds() {
             println!("\ncargo-deny is not installed: it is built once, into {TOOLS}, which takes a few minutes.");
-            let install = ["install", "cargo-deny", "--locked", "--version", VERSION, "--root", TOOLS];
+            // Not optimised: it runs for a second, and would take twice as long to build.
+            let install = ["install", "cargo-deny", "--locked", "--version", VERSION, "--root", TOOLS, "--debug"];
             Step::cargo("cargo-deny", install).run()?;
         }
         Ok(here)
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_checked_is_said_and_is_an_error_where_ci_is_strict() {
+    fn an_unchecked_policy_is_reported_and_is_an_error_in_strict_ci() {
         for lenient in [None, Some(OsString::new())] {
             assert!(not_checked(lenient).unwrap().contains("NOT CHECKED"));
         }

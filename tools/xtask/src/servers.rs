@@ -1,24 +1,24 @@
-//! The database server and the broker that the tests use.
+//! Starts the database server and the broker that the tests use.
 
 use std::{process::ExitCode, thread, time::Instant};
 
 use test_servers::{Both, programs};
 
-/// Starts a PostgreSQL and a RabbitMQ for tests and prints the variables to run `cargo test` with, until Ctrl-C
+/// Start a PostgreSQL and a RabbitMQ for tests, print the variables to run `cargo test` with, and wait for Ctrl-C
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> anyhow::Result<ExitCode> {
     let servers = start()?;
     println!("\n{}\n\nCtrl-C ends them and removes their data.", servers.exports()?);
-    // There is nothing to do at the end of this process: what keeps the servers sees it.
+    // No cleanup is needed when this process ends: the servers' keeper notices it.
     loop {
         thread::park();
     }
 }
 
-/// Brings the programs where they are missing, and starts fresh servers; they end when the value is dropped, and with
-/// this process.
+/// Installs the programs if they are missing, and starts fresh servers. They end when the value is dropped, and when
+/// this process ends.
 ///
 /// # Errors
 /// If the programs are missing and cannot be installed, or a server does not start.

@@ -1,4 +1,4 @@
-//! One command that is run for the user to see, under a headline.
+//! A command that is run and shown to the user under a headline.
 
 use std::{
     env, fmt,
@@ -9,36 +9,36 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-/// A titled command. Its `Display` is the line that runs it by hand, from the root of the checkout.
+/// A command with a title. Its `Display` is the shell command that runs it, from the root of the checkout.
 pub(crate) struct Step {
     title: &'static str,
-    /// The program as a person would call it.
+    /// The program's name as shown to the user.
     name: String,
     command: Command,
-    /// Variables that mean nothing after this run.
-    passing: Vec<String>,
+    /// Variables that are valid only during this run, and are not shown.
+    hidden: Vec<String>,
 }
 
 impl Step {
-    /// A cargo command, by the cargo that runs this program.
+    /// Creates a cargo command, with the cargo that runs this program.
     pub(crate) fn cargo<'a>(title: &'static str, args: impl IntoIterator<Item = &'a str>) -> Self {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         Self::new(title, "cargo".to_owned(), Command::new(cargo)).args(args)
     }
 
-    /// A program of this checkout.
+    /// Creates a command for a program of this checkout.
     pub(crate) fn program<'a>(title: &'static str, path: &Path, args: impl IntoIterator<Item = &'a str>) -> Self {
         Self::new(title, path.display().to_string(), Command::new(path)).args(args)
     }
 
     fn new(title: &'static str, name: String, mut command: Command) -> Self {
-        // `cargo run` describes xtask in these. Build scripts that watch them would run again, and their crates be
-        // compiled again, at each change between this program and a plain `cargo test`.
+        // `cargo run` sets these variables for xtask. Build scripts that watch them would run again, and their crates
+        // would be compiled again, at each change between this program and a plain `cargo test`.
         let about_xtask = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
         for (variable, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(about_xtask)) {
             command.env_remove(variable);
         }
-        Self { title, name, command, passing: Vec::new() }
+        Self { title, name, command, hidden: Vec::new() }
     }
 
     pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
@@ -51,16 +51,16 @@ impl Step {
         self
     }
 
-    /// As [`Self::env`], for a value that holds during this run only: it is not shown as a part of the command.
-    pub(crate) fn passing_env(mut self, variable: &str, value: &str) -> Self {
-        self.passing.push(variable.to_owned());
+    /// Sets a variable like [`Self::env`], but does not show it, because its value is valid only during this run.
+    pub(crate) fn hidden_env(mut self, variable: &str, value: &str) -> Self {
+        self.hidden.push(variable.to_owned());
         self.env(variable, value)
     }
 
-    /// Runs it and says how long it took.
+    /// Runs the command and prints how long it took.
     ///
     /// # Errors
-    /// If it cannot be started or fails: what failed, and how to run it alone.
+    /// If it cannot be started or fails; the error contains the command to run it alone.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let start = Instant::now();
         let status = self.start()?;
@@ -69,7 +69,7 @@ impl Step {
         Ok(())
     }
 
-    /// Runs it and passes on its exit code, without a word after its own last one.
+    /// Runs the command and returns its exit code, without printing anything after its output.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -78,12 +78,12 @@ impl Step {
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
     }
 
-    /// Whether it succeeds; its output is dropped.
+    /// Runs the command without showing its output, and returns whether it succeeded.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command.output().is_ok_and(|output| output.status.success())
     }
 
-    /// The command, to be run in another way than the ones here.
+    /// Returns the command, to run it in another way.
     pub(crate) fn into_command(self) -> Command {
         self.command
     }
@@ -97,7 +97,7 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = self.command.get_envs().filter_map(|(variable, value)| Some((variable, value?)));
-        let shown = |variable: &std::ffi::OsStr| !self.passing.iter().any(|passing| variable == passing.as_str());
+        let shown = |variable: &std::ffi::OsStr| !self.hidden.iter().any(|hidden| variable == hidden.as_str());
         for (variable, value) in set.filter(|(variable, _)| shown(variable)) {
             write!(f, "{}={} ", variable.display(), quoted(&value.to_string_lossy()))?;
         }
@@ -106,7 +106,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// The text as one word of a POSIX shell.
+/// Quotes a text as one word for a POSIX shell.
 fn quoted(text: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "-_./=:,@%+".contains(char);
     if !text.is_empty() && text.chars().all(plain) {
@@ -123,12 +123,12 @@ mod tests {
     #[test]
     fn a_step_is_shown_as_a_line_for_the_shell() {
         let step =
-            Step::cargo("docs", ["doc", "a b", "it's", ""]).env("RUSTDOCFLAGS", "-D warnings").passing_env("URL", "x");
+            Step::cargo("docs", ["doc", "a b", "it's", ""]).env("RUSTDOCFLAGS", "-D warnings").hidden_env("URL", "x");
         assert_eq!(step.to_string(), r"RUSTDOCFLAGS='-D warnings' cargo doc 'a b' 'it'\''s' ''");
     }
 
     #[test]
-    fn a_failed_step_says_how_to_run_it_alone() {
+    fn a_failed_step_shows_how_to_run_it_alone() {
         let error = Step::cargo("nonsense", ["no-such-command"]).run().unwrap_err().to_string();
         assert!(error.starts_with("nonsense failed (exit status: 101)"), "{error}");
         assert!(error.ends_with("\n    cargo no-such-command"), "{error}");

@@ -2,16 +2,17 @@ use std::{process::ExitCode, time::Instant};
 
 use crate::{policy, servers, step::Step, tool};
 
-/// Checks everything that must hold before a change goes in: formatting, lints, docs, dependency policy, tests
+/// Check formatting, lints, docs, the dependency policy and the tests, as for every change
 ///
-/// It stops at the first step that fails. The tests come last, with a PostgreSQL and a RabbitMQ started for them, and
-/// by cargo-nextest where it is installed, so the last lines are the test runner's summary, and what could not be checked.
+/// Stops at the first step that fails. The tests come last. They use a PostgreSQL and a RabbitMQ that are started for
+/// them, and run with cargo-nextest if it is installed. So the last lines are the test runner's summary, and what could
+/// not be checked.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only the tests
+    /// Run only the tests
     #[arg(long)]
     skip_lints: bool,
-    /// Passed on to the test runner: a part of a test's name, say. Doc tests are not run then
+    /// Arguments for the test runner, such as a part of a test's name. Doc tests are skipped then
     #[arg(last = true)]
     runner_args: Vec<String>,
 }
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         println!("\nAll but the tests passed, in {:.0} s.", start.elapsed().as_secs_f64());
     }
     let code = tests(&args.runner_args)?;
-    // Right behind the runner's summary: a line further up is read by nobody.
+    // Printed directly after the runner's summary, because it would be overlooked further up.
     if let Some(notice) = not_checked {
         println!("({notice})");
     }
@@ -43,20 +44,20 @@ fn tests(runner_args: &[String]) -> anyhow::Result<ExitCode> {
     let nextest = Step::cargo("", ["nextest", "--version"]).succeeds();
     let runner = if nextest {
         if runner_args.is_empty() {
-            // cargo-nextest leaves these out.
+            // cargo-nextest does not run doc tests.
             Step::cargo("doc tests", ["test", "--workspace", "--doc", "--locked"]).run()?;
         }
         Step::cargo("tests", ["nextest", "run", "--workspace", "--locked"])
     } else {
-        // Without --no-fail-fast the crates after the first one with a failed test would go untested.
+        // Without --no-fail-fast, the crates after the first failure would not be tested.
         Step::cargo("tests", ["test", "--workspace", "--locked", "--no-fail-fast"])
     };
     if runner_args.is_empty() {
-        // The test of the README's commands starts these; built here, their time is seen.
+        // The test of the README's commands starts these. Building them here shows how long it takes.
         Step::cargo("release build", ["build", "--release", "--locked"]).run()?;
         Step::cargo("benchmark build", tool::ALL_RELEASED).run()?;
     }
     let servers = servers::start()?;
     let variables = servers.environment()?;
-    variables.iter().fold(runner.args(runner_args), |runner, (name, value)| runner.passing_env(name, value)).run_last()
+    variables.iter().fold(runner.args(runner_args), |runner, (name, value)| runner.hidden_env(name, value)).run_last()
 }

@@ -4,15 +4,15 @@ use anyhow::Context as _;
 
 use crate::step::Step;
 
-/// Compiles all that a benchmark measures, and the benchmark, at once: one by one, some dependencies would be compiled again
-/// for each, with other features.
+/// Compiles the benchmark and everything that it measures in one command. Separate commands would compile some
+/// dependencies several times, with different features.
 pub(crate) const ALL_RELEASED: [&str; 5] = ["build", "--release", "--workspace", "--bins", "--locked"];
 
-/// Arguments that are the started program's
+/// Arguments for the program
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// Passed on as they are
+    /// Arguments that are passed on unchanged
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -22,10 +22,10 @@ pub(crate) fn run(title: &'static str, program: &str, args: &Args) -> anyhow::Re
     Step::cargo(title, ["run", "--package", program, "--"]).args(&args.args).run_last()
 }
 
-/// As [`run`], from the release build of everything.
+/// Runs a program like [`run`], but from the release build of the whole workspace.
 pub(crate) fn run_with_all(title: &'static str, program: &str, args: &Args) -> anyhow::Result<ExitCode> {
     Step::cargo("release build", ALL_RELEASED).run()?;
-    // This program lies in the same folder of build products, in `debug`.
+    // This program is in the `debug` directory next to `release`.
     let this = env::current_exe().context("this program does not know where it is")?;
     let products = this.parent().and_then(|debug| debug.parent()).context("this program lies in no target folder")?;
     Step::program(title, &products.join("release").join(program), []).args(&args.args).run_last()

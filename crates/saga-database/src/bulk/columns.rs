@@ -1,4 +1,4 @@
-//! What the columns of a table are to a statement in bulk.
+//! How the columns of a table appear in bulk statements.
 
 use std::fmt::Write as _;
 
@@ -6,11 +6,11 @@ use sea_orm::{
     ColumnTrait, ColumnType, EntityTrait, IdenStatic, Iterable, PrimaryKeyToColumn, Value, sea_query::ArrayType,
 };
 
-/// How many rows a statement of SQLite may have: few sizes, so that each is prepared once, and close enough together that
-/// a batch takes few statements (as many as its number of rows has ones in binary).
+/// The row counts of a statement on SQLite: few, so that each is prepared once, and close enough together that a batch
+/// takes few statements (as many as its number of rows has ones in binary).
 const CHUNKS: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
-/// The sizes of [`CHUNKS`] that so many rows are cut into, the largest first.
+/// Splits a number of rows into sizes from [`CHUNKS`], the largest first.
 pub(super) fn sizes(rows: usize) -> impl Iterator<Item = usize> {
     let mut rest = rows;
     std::iter::from_fn(move || {
@@ -20,12 +20,12 @@ pub(super) fn sizes(rows: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Cuts `all` into pieces of these sizes.
+/// Cuts `all` into chunks of these sizes.
 pub(super) fn chunks<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = all;
     sizes(all.len()).map(move |size| {
-        let (chunk, behind) = rest.split_at(size);
-        rest = behind;
+        let (chunk, tail) = rest.split_at(size);
+        rest = tail;
         chunk
     })
 }
@@ -38,8 +38,8 @@ pub(crate) fn primary_key<E: EntityTrait>() -> Vec<&'static str> {
     E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect()
 }
 
-/// The values of a column that may be null travel as text, for the driver's arrays hold no nulls: nothing at all is a null,
-/// anything else stands behind a sign.
+/// Encodes a value of a nullable column as text, because the driver's arrays cannot contain nulls: the empty text is
+/// null, and any other value is preceded by `=`.
 pub(super) fn as_text(value: Value) -> Value {
     let text = match value {
         Value::String(text) => text,
@@ -47,13 +47,13 @@ pub(super) fn as_text(value: Value) -> Value {
         Value::Uuid(id) => id.map(|id| id.to_string()),
         Value::Bool(flag) => flag.map(|flag| flag.to_string()),
         Value::Bytes(bytes) => bytes.map(|bytes| hex(&bytes)),
-        // `array_of` knows no others.
+        // `array_of` returns no other types.
         _ => None,
     };
     text.map_or_else(String::new, |text| format!("={text}")).into()
 }
 
-/// As PostgreSQL reads bytes.
+/// Encodes bytes in PostgreSQL's hex format.
 fn hex(bytes: &[u8]) -> String {
     let mut text = "\\x".to_owned();
     for byte in bytes {

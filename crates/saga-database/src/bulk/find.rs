@@ -6,7 +6,7 @@ use sea_orm::{
 use super::columns::{array_of, chunks, names};
 use crate::Rows;
 
-/// The rows whose `column` is one of `keys`.
+/// Returns the rows whose `column` is one of `keys`.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -19,7 +19,8 @@ where
     found.iter().map(|row| E::Model::from_query_result(row, "")).collect()
 }
 
-/// The same, each row by itself with its `key`, as in [`read_rows`](crate::read_rows).
+/// Returns the rows whose `column` is one of `keys`, each converted separately and with its `key`, as in
+/// [`read_rows`](crate::read_rows).
 ///
 /// # Errors
 /// If the database fails.
@@ -40,7 +41,8 @@ where
     found.iter().map(read).collect()
 }
 
-/// The same, locked until the end of the transaction, in the order of `column`, so that two batches cannot deadlock.
+/// Returns the rows whose `column` is one of `keys`, and locks them until the end of the transaction. They are locked
+/// in the order of `column`, so that two batches cannot deadlock.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -49,7 +51,7 @@ where
     E: EntityTrait,
     C: ConnectionTrait,
 {
-    // On SQLite the transaction is the only writer.
+    // On SQLite the transaction is the only writer, so there is nothing to lock.
     let tail = match connection.get_database_backend() {
         DbBackend::Sqlite => String::new(),
         _ => format!(" ORDER BY {} FOR UPDATE", column.as_str()),
@@ -94,8 +96,8 @@ pub(crate) fn with_keys(
     }
     chunks(&keys)
         .map(|chunk| {
-            let places = vec!["?"; chunk.len()].join(", ");
-            Statement::from_sql_and_values(backend, format!("{head} IN ({places}){tail}"), chunk.iter().cloned())
+            let placeholders = vec!["?"; chunk.len()].join(", ");
+            Statement::from_sql_and_values(backend, format!("{head} IN ({placeholders}){tail}"), chunk.iter().cloned())
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use sea_orm::{
 
 use super::columns::{array_of, as_text, names, primary_key, sizes, sql_type};
 
-/// Inserts those of `rows` that are not there yet, and returns the first columns of their keys, in no order.
+/// Inserts those of `rows` that do not exist yet, and returns the first columns of their keys, in no particular order.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -37,12 +37,12 @@ where
     Ok(keys)
 }
 
-/// Rows on their way into a table.
+/// Rows to be inserted into a table.
 #[derive(Debug)]
 pub(super) struct Insert {
     table: &'static str,
     columns: Vec<Column>,
-    /// What stands behind the rows: what to do with those that are there already, and what to return.
+    /// The SQL after the rows: what to do with those that exist already, and what to return.
     clause: String,
 }
 
@@ -51,12 +51,12 @@ struct Column {
     name: &'static str,
     kind: ArrayType,
     nullable: bool,
-    /// One of each row.
+    /// The value of each row.
     values: Vec<Value>,
 }
 
 impl Insert {
-    /// `None` where there is no row.
+    /// Returns `None` if there are no rows.
     pub(super) fn of<E: EntityTrait>(rows: &[E::Model], clause: String) -> Option<Self> {
         if rows.is_empty() {
             return None;
@@ -71,20 +71,20 @@ impl Insert {
         Some(Self { table, columns: columns.collect(), clause })
     }
 
-    /// For PostgreSQL: one statement, whose arrays are put behind `arrays`.
+    /// Returns a single statement for PostgreSQL, and appends its arrays to `arrays`.
     pub(super) fn unnested(self, arrays: &mut Vec<Value>) -> String {
         let names = self.names();
         let (mut selected, mut unnested) = (String::new(), String::new());
         for (index, Column { name, kind, nullable, values }) in self.columns.into_iter().enumerate() {
-            let (comma, place, of_type) = (if index == 0 { "" } else { ", " }, arrays.len() + 1, sql_type(&kind));
-            // An array of the driver holds no nulls.
+            let (comma, position, of_type) = (if index == 0 { "" } else { ", " }, arrays.len() + 1, sql_type(&kind));
+            // The driver's arrays cannot contain nulls.
             let array = if nullable {
                 let _ = write!(selected, "{comma}substr(NULLIF({name}, ''), 2)::{of_type}");
-                let _ = write!(unnested, "{comma}${place}::text[]");
+                let _ = write!(unnested, "{comma}${position}::text[]");
                 Value::Array(ArrayType::String, Some(Box::new(values.into_iter().map(as_text).collect())))
             } else {
                 let _ = write!(selected, "{comma}{name}");
-                let _ = write!(unnested, "{comma}${place}::{of_type}[]");
+                let _ = write!(unnested, "{comma}${position}::{of_type}[]");
                 Value::Array(kind, Some(Box::new(values)))
             };
             arrays.push(array);
@@ -93,14 +93,14 @@ impl Insert {
         format!("INSERT INTO {table} ({names}) SELECT {selected} FROM UNNEST({unnested}) AS new ({names}){clause}")
     }
 
-    /// For SQLite: a statement for each chunk.
+    /// Returns statements for SQLite, one for each chunk.
     pub(super) fn in_chunks(self, backend: DbBackend) -> Vec<Statement> {
-        let row_of_places = format!("({})", vec!["?"; self.columns.len()].join(", "));
+        let row_placeholders = format!("({})", vec!["?"; self.columns.len()].join(", "));
         let head = format!("INSERT INTO {} ({}) VALUES ", self.table, self.names());
         let rows = self.columns.first().map_or(0, |column| column.values.len());
         let mut columns: Vec<_> = self.columns.into_iter().map(|column| column.values.into_iter()).collect();
         let statement = |size: usize| {
-            let sql = format!("{head}{}{}", vec![row_of_places.as_str(); size].join(", "), self.clause);
+            let sql = format!("{head}{}{}", vec![row_placeholders.as_str(); size].join(", "), self.clause);
             let mut values = Vec::with_capacity(size * columns.len());
             for _ in 0..size {
                 values.extend(columns.iter_mut().filter_map(Iterator::next));
@@ -115,7 +115,7 @@ impl Insert {
     }
 }
 
-/// What stands behind rows that overwrite those that are there.
+/// Returns the clause that overwrites the rows that exist already.
 pub(super) fn overwriting<E: EntityTrait>() -> String {
     let key = primary_key::<E>();
     let others = names::<E>().into_iter().filter(|column| !key.contains(column));

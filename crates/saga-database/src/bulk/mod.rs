@@ -1,7 +1,7 @@
-//! Rows in bulk: what is read takes one statement, and so does all that a transaction writes, however many rows there are;
-//! and the text of a statement does not depend on their number, so that the database prepares it once.
+//! Bulk statements: whatever the number of rows, a query is one statement, and so is all that a transaction writes. The
+//! text of a statement does not depend on the number of rows, so that the database prepares it only once.
 //!
-//! PostgreSQL gets one array a column (`UNNEST`). SQLite gets the rows in chunks of fixed sizes.
+//! PostgreSQL gets one array for each column (`UNNEST`). SQLite gets the rows in chunks of fixed sizes.
 
 mod columns;
 mod find;

@@ -7,10 +7,10 @@ use super::{
 };
 use crate::ToSave;
 
-/// What a transaction writes, collected first: to PostgreSQL it is one statement, however many tables it touches, and so
-/// one way there and back.
+/// Collects what a transaction writes. On PostgreSQL it is sent as one statement, however many tables it touches, and
+/// so costs one round trip.
 ///
-/// In that statement nothing sees what the rest of it writes, and nothing comes before anything else: no row may be in it
+/// Within that statement no part sees what another part writes, and the order is undefined, so no row may occur in it
 /// twice.
 #[derive(Debug, Default)]
 pub struct Writes(Vec<Write>);
@@ -22,22 +22,22 @@ enum Write {
 }
 
 impl Writes {
-    /// Saves rows of a working set: what is new is inserted and never overwrites anything.
+    /// Saves the rows of a working set. New rows are inserted, and never overwrite anything.
     pub fn save<E: EntityTrait>(&mut self, rows: &ToSave<E::Model>) -> &mut Self {
         self.insert::<E>(&rows.new).upsert::<E>(&rows.changed)
     }
 
-    /// Inserts `rows`; one that is there already is a unique violation.
+    /// Inserts `rows`; a row that exists already is a unique violation.
     pub fn insert<E: EntityTrait>(&mut self, rows: &[E::Model]) -> &mut Self {
         self.put::<E>(rows, String::new)
     }
 
-    /// Inserts those of `rows` that are not there yet.
+    /// Inserts those of `rows` that do not exist yet.
     pub fn insert_missing<E: EntityTrait>(&mut self, rows: &[E::Model]) -> &mut Self {
         self.put::<E>(rows, || " ON CONFLICT DO NOTHING".to_owned())
     }
 
-    /// Inserts `rows`, or overwrites those that are there.
+    /// Inserts `rows`, and overwrites those that exist.
     pub fn upsert<E: EntityTrait>(&mut self, rows: &[E::Model]) -> &mut Self {
         self.put::<E>(rows, overwriting::<E>)
     }
@@ -56,7 +56,7 @@ impl Writes {
         self
     }
 
-    /// Writes all of it, and returns how many rows were deleted. Nothing is left to be written.
+    /// Executes all collected writes, and returns how many rows were deleted. The collection is empty afterwards.
     ///
     /// # Errors
     /// If the database fails or is unavailable.
@@ -80,7 +80,8 @@ impl Writes {
     }
 }
 
-/// The one statement for PostgreSQL: each write is a common table expression, and the rest counts what was deleted.
+/// Builds the single statement for PostgreSQL: each write is a common table expression, and the final SELECT counts the
+/// deleted rows.
 fn in_one(writes: Vec<Write>) -> Statement {
     let (mut parts, mut arrays, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
     for (index, write) in writes.into_iter().enumerate() {

@@ -8,23 +8,25 @@ use super::{
 };
 use saga_support::Backoff;
 
-/// How long a lock is waited for while some session keeps rows locked: by a batch, and by an input alone. Otherwise it is
-/// as long as the session's `lock_timeout`. Replicas lock each other's rows for milliseconds.
+/// Time limit for a lock while some session keeps rows locked, for a batch. Otherwise it is the session's
+/// `lock_timeout`. Replicas lock each other's rows only for milliseconds.
 pub(super) const BATCH_LOCK_WAIT: Duration = Duration::from_millis(50);
+/// The same limit for a single input.
 const SINGLE_LOCK_WAIT: Duration = Duration::from_millis(5);
-/// After so many inputs of a batch in a row that are locked out, the rest of it is put aside untried: a whole table is locked.
+/// After this many locked-out inputs of a batch in a row, the rest of it is put aside without an attempt, because a
+/// whole table is probably locked.
 const MOST_LOCKED_OUT: u64 = 64;
 const LOCKED: &str = "another session keeps locked what this needs";
 
-/// How many are tried again at a time, each by itself. Each may cost the engine [`SINGLE_LOCK_WAIT`].
+/// How many inputs are retried at a time, each by itself. Each may cost the engine [`SINGLE_LOCK_WAIT`].
 const AT_ONCE: usize = 32;
-/// How long rows may be locked before the service counts as not ready: far longer than any replica holds them.
+/// How long rows may be locked before the service is reported as not ready; far longer than any replica locks them.
 const NOT_READY_AFTER: Duration = Duration::from_secs(5);
 
-/// Inputs that need rows which another session has locked. They are not acknowledged, and wait here so that the others go on;
-/// how many they may be is bounded by the broker's prefetch.
+/// Inputs that need rows which another session has locked. They are unacknowledged, and wait here so that the others
+/// can go on. The broker's prefetch limits their number.
 pub(super) struct Aside<P: Participant> {
-    /// One input each.
+    /// Each batch has one input.
     batches: VecDeque<Batch<P>>,
     since: Option<Instant>,
     next_try: Instant,
@@ -45,7 +47,7 @@ impl<P: Participant> Aside<P> {
         self.batches.len()
     }
 
-    /// Puts a batch of one input aside.
+    /// Adds a batch of one input.
     pub(super) fn put(&mut self, batch: Batch<P>) {
         if self.since.is_none() {
             self.since = Some(Instant::now());
@@ -54,17 +56,17 @@ impl<P: Participant> Aside<P> {
         self.batches.push_back(batch);
     }
 
-    /// When those that wait are to be tried again, if there are any.
+    /// Returns when the waiting inputs are to be retried, if there are any.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.is_empty()).then_some(self.next_try)
     }
 
-    /// Takes out some that are to be tried now. What is still locked is to be [`put`](Self::put) back.
+    /// Removes some inputs for a retry. Those that are still locked out must be [`put`](Self::put) back.
     pub(super) fn take(&mut self) -> Vec<Batch<P>> {
         self.batches.drain(..AT_ONCE.min(self.batches.len())).collect()
     }
 
-    /// They were tried, and some of them `went_on` or none did.
+    /// Records a retry; `went_on` is whether any input got past the lock.
     pub(super) fn tried(&mut self, went_on: bool) {
         if self.is_empty() {
             self.since = None;
@@ -77,7 +79,7 @@ impl<P: Participant> Aside<P> {
         }
     }
 
-    /// An error if rows have been locked for long.
+    /// Returns an error if rows have been locked for long.
     pub(super) fn state(&self) -> Result<(), String> {
         match self.since {
             Some(since) if since.elapsed() > NOT_READY_AFTER => {
@@ -89,8 +91,8 @@ impl<P: Participant> Aside<P> {
 }
 
 impl<P: Participant> Engine<P> {
-    /// Another session keeps rows locked that the batch needs. Its inputs are tried by themselves, so that only those which
-    /// need the rows wait.
+    /// Handles a batch that needs rows which another session has locked. Its inputs are tried one at a time, so that
+    /// only those wait which need these rows.
     pub(super) async fn locked(&mut self, batch: Batch<P>) {
         if batch.is_single() {
             return self.put_aside(batch);
@@ -111,7 +113,8 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    /// A caller is told, the clock comes again by itself, and everything else waits until the rows are free.
+    /// Refuses callers, drops the service's own commands, which the clock repeats, and puts everything else aside until
+    /// the rows are free.
     fn put_aside(&mut self, mut batch: Batch<P>) {
         self.locked_out += 1;
         batch.refuse_callers(LOCKED);
@@ -125,7 +128,7 @@ impl<P: Participant> Engine<P> {
         self.metrics.put_aside(self.aside.len());
     }
 
-    /// Tries some of those that wait again.
+    /// Retries some of the inputs that were put aside.
     pub(super) async fn try_aside(&mut self) {
         let (batches, before) = (self.aside.take(), self.locked_out);
         let tried = batches.len() as u64;
@@ -135,7 +138,7 @@ impl<P: Participant> Engine<P> {
         self.aside.tried(self.locked_out - before < tried);
         self.metrics.put_aside(self.aside.len());
         if self.aside.is_empty() {
-            tracing::info!("the rows are free again; nothing waits for them any more");
+            tracing::info!("the locked rows are free again; no input waits for them");
             self.readiness.set("database", Ok(()));
         } else if let Err(locked) = self.aside.state() {
             self.readiness.set("database", Err(locked));

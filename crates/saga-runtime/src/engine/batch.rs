@@ -11,45 +11,52 @@ use super::{
 };
 use crate::{broker::Receipt, identity::SystemIdentity, metrics::InputKind};
 
-/// What lies in the mailbox.
+/// An item of the mailbox.
 #[derive(Debug)]
 pub(super) enum Item<P: Participant> {
     Input(Pending<P>),
-    /// A delivery that is not to be handled: it is no event of ours, or the broker gave up on it.
+    /// A delivery that is not to be handled, because it cannot be decoded or the broker has dead-lettered it.
     DeadLetter {
         raw: Raw,
         message: Option<Box<P::Message>>,
         receipt: Receipt,
         reason: String,
     },
-    /// A parked message that still cannot be read.
+    /// A redriven dead letter that still cannot be decoded.
     DeadLetterAgain(DeadLetterAgain),
-    /// A parked message that nobody wants any more.
+    /// A dead letter to be deleted.
     Discard(Discard),
-    /// Messages that the outbox may forget.
+    /// Confirmed messages to be deleted from the outbox.
     Confirmed {
         messages: Vec<MessageId>,
         forgotten: oneshot::Sender<()>,
     },
 }
 
-/// An input, and who waits for it.
+/// An input, and where it comes from.
 #[derive(Debug)]
 pub(super) struct Pending<P: Participant> {
     pub(super) input: Input<P>,
-    pub(super) origin: Origin<P>,
+    pub(super) origin: Origin,
 }
 
 #[derive(Debug)]
-pub(super) enum Origin<P: Participant> {
-    Caller { reply: oneshot::Sender<Result<P::Reply, Refusal>>, _permit: OwnedSemaphorePermit },
-    Queue { raw: Raw, receipt: Receipt },
+pub(super) enum Origin {
+    /// The reply is in the command; this is for saying that there is none.
+    Caller {
+        refuse: oneshot::Sender<Refusal>,
+        _permit: OwnedSemaphorePermit,
+    },
+    Queue {
+        raw: Raw,
+        receipt: Receipt,
+    },
     DeadLetter(Redrive),
     Itself,
 }
 
-impl<P: Participant> Origin<P> {
-    /// For the metrics.
+impl Origin {
+    /// Returns the label for the metrics.
     pub(super) fn kind(&self) -> InputKind {
         match self {
             Self::Caller { .. } => InputKind::command,
@@ -59,7 +66,7 @@ impl<P: Participant> Origin<P> {
         }
     }
 
-    /// Whether somebody has already had it in hand.
+    /// Returns whether the input may have been handled before.
     fn may_be_handled_already(&self) -> bool {
         match self {
             Self::Queue { raw, .. } => raw.redeliveries > 0,
@@ -68,7 +75,7 @@ impl<P: Participant> Origin<P> {
         }
     }
 
-    /// The parked message that it is, by the id under which it is dead_lettered.
+    /// Returns the id of the dead letter, if the input is a redriven one.
     pub(super) fn dead_letter(&self) -> Option<Uuid> {
         match self {
             Self::DeadLetter(redrive) => Some(redrive.message_id),
@@ -77,7 +84,7 @@ impl<P: Participant> Origin<P> {
     }
 }
 
-/// A delivery as it came, for parking.
+/// A delivery as received, for storing it as a dead letter.
 #[derive(Debug)]
 pub(super) struct Raw {
     pub(super) body: Arc<[u8]>,
@@ -86,7 +93,7 @@ pub(super) struct Raw {
     pub(super) received_at: Timestamp,
 }
 
-/// A delivery that is parked with the batch, and its receipt.
+/// A delivery that is dead-lettered with the batch, and its receipt.
 #[derive(Debug)]
 pub(super) struct DeadLettered {
     pub(super) row: dead_letter::Model,
@@ -94,7 +101,7 @@ pub(super) struct DeadLettered {
 }
 
 impl<P: Participant> Item<P> {
-    /// Tells the caller why not, where it is a caller's; anything else comes back.
+    /// Refuses a caller's item with the reason `why`; returns any other item.
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self {
             Self::Input(pending) => pending.refuse_caller(why).map(Self::Input),
@@ -112,14 +119,14 @@ impl<P: Participant> Item<P> {
 }
 
 impl<P: Participant> Pending<P> {
-    /// Tells the caller why not, where there is one; anything else comes back.
+    /// Refuses a caller's input with the reason `why`; returns any other input.
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self.origin {
-            Origin::Caller { reply, .. } => {
-                let _ = reply.send(Err(unavailable(why)));
+            Origin::Caller { refuse, .. } => {
+                let _ = refuse.send(unavailable(why));
                 None
             }
-            // It stays dead_lettered.
+            // The dead letter stays as it was.
             Origin::DeadLetter(redrive) => {
                 redrive.answer(Err(unavailable(why)));
                 None
@@ -142,8 +149,9 @@ pub(super) struct Batch<P: Participant> {
     pub(super) discarded: Vec<Discard>,
     pub(super) confirmed: Vec<MessageId>,
     pub(super) forgotten: Vec<oneshot::Sender<()>>,
-    /// Whether the inbox is asked which messages are new before anything is decided. Otherwise they are all taken to be, which
-    /// saves a way to the database and back; one that is not fails the batch, and it is tried again with care.
+    /// Whether to query the inbox for known messages before anything is decided. Otherwise all messages are assumed to
+    /// be new, which saves a round trip to the database. If one is not new, the batch fails and is tried again with
+    /// this flag set.
     pub(super) check_inbox_first: bool,
 }
 
@@ -186,7 +194,8 @@ impl<P: Participant> Batch<P> {
         self.inputs.is_empty() && self.without_inputs_is_empty()
     }
 
-    /// Takes the input `index` out: an event is dead_lettered, or stays so, with the rest of the batch; a caller is told of an internal error.
+    /// Removes the input `index`. An event is dead-lettered, or stays a dead letter, with the rest of the batch; a
+    /// caller gets an internal error.
     pub(super) fn dead_letter_input(&mut self, index: usize, reason: String) {
         let Pending { input, origin } = self.inputs.remove(index);
         match origin {
@@ -196,15 +205,17 @@ impl<P: Participant> Batch<P> {
             Origin::DeadLetter(redrive) => {
                 self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: bounded(&reason) })
             }
-            Origin::Caller { reply, .. } => {
+            Origin::Caller { refuse, .. } => {
                 tracing::error!(command = ?input.payload, reason, "a command failed");
-                let _ = reply.send(Err(Refusal::Internal));
+                let _ = refuse.send(Refusal::Internal);
             }
-            Origin::Itself => tracing::error!(command = ?input.payload, reason, "a step by the clock failed"),
+            Origin::Itself => {
+                tracing::error!(command = ?input.payload, reason, "a command of the service's own failed")
+            }
         }
     }
 
-    /// Takes the events out that belong to another system than `own`: those of the queue go back to it.
+    /// Removes the events that belong to another system than `own`. Those from the queue return to it.
     pub(super) fn give_back_foreign(&mut self, own: SystemId, identity: &SystemIdentity) {
         let inputs = std::mem::take(&mut self.inputs);
         for pending in inputs {
@@ -213,14 +224,14 @@ impl<P: Participant> Batch<P> {
                 continue;
             };
             let why = format!("it belongs to the system {theirs}, and this service's database to {own}");
-            identity.met(&why);
+            identity.received_foreign(&why);
             if let Origin::DeadLetter(redrive) = pending.origin {
                 self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: why });
             }
         }
     }
 
-    /// Tells all callers why not, and keeps the rest, which can wait.
+    /// Refuses all callers with the reason `why`, and keeps the rest, which can wait.
     pub(super) fn refuse_callers(&mut self, why: &str) {
         let inputs = std::mem::take(&mut self.inputs);
         self.inputs = inputs.into_iter().filter_map(|pending| pending.refuse_caller(why)).collect();
@@ -228,7 +239,7 @@ impl<P: Participant> Batch<P> {
         self.discarded.drain(..).for_each(|discard| discard.answer(Err(unavailable(why))));
     }
 
-    /// Whether it cannot be divided any further.
+    /// Returns whether the batch cannot be divided any further.
     pub(super) fn is_single(&self) -> bool {
         self.inputs.is_empty() || (self.inputs.len() == 1 && self.without_inputs_is_empty())
     }
@@ -240,7 +251,7 @@ impl<P: Participant> Batch<P> {
             && self.confirmed.is_empty()
     }
 
-    /// The batch in pieces of one input each; what is not an input is a piece of its own.
+    /// Divides the batch into one batch for each input, and one for everything else.
     pub(super) fn one_at_a_time(mut self) -> Vec<Self> {
         let inputs = std::mem::take(&mut self.inputs);
         let singles =
@@ -249,11 +260,12 @@ impl<P: Participant> Batch<P> {
     }
 }
 
-/// How much of a reason is kept, and how much of an id that the broker knows an unreadable message by.
+/// The maximum length of a stored reason, in characters.
 const MAX_REASON_CHARS: usize = 1_000;
+/// The maximum length of the broker's message id in a reason, in characters.
 const MAX_ID_CHARS: usize = 100;
 
-/// PostgreSQL's text holds no NUL. And a reason may quote the message, however long that is.
+/// Truncates a reason, which may quote the message, and replaces NUL, which PostgreSQL's text cannot contain.
 pub(super) fn bounded(reason: &str) -> String {
     clipped(reason, MAX_REASON_CHARS)
 }
@@ -262,12 +274,12 @@ fn clipped(text: &str, chars: usize) -> String {
     text.chars().take(chars).map(|char| if char == '\0' { '\u{fffd}' } else { char }).collect()
 }
 
-/// The reason, and what the broker calls the message: its sender's log may know it by that.
+/// Appends the broker's message id to the reason, because the sender's log may contain it.
 fn with_message_id(reason: &str, id: &str) -> String {
     with_suffix(reason, &format!("{MESSAGE_ID}{})", clipped(id, MAX_ID_CHARS)))
 }
 
-/// Why a parked message still cannot be read, and what the broker called it.
+/// Returns why a dead letter still cannot be decoded, with the broker's message id from the previous reason.
 pub(super) fn still_unreadable(error: &impl fmt::Display, reason_before: &str) -> String {
     let suffix = reason_before.rfind(MESSAGE_ID).map_or("", |start| &reason_before[start..]);
     with_suffix(&error.to_string(), suffix)
@@ -282,8 +294,8 @@ fn with_suffix(reason: &str, suffix: &str) -> String {
 fn dead_letter<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, reason: &str) -> DeadLettered {
     let known_id = message.map(|message| message.header().id.0);
     let row = dead_letter::Model {
-        // A redelivery of the same body must come to lie on the same row; and another body on another row, whatever id
-        // the broker knows it by, for whoever sends what cannot be read may have given both the same.
+        // Redeliveries of one body must become one row. Different bodies must become different rows, whatever message
+        // id the broker has for them: a sender of undecodable messages may reuse an id.
         message_id: known_id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
         reason: match &raw.message_id {
             Some(id) if message.is_none() => with_message_id(reason, id),
@@ -297,7 +309,7 @@ fn dead_letter<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, rea
     };
     tracing::warn!(
         message.id = %row.message_id, event = row.event, subject = row.subject, reason = row.reason,
-        "a message cannot be handled and is parked"
+        "a message cannot be handled and is dead-lettered"
     );
     DeadLettered { row, receipt }
 }

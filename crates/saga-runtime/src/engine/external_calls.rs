@@ -7,11 +7,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{CallError, Mailbox, Participant, batch::Pending};
 
-/// Asks the world outside for the inputs that need it, before any transaction.
+/// Makes the external calls that inputs need, before any transaction.
 ///
-/// A question that is answered at once goes on in the same batch. Any other waits in a task of its own and holds nobody
-/// up: its input comes back through the mailbox. A question that fails is asked again after a pause, except for a caller,
-/// who is told.
+/// An input whose call returns at once stays in its batch. Any other call runs in a task of its own and delays nothing;
+/// its input comes back through the mailbox. A failed call is repeated after a pause, but a caller's command is refused
+/// instead.
 pub(super) struct ExternalCalls<P: Participant> {
     participant: Arc<P>,
     mailbox: Mailbox<P>,
@@ -24,49 +24,53 @@ impl<P: Participant> ExternalCalls<P> {
         Self { participant, mailbox, waiting: TaskTracker::new(), stop }
     }
 
-    /// The inputs that can be decided now.
+    /// Returns the inputs that can be decided now.
     pub(super) async fn ready(&self, inputs: Vec<Pending<P>>) -> Vec<Pending<P>> {
         let mut ready = Vec::with_capacity(inputs.len());
         for pending in inputs {
-            let asks = pending.input.call_result.is_none() && self.participant.needs_call(&pending.input.payload);
-            if !asks {
+            let needs_call = pending.input.call_result.is_none() && self.participant.needs_call(&pending.input.payload);
+            if !needs_call {
                 ready.push(pending);
                 continue;
             }
-            let mut question: BoxFuture<'static, Option<Pending<P>>> =
-                answered(Arc::clone(&self.participant), pending, self.mailbox.clock.clone()).boxed();
-            match poll_once(question.as_mut()).await {
-                Poll::Ready(answered) => ready.extend(answered),
-                Poll::Pending => self.wait_for(question),
+            let mut call: BoxFuture<'static, Option<Pending<P>>> =
+                call_with_retries(Arc::clone(&self.participant), pending, self.mailbox.clock.clone()).boxed();
+            match poll_once(call.as_mut()).await {
+                Poll::Ready(pending) => ready.extend(pending),
+                Poll::Pending => self.run_in_background(call),
             }
         }
         ready
     }
 
-    /// Drops the open questions: their inputs go back to where they came from.
+    /// Drops the open calls. Their deliveries return to the queue.
     pub(super) async fn end(self) {
         self.waiting.close();
         self.waiting.wait().await;
     }
 
-    fn wait_for(&self, question: BoxFuture<'static, Option<Pending<P>>>) {
+    fn run_in_background(&self, call: BoxFuture<'static, Option<Pending<P>>>) {
         let (mailbox, stop) = (self.mailbox.clone(), self.stop.clone());
         self.waiting.spawn(async move {
-            if let Some(Some(pending)) = stop.run_until_cancelled(question).await {
-                mailbox.answered(pending);
+            if let Some(Some(pending)) = stop.run_until_cancelled(call).await {
+                mailbox.put_back(pending);
             }
         });
     }
 }
 
-async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>, clock: Clock) -> Option<Pending<P>> {
+async fn call_with_retries<P: Participant>(
+    participant: Arc<P>,
+    mut pending: Pending<P>,
+    clock: Clock,
+) -> Option<Pending<P>> {
     let mut backoff = Backoff::growing(Duration::from_millis(200), Duration::from_secs(15));
     loop {
-        // A panic is a bug, and must not take the engine with it, which polls this first.
-        let answer = AssertUnwindSafe(participant.call(&pending.input.payload)).catch_unwind().await;
-        match answer.unwrap_or_else(|_| Err(CallError("the call panicked; the log has the place".to_owned()))) {
-            Ok(answer) => {
-                pending.input.call_result = Some(answer);
+        // A panic is a bug, and must not end the engine, which polls this future first.
+        let result = AssertUnwindSafe(participant.call(&pending.input.payload)).catch_unwind().await;
+        match result.unwrap_or_else(|_| Err(CallError("the call panicked; see the log".to_owned()))) {
+            Ok(result) => {
+                pending.input.call_result = Some(result);
                 pending.input.at = clock.now();
                 return Some(pending);
             }
@@ -75,7 +79,7 @@ async fn answered<P: Participant>(participant: Arc<P>, mut pending: Pending<P>, 
                 let pause = backoff.next_pause();
                 tracing::warn!(
                     %error, pause_ms = millis(pause), cause.id = %pending.input.cause.id,
-                    "no answer; calling again after a pause"
+                    "an external call failed; calling again after a pause"
                 );
                 tokio::time::sleep(pause).await;
             }

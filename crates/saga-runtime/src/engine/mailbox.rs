@@ -9,20 +9,21 @@ use super::{
     Input, Participant, Payload,
     batch::{Item, Origin, Pending, Raw, still_unreadable},
     redrive::{DeadLetterAgain, Discard, Redrive, Redriven},
+    reply::ReplyTo,
 };
 use crate::{
     broker::{Delivery, Receipt},
     identity::{Ownership, SystemIdentity},
 };
 
-/// The one door into the engine; cheap to clone.
+/// The entrance to the engine; cheap to clone.
 #[derive(Debug)]
 pub struct Mailbox<P: Participant> {
     items: mpsc::UnboundedSender<Item<P>>,
-    /// A permit for each command that waits or is being handled. (Deliveries are bounded by the broker's prefetch.)
+    /// One permit for each command that waits or is being handled. (Deliveries are limited by the broker's prefetch.)
     permits: Arc<Semaphore>,
     identity: Arc<SystemIdentity>,
-    /// Stamps what comes in.
+    /// The source of the inputs' timestamps.
     pub(super) clock: Clock,
 }
 
@@ -37,17 +38,17 @@ impl<P: Participant> Clone for Mailbox<P> {
     }
 }
 
-/// What brought an input about.
+/// What caused an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// The message or the request.
+    /// The id of the message or the request.
     pub id: Uuid,
     /// The trace that it belongs to (W3C Trace Context), if there is one.
     pub traceparent: Option<String>,
 }
 
 impl Cause {
-    /// A cause of its own: a request without a trace, or the clock.
+    /// Returns a new cause, for a request without a trace or for the clock.
     #[must_use]
     pub fn new() -> Self {
         Self { id: Uuid::now_v7(), traceparent: None }
@@ -60,16 +61,16 @@ impl Default for Cause {
     }
 }
 
-/// Why a command was not carried out. Nothing of it is durable, unless its commit was under way when the database went away.
+/// Why a command was not carried out. Nothing was committed, unless the database became unavailable during the commit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is more to do than can be done. Nothing was written.
+    /// The limit of waiting commands is reached. Nothing was written.
     #[error("overloaded")]
     Overloaded,
-    /// Something that the command needs is away.
+    /// Something that the command needs is unavailable.
     #[error("{0}")]
     Unavailable(String),
-    /// The command failed for a reason that the log tells.
+    /// The command failed; the reason is in the log.
     #[error("internal error")]
     Internal,
 }
@@ -84,26 +85,36 @@ impl<P: Participant> Mailbox<P> {
         (Self { items, permits: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
     }
 
-    /// Has a command carried out, and returns once it is durable.
+    /// Carries out a command, and returns its reply once it is committed. `command` makes the command, given the address
+    /// of the reply.
     ///
     /// # Errors
-    /// If it was not carried out.
-    pub async fn ask(&self, command: P::Command, cause: Cause) -> Result<P::Reply, Refusal> {
+    /// If the command was not carried out.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(ReplyTo<T>) -> P::Command,
+        cause: Cause,
+    ) -> Result<T, Refusal> {
         if let Some(why) = self.identity.refusal() {
             return Err(Refusal::Unavailable(why.to_owned()));
         }
         let permit = self.permit()?;
-        let (reply, answer) = oneshot::channel();
-        self.put(Payload::Command(command), cause, Origin::Caller { reply, _permit: permit })
+        let (reply_to, reply) = ReplyTo::new();
+        let (refuse, refused) = oneshot::channel();
+        self.put(Payload::Command(command(reply_to)), cause, Origin::Caller { refuse, _permit: permit })
             .map_err(|()| stopping())?;
-        answer.await.map_err(|_| stopping())?
+        match refused.await {
+            Ok(refusal) => Err(refusal),
+            // Not refused: the reply was sent, or the engine has ended and dropped both.
+            Err(_) => reply.await.map_err(|_| stopping()),
+        }
     }
 
-    /// Handles a parked message as if the broker had just delivered it, and returns once that is durable, one way or the
-    /// other. Safe to repeat, and at the same time on two replicas: it is handled once.
+    /// Handles a dead letter as if the broker had just delivered it, and returns once the result is committed. It is
+    /// safe to repeat, and safe on two replicas at the same time: the message is handled once.
     ///
     /// # Errors
-    /// If it was not tried, or something that it needs is unavailable. It stays parked as it was.
+    /// If it was not attempted, or something that it needs is unavailable. The dead letter stays as it was.
     pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.permit()?);
         let item = match P::Message::decode(&letter.body) {
@@ -122,24 +133,25 @@ impl<P: Participant> Mailbox<P> {
         answer.await.map_err(|_| stopping())?
     }
 
-    /// Forgets a parked message, and returns once that is durable: whether it was there.
+    /// Deletes a dead letter, and returns whether it existed once that is committed.
     ///
     /// # Errors
-    /// If it was not done.
+    /// If it was not deleted.
     pub async fn discard(&self, message_id: Uuid) -> Result<bool, Refusal> {
         let (discard, answer) = Discard::new(message_id, self.permit()?);
         self.items.send(Item::Discard(discard)).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 
-    /// Puts in a command of the service's own; nobody waits for it.
+    /// Puts in a command of the service's own, without waiting for it.
     pub fn tell(&self, command: P::Command) {
-        // An engine that has ended has no use for it.
+        // If the engine has ended, the command is dropped.
         let _ = self.put(Payload::Command(command), Cause::new(), Origin::Itself);
     }
 
-    /// Puts in what the broker delivered. What the broker itself gave up on is parked without being handled: it may be what
-    /// ended its consumers. What belongs to another system comes back, to be held.
+    /// Puts in what the broker delivered. What the broker itself has dead-lettered is stored as a dead letter without
+    /// being handled, because it may be what crashed its consumers. For a message of another system, the receipt is
+    /// returned, for holding it.
     pub(crate) fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
         let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
         let raw = Raw { body, message_id, redeliveries, received_at: self.clock.now() };
@@ -150,7 +162,7 @@ impl<P: Participant> Mailbox<P> {
             Ownership::Ours => dead_lettered,
             Ownership::DeadLetter(reason) => Some(reason),
             Ownership::Foreign(why) => {
-                self.identity.met(&why);
+                self.identity.received_foreign(&why);
                 return Some(receipt);
             }
         };
@@ -161,34 +173,34 @@ impl<P: Participant> Mailbox<P> {
             (message, Some(reason)) => Item::DeadLetter { raw, message: message.ok().map(Box::new), receipt, reason },
             (Err(error), None) => Item::DeadLetter { raw, message: None, receipt, reason: error.to_string() },
         };
-        // An engine that has ended drops the receipt, and so gives the delivery back.
+        // If the engine has ended, this drops the receipt, and so returns the delivery to the queue.
         let _ = self.items.send(item);
         None
     }
 
-    /// How long what belongs to another system is held.
+    /// Returns how long messages of another system are held.
     pub(crate) fn hold(&self) -> Duration {
         self.identity.hold()
     }
 
-    /// Puts an input back whose answer has come.
-    pub(super) fn answered(&self, pending: Pending<P>) {
+    /// Puts an input back after its external call has returned.
+    pub(super) fn put_back(&self, pending: Pending<P>) {
         let _ = self.items.send(Item::Input(pending));
     }
 
-    /// Has the outbox forget confirmed messages. The receiver resolves when it has.
+    /// Deletes confirmed messages from the outbox. The receiver resolves when that is committed.
     pub(crate) fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()> {
         let (forgotten, done) = oneshot::channel();
         let _ = self.items.send(Item::Confirmed { messages, forgotten });
         done
     }
 
-    /// A permit for one more who waits.
+    /// Takes a permit for one more waiting command.
     fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Overloaded)
     }
 
-    fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin<P>) -> Result<(), ()> {
+    fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin) -> Result<(), ()> {
         let input = Input { at: self.clock.now(), cause, payload, call_result: None };
         self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
     }

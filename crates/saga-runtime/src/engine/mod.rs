@@ -1,5 +1,5 @@
-//! The engine: one door in. Commands, events and ticks are inputs of one mailbox; the engine handles what is there in one
-//! database transaction, and only then replies, acknowledges and wakes the relay.
+//! The engine. Commands, events and ticks are inputs of one mailbox; the engine handles those that are present in one
+//! database transaction, and only after the commit replies, acknowledges and wakes the relay.
 
 mod aside;
 mod batch;
@@ -7,10 +7,12 @@ mod external_calls;
 mod mailbox;
 mod participant;
 mod redrive;
+mod reply;
 mod run;
 mod transaction;
 
 pub use mailbox::{Cause, Mailbox, Refusal};
 pub use participant::{CallError, Decision, EventOf, Input, Participant, Payload, Unacceptable};
 pub use redrive::Redriven;
+pub use reply::{Reply, ReplyTo};
 pub use run::{Engine, EngineSettings};

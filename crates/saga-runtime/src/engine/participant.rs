@@ -5,70 +5,71 @@ use saga_database::Writes;
 use saga_message::{Message, ServiceSpec, SystemId, Timestamp};
 use sea_orm::{DatabaseTransaction, DbErr};
 
-use super::Cause;
+use super::{Cause, Reply};
 
-/// One service's part in the saga: what the engine runs.
+/// One service's part in the saga, which the engine runs.
 ///
-/// For each batch: [`load`](Self::load) the rows that the inputs touch, [`decide`](Self::decide) input by input in memory,
-/// [`save`](Self::save) what changed, and after the commit [`committed`](Self::committed).
+/// For each batch, the engine calls [`load`](Self::load) for the rows that the inputs touch, [`decide`](Self::decide)
+/// for each input, in memory, [`save`](Self::save) for what has changed, and after the commit
+/// [`committed`](Self::committed).
 pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
-    /// What it hears from other services and publishes to them.
+    /// The messages that it receives from other services and publishes to them.
     type Message: Message;
-    /// What callers and the clock ask for.
+    /// The commands of callers, of the clock and of the service itself. One that a caller waits for carries a
+    /// [`ReplyTo`](super::ReplyTo).
     type Command: Send + Sync + fmt::Debug + 'static;
-    /// What a caller gets back.
-    type Reply: Send + fmt::Debug + 'static;
-    /// What the world outside says, where an input needs it.
+    /// The result of an external call.
     type CallResult: Send + Sync + fmt::Debug + 'static;
-    /// The rows of one batch, and what is being made of them.
+    /// The rows of one batch, and their changes.
     type State: Send;
 
-    /// Which service this is.
+    /// Returns which service this is.
     fn service(&self) -> ServiceSpec;
 
-    /// Whether the world outside must be asked before this input can be decided.
+    /// Returns whether an external call must be made before this input can be decided.
     fn needs_call(&self, _payload: &Payload<Self>) -> bool {
         false
     }
 
-    /// Asks the world outside, before any transaction. ExternalCalls twice must be as good as external_calls once.
+    /// Makes the external call, before any transaction. It may be repeated, so it must be idempotent.
     fn call(&self, _payload: &Payload<Self>) -> impl Future<Output = Result<Self::CallResult, CallError>> + Send {
-        async { Err(CallError("there is nobody to ask".to_owned())) }
+        async { Err(CallError("this participant makes no external calls".to_owned())) }
     }
 
-    /// The command of a tick of the clock, if this service has anything to do by the clock.
+    /// Returns the command to run at each tick of the clock, if there is one.
     fn on_tick(&self) -> Option<Self::Command> {
         None
     }
 
-    /// Registers what only this service measures.
+    /// Registers the metrics that only this service has.
     fn measure(&self, _registry: &mut Registry) {}
 
-    /// Reads the rows that `inputs` touch, one query a table, locked in the order of their keys.
+    /// Loads the rows that `inputs` touch, with one query for each table, and locks them in the order of their keys.
     fn load(
         &self,
         transaction: &DatabaseTransaction,
         inputs: &[&Input<Self>],
     ) -> impl Future<Output = Result<Self::State, DbErr>> + Send;
 
-    /// Decides one input, and changes `state` in memory. Pure: no I/O, no clock, no chance. The state that it sees holds
-    /// what the inputs before it in the batch changed. Where it refuses an input it leaves the state as it was.
+    /// Decides one input, and changes `state` in memory. It must be pure: no I/O, no clock, no randomness. `state`
+    /// contains the changes of the inputs before it in the batch. If it returns an error, it must leave `state`
+    /// unchanged.
     ///
     /// # Errors
-    /// If the input cannot be, so that trying again is no use; an event is parked then.
+    /// If the input is invalid, so that trying again would not help; an event is then dead-lettered.
     fn decide(&self, state: &mut Self::State, input: &Input<Self>) -> Result<Decision<Self>, Unacceptable>;
 
-    /// Told of each event that a decision publishes, with the id and the time that it goes out with, before the rows are
-    /// saved.
+    /// Called for each event that a decision publishes, with the id and the time that it is published with, before the
+    /// rows are saved.
     fn published(&self, _state: &mut Self::State, _message: &Self::Message) {}
 
-    /// Puts the changed rows among what the batch writes, each table once.
+    /// Adds the changed rows to what the batch writes, each table once.
     ///
     /// # Errors
-    /// If a row cannot be.
+    /// If a row cannot be converted.
     fn save(&self, state: &mut Self::State, writes: &mut Writes) -> Result<(), DbErr>;
 
-    /// Told after the commit, before the replies: the place to wake those who wait.
+    /// Called after the commit and before the replies, for example to notify those who wait for a change.
     fn committed(&self, _state: Self::State) {}
 }
 
@@ -77,25 +78,25 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
 pub struct Input<P: Participant> {
     /// When it is decided.
     pub at: Timestamp,
-    /// What brought it about.
+    /// What caused it.
     pub cause: Cause,
-    /// What it says.
+    /// The command or the event.
     pub payload: Payload<P>,
-    /// What the world outside said, where it was asked.
+    /// The result of the external call, if one was made.
     pub call_result: Option<P::CallResult>,
 }
 
-/// What an input says.
+/// The content of an input.
 #[derive(Debug)]
 pub enum Payload<P: Participant> {
-    /// A caller, the clock or the service itself wants something.
+    /// A command of a caller, of the clock or of the service itself.
     Command(P::Command),
-    /// Something happened elsewhere.
+    /// An event from another service.
     Event(Box<P::Message>),
 }
 
 impl<P: Participant> Payload<P> {
-    /// The message, where it is one.
+    /// Returns the message, if the input is one.
     pub(super) fn message(&self) -> Option<&P::Message> {
         match self {
             Self::Event(message) => Some(message),
@@ -103,52 +104,59 @@ impl<P: Participant> Payload<P> {
         }
     }
 
-    /// The system that the event belongs to, where it is one and says so.
+    /// Returns the system that the message belongs to, if the input is a message and contains it.
     pub(super) fn system_id(&self) -> Option<SystemId> {
         self.message()?.header().system_id
     }
 }
 
-/// What a participant publishes.
+/// The events that a participant publishes.
 pub type EventOf<P> = <<P as Participant>::Message as Message>::Event;
 
-/// What came of one input.
+/// The result of deciding one input.
 #[derive(Debug)]
 pub struct Decision<P: Participant> {
-    /// What the caller is told, where there is a caller.
-    pub reply: Option<P::Reply>,
-    /// What the world is told.
+    /// The reply to the caller, if there is a caller.
+    pub reply: Option<Reply>,
+    /// The events to publish.
     pub events: Vec<EventOf<P>>,
-    /// What this service tells itself, after the commit. It may be lost in a crash: something by the clock must find it again.
+    /// Commands that the service sends to itself after the commit. They may be lost in a crash, so a tick of the clock
+    /// must find what they were for.
     pub follow_ups: Vec<P::Command>,
 }
 
 impl<P: Participant> Decision<P> {
-    /// Nothing to say.
+    /// Returns a decision without a reply and without events.
     #[must_use]
     pub fn silent() -> Self {
         Self::publish(Vec::new())
     }
 
-    /// These events.
+    /// Returns a decision that publishes `events`, without a reply.
     #[must_use]
     pub fn publish(events: Vec<EventOf<P>>) -> Self {
         Self { reply: None, events, follow_ups: Vec::new() }
     }
 
-    /// This reply, and no events.
+    /// Returns a decision with this reply, and without events.
     #[must_use]
-    pub fn reply(reply: P::Reply) -> Self {
-        Self { reply: Some(reply), ..Self::silent() }
+    pub fn reply(reply: Reply) -> Self {
+        Self::silent().replying(reply)
+    }
+
+    /// Returns the decision with this reply.
+    #[must_use]
+    pub fn replying(self, reply: Reply) -> Self {
+        Self { reply: Some(reply), ..self }
     }
 }
 
-/// An input that cannot be: why, in words.
+/// Why an input cannot be handled, as text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unacceptable(pub String);
 
-/// The world outside does not answer for the moment: why, in words.
+/// Why an external call failed, as text. The failure may be temporary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CallError(pub String);

@@ -1,4 +1,4 @@
-//! DeadLettered messages that an operator has driven through the engine once more, or thrown away.
+//! Dead letters that an operator redrives or discards.
 
 use std::collections::HashSet;
 
@@ -7,37 +7,38 @@ use uuid::Uuid;
 
 use super::Refusal;
 
-/// What became of a parked message that was driven through the engine once more.
+/// The result of redriving a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redriven {
-    /// It is handled, now or by an earlier delivery, and parked no longer.
+    /// The message is handled, now or by an earlier delivery, and is no longer a dead letter.
     Handled,
-    /// It cannot be handled: it stays dead_lettered, with one attempt more and this reason.
+    /// It cannot be handled. It stays a dead letter, with one more attempt and this reason.
     ParkedAgain {
-        /// Why, in words.
+        /// Why it cannot be handled, as text.
         reason: String,
     },
-    /// It is not dead_lettered: somebody else has driven or discarded it.
+    /// It is no longer a dead letter: it was redriven or discarded at the same time.
     Gone,
 }
 
-/// A parked message on its way through the engine, and who waits for it.
+/// A dead letter that is being redriven, and the channel for the answer.
 #[derive(Debug)]
 pub(super) struct Redrive {
-    /// Under which id it is dead_lettered. A body that could not be read then may have another one now.
+    /// The id of the dead letter. It may differ from the message's id, if the body could not be decoded before and can
+    /// be now.
     pub(super) message_id: Uuid,
     answer: oneshot::Sender<Result<Redriven, Refusal>>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// A parked message that stays so, and why.
+/// A dead letter that stays one, and why.
 #[derive(Debug)]
 pub(super) struct DeadLetterAgain {
     pub(super) redrive: Redrive,
     pub(super) reason: String,
 }
 
-/// A parked message that is to be forgotten.
+/// A dead letter to be deleted.
 #[derive(Debug)]
 pub(super) struct Discard {
     pub(super) message_id: Uuid,
@@ -54,28 +55,31 @@ impl Redrive {
     }
 
     pub(super) fn answer(self, answer: Result<Redriven, Refusal>) {
-        // Who no longer waits finds the message handled or parked all the same.
+        // If the operator no longer waits, the result is stored all the same.
         let _ = self.answer.send(answer);
     }
 
-    /// The transaction is committed: it was handled, unless it was not among those that were `taken` out.
-    pub(super) fn tell_handled(self, taken: &HashSet<Uuid>) {
+    /// Answers after the commit: the message was handled, unless its dead letter is missing in `taken`.
+    pub(super) fn complete(self, taken: &HashSet<Uuid>) {
         if !taken.contains(&self.message_id) {
             return self.answer(Ok(Redriven::Gone));
         }
-        tracing::info!(message.id = %self.message_id, "a parked message was driven again, and is handled");
+        tracing::info!(message.id = %self.message_id, "a dead letter was redriven and is handled");
         self.answer(Ok(Redriven::Handled));
     }
 }
 
 impl DeadLetterAgain {
-    /// The transaction is committed, and found the message there or not.
-    pub(super) fn tell(self, is_there: bool) {
+    /// Answers after the commit; `is_there` is whether the dead letter still exists.
+    pub(super) fn complete(self, is_there: bool) {
         let Self { redrive, reason } = self;
         if !is_there {
             return redrive.answer(Ok(Redriven::Gone));
         }
-        tracing::warn!(message.id = %redrive.message_id, reason, "a parked message was driven again, and is parked again");
+        tracing::warn!(
+            message.id = %redrive.message_id, reason,
+            "a dead letter was redriven and still cannot be handled"
+        );
         redrive.answer(Ok(Redriven::ParkedAgain { reason }));
     }
 }
@@ -88,7 +92,7 @@ impl Discard {
 
     pub(super) fn answer(self, was_there: Result<bool, Refusal>) {
         if was_there == Ok(true) {
-            tracing::info!(message.id = %self.message_id, "a parked message was discarded");
+            tracing::info!(message.id = %self.message_id, "a dead letter was discarded");
         }
         let _ = self.answer.send(was_there);
     }

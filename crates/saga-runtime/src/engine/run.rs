@@ -9,24 +9,25 @@ use tokio::{
 };
 
 use super::{
-    Mailbox, Participant,
+    Mailbox, Participant, Refusal,
     aside::{Aside, BATCH_LOCK_WAIT},
-    batch::{Batch, Item, Origin},
+    batch::{Batch, Item, Origin, Pending},
     external_calls::ExternalCalls,
     transaction::{Committed, Failure, commit_catching},
 };
 use crate::{identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::Stages};
 
-/// How the engine works.
+/// Settings of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
     /// The most inputs in one transaction.
     pub max_batch: usize,
-    /// The most commands that may wait; the next one is refused.
+    /// The most commands that may wait; further ones are refused.
     pub max_waiting: usize,
     /// The time between two ticks of the clock.
     pub tick: Duration,
-    /// How long a handled message is remembered. An older duplicate still changes nothing: the domain has seen its fact.
+    /// How long a handled message stays in the inbox. An older duplicate still changes nothing, because the domain's
+    /// facts already contain it.
     pub inbox_retention: Duration,
 }
 
@@ -41,7 +42,8 @@ impl Default for EngineSettings {
     }
 }
 
-/// The only writer of a service's database: it takes what lies in the mailbox, commits it, and tells those who wait.
+/// The only writer of a service's database: it takes items from the mailbox, commits them in batches, and answers those
+/// who wait.
 pub struct Engine<P: Participant> {
     participant: Arc<P>,
     database: Database,
@@ -51,33 +53,34 @@ pub struct Engine<P: Participant> {
     settings: EngineSettings,
     mailbox: Mailbox<P>,
     items: mpsc::UnboundedReceiver<Item<P>>,
-    /// What came in while the database was unavailable; it comes before what is in the mailbox.
+    /// What was received while the database was unavailable; it is handled before the content of the mailbox.
     postponed: Vec<Item<P>>,
     pub(super) aside: Aside<P>,
-    /// How many inputs were put aside or refused because of a lock, ever.
+    /// How many inputs were put aside or refused because of a lock since the start.
     pub(super) locked_out: u64,
-    /// How many inputs the last batch had.
+    /// How many items the last batch had.
     last_batch: usize,
     stop: Stages,
     external_calls: ExternalCalls<P>,
     pub(super) metrics: EngineMetrics,
 }
 
-/// How often a batch is tried again at once when another transaction was in its way.
+/// How often a batch is repeated at once because another transaction was in its way.
 const MAX_CONFLICTS: u32 = 10;
 
-/// How long a busy engine waits for more inputs, and the number of them from which it does not wait: docs/adr/0013.
+/// How long a busy engine waits for more inputs: docs/adr/0013.
 const LINGER: Duration = Duration::from_millis(1);
+/// From this number of inputs on, the engine does not wait.
 const LINGER_BELOW: usize = 64;
 
-/// How long each of the questions of a tick may take, for the time and about the inbox. They are asked also when there
-/// is nothing to do, so they are what notices that the network to the database has vanished.
+/// Time limit for each query of a tick. Ticks query the database even if there is nothing else to do, so they detect
+/// that the network to the database has failed.
 const TICK_QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-const AWAY: &str = "the database is away";
+const UNAVAILABLE: &str = "the database is unavailable";
 
 impl<P: Participant> Engine<P> {
-    /// An engine, and the mailbox that leads to it.
+    /// Returns an engine, and the mailbox that leads to it.
     #[must_use]
     pub fn new(
         participant: P,
@@ -112,13 +115,13 @@ impl<P: Participant> Engine<P> {
         (engine, mailbox)
     }
 
-    /// The same engine, counting in `metrics`.
+    /// Records the engine's metrics in `metrics`.
     #[must_use]
     pub fn measured(self, metrics: EngineMetrics) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Works until `stop.work`, then handles what still lies in the mailbox, and ends.
+    /// Works until `stop.work`, then handles what is left in the mailbox, and ends.
     pub async fn run(mut self) {
         self.readiness.set("database", Ok(()));
         let mut ticks = interval(self.settings.tick);
@@ -138,12 +141,13 @@ impl<P: Participant> Engine<P> {
             self.receive(&mut items).await;
             self.step(&mut items).await;
         }
-        // What is aside was not committed: the broker delivers it again. Whoever still asks is told that the service is stopping.
+        // What was put aside was not committed, so the broker delivers it again. From now on commands are refused with
+        // "the service is stopping".
         self.items.close();
         self.external_calls.end().await;
     }
 
-    /// Takes what is there, at most a batch of it; waits where there is nothing.
+    /// Receives what is available, at most one batch of it; waits if there is nothing.
     async fn receive(&mut self, items: &mut Vec<Item<P>>) {
         let most = self.settings.max_batch;
         if self.postponed.is_empty() {
@@ -153,7 +157,7 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    /// Handles these items, and returns when they are durable and everybody is told.
+    /// Handles these items, and returns when they are committed and answered.
     async fn step(&mut self, items: &mut Vec<Item<P>>) {
         self.linger(items).await;
         self.last_batch = items.len();
@@ -164,8 +168,8 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    /// While it is busy, waits a moment for company: a batch on a server has its price, however small it is. One at a time
-    /// is never kept waiting. (On SQLite a batch costs less than the moment.)
+    /// If the engine is busy, waits briefly for more inputs: a batch on a server has a fixed cost, however small it is.
+    /// If inputs come one at a time, it does not wait. (On SQLite a batch costs less than the wait.)
     async fn linger(&mut self, items: &mut Vec<Item<P>>) {
         let alone = self.last_batch <= 1;
         if alone
@@ -188,11 +192,11 @@ impl<P: Participant> Engine<P> {
             self.mailbox.tell(command);
         }
         if let Err(error) = self.database.with_timeout(TICK_QUERY_TIMEOUT, self.database.compare_clock()).await {
-            tracing::debug!(%error, "the clock was not compared with the database's this time; it goes on by itself");
-            // The inbox would wait for the same database, and the engine with it.
+            tracing::debug!(%error, "the clock was not compared with the database's this time; the next tick does it");
+            // The other queries would wait for the same database, and the engine with them.
             return;
         }
-        // The inbox may be among what is locked, and trimming it can wait.
+        // The inbox may be one of the locked tables, and trimming it can wait.
         if self.aside.is_empty() {
             let forget_before = self.database.clock().now().before(self.settings.inbox_retention);
             let trimmed = self.database.with_timeout(TICK_QUERY_TIMEOUT, trim_inbox(&self.database, forget_before));
@@ -200,8 +204,8 @@ impl<P: Participant> Engine<P> {
                 tracing::debug!(%error, "the inbox was not trimmed this time");
             }
         }
-        if let Err(error) = self.database.with_timeout(TICK_QUERY_TIMEOUT, self.identity.look(&self.database)).await {
-            tracing::debug!(%error, "to which system the database belongs was not read this time");
+        if let Err(error) = self.database.with_timeout(TICK_QUERY_TIMEOUT, self.identity.check(&self.database)).await {
+            tracing::debug!(%error, "the database's system id was not read this time");
         }
         self.identity.report();
     }
@@ -211,7 +215,7 @@ impl<P: Participant> Engine<P> {
         self.handle_within(lock_wait, batch).await;
     }
 
-    /// Handles a batch that waits for locks no longer than `lock_wait`, or than the session's own limit.
+    /// Handles a batch, and waits for locks no longer than `lock_wait`, or by default the session's own limit.
     pub(super) async fn handle_within(&mut self, lock_wait: Option<Duration>, mut batch: Batch<P>) {
         let mut backoff = Backoff::growing(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflicts = 0;
@@ -224,10 +228,10 @@ impl<P: Participant> Engine<P> {
                     let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
                     self.metrics.committed(kinds, batch.dead_lettered.len(), begun.elapsed());
                     self.readiness.set("database", self.aside.state());
-                    return self.tell(batch, committed);
+                    return self.complete(batch, committed);
                 }
                 Err(failure) if !batch.check_inbox_first && failure.may_come_of_a_duplicate() => {
-                    tracing::debug!(error = %failure, "trying again with care");
+                    tracing::debug!(error = %failure, "trying again, and checking the inbox first");
                     batch.check_inbox_first = true;
                     continue;
                 }
@@ -248,7 +252,8 @@ impl<P: Participant> Engine<P> {
                 }
                 Fault::Locked => return self.locked(batch).await,
                 Fault::Taken | Fault::Permanent if batch.inputs.len() > 1 => {
-                    tracing::warn!(%error, inputs = batch.inputs.len(), "a batch failed; its inputs are tried one at a time");
+                    let inputs = batch.inputs.len();
+                    tracing::warn!(%error, inputs, "a batch failed; its inputs are tried one at a time");
                     for single in batch.one_at_a_time() {
                         Box::pin(self.handle(single)).await;
                     }
@@ -258,11 +263,12 @@ impl<P: Participant> Engine<P> {
                     batch.dead_letter_input(0, error.to_string())
                 }
                 _ => {
-                    tracing::warn!(%error, "the database does not take a batch; trying again after a pause");
-                    self.readiness.set("database", Err("it cannot be reached, or cannot be written".to_owned()));
-                    batch.refuse_callers(AWAY);
-                    if !self.rest(backoff.next_pause()).await {
-                        // What is dropped here was not committed: the broker delivers it again, the relay publishes it again.
+                    tracing::warn!(%error, "the database cannot commit a batch; trying again after a pause");
+                    self.readiness.set("database", Err("it is unreachable, or cannot be written".to_owned()));
+                    batch.refuse_callers(UNAVAILABLE);
+                    if !self.wait_before_retry(backoff.next_pause()).await {
+                        // The dropped batch was not committed: the broker delivers it again, and the relay publishes it
+                        // again.
                         return;
                     }
                 }
@@ -270,19 +276,19 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    /// Lets a pause pass, and returns whether to go on. Who calls meanwhile is told at once; what else comes in can wait.
-    async fn rest(&mut self, pause: Duration) -> bool {
+    /// Waits, and returns whether to go on. Callers are refused at once meanwhile; everything else can wait.
+    async fn wait_before_retry(&mut self, pause: Duration) -> bool {
         let mut pause = pin!(tokio::time::sleep(pause));
         loop {
             tokio::select! {
                 () = self.stop.work.cancelled() => return false,
                 () = &mut pause => return true,
-                Some(item) = self.items.recv() => self.postponed.extend(item.refuse_caller(AWAY)),
+                Some(item) = self.items.recv() => self.postponed.extend(item.refuse_caller(UNAVAILABLE)),
             }
         }
     }
 
-    fn tell(&self, batch: Batch<P>, committed: Committed<P>) {
+    fn complete(&self, batch: Batch<P>, committed: Committed<P>) {
         if let Some(id) = committed.system_id {
             self.identity.adopted(id);
         }
@@ -300,20 +306,22 @@ impl<P: Participant> Engine<P> {
             dead_lettered.receipt.acknowledge();
         }
         let dead_lettered_again = batch.dead_lettered_again.into_iter().zip(committed.still_there);
-        dead_lettered_again.for_each(|(again, is_there)| again.tell(is_there));
+        dead_lettered_again.for_each(|(again, is_there)| again.complete(is_there));
         for discard in batch.discarded {
             let was_there = committed.taken.contains(&discard.message_id);
             discard.answer(Ok(was_there));
         }
-        for (pending, answer) in batch.inputs.into_iter().zip(committed.replies) {
-            match pending.origin {
-                Origin::Caller { reply, .. } => {
-                    let answer = answer.ok_or(crate::engine::Refusal::Internal);
-                    // A caller that went away has its order all the same.
-                    let _ = reply.send(answer);
-                }
+        for (Pending { input, origin }, reply) in batch.inputs.into_iter().zip(committed.replies) {
+            match origin {
+                Origin::Caller { refuse, .. } => match reply {
+                    Some(reply) => reply.send(),
+                    None => {
+                        tracing::error!(command = ?input.payload, "a command was decided without a reply");
+                        let _ = refuse.send(Refusal::Internal);
+                    }
+                },
                 Origin::Queue { receipt, .. } => receipt.acknowledge(),
-                Origin::DeadLetter(redrive) => redrive.tell_handled(&committed.taken),
+                Origin::DeadLetter(redrive) => redrive.complete(&committed.taken),
                 Origin::Itself => {}
             }
         }

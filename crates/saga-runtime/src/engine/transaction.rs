@@ -16,36 +16,37 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
 
 use super::{
-    Decision, Input, Participant, Payload, Unacceptable,
+    Decision, Input, Participant, Payload, Reply, Unacceptable,
     batch::{Batch, Pending},
     redrive::DeadLetterAgain,
 };
 use crate::{broker::Outgoing, identity::SystemIdentity};
 
-/// What a committed batch leaves to be done.
+/// What remains to be done after a batch is committed.
 pub(super) struct Committed<P: Participant> {
-    /// For each input what its caller is told. `None`: a duplicate, or nobody waits.
-    pub(super) replies: Vec<Option<P::Reply>>,
+    /// The reply for each input. `None` for a duplicate, or if there is no caller.
+    pub(super) replies: Vec<Option<Reply>>,
     pub(super) outgoing: Vec<Outgoing>,
-    /// How many confirmed events were still in the outbox; one that was published twice is deleted once.
+    /// How many confirmed events were deleted from the outbox. One that was published twice is deleted, and counted,
+    /// once.
     pub(super) deleted: u64,
     pub(super) follow_ups: Vec<P::Command>,
-    /// Which of the parked messages that were to be taken out were there.
+    /// The ids of the dead letters that were to be deleted and existed.
     pub(super) taken: HashSet<Uuid>,
-    /// For each message that was parked again whether it is still there.
+    /// For each dead letter that still cannot be handled, whether it still exists.
     pub(super) still_there: Vec<bool>,
     pub(super) state: Option<P::State>,
-    /// The system that the database belongs to, where that is known now.
+    /// The system that the database belongs to, if it is known now.
     pub(super) system_id: Option<SystemId>,
 }
 
 /// Why a batch was not committed. Nothing of it is in the database.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The input of this index cannot be.
+    /// The input with this index is invalid.
     #[error("{reason}")]
     Unacceptable { index: usize, reason: String },
-    /// Some of its events belong to another system than the database.
+    /// Some events of the batch belong to another system than the database.
     #[error("events of another system than {own}")]
     Foreign { own: SystemId },
     /// The database failed.
@@ -54,7 +55,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether it may come of a message that was taken to be new and was handled long ago.
+    /// Returns whether the cause may be a message that was assumed to be new, but was handled long ago.
     pub(super) fn may_come_of_a_duplicate(&self) -> bool {
         match self {
             Self::Unacceptable { .. } => true,
@@ -64,12 +65,13 @@ impl Failure {
     }
 }
 
-/// How long a batch may take before the database counts as away. Far above what the slowest disk needs, and above the time
-/// after which the server itself gives up a lock or a silent session.
+/// Time limit for a batch; after that the database counts as unavailable. It is far longer than the slowest disk needs,
+/// and longer than the server's own limits for locks and idle sessions.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Handles a whole batch in one transaction, which waits for locks no longer than `lock_wait`, if that is given. A panic of the participant's is a bug, and like an error that will come again:
-/// it must not take the engine and everybody else's inputs with it.
+/// Handles a whole batch in one transaction. It waits for each lock no longer than `lock_wait`, if that is given. A
+/// panic of the participant is a bug and is treated like a permanent error, so that it does not end the engine and
+/// affect the other inputs.
 pub(super) async fn commit_catching<P: Participant>(
     participant: &P,
     database: &Database,
@@ -80,10 +82,11 @@ pub(super) async fn commit_catching<P: Participant>(
     let committed = async {
         let committed = commit(participant, database, identity, batch, lock_wait);
         let committed = AssertUnwindSafe(committed).catch_unwind().await;
-        let panicked = || DbErr::Custom("loading or saving panicked; the log has the place".to_owned());
+        let panicked = || DbErr::Custom("loading or saving panicked; see the log".to_owned());
         committed.unwrap_or_else(|_| Err(panicked().into()))
     };
-    // Where it was committed although nobody said so, the broker delivers again, and the inbox and the keys drop what is there.
+    // If it was committed although this reports a timeout, the broker delivers again, and the inbox and the unique keys
+    // reject what is there already.
     database.with_timeout(TIMEOUT, committed).await
 }
 
@@ -99,18 +102,19 @@ async fn commit<P: Participant>(
         limit_lock_wait(&transaction, lock_wait).await?;
     }
     let system_id = system_of(&transaction, identity, batch).await?;
-    // First, because it keeps other replicas from driving the same message. Rolled back, it is parked as before.
+    // This comes first, because it keeps other replicas from redriving the same message. If it is rolled back, the dead
+    // letter stays as it was.
     let taken = take_dead_letters(&transaction, to_be_taken(batch)).await?;
     let (mut writes, mut state) = (Writes::default(), None);
-    let fresh = first_times(&transaction, batch, &taken, &mut writes).await?;
-    let inputs: Vec<&Input<P>> = fresh.iter().map(|&index| &batch.inputs[index].input).collect();
+    let to_handle = inputs_to_handle(&transaction, batch, &taken, &mut writes).await?;
+    let inputs: Vec<&Input<P>> = to_handle.iter().map(|&index| &batch.inputs[index].input).collect();
 
-    let mut replies: Vec<Option<P::Reply>> = batch.inputs.iter().map(|_| None).collect();
+    let mut replies: Vec<Option<Reply>> = batch.inputs.iter().map(|_| None).collect();
     let mut outgoing = Vec::new();
     let mut follow_ups = Vec::new();
     if !inputs.is_empty() {
         let mut rows = participant.load(&transaction, &inputs).await?;
-        for (&index, input) in fresh.iter().zip(&inputs) {
+        for (&index, input) in to_handle.iter().zip(&inputs) {
             let decision = decide(participant, &mut rows, input)
                 .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, reason })?;
             replies[index] = decision.reply;
@@ -142,32 +146,32 @@ async fn commit<P: Participant>(
     Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_there, state, system_id })
 }
 
-/// The system that the database belongs to. One that belongs to none comes to belong to that of the first event that
-/// says it, in the transaction that handles it.
+/// Returns the system that the database belongs to. If it belongs to none yet, it is assigned to the system of the
+/// first event that contains one, in the transaction that handles this event.
 async fn system_of<P: Participant>(
     transaction: &DatabaseTransaction,
     identity: &SystemIdentity,
     batch: &Batch<P>,
 ) -> Result<Option<SystemId>, Failure> {
-    let mut said = batch.inputs.iter().filter_map(|pending| pending.input.payload.system_id());
-    let own = match (identity.own(), said.clone().next()) {
+    let mut system_ids = batch.inputs.iter().filter_map(|pending| pending.input.payload.system_id());
+    let own = match (identity.own(), system_ids.clone().next()) {
         (Some(own), _) => own,
         (None, Some(first)) => adopt_system_id(transaction, first).await?,
         (None, None) => return Ok(None),
     };
-    if said.all(|theirs| theirs == own) { Ok(Some(own)) } else { Err(Failure::Foreign { own }) }
+    if system_ids.all(|theirs| theirs == own) { Ok(Some(own)) } else { Err(Failure::Foreign { own }) }
 }
 
-/// The parked messages that the batch handles or discards.
+/// Returns the ids of the dead letters that the batch handles or discards.
 fn to_be_taken<P: Participant>(batch: &Batch<P>) -> Vec<Uuid> {
     let handled = batch.inputs.iter().filter_map(|pending| pending.origin.dead_letter());
     handled.chain(batch.discarded.iter().map(|discard| discard.message_id)).collect()
 }
 
-/// Enters the batch's messages in the inbox, and returns the indices of the inputs to be handled: the commands, and the
-/// messages that were not there before, each once (where the batch is not check_inbox_first: all of them, and `writes` finds out). A
-/// parked message that somebody else has taken out is none of them.
-async fn first_times<P: Participant>(
+/// Enters the batch's messages in the inbox, and returns the indices of the inputs to handle: the commands, and each
+/// message that was not in the inbox before, once. (Unless `check_inbox_first` is set, all messages count as new, and
+/// `writes` fails if one is not.) A dead letter that another transaction has deleted is left out.
+async fn inputs_to_handle<P: Participant>(
     transaction: &DatabaseTransaction,
     batch: &Batch<P>,
     taken: &HashSet<Uuid>,
@@ -200,15 +204,15 @@ async fn first_times<P: Participant>(
     Ok(inputs.filter(|(_, pending)| is_first(&pending.input.payload, &mut new)).map(|(index, _)| index).collect())
 }
 
-/// A decision that panics is a bug, and must not take the engine and everybody else's inputs with it.
+/// A decision that panics is a bug, and must not end the engine or affect the other inputs.
 fn decide<P: Participant>(
     participant: &P,
     state: &mut P::State,
     input: &Input<P>,
 ) -> Result<Decision<P>, Unacceptable> {
-    // The state is thrown away with the batch after a panic, so no one sees it half changed.
+    // The state is dropped with the batch after a panic, so nothing sees it half changed.
     catch_unwind(AssertUnwindSafe(|| participant.decide(state, input)))
-        .unwrap_or_else(|_| Err(Unacceptable("the decision panicked; the log has the place".to_owned())))
+        .unwrap_or_else(|_| Err(Unacceptable("the decision panicked; see the log".to_owned())))
 }
 
 fn header<P: Participant>(input: &Input<P>, system_id: Option<SystemId>) -> Header {
@@ -221,7 +225,7 @@ fn header<P: Participant>(input: &Input<P>, system_id: Option<SystemId>) -> Head
     }
 }
 
-/// The message for the relay, and its row; the body is encoded once.
+/// Returns the message for the relay, and its outbox row; the body is encoded once.
 fn encode<M: Message>(message: &M) -> (Outgoing, outbox::Model) {
     let (header, route, body) = (message.header(), message.route(), message.encode());
     let row = outbox::Model {

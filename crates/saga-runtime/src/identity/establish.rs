@@ -5,50 +5,50 @@ use uuid::Uuid;
 
 use super::{IdentitySettings, is_older};
 
-/// Why a service does not start on a database; the words are for the person who starts it.
+/// Why a service does not start with a database; the text is for whoever starts the service.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// It has data of another system than the settings say.
+    /// The database has data of another system than the one in the settings.
     #[error(
-        "the database of {service} belongs to the system {theirs} and has data, and --system-id (SYSTEM_ID) says \
-         {chosen}: leave that out to go on with this database, or see whether DATABASE_URL (--data-dir) is right"
+        "the database of {service} belongs to the system {theirs} and has data, and --system-id (SYSTEM_ID) is \
+         {chosen}: omit it to continue with this database, or check DATABASE_URL (--data-dir)"
     )]
     HasData {
-        /// Whose database.
+        /// The service whose database it is.
         service: &'static str,
-        /// The id that it has.
+        /// The id in the database.
         theirs: SystemId,
-        /// The id that it was to have.
+        /// The id in the settings.
         chosen: SystemId,
     },
-    /// Databases of different systems.
+    /// The databases belong to different systems.
     #[error(
         "the databases are not of one system: that of {0} belongs to {1}, and that of {2} to {3}. Is DATABASE_URL \
          (--data-dir) right? If a database was lost and an empty one is in its place, start once with --system-id \
-         (SYSTEM_ID) and the id of the others; docs/operations.md says more"
+         (SYSTEM_ID) and the id of the others; see docs/operations.md"
     )]
     NotOneSystem(&'static str, SystemId, &'static str, SystemId),
-    /// A database without an id that is newer than the system.
+    /// The database has no id and is newer than the system.
     #[error(
         "the database of {service} is new, and the system {id} is not: is it the wrong one, or was it restored without \
-         its data? If it was lost, start once with --system-id {id} (SYSTEM_ID); docs/operations.md says more"
+         its data? If it was lost, start once with --system-id {id} (SYSTEM_ID); see docs/operations.md"
     )]
     New {
-        /// Whose database.
+        /// The service whose database it is.
         service: &'static str,
-        /// The system that it was to belong to.
+        /// The id of the system.
         id: SystemId,
     },
     /// The database cannot be read or written.
-    #[error("cannot read or write to which system the database belongs")]
+    #[error("cannot read or write the database's system id")]
     Database(#[from] DbErr),
 }
 
-/// Reads to which system the database of `service` belongs, and has it belong to one where it is this service that says
-/// so: one service of a system makes the id, and whoever is started with `--system-id` takes that.
+/// Determines which system the database of `service` belongs to. If it belongs to none yet, it is assigned to
+/// `--system-id`, or to a new id if this is the service that creates the system's id.
 ///
 /// # Errors
-/// If the database has data of another system than the settings say.
+/// If the database has data of another system than the one in the settings, or cannot be read or written.
 pub async fn establish(
     database: &Database,
     service: ServiceSpec,
@@ -73,17 +73,17 @@ pub async fn establish(
     Ok(id)
 }
 
-/// Has the databases of one process belong to one system, before any of its services starts.
+/// Makes sure that the databases of one process belong to one system, before any of its services starts.
 ///
 /// # Errors
-/// If they belong to different ones, or one of them is new and the system is not.
+/// If they belong to different systems, or one of them is new and the system is not.
 pub async fn establish_all(
     databases: &[(ServiceSpec, &Database)],
     settings: &IdentitySettings,
 ) -> Result<SystemId, IdentityError> {
     let (mut known, mut without) = (Vec::new(), Vec::new());
     for &(service, database) in databases {
-        // It makes no new id: only after all have been looked at is it known that there is none.
+        // No id is created here, because only after all databases were read is it known that none has one.
         let id = match settings.system_id {
             Some(_) => establish(database, service, settings).await?,
             None => read_system_id(&database.reader()).await?,
@@ -102,7 +102,8 @@ pub async fn establish_all(
     };
     for (service, database) in without {
         let transaction = database.begin().await?;
-        // The others have their id from the service that makes it. That one without an id and without data is not theirs.
+        // The others have their id from the service that creates it. If that service's database has neither an id nor
+        // data, it is not the database of this system.
         let is_not_theirs = service.creates_system_id && !known.is_empty() && has_no_data(&transaction).await?;
         if is_not_theirs || is_older(id, made_at(&transaction).await?) {
             return Err(IdentityError::New { service: service.name, id });

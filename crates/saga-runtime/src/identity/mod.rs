@@ -1,9 +1,9 @@
-//! Which system (deployment) a service belongs to, and what becomes of the events of another one.
+//! Which system (deployment) a service belongs to, and how events of another system are treated.
 //!
-//! The three databases and all messages of a system carry one id (docs/adr/0017). A service handles no event of another
-//! system: an empty or a wrong database would answer it by undoing what the right one has done. Such an event is held
-//! for some time and given back to the broker, so that the right service can have it; meanwhile the service is not
-//! ready and takes no commands.
+//! The databases and all messages of a system carry one id (docs/adr/0017). A service does not handle events of another
+//! system: with an empty or wrong database it would answer them by undoing what the right service has done. Such an
+//! event is held for some time and then returned to the broker, so that the right service can get it. Meanwhile the
+//! service is not ready and refuses commands.
 
 mod establish;
 mod settings;
@@ -26,61 +26,61 @@ pub use settings::IdentitySettings;
 
 use crate::readiness::Readiness;
 
-/// How much older than a database a system may be that the database is to belong to: the time in which the services of
-/// a new system are started one after the other.
+/// By how much a system may be older than a database that is to belong to it: the time in which the services of a new
+/// system are started one after the other.
 const TOLERANCE: Duration = Duration::from_secs(60 * 60);
 
-/// At most one error of this kind is logged in this time.
+/// At most one error about events of another system is logged per this period.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-const EXCHANGED: &str =
-    "the database belongs to another system than the one that this service began with: start it again";
+const DATABASE_REPLACED: &str =
+    "the database belongs to another system than when this service started: restart the service";
 
-/// What readiness says of it.
+/// The name of the dependency in the readiness report.
 const DEPENDENCY: &str = "system";
 
-/// Whether a system was there long before a database: then the database is not the one that the system had.
+/// Returns whether a system existed long before a database. Then the database is not the one that the system had.
 fn is_older(id: SystemId, database_made_at: Timestamp) -> bool {
     id.made_at().after(TOLERANCE) < database_made_at
 }
 
-/// To which system a running service belongs, and whether it has met another.
+/// The system that a running service belongs to, and whether it has received events of another one.
 #[derive(Debug)]
 pub struct SystemIdentity {
-    /// Empty until the first event that says it, in a service that has handled none.
+    /// Empty until the first event that contains a system id, in a service that has handled none.
     own: OnceLock<SystemId>,
     database_made_at: Timestamp,
     dead_lettered: Vec<SystemId>,
     hold: Duration,
     readiness: Readiness,
-    /// The database belongs to another system by now than when the service started.
-    exchanged: AtomicBool,
-    met: Mutex<Met>,
+    /// The database now belongs to another system than when the service started.
+    database_replaced: AtomicBool,
+    foreign: Mutex<ForeignEvents>,
 }
 
-/// When events of another system were last met, and last logged.
+/// When an event of another system was last received, and last logged.
 #[derive(Debug, Default)]
-struct Met {
-    met: Option<Instant>,
+struct ForeignEvents {
+    received: Option<Instant>,
     logged: Option<Instant>,
 }
 
-/// What is to be done with an event, as far as the system that it belongs to decides.
+/// How to treat an event, as far as that depends on its system.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ownership {
-    /// It is to be handled.
+    /// Handle it.
     Ours,
-    /// It is to be held: why, in words for the log.
+    /// Hold it, for this reason (a text for the log).
     Foreign(String),
-    /// It is to be put among the dead letters: why.
+    /// Dead-letter it, for this reason.
     DeadLetter(String),
 }
 
 impl SystemIdentity {
-    /// Establishes to which system the database belongs, and says so in the log.
+    /// Determines which system the database belongs to, and logs it.
     ///
     /// # Errors
-    /// As [`establish`].
+    /// See [`establish`].
     pub async fn open(
         database: &Database,
         service: ServiceSpec,
@@ -90,7 +90,7 @@ impl SystemIdentity {
         let own = establish(database, service, settings).await?;
         match own {
             Some(id) => tracing::info!(system.id = %id, "the database belongs to this system"),
-            None => tracing::info!("the database belongs to no system yet; the first event says to which"),
+            None => tracing::info!("the database belongs to no system yet; the first event determines it"),
         }
         let identity = Self {
             own: own.map_or_else(OnceLock::new, OnceLock::from),
@@ -98,46 +98,45 @@ impl SystemIdentity {
             dead_lettered: settings.dead_letter_systems.clone(),
             hold: settings.hold,
             readiness,
-            exchanged: AtomicBool::new(false),
-            met: Mutex::default(),
+            database_replaced: AtomicBool::new(false),
+            foreign: Mutex::default(),
         };
         identity.report();
         Ok(Arc::new(identity))
     }
 
-    /// The system that this service belongs to, where that is known.
+    /// Returns the system that this service belongs to, if it is known.
     pub(crate) fn own(&self) -> Option<SystemId> {
         self.own.get().copied()
     }
 
-    /// The database belongs to the system `id`: that is committed.
+    /// Records that the database belongs to the system `id`. The transaction that stored the id is committed.
     pub(crate) fn adopted(&self, id: SystemId) {
         if self.own.set(id).is_ok() {
             tracing::info!(system.id = %id, "the database belongs to this system from now on");
         }
     }
 
-    /// Looks whether another replica has learnt to which system the database belongs, and whether it is still the
-    /// database that the service began with.
-    pub(crate) async fn look(&self, database: &Database) -> Result<(), DbErr> {
+    /// Checks whether another replica has determined which system the database belongs to, and whether that is still
+    /// the same system as when the service started.
+    pub(crate) async fn check(&self, database: &Database) -> Result<(), DbErr> {
         match (self.own(), read_system_id(&database.writer()).await?) {
             (None, there) => there.into_iter().for_each(|id| self.adopted(id)),
             (Some(own), there) => {
-                let exchanged = there != Some(own);
-                self.exchanged.store(exchanged, Ordering::Relaxed);
-                if exchanged {
-                    self.met(EXCHANGED);
+                let replaced = there != Some(own);
+                self.database_replaced.store(replaced, Ordering::Relaxed);
+                if replaced {
+                    self.received_foreign(DATABASE_REPLACED);
                 }
             }
         }
         Ok(())
     }
 
-    /// What is to be done with an event that says that it belongs to `theirs`. One that says nothing was made before
-    /// systems had ids.
+    /// Returns how to treat an event of the system `theirs`. `None` is an event from before systems had ids.
     pub(crate) fn ownership(&self, theirs: Option<SystemId>) -> Ownership {
-        if self.exchanged.load(Ordering::Relaxed) {
-            return Ownership::Foreign(EXCHANGED.to_owned());
+        if self.database_replaced.load(Ordering::Relaxed) {
+            return Ownership::Foreign(DATABASE_REPLACED.to_owned());
         }
         let (own, Some(theirs)) = (self.own(), theirs) else { return Ownership::Ours };
         if own == Some(theirs) || (own.is_none() && !is_older(theirs, self.database_made_at)) {
@@ -161,46 +160,46 @@ impl SystemIdentity {
         })
     }
 
-    /// An event of another system is met: that is reported, and logged now and then.
-    pub(crate) fn met(&self, why: &str) {
+    /// Records that an event of another system was received. It is reported to readiness, and logged at a limited rate.
+    pub(crate) fn received_foreign(&self, why: &str) {
         let now = Instant::now();
-        let mut met = self.lock();
-        met.met = Some(now);
-        let log = met.logged.is_none_or(|logged| now - logged >= LOG_EVERY);
+        let mut foreign = self.lock();
+        foreign.received = Some(now);
+        let log = foreign.logged.is_none_or(|logged| now - logged >= LOG_EVERY);
         if log {
-            met.logged = Some(now);
+            foreign.logged = Some(now);
         }
-        drop(met);
+        drop(foreign);
         if log {
             tracing::error!(
-                "a message of another system is not handled, but held and given back: {why}. See \"The wrong \
-                 database\" in docs/operations.md"
+                "a message of another system is not handled, but held and returned to the broker: {why}. See \"The \
+                 wrong database\" in docs/operations.md"
             );
         }
         self.report();
     }
 
-    /// How long an event of another system is held.
+    /// Returns how long an event of another system is held.
     pub(crate) fn hold(&self) -> Duration {
         self.hold
     }
 
-    /// Why commands are refused, where they are: events of another system were met lately. One that was given back
-    /// comes again at once, where nobody else takes it.
+    /// Returns why commands are refused, if they are: events of another system were received recently. An event that
+    /// was given back is delivered again at once if no other service consumes it.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
-        let met_lately = self.lock().met.is_some_and(|met| met.elapsed() < 2 * self.hold);
-        (met_lately || self.exchanged.load(Ordering::Relaxed)).then_some(
-            "this service has met messages of another system: is its database the right one? Its log says more",
+        let received_recently = self.lock().received.is_some_and(|received| received.elapsed() < 2 * self.hold);
+        (received_recently || self.database_replaced.load(Ordering::Relaxed)).then_some(
+            "this service has received messages of another system: is its database the right one? See its log",
         )
     }
 
-    /// Tells readiness how it stands.
+    /// Reports the current state to readiness.
     pub(crate) fn report(&self) {
         self.readiness.set(DEPENDENCY, self.refusal().map_or(Ok(()), |why| Err(why.to_owned())));
     }
 
-    /// A panic of another holder leaves nothing half done in here.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Met> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ignores poisoning: a panic while the lock is held leaves nothing half changed.
+    fn lock(&self) -> std::sync::MutexGuard<'_, ForeignEvents> {
+        self.foreign.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

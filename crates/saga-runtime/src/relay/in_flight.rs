@@ -9,29 +9,29 @@ use tokio::time::Instant;
 
 use crate::broker::{Outcome, Outgoing, PublishResult};
 
-/// The events between "published" and "deleted from the outbox": none of them is to be published a second time by this
-/// connection.
+/// The events that are published and not yet deleted from the outbox. None of them is published a second time over the
+/// same connection, unless the broker did not accept it.
 pub(super) struct InFlight {
-    /// Published, and the routing key.
+    /// Published and not yet confirmed, with their routing keys.
     unconfirmed: HashMap<MessageId, &'static str>,
     /// Confirmed, to be handed to the engine for deletion.
     confirmed: Vec<MessageId>,
     /// Confirmed, and not yet known to be deleted.
     being_deleted: HashSet<MessageId>,
-    /// Some consumer's queue did not take them, or the broker refused: they rest before they are tried again. And their
-    /// routing keys.
-    resting: BTreeMap<MessageId, &'static str>,
-    rest_until: Option<Instant>,
-    rests: Backoff,
-    /// A queue that is full or dead refuses thousands a second.
+    /// Not accepted by some consumer's queue or refused by the broker, with their routing keys. They are published
+    /// again after a pause.
+    delayed: BTreeMap<MessageId, &'static str>,
+    retry_at: Option<Instant>,
+    retry_backoff: Backoff,
+    /// Limits the log lines about refusals: a full or dead queue refuses thousands of messages a second.
     refusals: LogLimit,
-    /// The routing keys of events that did not come to every consumer, with the consumers whose queues are not bound.
+    /// The routing keys of events that did not reach every consumer, with the consumers whose queues are not bound.
     unroutable: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// The longest rest, give or take a half. Orders wait for a binding that is back, and one event of each kind is all
-/// that is tried meanwhile.
-const LONGEST_REST: Duration = Duration::from_secs(2);
+/// The longest pause before events are published again, randomised by up to half. Sagas wait for a restored binding,
+/// and only one event of each kind is tried meanwhile.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 impl InFlight {
     pub(super) fn new() -> Self {
@@ -39,35 +39,35 @@ impl InFlight {
             unconfirmed: HashMap::new(),
             confirmed: Vec::new(),
             being_deleted: HashSet::new(),
-            resting: BTreeMap::new(),
-            rest_until: None,
-            rests: Backoff::growing(Duration::from_millis(250), LONGEST_REST),
+            delayed: BTreeMap::new(),
+            retry_at: None,
+            retry_backoff: Backoff::growing(Duration::from_millis(250), MAX_RETRY_DELAY),
             refusals: LogLimit::new(Duration::from_secs(1)),
             unroutable: BTreeMap::new(),
         }
     }
 
-    /// Events that wait for the broker's word.
+    /// Returns how many events wait for the broker's confirmation.
     pub(super) fn unconfirmed(&self) -> usize {
         self.unconfirmed.len()
     }
 
-    /// All rows of the outbox that a reader of it has to pass over.
+    /// Returns how many rows of the outbox a reader has to skip.
     pub(super) fn len(&self) -> usize {
-        self.unconfirmed.len() + self.being_deleted.len() + self.resting.len()
+        self.unconfirmed.len() + self.being_deleted.len() + self.delayed.len()
     }
 
-    /// Enters those of `messages` that are not in flight, and returns them.
+    /// Adds those of `messages` that are not in flight, and returns them.
     pub(super) fn enter(&mut self, mut messages: Vec<Outgoing>) -> Vec<Outgoing> {
         messages.retain(|message| {
             !self.being_deleted.contains(&message.message_id)
-                && !self.resting.contains_key(&message.message_id)
+                && !self.delayed.contains_key(&message.message_id)
                 && self.unconfirmed.insert(message.message_id, message.route.routing_key).is_none()
         });
         messages
     }
 
-    pub(super) fn learn(&mut self, outcome: &Outcome) {
+    pub(super) fn record(&mut self, outcome: &Outcome) {
         let Some(routing_key) = self.unconfirmed.remove(&outcome.message_id) else { return };
         match &outcome.result {
             PublishResult::Confirmed => {
@@ -75,8 +75,8 @@ impl InFlight {
                 self.being_deleted.insert(outcome.message_id);
                 if self.unroutable.remove(routing_key).is_some() {
                     tracing::info!(routing_key, "the queue of every consumer takes these events again");
-                    // The rest of them need not wait any longer.
-                    self.rest_until = Some(Instant::now());
+                    // The remaining events need not wait any longer.
+                    self.retry_at = Some(Instant::now());
                 }
                 return;
             }
@@ -93,17 +93,19 @@ impl InFlight {
             }
             PublishResult::Refused => {
                 if let Some(not_logged_before) = self.refusals.admit() {
-                    let message_id = outcome.message_id;
-                    tracing::warn!(message.id = %message_id, not_logged_before, "the broker refused an event; trying again");
+                    tracing::warn!(
+                        message.id = %outcome.message_id, not_logged_before,
+                        "the broker refused an event; trying again"
+                    );
                 }
             }
         }
-        self.resting.insert(outcome.message_id, routing_key);
-        let rests = &mut self.rests;
-        self.rest_until.get_or_insert_with(|| Instant::now() + rests.next_pause());
+        self.delayed.insert(outcome.message_id, routing_key);
+        let retry_backoff = &mut self.retry_backoff;
+        self.retry_at.get_or_insert_with(|| Instant::now() + retry_backoff.next_pause());
     }
 
-    /// The confirmed events, to be deleted.
+    /// Takes the confirmed events, which are to be deleted.
     pub(super) fn take_confirmed(&mut self) -> Vec<MessageId> {
         std::mem::take(&mut self.confirmed)
     }
@@ -118,24 +120,24 @@ impl InFlight {
         }
     }
 
-    /// When the resting events are to be tried again.
-    pub(super) fn rest_until(&self) -> Option<Instant> {
-        self.rest_until
+    /// Returns when the delayed events are to be tried again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
     }
 
-    /// Lets the resting events be read from the outbox again; but of those that some queue is missing for, only the
-    /// oldest of each routing key. While it is not taken the others would not be either, and whoever has a queue would
-    /// get each of them again and again.
-    pub(super) fn end_rest(&mut self) {
-        let mut tried = HashSet::new();
-        self.resting.retain(|_, key| self.unroutable.contains_key(key) && !tried.insert(*key));
+    /// Lets the delayed events be read from the outbox again. For a routing key whose events lack a consumer's queue,
+    /// only the oldest one is tried: while it is not accepted the others would not be either, and the consumers whose
+    /// queues are bound would receive each of them again and again.
+    pub(super) fn end_delay(&mut self) {
+        let mut oldest = HashSet::new();
+        self.delayed.retain(|_, key| self.unroutable.contains_key(key) && !oldest.insert(*key));
         if self.unroutable.is_empty() {
-            self.rests.reset();
+            self.retry_backoff.reset();
         }
-        self.rest_until = (!self.resting.is_empty()).then(|| Instant::now() + self.rests.next_pause());
+        self.retry_at = (!self.delayed.is_empty()).then(|| Instant::now() + self.retry_backoff.next_pause());
     }
 
-    /// What stands in the way, in words.
+    /// Returns an error that names the consumers whose queues are not bound.
     pub(super) fn failure(&self) -> Result<(), String> {
         if self.unroutable.is_empty() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The outbox and its relay: one door out. Only the relay publishes, and it forgets an event only when the broker has
-//! confirmed it; so an event is published at least once.
+//! The outbox and its relay. Only the relay publishes, and an event is deleted only after the broker has confirmed it,
+//! so each event is published at least once.
 
 mod in_flight;
 mod outbox;

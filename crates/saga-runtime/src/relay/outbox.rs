@@ -14,20 +14,21 @@ use uuid::Uuid;
 
 use crate::broker::Outgoing;
 
-/// What the engine tells the relay about the outbox table: how deep it is, and what was just committed, so that the relay
-/// need not read it back. The table alone counts: whatever is lost here is found there.
+/// What the engine passes to the relay about the outbox table: how many events it contains, and which were just
+/// committed, so that the relay need not read them back. Only the table is authoritative: whatever is lost here is
+/// found there.
 #[derive(Debug)]
 pub struct Outbox {
-    /// Whose outbox it is.
+    /// The service whose outbox it is.
     service: ServiceSpec,
     depth: AtomicU64,
     /// How many events were committed since the start, and how many deleted.
     added: AtomicU64,
     deleted: AtomicU64,
-    /// Another replica publishes.
+    /// Whether another replica publishes.
     is_follower: AtomicBool,
     emptied: Notify,
-    fresh: mpsc::Sender<Vec<Outgoing>>,
+    hand_off: mpsc::Sender<Vec<Outgoing>>,
     receiver: Mutex<Option<mpsc::Receiver<Vec<Outgoing>>>>,
     overflowed: AtomicBool,
     overflow: Notify,
@@ -37,13 +38,13 @@ pub struct Outbox {
 const HAND_OFFS: usize = 64;
 
 impl Outbox {
-    /// The outbox of `service` in this database, as deep as it is.
+    /// Opens the outbox of `service`, and counts the events in the table.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub async fn open(database: &Database, service: ServiceSpec) -> Result<Arc<Self>, DbErr> {
         let depth = count(database).await?;
-        let (fresh, receiver) = mpsc::channel(HAND_OFFS);
+        let (hand_off, receiver) = mpsc::channel(HAND_OFFS);
         Ok(Arc::new(Self {
             service,
             depth: AtomicU64::new(depth),
@@ -51,20 +52,20 @@ impl Outbox {
             deleted: AtomicU64::new(0),
             is_follower: AtomicBool::new(false),
             emptied: Notify::new(),
-            fresh,
+            hand_off,
             receiver: Mutex::new(Some(receiver)),
             overflowed: AtomicBool::new(false),
             overflow: Notify::new(),
         }))
     }
 
-    /// How many events are committed and not yet confirmed by the broker.
+    /// Returns how many events are committed and not yet confirmed by the broker.
     #[must_use]
     pub fn depth(&self) -> u64 {
         self.depth.load(Ordering::Acquire)
     }
 
-    /// Resolves when nothing is left to be published.
+    /// Resolves when no event is left to publish.
     pub async fn empty(&self) {
         loop {
             let emptied = self.emptied.notified();
@@ -75,7 +76,8 @@ impl Outbox {
         }
     }
 
-    /// Resolves when what is there now is published: at once where another replica does that. More may come in meanwhile.
+    /// Resolves when the events that are present now are published, or at once if another replica publishes. More
+    /// events may be added meanwhile.
     pub async fn flushed(&self) {
         let goal = self.deleted.load(Ordering::Acquire) + self.depth();
         loop {
@@ -88,14 +90,14 @@ impl Outbox {
         }
     }
 
-    /// Whether another replica publishes.
+    /// Sets whether another replica publishes.
     pub(super) fn set_follower(&self, is_follower: bool) {
         self.is_follower.store(is_follower, Ordering::Release);
         self.emptied.notify_waiters();
     }
 
-    /// So many events are in the table, those of other replicas included. What is committed at this moment may be missing,
-    /// until it is counted again.
+    /// Sets the number of events in the table, including those of other replicas. Events that are being committed at
+    /// this moment may be missing until the next count.
     pub(super) fn counted(&self, depth: u64) {
         self.depth.store(depth, Ordering::Release);
         if depth == 0 {
@@ -103,25 +105,26 @@ impl Outbox {
         }
     }
 
-    /// How many events were committed since the start: whether an outbox that is empty has been so since.
+    /// Returns how many events were committed since the start. If it has not changed, an empty outbox has been empty in
+    /// between.
     #[must_use]
     pub fn added(&self) -> u64 {
         self.added.load(Ordering::Acquire)
     }
 
-    /// These events were committed, and so many confirmed ones deleted.
+    /// Records that these events were committed, and that `deleted` confirmed ones were deleted.
     pub(crate) fn committed(&self, outgoing: Vec<Outgoing>, deleted: u64) {
         let added = outgoing.len() as u64;
         if added > 0 {
             self.added.fetch_add(added, Ordering::AcqRel);
             self.depth.fetch_add(added, Ordering::AcqRel);
-            // As long as the relay has yet to read older ones from the table, a newer one handed off would overtake them.
-            if self.overflowed.load(Ordering::Acquire) || self.fresh.try_send(outgoing).is_err() {
+            // If older events are still to be read from the table, a newer one that was handed off would overtake them.
+            if self.overflowed.load(Ordering::Acquire) || self.hand_off.try_send(outgoing).is_err() {
                 self.overflowed.store(true, Ordering::Release);
                 self.overflow.notify_one();
             }
         }
-        // The deleted may be events that were never counted here, of a commit whose success went unnoticed.
+        // `deleted` may include events that were never counted here, from a commit whose success went unnoticed.
         let left = |depth: u64| Some(depth.saturating_sub(deleted));
         let _ = self.depth.fetch_update(Ordering::AcqRel, Ordering::Acquire, left);
         self.deleted.fetch_add(deleted, Ordering::AcqRel);
@@ -130,12 +133,12 @@ impl Outbox {
         }
     }
 
-    /// The relay's end of the hand-off. There is one relay.
+    /// Takes the relay's end of the hand-off. There is one relay.
     pub(super) fn take_receiver(&self) -> Option<mpsc::Receiver<Vec<Outgoing>>> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether something was committed, since the last call, that was not handed off.
+    /// Returns whether something was committed since the last call that was not handed off.
     pub(super) fn take_overflow(&self) -> bool {
         self.overflowed.swap(false, Ordering::AcqRel)
     }
@@ -145,8 +148,8 @@ impl Outbox {
         self.overflow.notified().await;
     }
 
-    /// Those of these events that are still in the outbox, the oldest first.
-    pub(super) async fn these(&self, database: &Database, messages: Vec<Uuid>) -> Result<Vec<Outgoing>, DbErr> {
+    /// Returns those of these events that are still in the outbox, the oldest first.
+    pub(super) async fn find(&self, database: &Database, messages: Vec<Uuid>) -> Result<Vec<Outgoing>, DbErr> {
         let keys = messages.into_iter().map(Into::into).collect();
         let reader = database.internal_reader();
         let mut rows = database
@@ -156,7 +159,7 @@ impl Outbox {
         Ok(rows.into_iter().filter_map(|row| self.outgoing(row)).collect())
     }
 
-    /// The oldest events of the outbox, at most `limit`.
+    /// Returns the oldest events of the outbox, at most `limit`.
     pub(super) async fn oldest(&self, database: &Database, limit: u64) -> Result<Vec<Outgoing>, DbErr> {
         let reader = database.internal_reader();
         let rows = outbox::Entity::find().order_by_asc(outbox::Column::MessageId).limit(limit).all(&reader);
@@ -181,10 +184,10 @@ impl Outbox {
     }
 }
 
-/// How many events are in the outbox.
+/// Counts the events in the outbox.
 pub(super) async fn count(database: &Database) -> Result<u64, DbErr> {
     database.with_timeout(TIMEOUT, outbox::Entity::find().count(&database.internal_reader())).await
 }
 
-/// How long the database may take to read.
+/// Time limit for reading the outbox.
 const TIMEOUT: Duration = Duration::from_secs(20);

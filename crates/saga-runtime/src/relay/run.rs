@@ -22,56 +22,58 @@ use crate::{
     shutdown::Stages,
 };
 
-/// Publishes what lies in the outbox, and has the engine delete what the broker confirmed.
+/// Publishes the events in the outbox, and has the engine delete those that the broker has confirmed.
 pub struct Relay<P: Participant> {
     database: Database,
     broker: Arc<dyn Broker>,
     outbox: Arc<Outbox>,
-    fresh: mpsc::Receiver<Vec<Outgoing>>,
-    /// What other replicas have committed.
-    heard: Option<mpsc::Receiver<Vec<Uuid>>>,
+    committed: mpsc::Receiver<Vec<Outgoing>>,
+    /// The ids of events that other replicas have committed.
+    notices: Option<mpsc::Receiver<Vec<Uuid>>>,
     mailbox: Mailbox<P>,
     readiness: Readiness,
     stop: Stages,
 }
 
-/// The most events that wait for the broker's word.
+/// The most events that are published and not yet confirmed.
 const WINDOW: usize = 4_096;
-/// Confirmed events are deleted in bulk: when there are so many, or after so long.
+/// Confirmed events are deleted in bulk, when there are this many.
 const DELETE_AT: usize = 512;
+/// Or after this time.
 const DELETE_AFTER: Duration = Duration::from_millis(100);
-/// The poll behind the wake-ups, for what nobody handed off: rows of a process that crashed, or of another replica.
+/// The interval for polling the table, for events that were not handed off: those of a replica that crashed, for
+/// example.
 const POLL: Duration = Duration::from_secs(2);
 /// How often a replica that does not publish tries to take over.
 const TAKE_OVER: Duration = Duration::from_secs(1);
 
-/// Why a connection was given up.
+/// Why the connection to the broker was closed.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error("the broker closed the connection")]
     Closed,
-    #[error("the database no longer answers for this replica's lead")]
+    #[error("the relay lock was lost, because the database does not answer")]
     RelayLock,
 }
 
 impl Broken {
-    /// For whoever asks for the service's health; the log has the whole.
+    /// Returns a reason that may be shown in a health check; the full error is in the log.
     fn public_reason(&self) -> &'static str {
         match self {
             Self::Broker(error) => error.public_reason(),
             Self::Closed => "the broker closed the connection",
-            Self::RelayLock => "the database no longer answers for this replica's lead",
+            Self::RelayLock => "the relay lock was lost, because the database does not answer",
         }
     }
 }
 
 impl<P: Participant> Relay<P> {
-    /// The relay of `outbox`; there is one.
+    /// Creates the only relay of `outbox`.
     ///
     /// # Panics
-    /// Where the outbox has a relay already.
+    /// If the outbox has a relay already.
     #[must_use]
     pub fn new(
         database: Database,
@@ -81,12 +83,12 @@ impl<P: Participant> Relay<P> {
         readiness: Readiness,
         stop: Stages,
     ) -> Self {
-        let fresh = outbox.take_receiver().expect("an outbox has one relay");
-        let heard = database.replica_bus().subscribe(Topic::Outbox);
-        Self { database, broker, outbox, fresh, heard, mailbox, readiness, stop }
+        let committed = outbox.take_receiver().expect("an outbox has one relay");
+        let notices = database.replica_bus().subscribe(Topic::Outbox);
+        Self { database, broker, outbox, committed, notices, mailbox, readiness, stop }
     }
 
-    /// Works until `stop.work`, through every loss of the broker.
+    /// Works until `stop.work`, and reconnects whenever the connection to the broker is lost.
     pub async fn run(mut self) {
         let mut backoff = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
         loop {
@@ -104,7 +106,7 @@ impl<P: Participant> Relay<P> {
                 Some(Err(error)) => error.into(),
                 None => return,
             };
-            // Another replica may have a way to the broker.
+            // Another replica may be able to reach the broker.
             drop(lock);
             self.readiness.set("broker", Err(broken.public_reason().to_owned()));
             let pause = backoff.next_pause();
@@ -118,7 +120,8 @@ impl<P: Participant> Relay<P> {
         }
     }
 
-    /// Waits until this replica is the one that publishes. Meanwhile the one that does is told what is committed here.
+    /// Waits until this replica is the one that publishes. Meanwhile it notifies the one that does about what is
+    /// committed here.
     async fn acquire_relay_lock(&mut self) -> RelayLock {
         let mut tries = interval(TAKE_OVER);
         tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -131,26 +134,26 @@ impl<P: Participant> Relay<P> {
                     }
                     Ok(None) => {
                         self.outbox.set_follower(true);
-                        // Whether the broker is there is the other replica's concern.
+                        // Whether the broker is reachable is the other replica's concern.
                         self.readiness.set("broker", Ok(()));
                         if let Ok(depth) = count(&self.database).await {
                             self.outbox.counted(depth);
                         }
                     }
-                    Err(error) => tracing::debug!(%error, "the database does not say who publishes"),
+                    Err(error) => tracing::debug!(%error, "the relay lock could not be requested"),
                 },
-                Some(fresh) = self.fresh.recv() => {
-                    let messages = fresh.iter().map(|message| message.message_id.0);
+                Some(committed) = self.committed.recv() => {
+                    let messages = committed.iter().map(|message| message.message_id.0);
                     self.database.replica_bus().notify(Topic::Outbox, messages);
                 }
-                // The other one looks into the table now and then.
+                // The other replica polls the table anyway.
                 () = self.outbox.overflow() => drop(self.outbox.take_overflow()),
-                _ = next(&mut self.heard) => {}
+                _ = next(&mut self.notices) => {}
             }
         }
     }
 
-    /// Publishes over one connection until it breaks, or the lead is lost, or until `stop.work`.
+    /// Publishes over one connection until it breaks, the lock is lost, or `stop.work`.
     async fn session(&mut self, (mut publisher, mut outcomes): Publication, lock: &RelayLock) -> Result<(), Broken> {
         let work = self.stop.work.clone();
         let mut in_flight = InFlight::new();
@@ -158,10 +161,10 @@ impl<P: Participant> Relay<P> {
         let mut delete_at: Option<Instant> = None;
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut news: Vec<Outcome> = Vec::new();
-        // Whether the table may hold events that are neither in flight nor handed off.
+        let mut results: Vec<Outcome> = Vec::new();
+        // Whether the table may contain events that are neither in flight nor handed off.
         let mut behind = true;
-        // The table is not read before this moment: it could not be read the last time.
+        // The table is not read before this moment, because the last attempt failed.
         let (mut read_at, mut read_backoff) =
             (None, Backoff::growing(Duration::from_millis(100), Duration::from_secs(2)));
         loop {
@@ -184,19 +187,20 @@ impl<P: Participant> Relay<P> {
                     }
                 }
             }
+            let retry_at = in_flight.retry_at();
             tokio::select! {
                 () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => read_at = None,
-                fresh = self.fresh.recv(), if !behind && in_flight.unconfirmed() < WINDOW => {
-                    let Some(mut fresh) = fresh else { return Ok(()) };
-                    while let Ok(mut more) = self.fresh.try_recv() {
-                        fresh.append(&mut more);
-                        if fresh.len() >= WINDOW { break }
+                committed = self.committed.recv(), if !behind && in_flight.unconfirmed() < WINDOW => {
+                    let Some(mut committed) = committed else { return Ok(()) };
+                    while let Ok(mut more) = self.committed.try_recv() {
+                        committed.append(&mut more);
+                        if committed.len() >= WINDOW { break }
                     }
-                    let fresh = in_flight.enter(fresh);
-                    publish(&mut *publisher, fresh, &work).await?;
+                    let committed = in_flight.enter(committed);
+                    publish(&mut *publisher, committed, &work).await?;
                 }
-                messages = next(&mut self.heard), if !behind && in_flight.unconfirmed() < WINDOW => {
-                    match self.outbox.these(&self.database, messages).await {
+                messages = next(&mut self.notices), if !behind && in_flight.unconfirmed() < WINDOW => {
+                    match self.outbox.find(&self.database, messages).await {
                         Ok(theirs) => publish(&mut *publisher, in_flight.enter(theirs), &work).await?,
                         Err(error) => {
                             tracing::debug!(%error, "what another replica committed cannot be read");
@@ -204,12 +208,12 @@ impl<P: Participant> Relay<P> {
                         }
                     }
                 }
-                received = outcomes.recv_many(&mut news, WINDOW) => {
+                received = outcomes.recv_many(&mut results, WINDOW) => {
                     if received == 0 {
                         return Err(Broken::Closed);
                     }
-                    for outcome in news.drain(..) {
-                        in_flight.learn(&outcome);
+                    for outcome in results.drain(..) {
+                        in_flight.record(&outcome);
                     }
                     self.readiness.set("broker", in_flight.failure());
                     delete_at.get_or_insert_with(|| Instant::now() + DELETE_AFTER);
@@ -219,14 +223,14 @@ impl<P: Participant> Relay<P> {
                     delete_at = None;
                     self.delete(&mut in_flight, &deletions);
                 }
-                () = sleep_until(in_flight.rest_until().unwrap_or_else(Instant::now)), if in_flight.rest_until().is_some() => {
-                    in_flight.end_rest();
+                () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {
+                    in_flight.end_delay();
                     behind = true;
                 }
                 () = self.outbox.overflow() => behind = true,
                 _ = poll.tick() => {
                     behind = true;
-                    if self.heard.is_some()
+                    if self.notices.is_some()
                         && let Ok(depth) = count(&self.database).await
                     {
                         self.outbox.counted(depth);
@@ -248,14 +252,14 @@ impl<P: Participant> Relay<P> {
             return;
         }
         let deleted = self.mailbox.confirmed(messages.clone());
-        // Where the engine drops the wish, the rows stay and are published again.
+        // If the engine drops the request, the rows stay and are published again.
         deletions.push(deleted.map(|_| messages).boxed());
     }
 
-    /// The oldest events of the table that are not in flight. What was handed off up to now is in the table too, so the
-    /// hand-offs are emptied first; what comes in later is handed off after this page.
+    /// Returns the oldest events of the table that are not in flight. Everything handed off up to now is in the table
+    /// too, so the hand-offs are emptied first; what comes later is handed off after this page.
     async fn next_page(&mut self, in_flight: &mut InFlight, behind: &mut bool) -> Result<Vec<Outgoing>, DbErr> {
-        while self.fresh.try_recv().is_ok() {}
+        while self.committed.try_recv().is_ok() {}
         let limit = WINDOW + in_flight.len();
         let page = self.outbox.oldest(&self.database, limit as u64).await?;
         *behind = page.len() >= limit;
@@ -263,10 +267,10 @@ impl<P: Participant> Relay<P> {
     }
 }
 
-/// What another replica has committed next.
-async fn next(heard: &mut Option<mpsc::Receiver<Vec<Uuid>>>) -> Vec<Uuid> {
-    match heard {
-        Some(heard) => match heard.recv().await {
+/// Waits for the next events that another replica has committed.
+async fn next(notices: &mut Option<mpsc::Receiver<Vec<Uuid>>>) -> Vec<Uuid> {
+    match notices {
+        Some(notices) => match notices.recv().await {
             Some(messages) => messages,
             None => std::future::pending().await,
         },
@@ -274,7 +278,7 @@ async fn next(heard: &mut Option<mpsc::Receiver<Vec<Uuid>>>) -> Vec<Uuid> {
     }
 }
 
-/// Publishes, unless the relay is to stop: then what is not published stays in the outbox.
+/// Publishes, unless the relay is to stop; then what is not published stays in the outbox.
 async fn publish(
     publisher: &mut dyn Publisher,
     messages: Vec<Outgoing>,

@@ -1,5 +1,5 @@
-//! What operators may do that clients may not: look at the parked messages, drive them through the engine again, discard
-//! them. Behind a bearer token; without one in the settings, there is nothing to be done here.
+//! The admin API for operators: list and show dead letters, redrive them through the engine, and discard them. Requires
+//! a bearer token; the API is off if the settings have none.
 
 mod redrive;
 mod routes;

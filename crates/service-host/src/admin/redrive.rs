@@ -7,13 +7,13 @@ use saga_database::{dead_letter, dead_letter_ids};
 use saga_runtime::{Redriven, Refusal};
 use service_http::Problem;
 
-/// How many ids one page has.
+/// How many ids are read per page.
 const PAGE: u64 = 256;
-/// How many messages are under way, and so in memory, at a time: one may be of many megabytes.
+/// How many messages are redriven, and so held in memory, at the same time: one can have many megabytes.
 const AT_ONCE: usize = 16;
 
 impl AdminState {
-    /// Drives one parked message through the engine.
+    /// Redrives one dead letter through the engine.
     pub(super) async fn redrive(&self, message_id: Uuid) -> Result<Redriven, Failed> {
         match dead_letter(&self.database, message_id).await? {
             Some(letter) => Ok(self.messages.redrive(&letter).await?),
@@ -21,10 +21,10 @@ impl AdminState {
         }
     }
 
-    /// Drives all messages through the engine that are parked at this moment, page by page.
+    /// Redrives all current dead letters through the engine, page by page.
     ///
-    /// It ends early where the service stops, and after a page of which not one message could be tried: what is away then
-    /// is needed for the next page too.
+    /// It ends early if the service stops, or if none of the messages of a page could be tried: what is unavailable
+    /// then is needed for the next page too.
     pub(super) async fn redrive_all(&self) -> Result<RedriveAllView, DbErr> {
         let begun = self.database.clock().now();
         let mut sum = RedriveAllView::default();
@@ -50,7 +50,7 @@ impl AdminState {
     }
 }
 
-/// Why a message was not tried. It stays parked as it was.
+/// Why a message was not tried. It remains a dead letter, unchanged.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
     #[error(transparent)]

@@ -14,7 +14,7 @@ use super::{AdminState, DeadLetterSummaryView, DeadLetterView, RedriveAllView, R
 use saga_database::{dead_letter, dead_letters};
 use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 
-/// The admin endpoints.
+/// Returns the routes of the admin API.
 pub(crate) fn routes(app: AdminState) -> OpenApiRouter {
     let app = Arc::new(app);
     OpenApiRouter::new()
@@ -26,7 +26,7 @@ pub(crate) fn routes(app: AdminState) -> OpenApiRouter {
         .with_state(app)
 }
 
-const UNKNOWN: &str = "no such message is parked";
+const UNKNOWN: &str = "there is no such dead letter";
 
 #[derive(Debug, Deserialize)]
 struct List {
@@ -35,10 +35,10 @@ struct List {
     after: Option<Uuid>,
 }
 
-/// List the parked messages
+/// List the dead letters
 ///
-/// The messages that this service cannot handle, without their bodies, ascending by id, a page at a time;
-/// `Link: …; rel="next"` leads on.
+/// The messages that this service cannot handle, without their bodies, ordered by id, one page at a time.
+/// `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
     get, path = "/admin/dead-letters", tag = "admin", security(("bearer" = [])),
     params(
@@ -57,20 +57,20 @@ async fn list(
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<DeadLetterSummaryView>, Problem> {
     let letters = dead_letters(&app.database, after, limit.rows()).await?;
-    let views: Vec<DeadLetterSummaryView> = letters.into_iter().map(Into::into).collect();
-    Ok(Page::new(&uri, limit, views, |letter| letter.message_id))
+    let views = letters.into_iter().map(|letter| (letter.message_id, letter.into())).collect();
+    Ok(Page::new(&uri, limit, views))
 }
 
-/// Show a parked message
+/// Show a dead letter
 ///
-/// Whole: its body as text, or in base64 where it is none.
+/// With its body, as text or, if it is not UTF-8, in base64.
 #[utoipa::path(
     get, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [])),
     params(("message_id" = Uuid, Path)),
     responses(
         (status = 200, body = DeadLetterView),
         (status = 401, description = "needs a valid bearer token"),
-        (status = 404, description = "no such message is parked, or the admin endpoints are off"),
+        (status = 404, description = "there is no such dead letter, or the admin endpoints are off"),
     ),
 )]
 async fn show(
@@ -81,18 +81,18 @@ async fn show(
     letter.map(|letter| Json(letter.into())).ok_or_else(|| Problem::not_found(UNKNOWN))
 }
 
-/// Drive a parked message again
+/// Redrive a dead letter
 ///
-/// It is handled as if it had just been delivered; what it brings about, and that it is parked no longer, is durable with
-/// the answer. Where it cannot be handled it stays parked. Safe to repeat.
+/// The message is handled as if it had just been delivered. If that succeeds, its effects and its removal from the dead
+/// letters are durable before the response is sent. If it fails, the message remains a dead letter. Safe to repeat.
 #[utoipa::path(
     post, path = "/admin/dead-letters/{message_id}/redrive", tag = "admin", security(("bearer" = [])),
     params(("message_id" = Uuid, Path)),
     responses(
         (status = 200, body = RedriveView),
         (status = 401, description = "needs a valid bearer token"),
-        (status = 404, description = "no such message is parked, or the admin endpoints are off"),
-        (status = 503, description = "something that it needs is away; it stays parked as it was"),
+        (status = 404, description = "there is no such dead letter, or the admin endpoints are off"),
+        (status = 503, description = "something that it needs is unavailable; the dead letter is unchanged"),
     ),
 )]
 async fn redrive(
@@ -103,33 +103,33 @@ async fn redrive(
     RedriveView::new(message_id, redriven).map(Json).ok_or_else(|| Problem::not_found(UNKNOWN))
 }
 
-/// Drive all parked messages again
+/// Redrive all dead letters
 ///
-/// Those that are parked at this moment, one by one; the answer comes when all are done. Safe to repeat.
+/// Redrives the current dead letters; the response is sent when all are done. Safe to repeat.
 #[utoipa::path(
     post, path = "/admin/dead-letters/redrive", tag = "admin", security(("bearer" = [])),
     responses(
         (status = 200, body = RedriveAllView),
         (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "the admin endpoints are off"),
-        (status = 503, description = "the database is away"),
+        (status = 503, description = "the database is unavailable"),
     ),
 )]
 async fn redrive_all(State(app): State<Arc<AdminState>>) -> Result<Json<RedriveAllView>, Problem> {
     Ok(Json(app.redrive_all().await?))
 }
 
-/// Discard a parked message
+/// Discard a dead letter
 ///
-/// For good: nobody will handle it.
+/// The message is deleted and will never be handled.
 #[utoipa::path(
     delete, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [])),
     params(("message_id" = Uuid, Path)),
     responses(
         (status = 204, description = "discarded"),
         (status = 401, description = "needs a valid bearer token"),
-        (status = 404, description = "no such message is parked, or the admin endpoints are off"),
-        (status = 503, description = "the database is away"),
+        (status = 404, description = "there is no such dead letter, or the admin endpoints are off"),
+        (status = 503, description = "the database is unavailable"),
     ),
 )]
 async fn discard(

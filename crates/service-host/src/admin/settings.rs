@@ -3,66 +3,65 @@ use std::{fmt, fs, io, path::PathBuf, str::FromStr};
 use clap::Args;
 use subtle::ConstantTimeEq as _;
 
-/// Who may use the admin endpoints.
+/// Access to the admin endpoints.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Administration")]
 pub struct AdminSettings {
-    /// The bearer token that the admin endpoints want, of at least 16 visible ASCII characters; without one they are
-    /// off
+    /// Bearer token for the admin endpoints, at least 16 visible ASCII characters; without a token they are off
     #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true, conflicts_with = "admin_token_file")]
     pub admin_token: Option<AdminToken>,
-    /// A file that holds this token; white space around it does not count
+    /// File with this token; white space around it is ignored
     #[arg(long, env = "ADMIN_TOKEN_FILE")]
     pub admin_token_file: Option<PathBuf>,
 }
 
-/// Why there is no token although one is wanted; the words are for the person who starts the service.
+/// Why the configured token cannot be used. The message is for the person who starts the service.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminSettingsError {
     /// The file cannot be read.
     #[error("cannot read the admin token from {path} ({source}): see --admin-token-file")]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The file holds no token.
     #[error("the admin token in {path} {source}: see --admin-token-file")]
     NoToken {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: NotAToken,
     },
 }
 
-/// A secret that admits to the admin endpoints. It is shown to nobody.
+/// The secret that gives access to the admin endpoints. Its `Debug` output does not contain it.
 #[derive(Clone)]
 pub struct AdminToken(Box<str>);
 
-/// The fewest characters of a token.
+/// Minimum length of a token, in characters.
 const LEAST_CHARACTERS: usize = 16;
 
-/// What no token can be.
+/// Why a text cannot be a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAToken {
-    /// Nothing, or nothing but white space: a variable that somebody forgot to fill.
+    /// It is empty or only white space, such as a variable without a value.
     #[error("is blank")]
     Blank,
-    /// It could not be sent in a header.
+    /// It cannot be sent in a header.
     #[error("has characters other than visible ASCII")]
     NotVisible,
-    /// Somebody could find it by trying.
+    /// It is short enough to be guessed.
     #[error("has fewer than {LEAST_CHARACTERS} characters; make one with `openssl rand -base64 24`")]
     TooShort,
 }
 
 impl AdminSettings {
-    /// The token, if there is to be one.
+    /// Returns the token, if one is configured.
     ///
     /// # Errors
-    /// If its file cannot be read, or holds none.
+    /// If its file cannot be read or contains no valid token.
     pub fn token(&self) -> Result<Option<AdminToken>, AdminSettingsError> {
         let (None, Some(path)) = (&self.admin_token, &self.admin_token_file) else {
             return Ok(self.admin_token.clone());
@@ -75,12 +74,12 @@ impl AdminSettings {
 }
 
 impl AdminToken {
-    /// Whether `offered` is this token. How long it takes says nothing about the token but its length.
+    /// Compares `offered` with this token, in a time that depends only on the length.
     pub(super) fn is(&self, offered: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(offered).into()
     }
 
-    /// The secret itself, for whoever has to send it.
+    /// Returns the secret itself, for a client that sends it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -100,7 +99,7 @@ impl FromStr for AdminToken {
     }
 }
 
-/// Without the secret.
+/// Omits the secret.
 impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdminToken")
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_and_not_taken_for_none() {
+    fn an_invalid_token_is_refused_and_not_ignored() {
         let directory = tempfile::tempdir().unwrap();
         for (text, why) in [
             ("", "blank"),

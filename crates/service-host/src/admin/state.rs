@@ -17,7 +17,7 @@ use saga_runtime::{Mailbox, Participant, Redriven, Refusal};
 use saga_support::LogLimit;
 use service_http::Problem;
 
-/// What can be done about parked messages: the engine's mailbox, whatever its participant is.
+/// The commands on dead letters. The engine's mailbox implements them, for any participant.
 #[async_trait]
 pub trait DeadLetterCommands: Send + Sync + fmt::Debug {
     /// See [`Mailbox::redrive`].
@@ -41,19 +41,19 @@ impl<P: Participant> DeadLetterCommands for Mailbox<P> {
 /// What the admin endpoints need.
 #[derive(Debug, Clone)]
 pub struct AdminState {
-    /// For reading.
+    /// Used for reading.
     pub(crate) database: Database,
-    /// For everything else.
+    /// Used for everything else.
     pub(crate) messages: Arc<dyn DeadLetterCommands>,
-    /// Who has it may.
+    /// The token that requests must have. `None` turns the endpoints off.
     pub(crate) token: Option<AdminToken>,
     /// Cancelled when the service begins to stop.
     pub(crate) stopping: CancellationToken,
-    /// Those that came without the token.
+    /// The requests that were refused.
     pub(crate) refused: Arc<RefusedRequests>,
 }
 
-/// The requests that had no valid token: all are counted, and one a second is reported in the log.
+/// Counts the requests without a valid token, and logs at most one per second.
 #[derive(Debug)]
 pub(crate) struct RefusedRequests {
     pub(crate) counter: Counter,
@@ -76,11 +76,11 @@ impl RefusedRequests {
     }
 }
 
-/// What an operator without a token is told.
+/// The problem detail if no token is configured.
 const OFF: &str = "the admin endpoints are off: start the service with --admin-token (ADMIN_TOKEN) or \
                    --admin-token-file (ADMIN_TOKEN_FILE) to turn them on";
 
-/// Lets through only whoever has the token.
+/// Middleware that refuses requests without the token.
 pub(super) async fn authorize(
     State(app): State<Arc<AdminState>>,
     request: Request,
@@ -95,7 +95,8 @@ pub(super) async fn authorize(
     Ok(next.run(request).await)
 }
 
-/// The token of `Authorization: Bearer …`; the scheme is written in any case (RFC 9110, 11.1). Two such headers are none.
+/// Returns the token of `Authorization: Bearer …`. The case of the scheme does not matter (RFC 9110, 11.1). `None` if
+/// there is more than one such header.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (all.next(), all.next()) else { return None };
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_bearer_token_is_one() {
+    fn exactly_one_bearer_token_is_accepted() {
         let of = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {

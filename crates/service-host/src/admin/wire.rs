@@ -7,82 +7,83 @@ use uuid::Uuid;
 use saga_database::{DeadLetterSummary, tables::dead_letter};
 use saga_runtime::Redriven;
 
-/// A parked message, without its body.
+/// A dead letter, without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterSummaryView {
-    /// Its id, or one made from its body where it has none that can be read.
+    /// Its id, or an id derived from its body if its own cannot be read.
     pub message_id: Uuid,
     /// Why it cannot be handled.
     pub reason: String,
     /// How often it was tried.
     pub attempts: i64,
-    /// The name of the event, where it can be read.
+    /// The name of the event, if it can be read.
     #[schema(example = "OrderCreated")]
     pub event: Option<String>,
-    /// What it is about, where it can be read.
+    /// The subject of the event, if it can be read.
     pub subject: Option<String>,
-    /// When it was parked.
+    /// When it became a dead letter.
     #[schema(value_type = String, format = DateTime)]
     pub parked_at: Timestamp,
-    /// How large its body is, in bytes.
+    /// Size of its body in bytes.
     pub size: i64,
 }
 
-/// A parked message, whole.
+/// A dead letter with its body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterView {
     #[serde(flatten)]
     #[allow(missing_docs, reason = "its fields are the summary's")]
     pub summary: DeadLetterSummaryView,
-    /// The message as it came.
+    /// The message as it was received.
     pub body: String,
-    /// How `body` is to be read.
+    /// How `body` is encoded.
     pub body_encoding: BodyEncoding,
 }
 
-/// How a body stands in JSON.
+/// How a body is represented in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyEncoding {
-    /// As it is.
+    /// As text.
     #[serde(rename = "utf-8")]
     Utf8,
-    /// It is no text, and stands there in base64.
+    /// In base64, because it is not UTF-8.
     Base64,
 }
 
-/// What became of a parked message that was driven again.
+/// The result of redriving one dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RedriveView {
-    /// Which message.
+    /// The id of the message.
     pub message_id: Uuid,
-    /// What became of it.
+    /// Whether it was handled.
     pub outcome: RedriveOutcome,
-    /// Why it is parked again.
+    /// Why it is still a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Whether a message that was driven again is handled now.
+/// The outcome of redriving a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RedriveOutcome {
-    /// It is, and parked no longer.
+    /// It was handled, and is no longer a dead letter.
     Handled,
-    /// It is not, and stays parked with one attempt more.
+    /// It could not be handled, and remains a dead letter with one more attempt.
     ParkedAgain,
 }
 
-/// What became of all parked messages.
+/// The result of redriving all dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RedriveAllView {
-    /// So many are handled, and parked no longer.
+    /// How many were handled, and are no longer dead letters.
     pub handled: u64,
-    /// So many cannot be handled, and stay parked with one attempt more.
+    /// How many could not be handled, and remain dead letters with one more attempt.
     pub parked_again: u64,
-    /// So many were not tried, because something that they need is away. They stay parked as they were.
+    /// How many were not tried, because something that they need is unavailable. They remain dead letters, unchanged.
     pub postponed: u64,
-    /// Whether all were looked at. Otherwise the service is stopping, or what it needs is away: ask again later.
+    /// Whether all dead letters were processed. Otherwise the service is stopping, or something that it needs is
+    /// unavailable; repeat the request later.
     pub complete: bool,
 }
 
@@ -109,7 +110,7 @@ impl From<dead_letter::Model> for DeadLetterView {
 }
 
 impl RedriveView {
-    /// `None` where the message is not parked.
+    /// Returns `None` if there was no such dead letter.
     pub(super) fn new(message_id: Uuid, redriven: Redriven) -> Option<Self> {
         let (outcome, reason) = match redriven {
             Redriven::Handled => (RedriveOutcome::Handled, None),

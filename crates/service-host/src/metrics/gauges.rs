@@ -1,4 +1,7 @@
-use std::{sync::Arc, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -10,7 +13,7 @@ use tokio::{sync::Mutex, time::Instant};
 use saga_database::{Database, TableCounts, table_counts};
 use saga_runtime::{Readiness, broker::Broker};
 
-/// The figures that are read when somebody asks. One that is not known at the moment is not shown.
+/// The gauges whose values are read at each scrape. A gauge without a known value is omitted.
 #[derive(Debug)]
 pub(crate) struct Gauges {
     database: Database,
@@ -28,10 +31,10 @@ pub(crate) struct Gauges {
     idle: Family<PoolLabel, Gauge>,
 }
 
-/// A figure that may be unknown.
+/// A gauge whose value may be unknown.
 type OptionalGauge = Family<NoLabels, Gauge>;
 
-/// A family of one: so that it can be without a value.
+/// A family with at most one member, so that the gauge can be without a value.
 type NoLabels = [(&'static str, &'static str); 0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,9 +47,9 @@ struct PoolLabel {
     pool: &'static str,
 }
 
-/// How long what was read from the tables is good enough.
-const FRESH: Duration = Duration::from_secs(2);
-/// How long the database may take: whoever asks for metrics while it is away wants the others.
+/// How long values from the tables are reused.
+const MAX_AGE: Duration = Duration::from_secs(2);
+/// Time limit for reading the tables. If the database is unavailable, the other metrics must still be served.
 const TABLES_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Gauges {
@@ -70,31 +73,39 @@ impl Gauges {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("outbox_events", "Events that are committed and not yet confirmed", self.outbox.clone());
-        let help = "How long the oldest of them has waited; 0 where there is none";
+        let help = "How long the oldest of them has waited; 0 if there is none";
         registry.register_with_unit("outbox_oldest_age", help, Unit::Seconds, self.outbox_age.clone());
-        registry.register("dead_letters", "Messages that are parked", self.dead_letters.clone());
-        let help = "Messages that wait in this service's queue, as the broker last said";
+        registry.register("dead_letters", "Messages that could not be handled", self.dead_letters.clone());
+        let help = "Messages that wait in this service's queue, as last reported by the broker";
         registry.register("queue_ready_messages", help, self.queue_ready.clone());
-        registry.register("queue_consumers", "Who consumes it, as the broker last said", self.queue_consumers.clone());
-        registry.register("dependency_up", "Whether it was there when it was last used", self.up.clone());
-        let help = "How often it was there again after it had been away";
+        registry.register(
+            "queue_consumers",
+            "Consumers of this queue, as last reported by the broker",
+            self.queue_consumers.clone(),
+        );
+        registry.register(
+            "dependency_up",
+            "Whether the dependency was available when it was last used",
+            self.up.clone(),
+        );
+        let help = "How often the dependency became available again";
         registry.register("dependency_reconnects", help, self.readiness.reconnects());
-        let help = "How far the clock of this machine is ahead of the database's; negative where it is behind";
+        let help = "How far the clock of this machine is ahead of the database's; negative if it is behind";
         registry.register_with_unit("clock_offset", help, Unit::Seconds, self.clock_offset.clone());
-        let help = "Connections to the database that are open";
+        let help = "Open connections to the database";
         registry.register("database_connections", help, self.connections.clone());
-        registry.register("database_idle_connections", "Those of them that nobody uses", self.idle.clone());
+        registry.register("database_idle_connections", "Idle connections to the database", self.idle.clone());
     }
 
-    /// Reads all figures.
+    /// Updates all gauges.
     pub(super) async fn read(&self) {
         for dependency in self.readiness.snapshot() {
             let up = dependency.down.is_none();
             self.up.get_or_create(&Dependency { dependency: dependency.name }).set(up.into());
         }
         let queue = self.broker.queue();
-        show(&self.queue_ready, queue.map(|queue| queue.ready));
-        show(&self.queue_consumers, queue.map(|queue| queue.consumers));
+        set_or_clear(&self.queue_ready, queue.map(|queue| queue.ready));
+        set_or_clear(&self.queue_consumers, queue.map(|queue| queue.consumers));
         for pool in self.database.pool_stats() {
             let label = PoolLabel { pool: pool.pool };
             self.connections.get_or_create(&label).set(pool.open.into());
@@ -108,14 +119,14 @@ impl Gauges {
 
     async fn read_tables(&self) {
         let mut read = self.tables_read.lock().await;
-        if read.is_some_and(|read| read.elapsed() < FRESH) {
+        if read.is_some_and(|read| read.elapsed() < MAX_AGE) {
             return;
         }
         let counts = tokio::time::timeout(TABLES_TIMEOUT, table_counts(&self.database)).await;
         *read = Some(Instant::now());
         let counts: Option<TableCounts> = counts.ok().and_then(Result::ok);
-        show(&self.outbox, counts.map(|counts| counts.outbox));
-        show(&self.dead_letters, counts.map(|counts| counts.dead_letters));
+        set_or_clear(&self.outbox, counts.map(|counts| counts.outbox));
+        set_or_clear(&self.dead_letters, counts.map(|counts| counts.dead_letters));
         match counts {
             Some(TableCounts { oldest, .. }) => {
                 let age = oldest.map_or(Duration::ZERO, |oldest| self.database.clock().now().since(oldest));
@@ -126,9 +137,9 @@ impl Gauges {
     }
 }
 
-fn show(gauge: &OptionalGauge, figure: Option<u64>) {
-    match figure {
-        Some(figure) => drop(gauge.get_or_create(&[]).set(i64::try_from(figure).unwrap_or(i64::MAX))),
+fn set_or_clear(gauge: &OptionalGauge, value: Option<u64>) {
+    match value {
+        Some(value) => drop(gauge.get_or_create(&[]).set(i64::try_from(value).unwrap_or(i64::MAX))),
         None => gauge.clear(),
     }
 }

@@ -1,9 +1,9 @@
-//! What a service measures, for Prometheus: a registry of its own for each service, because three of them may live in one
+//! The metrics of a service, for Prometheus. Each service has its own registry, because three of them may run in one
 //! process.
 //!
-//! Counting costs an atomic addition, and a histogram an uncontended lock, once a batch or a request. What has to be read
-//! from elsewhere (tables, pools, the broker's queue) is read when somebody asks, and from the database at most every two
-//! seconds.
+//! A counter costs an atomic addition, and a histogram an uncontended lock, once per batch or request. Values that have
+//! to be read from elsewhere (tables, pools, the broker's queue) are read when Prometheus scrapes, and from the
+//! database at most every two seconds.
 
 mod gauges;
 mod scrape;

@@ -10,7 +10,7 @@ use service_http::{HttpMetrics, Problem};
 
 use super::Gauges;
 
-/// All that one service measures.
+/// All metrics of one service.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -19,7 +19,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of a service; `own` registers those that only this service has.
+    /// Creates the metrics of a service; `own` registers those that only this service has.
     pub(crate) fn new(
         service: ServiceSpec,
         engine: &EngineMetrics,
@@ -36,7 +36,7 @@ impl Metrics {
         Self { registry, gauges, http }
     }
 
-    /// Where requests are counted.
+    /// Returns the metrics of HTTP requests.
     pub(crate) fn http(&self) -> HttpMetrics {
         self.http.clone()
     }
@@ -49,21 +49,21 @@ impl Metrics {
     }
 }
 
-/// `/metrics`.
+/// Returns the route `/metrics`.
 pub(crate) fn routes(metrics: Arc<Metrics>) -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(scrape)).with_state(metrics)
 }
 
-/// What OpenMetrics text is sent as; Prometheus reads it since version 2.5.
+/// The content type of OpenMetrics text; Prometheus reads it since version 2.5.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The service's metrics, for Prometheus.
+/// Get the service's metrics, for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "health", responses(
     (status = 200, body = String, content_type = "application/openmetrics-text"),
 ))]
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> Result<impl IntoResponse, Problem> {
     let text = metrics.text().await.map_err(|error| {
-        tracing::error!(%error, "the metrics cannot be written down");
+        tracing::error!(%error, "the metrics cannot be encoded");
         Problem::internal()
     })?;
     Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text))

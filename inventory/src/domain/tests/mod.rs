@@ -11,7 +11,7 @@ use shared_events::{
 };
 use uuid::Uuid;
 
-use super::{HoldPolicy, Impossible, Owner, Reservation, ReservationId, State, Stock, StockItem, learn};
+use super::{Context, HoldPolicy, Impossible, Owner, Reservation, ReservationId, State, Stock, StockItem, on_event};
 
 const POLICY: HoldPolicy = HoldPolicy { hold_time: Duration::from_secs(60), longest_repeat: Duration::from_secs(200) };
 
@@ -90,15 +90,16 @@ impl World {
         let before = self.clone();
         let mut ids = self.new_ids();
         let known = before.of(order);
-        let outcome = learn(known, &event(order, body), &mut self.stock, &mut ids, now, &POLICY);
-        let Ok(step) = outcome else {
+        let context = Context { stock: &mut self.stock, new_ids: &mut ids, now, hold_policy: &POLICY };
+        let outcome = on_event(known, &event(order, body), context);
+        let Ok(transition) = outcome else {
             assert_eq!(*self, before, "who refuses changes nothing");
             return Err(outcome.unwrap_err());
         };
-        if let Some(reservation) = step.reservation {
+        if let Some(reservation) = transition.reservation {
             self.reservations.insert(reservation.id, reservation);
         }
-        Ok(step.says)
+        Ok(transition.event)
     }
 
     fn numbers(&self, name: &str) -> (i64, i64, i64) {

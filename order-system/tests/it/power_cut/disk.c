@@ -1,11 +1,12 @@
 /*
- * A disk that loses its cache, for LD_PRELOAD.
+ * Simulates a disk that loses its cache; loaded with LD_PRELOAD.
  *
- * What a program writes below POWER_CUT_FROM reaches POWER_CUT_TO only when the program syncs it (fsync, fdatasync): then what was
- * written to that file since the last sync is copied. So POWER_CUT_TO holds, at any moment, what a machine would find on its disk after
- * a power cut. Deleting a file takes effect at once, as on a file system with a journal.
+ * What a program writes below POWER_CUT_FROM is copied to POWER_CUT_TO only when the program syncs it (fsync, fdatasync):
+ * then everything that was written to that file since the last sync is copied. So at any moment, POWER_CUT_TO holds the
+ * files as they would be on disk after a power cut. Deleting a file takes effect at once, as on a file system with a
+ * journal.
  *
- * A process that is killed in the middle of a copy leaves a sync half done, which is one more thing that a power cut does.
+ * A process that is killed in the middle of a copy leaves a sync half done, as a power cut can.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 #define MAX_FILES 64
-/* What a file is never larger than in a test: a stream without a position counts as written whole. */
+/* Larger than any file in a test. */
 #define WHOLE ((off_t)1 << 40)
 
 struct written {

@@ -1,5 +1,5 @@
-//! The protocol, searched exhaustively over the code's own decisions: every order of arrival, every answer of the gateway and
-//! when it is known, a cancel or the deadline at any moment, and messages lost.
+//! Searches the protocol exhaustively, using the services' own decision code: every order of arrival, every answer of
+//! the gateway at any time, a cancellation or the deadline at any moment, and lost messages.
 
 mod search;
 mod state;
@@ -50,7 +50,8 @@ fn every_way_of_an_order_without_stock_ends_well() {
     }
 }
 
-/// No message is lost here: a question whose answer a crash has swallowed is asked again only as long as its message is there.
+/// No messages are lost here: if a crash loses the gateway's answer, the call is repeated only as long as its message
+/// still exists.
 #[test]
 fn every_way_of_a_payment_that_is_asked_for_again_ends_well() {
     for answer in [yes(), no()] {
@@ -60,7 +61,7 @@ fn every_way_of_a_payment_that_is_asked_for_again_ends_well() {
     }
 }
 
-/// Every order of arrival, of the messages of both; and a cancellation of either at any moment.
+/// Covers every order of arrival of both orders' messages, and a cancellation of either at any moment.
 #[test]
 fn of_two_orders_for_the_last_item_at_most_one_is_confirmed() {
     for cancels in [0, 1] {
@@ -74,7 +75,7 @@ fn of_two_orders_for_the_last_item_at_most_one_is_confirmed() {
     }
 }
 
-/// Takes every step but those of the clocks, in turn, until there is none left.
+/// Takes every step except those of the clocks, one after the other, until there is none left.
 fn without_clocks(mut state: State, answer: &Answer) -> State {
     loop {
         let by_itself = |next: &Next| {
@@ -90,7 +91,7 @@ fn without_clocks(mut state: State, answer: &Answer) -> State {
 }
 
 #[test]
-fn without_losses_and_wishes_an_order_ends_in_one_way() {
+fn without_losses_and_cancellations_an_order_ends_in_one_way() {
     for (in_stock, answer, status, why) in [
         (Some(2), yes(), Status::Confirmed, None),
         (Some(2), no(), Status::Failed, Some(FailureReason::PaymentDeclined)),

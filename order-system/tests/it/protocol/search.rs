@@ -1,4 +1,4 @@
-//! Goes through everything that can happen.
+//! Explores all states that can be reached.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -9,15 +9,15 @@ use payment::domain::Answer;
 
 use super::state::{Action, Next, State};
 
-/// All states that can be reached, and the steps between them that are taken by themselves.
+/// All states that can be reached, and the steps between them that are taken automatically.
 struct Graph {
     states: Vec<Rc<State>>,
-    /// By state: where a step leads, and which step it is.
+    /// For each state, its steps: the index of the next state, and the id of the action.
     steps: Vec<Vec<(usize, u16)>>,
     actions: Vec<Action>,
 }
 
-/// Searches from `start`; returns in how many ways everything can end, by the statuses of the orders.
+/// Searches from `start`, and returns the number of end states for each combination of order statuses.
 pub(super) fn search(start: State, answer: &Answer) -> BTreeMap<String, usize> {
     let graph = Graph::of(start, answer);
     let mut ends = BTreeMap::new();
@@ -63,14 +63,14 @@ impl Graph {
         graph
     }
 
-    /// Whatever was lost and whoever cancelled up to some moment: if nothing more of that happens, an end is reached.
+    /// Checks that an end is always reached if, from some moment on, nothing more is lost or cancelled.
     ///
-    /// A run that never ends stays, from some moment on, in one strongly connected component of the graph. It is fair if
-    /// every step that could be taken all the time is taken at last: a message stays on its way until it is delivered, a
-    /// question is open until it is answered, and clocks always tick. So a fair run can stay in a component for ever only if
-    /// each step that is possible in *all* of its states leads, from one of them, back into it. A component without an end in
-    /// which that is so is where the protocol would hang; one state that only ticks, or allows no step at all, is the
-    /// smallest of these.
+    /// A run that never ends stays, from some moment on, in one strongly connected component of the graph. It is fair
+    /// if every step that stays possible is taken eventually: a message stays in flight until it is delivered, a call
+    /// stays open until it is answered, and clocks always tick. So a fair run can stay in a component forever only if
+    /// each step that is possible in *all* of its states leads, from one of them, back into it. If a component without
+    /// an end state has this property, the protocol can hang there. The smallest such component is a single state that
+    /// only ticks or allows no step at all.
     fn always_ends(&self) {
         for component in self.components() {
             if component.iter().any(|&state| self.states[state].is_quiet_end()) {
@@ -89,7 +89,7 @@ impl Graph {
             };
             assert!(
                 !always.iter().all(stays),
-                "no end is ever reached, although these go on being possible: {:?}\nin {} states, such as {:#?}",
+                "no end is ever reached, although these steps stay possible: {:?}\nin {} states, such as {:#?}",
                 always.iter().map(|action| &self.actions[usize::from(*action)]).collect::<Vec<_>>(),
                 component.len(),
                 self.states[component[0]],
@@ -107,7 +107,7 @@ impl Graph {
             if number[root] != UNSEEN {
                 continue;
             }
-            // Each with the place of the step that is looked at next.
+            // Each entry has the index of its next step.
             let mut path = vec![(root, 0)];
             while let Some((here, step)) = path.last_mut() {
                 let here = *here;

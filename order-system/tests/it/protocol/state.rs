@@ -1,4 +1,4 @@
-//! Everything at one moment: what the services and the gateway hold, and what is on its way between them.
+//! The whole state at one moment: the services, the gateway, and the messages in flight.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use uuid::Uuid;
 
 use crate::joined::World;
 
-/// What may happen, beyond what must.
+/// The optional events that may still happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Chances {
     /// How many messages may be lost.
     pub(super) losses: u8,
     /// How often a customer may cancel.
     pub(super) cancels: u8,
-    /// Whether deadlines pass and holds become overdue. Without them a lost message is never missed.
+    /// Whether deadlines pass and holds become overdue. Without them, a lost message is never noticed.
     pub(super) clocks: bool,
-    /// How often a question to the gateway may be dropped before its answer is known, so that it is asked again.
+    /// How often the payment service may crash during a call to the gateway, so that the call is repeated.
     pub(super) crashes: u8,
 }
 
-/// What the gateway has in its books for a saga.
+/// What the gateway has recorded for a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Booked {
     Charged,
@@ -32,19 +32,19 @@ enum Booked {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct State {
     pub(super) world: World,
-    /// How many copies of the same message there are.
-    on_their_way: BTreeMap<Message, u8>,
-    /// How many questions about a payment are open: the message is delivered and not acknowledged.
+    /// The messages in flight, with the number of copies.
+    in_flight: BTreeMap<Message, u8>,
+    /// The number of open gateway calls for each payment. Their message is delivered but not acknowledged.
     asked: BTreeMap<SagaId, u8>,
     booked: BTreeMap<SagaId, Booked>,
     chances: Chances,
-    /// How many copies of the same message may be on their way at a time.
+    /// Maximum number of copies of the same message in flight.
     copies: u8,
 }
 
 type Message = (Service, SagaId, EventBody);
 
-/// A step that is taken by itself, sooner or later, for as long as it can be.
+/// A step that is eventually taken automatically, for as long as it is possible.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Deliver(Message),
@@ -54,7 +54,7 @@ pub(super) enum Action {
     InventoryClock(SagaId),
 }
 
-/// A state that follows; `action` is none where it took a chance to get there.
+/// A following state. `action` is `None` if an optional event leads to it.
 pub(super) struct Next {
     pub(super) state: State,
     pub(super) action: Option<Action>,
@@ -65,13 +65,14 @@ pub(super) fn saga(number: u128) -> SagaId {
 }
 
 impl State {
-    /// So many orders for two units each of one item, of which there is so much in stock; `None`: the item is unknown.
+    /// Starts with this number of orders, each for two units of one item that has `in_stock` units. `None` means that
+    /// the item is unknown.
     pub(super) fn start(orders: u128, in_stock: Option<i64>, chances: Chances, copies: u8) -> Self {
         let sku = Sku::parse("SKU-ABC").unwrap();
         let line = Line { sku: sku.clone(), quantity: Quantity::new(2).unwrap() };
         let mut state = Self {
             world: World::with_stock(in_stock.map(|units| (sku, units))),
-            on_their_way: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             asked: BTreeMap::new(),
             booked: BTreeMap::new(),
             chances,
@@ -84,44 +85,44 @@ impl State {
                 total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
                 idempotency_key: None,
             });
-            state.say(created);
+            state.publish(created);
         }
         state
     }
 
-    fn say(&mut self, events: Vec<Event>) {
+    fn publish(&mut self, events: Vec<Event>) {
         for event in events {
             for &consumer in event.body.event_type().flow().consumers {
                 let message = (consumer, event.saga_id, event.body.clone());
-                let copies = self.on_their_way.entry(message).or_default();
+                let copies = self.in_flight.entry(message).or_default();
                 *copies = (*copies + 1).min(self.copies);
             }
         }
     }
 
     fn take(&mut self, message: &Message) {
-        take_one(&mut self.on_their_way, message);
+        take_one(&mut self.in_flight, message);
     }
 
     fn details(&self, saga: SagaId) -> OrderDetails {
         self.world.orders[&saga].details.clone()
     }
 
-    fn hear(&mut self, service: Service, saga: SagaId, body: EventBody, answer: &Answer) {
+    fn handle(&mut self, service: Service, saga: SagaId, body: EventBody, answer: &Answer) {
         let event = Event { saga_id: saga, order: self.details(saga), body };
-        let said = self.world.hear(service, &event, answer);
-        self.say(said);
+        let events = self.world.handle(service, &event, answer);
+        self.publish(events);
     }
 
-    /// A message comes to its consumer. Payment asks the gateway first where it has to, which charges at that moment.
+    /// Delivers a message to its consumer. If necessary, payment first calls the gateway, which charges at that moment.
     fn deliver(&mut self, message: &Message, answer: &Answer) {
         self.take(message);
         let (service, saga, body) = message.clone();
         if (service, &body) != (Service::Payment, &EventBody::StockReserved) {
-            return self.hear(service, saga, body, answer);
+            return self.handle(service, saga, body, answer);
         }
         *self.asked.entry(saga).or_default() += 1;
-        // ExternalCalls again is answered alike and charges nothing more, also after a void.
+        // A repeated call gets the same answer and charges nothing more, even after a void.
         if matches!(answer, Answer::Authorized { .. }) {
             self.booked.entry(saga).or_insert(Booked::Charged);
         }
@@ -129,24 +130,24 @@ impl State {
 
     fn gateway_answers(&mut self, saga: SagaId, answer: &Answer) {
         take_one(&mut self.asked, &saga);
-        self.hear(Service::Payment, saga, EventBody::StockReserved, answer);
+        self.handle(Service::Payment, saga, EventBody::StockReserved, answer);
     }
 
     fn gateway_voids(&mut self, saga: SagaId) {
         self.booked.insert(saga, Booked::Voided);
-        let said = self.world.gateway_voids(saga);
-        self.say(said);
+        let events = self.world.gateway_voids(saga);
+        self.publish(events);
     }
 
-    /// The payment service ends before the answer is known: the message is delivered again.
-    fn asks_again(&mut self, saga: SagaId) {
+    /// The payment service crashes before the answer is known, so the message is delivered again.
+    fn call_again(&mut self, saga: SagaId) {
         self.chances.crashes -= 1;
         take_one(&mut self.asked, &saga);
-        let copies = self.on_their_way.entry((Service::Payment, saga, EventBody::StockReserved)).or_default();
+        let copies = self.in_flight.entry((Service::Payment, saga, EventBody::StockReserved)).or_default();
         *copies = (*copies + 1).min(self.copies);
     }
 
-    /// Every step that can be taken from here; also those that change nothing, for whoever takes them has taken them.
+    /// Returns every possible step, including those that change nothing.
     pub(super) fn all_next(&self, answer: &Answer) -> Vec<Next> {
         let mut all = Vec::new();
         let mut step = |action: Option<Action>, step: &dyn Fn(&mut Self)| {
@@ -154,7 +155,7 @@ impl State {
             step(&mut state);
             all.push(Next { state, action });
         };
-        for message in self.on_their_way.keys() {
+        for message in self.in_flight.keys() {
             step(Some(Action::Deliver(message.clone())), &|state| state.deliver(message, answer));
             if self.chances.losses > 0 {
                 step(None, &|state| {
@@ -166,7 +167,7 @@ impl State {
         for &saga in self.asked.keys() {
             step(Some(Action::GatewayAnswers(saga)), &|state| state.gateway_answers(saga, answer));
             if self.chances.crashes > 0 {
-                step(None, &|state| state.asks_again(saga));
+                step(None, &|state| state.call_again(saga));
             }
         }
         for &saga in &self.world.to_void {
@@ -174,30 +175,30 @@ impl State {
         }
         for &saga in self.world.orders.keys().filter(|_| self.chances.clocks) {
             step(Some(Action::OrderClock(saga)), &|state| {
-                let said = state.world.order_clock(saga);
-                state.say(said);
+                let events = state.world.order_clock(saga);
+                state.publish(events);
             });
             step(Some(Action::InventoryClock(saga)), &|state| {
-                let said = state.world.inventory_clock(saga);
-                state.say(said);
+                let events = state.world.inventory_clock(saga);
+                state.publish(events);
             });
         }
         for &saga in self.world.orders.keys().filter(|_| self.chances.cancels > 0) {
             step(None, &|state| {
                 state.chances.cancels -= 1;
-                let said = state.world.cancel(saga);
-                state.say(said);
+                let events = state.world.cancel(saga);
+                state.publish(events);
             });
         }
         all
     }
 
-    /// Nothing is on its way, and no clock finds anything to do.
+    /// Returns whether nothing is in flight and no clock has anything to do.
     pub(super) fn is_quiet_end(&self) -> bool {
-        self.on_their_way.is_empty() && self.asked.is_empty() && self.world.is_at_rest()
+        self.in_flight.is_empty() && self.asked.is_empty() && self.world.is_at_rest()
     }
 
-    /// What must not be at a quiet end: breaches of the audit, and money that the gateway holds and nobody knows of.
+    /// Returns what must not exist at a quiet end: breaches of the audit, and charges at the gateway without a payment.
     pub(super) fn breaches(&self) -> Vec<String> {
         let mut breaches = self.world.audit();
         for saga in self.world.orders.keys() {

@@ -124,7 +124,7 @@ fn a_missing_setting_is_named_and_nobody_needs_one_to_ask_for_the_health() {
     for (arguments, words) in [
         (&[][..], "--database-url (DATABASE_URL)"),
         (&["--database-url", "sqlite:unused"], "--amqp-url (AMQP_URL)"),
-        (&["health", "--listen", "127.0.0.1:1"], "nobody listens on 127.0.0.1:1"),
+        (&["health", "--listen", "127.0.0.1:1"], "cannot connect to 127.0.0.1:1"),
     ] {
         assert!(said(arguments).contains(words), "{arguments:?}: {}", said(arguments));
     }

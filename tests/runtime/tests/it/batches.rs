@@ -20,7 +20,7 @@ async fn what_waits_is_one_transaction_up_to_the_limit() {
     let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
     let held = engine.batches().len();
-    let asks = join_all((0..20).map(|_| engine.mailbox.ask(Command::Count(1), Cause::new())));
+    let asks = join_all((0..20).map(|_| engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new())));
     let open = async {
         // `join` polls the questions first, so all of them lie in the mailbox by now.
         engine.script.gate.open();
@@ -40,7 +40,7 @@ async fn nothing_of_a_batch_is_seen_before_all_of_it() {
     // The second of them cannot be decided, after the first was.
     let asks =
         [Command::Count(1), Command::Announce(event(2, UNACCEPTABLE, EventBody::OrderCreated)), Command::Count(3)];
-    let asks = join_all(asks.map(|command| engine.mailbox.ask(command, Cause::new())));
+    let asks = join_all(asks.map(|command| engine.mailbox.ask(command.with_reply(), Cause::new())));
     let (replies, ()) = soon("the replies", futures::future::join(asks, async { engine.script.gate.open() })).await;
     assert_eq!(replies, [Ok(1), Err(Refusal::Internal), Ok(1)], "each is counted once, though they were tried twice");
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 0, 1));
@@ -104,7 +104,7 @@ async fn one_command_too_many_is_refused_at_once() {
     let settings = EngineSettings { max_waiting: 2, ..EngineSettings::default() };
     let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
-    let ask = || engine.mailbox.ask(Command::Count(1), Cause::new());
+    let ask = || engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new());
     let third = async {
         let refused = ask().await;
         engine.script.gate.open();
@@ -122,7 +122,7 @@ async fn a_caller_that_goes_away_gives_its_place_back_and_its_command_is_carried
     let settings = EngineSettings { max_waiting: 1, ..EngineSettings::default() };
     let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
-    let gone = engine.mailbox.ask(Command::Count(1), Cause::new());
+    let gone = engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new());
     assert!(futures::poll!(Box::pin(gone)).is_pending(), "and is dropped here");
     assert_eq!(engine.ask(Command::Count(1)).await, Err(Refusal::Overloaded), "the command still waits");
     engine.script.gate.open();

@@ -10,7 +10,7 @@ use saga_database::{
     tables::{MessageTables, SystemIdentityTable},
 };
 use saga_message::ServiceSpec;
-use saga_runtime::{CallError, Decision, Input, Participant, Payload, Unacceptable};
+use saga_runtime::{CallError, Decision, Input, Participant, Payload, ReplyTo, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr, RuntimeErr};
 use sea_orm_migration::prelude::*;
 use shared_events::{Envelope, Event, EventBody, Service};
@@ -72,6 +72,24 @@ pub(crate) enum Command {
     Announce(Event),
     /// Ask the world outside first, then count.
     Ask(i64),
+}
+
+/// A command, and where the sum goes.
+#[derive(Debug)]
+pub(crate) struct Request {
+    command: Command,
+    reply_to: Option<ReplyTo<i64>>,
+}
+
+impl Command {
+    /// As [`Mailbox::ask`](saga_runtime::Mailbox::ask) takes it.
+    pub(crate) fn with_reply(self) -> impl FnOnce(ReplyTo<i64>) -> Request {
+        |reply_to| Request { command: self, reply_to: Some(reply_to) }
+    }
+
+    pub(crate) fn without_reply(self) -> Request {
+        Request { command: self, reply_to: None }
+    }
 }
 
 /// A door that a test opens and shuts.
@@ -137,16 +155,15 @@ fn order_of(payload: &Payload<CountingParticipant>) -> (i64, i64) {
         (event.order.order_id.0, line.quantity.units())
     };
     match payload {
-        Payload::Command(Command::Count(id) | Command::Ask(id)) => (*id, 1),
-        Payload::Command(Command::Announce(event)) => of_event(event),
+        Payload::Command(Request { command: Command::Count(id) | Command::Ask(id), .. }) => (*id, 1),
+        Payload::Command(Request { command: Command::Announce(event), .. }) => of_event(event),
         Payload::Event(envelope) => of_event(&envelope.event),
     }
 }
 
 impl Participant for CountingParticipant {
     type Message = Envelope;
-    type Command = Command;
-    type Reply = i64;
+    type Command = Request;
     type CallResult = ();
     type State = State;
 
@@ -157,7 +174,7 @@ impl Participant for CountingParticipant {
     /// About payments that failed, and about what a command wants asked.
     fn needs_call(&self, payload: &Payload<CountingParticipant>) -> bool {
         match payload {
-            Payload::Command(command) => matches!(command, Command::Ask(_)),
+            Payload::Command(request) => matches!(request.command, Command::Ask(_)),
             Payload::Event(envelope) => matches!(envelope.event.body, EventBody::PaymentFailed { .. }),
         }
     }
@@ -197,13 +214,17 @@ impl Participant for CountingParticipant {
         state.rows.put(order_id, counts::Model { order_id, heard });
         let reserved = |event: &Event| Event { body: EventBody::StockReserved, ..event.clone() };
         let events = match &input.payload {
-            Payload::Command(Command::Announce(event)) => vec![reserved(event)],
+            Payload::Command(Request { command: Command::Announce(event), .. }) => vec![reserved(event)],
             Payload::Event(envelope) if envelope.event.body == EventBody::OrderCreated => {
                 vec![reserved(&envelope.event)]
             }
             _ => Vec::new(),
         };
-        Ok(Decision { reply: Some(heard), ..Decision::publish(events) })
+        let reply = match &input.payload {
+            Payload::Command(request) => request.reply_to.as_ref().map(|reply_to| reply_to.with(heard)),
+            Payload::Event(_) => None,
+        };
+        Ok(Decision { reply, ..Decision::publish(events) })
     }
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {

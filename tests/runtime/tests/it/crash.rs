@@ -69,7 +69,7 @@ async fn an_orderly_end_handles_what_lies_in_the_mailbox() {
     let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     engine.hold().await;
     let mut asks: Vec<_> =
-        (1..=700).map(|order| Box::pin(engine.mailbox.ask(Command::Count(order), Cause::new()))).collect();
+        (1..=700).map(|order| Box::pin(engine.mailbox.ask(Command::Count(order).with_reply(), Cause::new()))).collect();
     assert!(asks.iter_mut().all(|ask| ask.now_or_never().is_none()), "they wait");
     engine.stop.intake.cancel();
     engine.stop.work.cancel();
@@ -79,7 +79,7 @@ async fn an_orderly_end_handles_what_lies_in_the_mailbox() {
     let mailbox = engine.mailbox.clone();
     engine.finish().await;
     // And who comes after that is told.
-    let late = soon("a reply", mailbox.ask(Command::Count(1), Cause::new())).await;
+    let late = soon("a reply", mailbox.ask(Command::Count(1).with_reply(), Cause::new())).await;
     assert_eq!(late, Err(Refusal::Unavailable("the service is stopping".to_owned())));
 }
 
@@ -90,7 +90,7 @@ async fn an_open_question_does_not_hold_the_end_up() {
     engine.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     world.order.say(&[outgoing(event(1, 1, declined))]).await;
-    let caller = engine.mailbox.ask(Command::Ask(2), Cause::new());
+    let caller = engine.mailbox.ask(Command::Ask(2).with_reply(), Cause::new());
     let end = async {
         until("both are asked", async || engine.script.asked.load(std::sync::atomic::Ordering::SeqCst) == 2).await;
         engine.stop.work.cancel();

@@ -84,14 +84,14 @@ impl EngineHarness {
     }
 
     pub(crate) async fn ask(&self, command: Command) -> Result<i64, Refusal> {
-        soon("a reply", self.mailbox.ask(command, Cause::new())).await
+        soon("a reply", self.mailbox.ask(command.with_reply(), Cause::new())).await
     }
 
     /// Shuts the gate, and has the engine stand still in it: what comes in now is one batch.
     pub(crate) async fn hold(&self) {
         let before = self.batches().len();
         self.script.gate.shut();
-        self.mailbox.tell(Command::Count(-1));
+        self.mailbox.tell(Command::Count(-1).without_reply());
         until("the engine stands still", async || self.batches().len() > before).await;
     }
 

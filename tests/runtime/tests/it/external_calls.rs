@@ -24,7 +24,7 @@ async fn a_question_that_is_answered_at_once_stays_in_its_batch() {
     engine.hold().await;
     let held = engine.batches().len();
     let asks = [Command::Count(1), Command::Ask(1), Command::Count(1), Command::Ask(1)];
-    let asks = join_all(asks.map(|command| engine.mailbox.ask(command, Cause::new())));
+    let asks = join_all(asks.map(|command| engine.mailbox.ask(command.with_reply(), Cause::new())));
     let (replies, ()) = soon("the replies", join(asks, async { engine.script.gate.open() })).await;
     assert_eq!(replies, [Ok(1), Ok(2), Ok(3), Ok(4)], "and in its place");
     assert_eq!(engine.batches()[held..], [4]);
@@ -37,7 +37,7 @@ async fn a_slow_answer_holds_nobody_up() {
     let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
     engine.script.world.shut();
     world.order.say(&[declined(1)]).await;
-    let slow = engine.mailbox.ask(Command::Ask(1), Cause::new());
+    let slow = engine.mailbox.ask(Command::Ask(1).with_reply(), Cause::new());
     let others = async {
         until("both are asked", async || engine.script.asked.load(Ordering::SeqCst) == 2).await;
         assert_eq!(engine.ask(Command::Count(2)).await, Ok(1));

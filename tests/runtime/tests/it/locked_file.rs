@@ -19,7 +19,10 @@ async fn a_file_that_somebody_else_keeps_locked_is_away() {
     let other = open(&directory.path().join("tally.db")).await;
     let lock = other.begin().await.unwrap();
     // It waits for the lock as long as it is set to, ten seconds, and then says no.
-    assert_eq!(engine.ask(Command::Count(1)).await, Err(Refusal::Unavailable("the database is away".to_owned())));
+    assert_eq!(
+        engine.ask(Command::Count(1)).await,
+        Err(Refusal::Unavailable("the database is unavailable".to_owned()))
+    );
     assert!(!engine.is_up("database"));
     world.order.say(&[created(1, 1)]).await;
     lock.rollback().await.unwrap();

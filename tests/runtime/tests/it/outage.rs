@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn away() -> Result<i64, Refusal> {
-    Err(Refusal::Unavailable("the database is away".to_owned()))
+    Err(Refusal::Unavailable("the database is unavailable".to_owned()))
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ fn roomy() -> Plan {
 /// Has so many events committed at once.
 async fn announce(engine: &EngineHarness, count: i64) {
     let announce = |order| Command::Announce(event(order, 1, EventBody::OrderCreated));
-    let asks = (1..=count).map(|order| engine.mailbox.ask(announce(order), Cause::new()));
+    let asks = (1..=count).map(|order| engine.mailbox.ask(announce(order).with_reply(), Cause::new()));
     let replies = soon("the events are committed", join_all(asks)).await;
     assert!(replies.iter().all(Result::is_ok));
 }

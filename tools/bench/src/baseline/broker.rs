@@ -1,4 +1,4 @@
-//! The broker's side: for each service one connection that publishes and one that consumes, as the services have them.
+//! The broker's part: for each service, one connection that publishes and one that consumes, as in the services.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use shared_events::{Envelope, Service};
 
 use super::{
     gate::Gate,
-    messages::{heard_by, said_by},
+    messages::{published_by, received_by},
 };
 
-/// How many batches a publisher has unconfirmed.
+/// Maximum number of unconfirmed batches of a publisher.
 const WINDOW: usize = 4;
-/// How many deliveries a consumer has unacknowledged: as the services' `--prefetch`.
+/// Maximum number of unacknowledged deliveries of a consumer: the default of the services' `--prefetch`.
 const PREFETCH: u16 = 2048;
 
 struct Message {
@@ -32,8 +32,8 @@ struct Message {
     body: Vec<u8>,
 }
 
-/// Publishes what `service` says of `batch` orders, again and again, as the loop `index` of the gate. The messages are
-/// encoded once: it is the broker that is measured.
+/// Publishes the events of `service` for `batch` orders repeatedly, as the loop `index` of the gate. The messages are
+/// encoded only once, because the broker is measured and not the encoding.
 pub(super) async fn publish(
     url: String,
     service: Service,
@@ -42,7 +42,7 @@ pub(super) async fn publish(
     index: usize,
     gate: Arc<Gate>,
 ) -> Result<()> {
-    let messages: Vec<Message> = said_by(service, batch, skus)?.iter().flatten().flat_map(copies).collect();
+    let messages: Vec<Message> = published_by(service, batch, skus)?.iter().flatten().flat_map(copies).collect();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -68,10 +68,10 @@ pub(super) async fn publish(
     Ok(())
 }
 
-/// Hands all messages over, then waits for all confirms.
+/// Publishes all messages, then waits for all confirms.
 async fn publish_all(channel: &Channel, messages: &[Message]) -> Result<()> {
     let confirms = messages.iter().map(|message| async move {
-        // A copy for a consumer that no queue takes would be confirmed as well, but come back before.
+        // An unroutable mandatory copy would be confirmed too, but returned before.
         let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
         let (exchange, key) = (message.exchange.clone().into(), message.routing_key.into());
         let published = channel.basic_publish(exchange, key, options, &message.body, message.properties.clone());
@@ -82,8 +82,8 @@ async fn publish_all(channel: &Channel, messages: &[Message]) -> Result<()> {
     try_join_all(confirms).await.map(drop)
 }
 
-/// Consumes the queue of `service`, as the loop `index` of the gate. All that was delivered of `batch` orders, or more where
-/// there is more, is acknowledged at once.
+/// Consumes the queue of `service`, as the loop `index` of the gate. Acknowledges the messages of each `batch` orders
+/// together.
 pub(super) async fn consume(url: String, service: Service, batch: usize, index: usize, gate: Arc<Gate>) -> Result<()> {
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
@@ -91,18 +91,18 @@ pub(super) async fn consume(url: String, service: Service, batch: usize, index: 
     let (queue, tag) = (service.name().into(), "baseline".into());
     let mut deliveries =
         channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
-    let each = batch * heard_by(service);
-    let mut heard = 0;
+    let each = batch * received_by(service);
+    let mut received = 0;
     loop {
         let delivery = tokio::select! {
             delivery = deliveries.next() => delivery.context("the queue is consumed no more")??,
             () = gate.closed() => break,
         };
-        heard += 1;
-        if heard == each {
+        received += 1;
+        if received == each {
             delivery.acker.ack(BasicAckOptions { multiple: true }).await?;
             gate.done(index);
-            heard = 0;
+            received = 0;
         }
     }
     connection.close(200, "OK".into()).await?;
@@ -113,7 +113,7 @@ pub(super) async fn consume(url: String, service: Service, batch: usize, index: 
 pub(super) async fn purge(url: &str) -> Result<()> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    // What a consumer had comes back a moment after it went.
+    // The unacknowledged messages of a consumer are requeued a moment after it is closed.
     let mut quiet = 0;
     while quiet < 3 {
         let mut purged = 0;
@@ -127,8 +127,8 @@ pub(super) async fn purge(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// The message as the services send it, a copy for each of its consumers and one for listeners: the same exchanges, keys, body
-/// and properties.
+/// Returns the message as the services publish it, one copy for each consumer and one for listeners: with the same
+/// exchanges, keys, body and properties.
 fn copies(envelope: &Envelope) -> impl Iterator<Item = Message> {
     let flow = envelope.event.body.event_type().flow();
     let seconds = envelope.header.time.unix_micros().unsigned_abs() / 1_000_000;

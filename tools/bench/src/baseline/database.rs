@@ -1,11 +1,11 @@
-//! The databases' side: for each service one connection, and the rows that it writes.
+//! The databases' part: for each service, one connection and the rows that it writes.
 //!
-//! What is counted: an order takes three steps in the order service's database (placed; its stock reserved; paid, and so
-//! confirmed), two in inventory's (held; sold) and one in payment's. A commit does one step of each order of a batch, so a
-//! batch takes 3 + 2 + 1 commits, and there is no way to do it in fewer. Events that the broker has confirmed are deleted
-//! from the outbox in the next commit that comes along, at no commit of their own, as the services do it. Nothing is read,
-//! where the services read (and lock) each row before they write it; updates are plain ones, where the services upsert whole
-//! rows; and what is the same in each row stands in the statement.
+//! An order takes three steps in the order service's database (placed; stock reserved; paid, and so confirmed), two in
+//! inventory's (held; sold) and one in payment's. One commit performs one step for every order of a batch, so a batch
+//! needs 3 + 2 + 1 commits, which is the minimum. As in the services, events that the broker has confirmed are deleted
+//! from the outbox together with the next commit. The services read and lock each row before they write it, but the
+//! baseline reads nothing. The services upsert whole rows, but the baseline uses plain updates with constants in the
+//! statement.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     gate::Gate,
-    messages::{MINOR_UNITS, lines, now, said_by, sku},
+    messages::{MINOR_UNITS, lines, now, published_by, sku},
 };
 
 const INBOX: &str = "INSERT INTO inbox (message_id, received_at) SELECT new, $2 FROM UNNEST($1::uuid[]) AS new
@@ -66,7 +66,7 @@ const AUTHORIZED: &str = "INSERT INTO payments (payment_id, saga_id, order_id, m
     SELECT order_id, saga_id, order_id, $4, 'USD', 'AUTHORIZED', reference, $5, $5
     FROM UNNEST($1::bigint[], $2::uuid[], $3::text[]) AS new (order_id, saga_id, reference)";
 
-/// What the tables of a service are, for [`clear`].
+/// Returns the tables of a service, for [`clear`].
 fn tables(service: Service) -> &'static str {
     match service {
         Service::Order => "orders, order_events, inbox, outbox",
@@ -78,14 +78,14 @@ fn tables(service: Service) -> &'static str {
 /// Empties the tables of `service`.
 pub(super) async fn clear(url: &str, service: Service) -> Result<()> {
     let mut connection = PgConnection::connect(url).await?;
-    // Only literals are in it.
+    // The text consists of literals only.
     let sql = sqlx::AssertSqlSafe(format!("TRUNCATE {} RESTART IDENTITY", tables(service)));
     sqlx::raw_sql(sql).execute(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }
 
-/// Puts plenty of each SKU in stock.
+/// Puts enough of each SKU in stock.
 pub(super) async fn stock(url: &str, skus: u64) -> Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     let sql = "INSERT INTO stock_items (sku, received, available, held, sold)
@@ -95,7 +95,7 @@ pub(super) async fn stock(url: &str, skus: u64) -> Result<()> {
     Ok(())
 }
 
-/// Writes what `service` does of `batch` orders, again and again, as the loop `index` of the gate.
+/// Writes the rows of `service` for `batch` orders repeatedly, as the loop `index` of the gate.
 pub(super) async fn write(
     url: String,
     service: Service,
@@ -105,7 +105,8 @@ pub(super) async fn write(
     gate: Arc<Gate>,
 ) -> Result<()> {
     let mut connection = PgConnection::connect(&url).await?;
-    // The plans are made while the tables are empty, and would read the whole of them when they are not any more.
+    // The plans are made while the tables are empty. Without this, they would use sequential scans when the tables have
+    // grown.
     sqlx::query("SET enable_seqscan = off").execute(&mut connection).await?;
     let mut writer = Writer::new(connection, service, batch, skus)?;
     let mut number = 0;
@@ -126,21 +127,22 @@ pub(super) async fn write(
 struct Writer {
     connection: PgConnection,
     skus: u64,
-    /// The encoded bodies of what the service says, event by event: made once, for it is the database that is measured.
+    /// The encoded bodies of the service's events, by type of event. Encoded only once, because the database is
+    /// measured.
     bodies: Vec<Vec<String>>,
     numbers: Vec<i64>,
     sagas: Vec<Uuid>,
     lines: Vec<String>,
     items: Vec<String>,
     units: Vec<i64>,
-    /// What the broker is taken to have confirmed by the first commit of the next batch.
+    /// The events that count as confirmed at the first commit of the next batch.
     confirmed: Vec<Uuid>,
 }
 
 impl Writer {
     fn new(connection: PgConnection, service: Service, batch: usize, skus: u64) -> Result<Self> {
-        let said = said_by(service, batch, skus)?;
-        let bodies = said.iter().map(|envelopes| envelopes.iter().map(Envelope::encode).collect()).collect();
+        let events = published_by(service, batch, skus)?;
+        let bodies = events.iter().map(|envelopes| envelopes.iter().map(Envelope::encode).collect()).collect();
         Ok(Self {
             connection,
             skus,
@@ -154,7 +156,7 @@ impl Writer {
         })
     }
 
-    /// The orders of the batch of this number.
+    /// Prepares the orders of the batch with this number.
     fn number(&mut self, batch: u64) -> Result<()> {
         let first = batch * self.numbers.len() as u64;
         let orders = first..first + self.numbers.len() as u64;

@@ -3,25 +3,25 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// How many batches a loop may be ahead of the slowest.
+/// How many batches a loop may be ahead of the slowest one.
 const AHEAD: u64 = 8;
 
-/// Keeps loops in lockstep: all do the same number of batches, and a fast one waits for the slowest.
+/// Keeps loops in lockstep: all process the same number of batches, and fast ones wait for the slowest.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// How many batches each loop has done.
+    /// Number of batches that each loop has completed.
     done: Mutex<Vec<u64>>,
     moved: Notify,
     over: CancellationToken,
 }
 
 impl Gate {
-    /// A gate for so many loops.
+    /// Creates a gate for this number of loops.
     pub(super) fn new(loops: usize) -> Self {
         Self { done: Mutex::new(vec![0; loops]), moved: Notify::new(), over: CancellationToken::new() }
     }
 
-    /// Waits until the batch of this number, from 0, may begin. `false`: no more batches are to begin.
+    /// Waits until the batch with this number (from 0) may begin. Returns `false` if no more batches may begin.
     pub(super) async fn enter(&self, batch: u64) -> bool {
         loop {
             let mut moved = std::pin::pin!(self.moved.notified());
@@ -36,7 +36,7 @@ impl Gate {
         }
     }
 
-    /// The loop of this index has done one batch more.
+    /// Records that the loop with this index has completed another batch.
     pub(super) fn done(&self, index: usize) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let before = slowest(&done);
@@ -46,17 +46,17 @@ impl Gate {
         }
     }
 
-    /// How many batches the slowest loop has done.
+    /// Returns the number of batches that the slowest loop has completed.
     pub(super) fn slowest(&self) -> u64 {
         slowest(&self.done.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// No more batches are to begin.
+    /// Stops all loops before their next batch.
     pub(super) fn close(&self) {
         self.over.cancel();
     }
 
-    /// Resolves when no more batches are to begin.
+    /// Resolves when the gate is closed.
     pub(super) async fn closed(&self) {
         self.over.cancelled().await;
     }

@@ -1,5 +1,5 @@
-//! The baseline: what this machine's RabbitMQ and PostgreSQL do with the very messages and rows of an order, when nothing but
-//! the raw drivers (lapin, sqlx) stands before them, in batches.
+//! The baseline: how many orders this machine's RabbitMQ and PostgreSQL can process, with the same messages and rows,
+//! if only the raw drivers (lapin, sqlx) use them, in batches.
 
 mod broker;
 mod database;

@@ -12,19 +12,19 @@ use tokio::task::{JoinSet, block_in_place};
 use super::{broker, database, gate::Gate};
 use crate::{Settings, processes::Servers, progress::Progress};
 
-/// What is driven.
+/// Which servers a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Sides {
-    /// Broker and databases at the same time.
+    /// RabbitMQ and PostgreSQL at the same time.
     Both,
-    /// The broker alone.
+    /// RabbitMQ alone.
     Broker,
-    /// The databases alone.
+    /// PostgreSQL alone.
     Databases,
 }
 
-/// What the servers do by themselves.
+/// The result of one run of the baseline.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Baseline {
     pub(crate) driven: Sides,
@@ -32,15 +32,16 @@ pub(crate) struct Baseline {
     pub(crate) orders_per_second: f64,
     pub(crate) postgres_cores: f64,
     pub(crate) rabbitmq_cores: f64,
-    /// The drivers', which are in the benchmark's own process.
+    /// Cores used by the drivers, which run in the benchmark's own process.
     pub(crate) driver_cores: f64,
 }
 
-/// How many runs [`measure`] makes.
+/// The runs of [`measure`]: the servers, and the number of orders per batch.
 pub(crate) const RUNS: [(Sides, usize); 4] =
     [(Sides::Both, 64), (Sides::Both, 256), (Sides::Broker, 256), (Sides::Databases, 256)];
 
-/// Drives the very tables and queues of the stack, whose services do not run; both are as empty afterwards as before.
+/// Measures the baseline with the stack's own tables and queues while its services are stopped. Both are empty before
+/// and after.
 pub(crate) async fn measure(stack: &Stack, settings: &Settings, progress: &Progress) -> Result<Vec<Baseline>> {
     let mut measured = Vec::new();
     for (sides, batch) in RUNS {
@@ -51,7 +52,7 @@ pub(crate) async fn measure(stack: &Stack, settings: &Settings, progress: &Progr
 }
 
 impl Sides {
-    /// How many loops drive it: for each service one that publishes, one that consumes, one that writes.
+    /// Returns the number of loops: for each service one that publishes, one that consumes and one that writes.
     fn loops(self) -> usize {
         Service::ALL.len()
             * match self {
@@ -61,7 +62,7 @@ impl Sides {
             }
     }
 
-    /// For people.
+    /// Returns the name that is shown in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Both => "both servers",
@@ -74,7 +75,7 @@ impl Sides {
 async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> Result<Baseline> {
     clear(stack).await?;
     database::stock(&stack.database_url(Service::Inventory), settings.skus).await?;
-    // None pays for what another has written.
+    // A checkpoint, so that no run pays for writes of an earlier one.
     block_in_place(|| stack.postgres.psql("postgres", "CHECKPOINT"))?;
     let gate = Arc::new(Gate::new(sides.loops()));
     let mut loops = JoinSet::new();
@@ -92,10 +93,10 @@ async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> 
         }
     }
     let servers = Servers::of(stack)?;
-    going_on(&mut loops, settings.warm_up).await?;
-    let (begun, before, used) = (Instant::now(), gate.slowest(), servers.used());
-    going_on(&mut loops, settings.time).await?;
-    let (elapsed, batches, used) = (begun.elapsed(), gate.slowest() - before, servers.used().since(used));
+    keep_running(&mut loops, settings.warm_up).await?;
+    let (started, before, used) = (Instant::now(), gate.slowest(), servers.used());
+    keep_running(&mut loops, settings.time).await?;
+    let (elapsed, batches, used) = (started.elapsed(), gate.slowest() - before, servers.used().since(used));
     gate.close();
     while let Some(ended) = loops.join_next().await {
         ended??;
@@ -112,8 +113,8 @@ async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> 
     })
 }
 
-/// Waits, unless a loop ends meanwhile, which is then a failure.
-async fn going_on(loops: &mut JoinSet<Result<()>>, time: Duration) -> Result<()> {
+/// Waits for `time`. Fails if a loop ends meanwhile.
+async fn keep_running(loops: &mut JoinSet<Result<()>>, time: Duration) -> Result<()> {
     tokio::select! {
         () = tokio::time::sleep(time) => Ok(()),
         Some(ended) = loops.join_next() => {
@@ -132,7 +133,7 @@ async fn clear(stack: &Stack) -> Result<()> {
 }
 
 impl Baseline {
-    /// Whether it is that of both servers together, in batches of this size.
+    /// Returns whether this is the result of both servers together, in batches of this size.
     pub(crate) fn is_of_both(&self, batch: usize) -> bool {
         self.driven == Sides::Both && self.orders_in_a_batch == batch
     }

@@ -11,12 +11,12 @@ use shared_events::OrderId;
 
 use super::{
     prefer::Preference,
-    routes::AppState,
+    state::AppState,
     wire::{OrderView, PlaceOrder},
 };
 use crate::{
+    commands::{CancelReply, Command, PlaceReply},
     domain::Order,
-    participant::{Command, Reply},
     store,
     watch::Waiter,
 };
@@ -41,28 +41,27 @@ pub(super) async fn place(
     State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
     headers: HeaderMap,
-    ApiJson(wish): ApiJson<PlaceOrder>,
+    ApiJson(request): ApiJson<PlaceOrder>,
 ) -> Result<Response, Problem> {
-    let new = wish.parse(idempotency_key(&headers)?)?;
+    let new = request.parse(idempotency_key(&headers)?)?;
     let preference = Preference::of(&headers, app.wait);
     if app.context.outbox.depth() > app.max_backlog {
         return Err(Problem::overloaded("too many orders are under way; nothing was written"));
     }
     // Waiting begins before the order exists, so its end cannot be missed.
     let mut waiter = (!preference.wait.is_zero()).then(|| app.watchers.wait_for(new.saga_id));
-    let order = match app.context.mailbox.ask(Command::Place(new), cause).await? {
-        Reply::Placed(order) => *order,
-        Reply::PlacedBefore(order) if order.status().is_terminal() => *order,
-        Reply::PlacedBefore(order) => {
+    let order = match app.context.mailbox.ask(|reply_to| Command::Place(new, reply_to), cause).await? {
+        PlaceReply::Placed(order) => *order,
+        PlaceReply::PlacedBefore(order) if order.status().is_terminal() => *order,
+        PlaceReply::PlacedBefore(order) => {
             waiter = waiter.map(|_| app.watchers.wait_for(order.saga_id));
             // It may have ended before the waiting for it began.
             app.read(order.details.order_id).await?
         }
-        Reply::KeyOfAnotherRequest => {
+        PlaceReply::KeyReused => {
             let why = "was used for a request with other content";
             return Err(Problem::unprocessable(FieldErrors::of("idempotency_key", why)));
         }
-        _ => return Err(Problem::internal()),
     };
     let order = match waiter {
         Some(waiter) if !order.status().is_terminal() => app.wait(order, waiter, &preference).await?,
@@ -89,11 +88,11 @@ pub(super) async fn cancel(
     RequestCause(cause): RequestCause,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Response, Problem> {
-    match app.context.mailbox.ask(Command::Cancel(OrderId(order_id)), cause).await? {
-        Reply::CancelAccepted(order) => Ok((StatusCode::ACCEPTED, Json(OrderView::from(&*order))).into_response()),
-        Reply::Confirmed => Err(Problem::conflict("the order is confirmed")),
-        Reply::Unknown => Err(Problem::not_found("order not found")),
-        _ => Err(Problem::internal()),
+    let cancel = |reply_to| Command::Cancel(OrderId(order_id), reply_to);
+    match app.context.mailbox.ask(cancel, cause).await? {
+        CancelReply::Accepted(order) => Ok((StatusCode::ACCEPTED, Json(OrderView::from(&*order))).into_response()),
+        CancelReply::AlreadyConfirmed => Err(Problem::conflict("the order is confirmed")),
+        CancelReply::NotFound => Err(Problem::not_found("order not found")),
     }
 }
 

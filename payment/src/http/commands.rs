@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use service_host::service::ServiceContext;
 use service_http::{ApiJson, Problem, RequestCause};
 
-use super::wire::{Authorize, PaymentView};
-use crate::participant::{Command, Payments};
+use super::{
+    state::AppState,
+    wire::{Authorize, PaymentView},
+};
+use crate::commands::Command;
 
 /// Authorize a payment
 ///
@@ -18,10 +20,11 @@ use crate::participant::{Command, Payments};
     ),
 )]
 pub(super) async fn authorize(
-    State(context): State<Arc<ServiceContext<Payments>>>,
+    State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
-    ApiJson(wish): ApiJson<Authorize>,
+    ApiJson(request): ApiJson<Authorize>,
 ) -> Result<Json<PaymentView>, Problem> {
-    let payment = context.mailbox.ask(Command::Authorize(wish.parse()?), cause).await?;
+    let request = request.parse()?;
+    let payment = app.context.mailbox.ask(|reply_to| Command::Authorize(request, reply_to), cause).await?;
     Ok(Json(PaymentView::from(&payment)))
 }

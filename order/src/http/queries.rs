@@ -9,7 +9,7 @@ use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 use shared_events::OrderId;
 
 use super::{
-    routes::AppState,
+    state::AppState,
     wire::{OrderView, TimelineEntry},
 };
 use crate::{domain::Status, store};

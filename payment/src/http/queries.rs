@@ -5,11 +5,10 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::Deserialize;
-use service_host::service::ServiceContext;
 use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
 
-use super::wire::PaymentView;
-use crate::{domain::PaymentId, participant::Payments, store};
+use super::{state::AppState, wire::PaymentView};
+use crate::{domain::PaymentId, store};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
@@ -31,11 +30,11 @@ pub(super) struct List {
     responses((status = 200, body = [PaymentView])),
 )]
 pub(super) async fn list(
-    State(context): State<Arc<ServiceContext<Payments>>>,
+    State(app): State<Arc<AppState>>,
     OriginalUri(uri): OriginalUri,
     ApiQuery(List { limit, after }): ApiQuery<List>,
 ) -> Result<Page<PaymentView>, Problem> {
-    let payments = store::page(&*context.database.list_reader().await?, PaymentId(after), limit.rows()).await?;
+    let payments = store::page(&*app.context.database.list_reader().await?, PaymentId(after), limit.rows()).await?;
     Ok(Page::of_rows(&uri, limit, "payments", payments))
 }
 
@@ -45,9 +44,9 @@ pub(super) async fn list(
     responses((status = 200, body = PaymentView), (status = 404, description = "payment not found")),
 )]
 pub(super) async fn show(
-    State(context): State<Arc<ServiceContext<Payments>>>,
+    State(app): State<Arc<AppState>>,
     ApiPath(payment_id): ApiPath<i64>,
 ) -> Result<Json<PaymentView>, Problem> {
-    let payment = store::by_id(&context.database.reader(), PaymentId(payment_id)).await?;
+    let payment = store::by_id(&app.context.database.reader(), PaymentId(payment_id)).await?;
     payment.map(|payment| Json(PaymentView::from(&payment))).ok_or_else(|| Problem::not_found("payment not found"))
 }

@@ -5,13 +5,13 @@ use super::{
     stock::{Rejection, Stock, StockError, hold_all},
 };
 
-/// What an event came to.
+/// What comes of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Step {
-    /// The saga's reservation, where it is new or changed.
+pub struct Transition {
+    /// The saga's reservation, if it is new or has changed.
     pub reservation: Option<Reservation>,
-    /// What the world is told.
-    pub says: Option<EventBody>,
+    /// What is published.
+    pub event: Option<EventBody>,
 }
 
 /// Why an event cannot be. Trying again is no use.
@@ -48,19 +48,30 @@ impl From<(Line, StockError)> for Impossible {
     }
 }
 
-/// What an event makes of the reservation that is `known` for its saga, and of the stock. Idempotent: hearing the same
-/// event again changes nothing, and is answered again where the order waits for the answer.
+/// What an event may use and change besides the reservation.
+#[derive(Debug)]
+pub struct Context<'a, S, I> {
+    /// The stock of the items.
+    pub stock: &'a mut S,
+    /// Numbers for a new reservation.
+    pub new_ids: &'a mut I,
+    /// The time of the event's arrival.
+    pub now: Timestamp,
+    /// How long stock is held.
+    pub hold_policy: &'a HoldPolicy,
+}
+
+/// What an event makes of the reservation that is `known` for its saga, and of the stock. Idempotent: the same event again changes
+/// nothing, and is answered again if the order waits for the answer.
 ///
 /// # Errors
 /// If the event cannot be; nothing is changed then.
-pub fn learn(
+pub fn on_event(
     known: Option<&Reservation>,
     event: &Event,
-    stock: &mut impl Stock,
-    new_ids: &mut impl Iterator<Item = ReservationId>,
-    now: Timestamp,
-    hold_policy: &HoldPolicy,
-) -> Result<Step, Impossible> {
+    context: Context<'_, impl Stock, impl Iterator<Item = ReservationId>>,
+) -> Result<Transition, Impossible> {
+    let Context { stock, new_ids, now, hold_policy } = context;
     use EventBody as E;
     let mut new = |state| -> Result<Reservation, Impossible> {
         let id = new_ids.next().ok_or(Impossible::NoNumber)?;
@@ -74,43 +85,43 @@ pub fn learn(
             Ok(match hold_all(stock, event.order.lines.iter()) {
                 Ok(()) => {
                     let wake_at = Some(now.after(hold_policy.hold_time));
-                    Step::of(Reservation { wake_at, ..made }, Some(E::StockReserved))
+                    Transition::of(Reservation { wake_at, ..made }, Some(E::StockReserved))
                 }
                 Err(rejection) => {
                     let Rejection { reason, item_sku } = rejection.clone();
-                    let says = E::StockReservationFailed { reason, item_sku };
-                    Step::of(Reservation { state: State::Rejected(rejection), ..made }, Some(says))
+                    let event = E::StockReservationFailed { reason, item_sku };
+                    Transition::of(Reservation { state: State::Rejected(rejection), ..made }, Some(event))
                 }
             })
         }
         // Heard before, or undone before it was heard.
-        (E::OrderCreated, Some(_)) => Ok(Step::default()),
+        (E::OrderCreated, Some(_)) => Ok(Transition::default()),
 
         (E::PaymentFailed { .. } | E::OrderCancelRequested { .. }, Some((held, State::Held))) => {
-            Ok(Step::of(held.release(stock, now)?, Some(E::StockReleased)))
+            Ok(Transition::of(held.release(stock, now)?, Some(E::StockReleased)))
         }
         // Of a failed payment this is heard only where our database was lost.
         (E::PaymentFailed { .. } | E::OrderCancelRequested { .. }, None) => {
-            Ok(Step::of(new(State::Cancelled)?, Some(E::StockReleased)))
+            Ok(Transition::of(new(State::Cancelled)?, Some(E::StockReleased)))
         }
         (E::PaymentFailed { .. } | E::OrderCancelRequested { .. }, Some((_, State::Sold))) => {
             Err(Impossible::Sold(event_type))
         }
         (E::PaymentFailed { .. }, Some((_, State::Released | State::Rejected(_) | State::Cancelled))) => {
-            Ok(Step::default())
+            Ok(Transition::default())
         }
         // Asked again because an answer is missing.
         (E::OrderCancelRequested { .. }, Some((_, State::Released | State::Rejected(_) | State::Cancelled))) => {
-            Ok(Step { reservation: None, says: Some(E::StockReleased) })
+            Ok(Transition { reservation: None, event: Some(E::StockReleased) })
         }
 
         (E::OrderConfirmed, Some((held, State::Held))) => {
             if !matches!(&held.owner, Owner::Saga { order, .. } if *order == event.order) {
                 return Err(Impossible::AnotherOrder);
             }
-            Ok(Step::of(held.sell(stock, now)?, None))
+            Ok(Transition::of(held.sell(stock, now)?, None))
         }
-        (E::OrderConfirmed, Some((_, State::Sold))) => Ok(Step::default()),
+        (E::OrderConfirmed, Some((_, State::Sold))) => Ok(Transition::default()),
         (E::OrderConfirmed, None) => Err(Impossible::NothingHeld("there is no reservation")),
         (E::OrderConfirmed, Some((_, State::Released))) => Err(Impossible::NothingHeld("it was released")),
         (E::OrderConfirmed, Some((_, State::Rejected(_)))) => Err(Impossible::NothingHeld("it was rejected")),
@@ -132,8 +143,18 @@ pub fn learn(
     }
 }
 
-impl Step {
-    fn of(reservation: Reservation, says: Option<EventBody>) -> Self {
-        Self { reservation: Some(reservation), says }
+/// The clock: an order for which stock is held for too long is asked what became of it.
+#[must_use]
+pub fn on_tick(reservation: &Reservation, now: Timestamp, hold_policy: &HoldPolicy) -> Transition {
+    let mut changed = reservation.clone();
+    match changed.wake(now, hold_policy) {
+        Some(event) => Transition::of(changed, Some(event.body)),
+        None => Transition::default(),
+    }
+}
+
+impl Transition {
+    fn of(reservation: Reservation, event: Option<EventBody>) -> Self {
+        Self { reservation: Some(reservation), event }
     }
 }

@@ -1,14 +1,16 @@
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use service_http::{ApiJson, FieldErrors, Problem, RequestCause};
 use shared_events::FailureReason;
 
 use super::{
-    routes::AppState,
+    state::AppState,
     wire::{ItemView, Release, Released, Reserve, Reserved, SetStock},
 };
 use crate::{
+    commands::{Command, ReleaseReply, ReserveReply, SetStockReply},
     domain::ReservationId,
-    participant::{Command, Reply},
 };
 
 /// Set the stock of an item
@@ -22,15 +24,16 @@ use crate::{
     ),
 )]
 pub(super) async fn set_stock(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
-    ApiJson(wish): ApiJson<SetStock>,
+    ApiJson(request): ApiJson<SetStock>,
 ) -> Result<(StatusCode, Json<ItemView>), Problem> {
-    let (sku, units) = wish.parse()?;
-    match app.mailbox.ask(Command::SetStock(sku, units), cause).await? {
-        Reply::StockSet(item) => Ok((StatusCode::CREATED, Json(ItemView::from(&item)))),
-        Reply::TooMuch => Err(Problem::unprocessable(FieldErrors::of("quantity", "is too much beside what was sold"))),
-        _ => Err(Problem::internal()),
+    let (sku, units) = request.parse()?;
+    match app.context.mailbox.ask(|reply_to| Command::SetStock(sku, units, reply_to), cause).await? {
+        SetStockReply::Stored(item) => Ok((StatusCode::CREATED, Json(ItemView::from(&item)))),
+        SetStockReply::TooMuch => {
+            Err(Problem::unprocessable(FieldErrors::of("quantity", "is too much beside what was sold")))
+        }
     }
 }
 
@@ -47,16 +50,15 @@ pub(super) async fn set_stock(
     ),
 )]
 pub(super) async fn reserve(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
-    ApiJson(wish): ApiJson<Reserve>,
+    ApiJson(request): ApiJson<Reserve>,
 ) -> Result<Json<Reserved>, Problem> {
-    let line = wish.parse()?;
-    match app.mailbox.ask(Command::Reserve(line.clone()), cause).await? {
-        Reply::Reserved { id, remaining } => Ok(Json(Reserved::new(id, &line, remaining))),
-        Reply::NotReserved(reason @ FailureReason::UnknownItem) => Err(Problem::not_found(reason.detail())),
-        Reply::NotReserved(reason) => Err(Problem::bad_request(reason.detail())),
-        _ => Err(Problem::internal()),
+    let line = request.parse()?;
+    match app.context.mailbox.ask(|reply_to| Command::Reserve(line.clone(), reply_to), cause).await? {
+        ReserveReply::Reserved { id, remaining } => Ok(Json(Reserved::new(id, &line, remaining))),
+        ReserveReply::Rejected(reason @ FailureReason::UnknownItem) => Err(Problem::not_found(reason.detail())),
+        ReserveReply::Rejected(reason) => Err(Problem::bad_request(reason.detail())),
     }
 }
 
@@ -74,16 +76,17 @@ pub(super) async fn reserve(
     ),
 )]
 pub(super) async fn release(
-    State(app): State<AppState>,
+    State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
     ApiJson(Release { reservation_id }): ApiJson<Release>,
 ) -> Result<Json<Released>, Problem> {
     let id = ReservationId(reservation_id);
-    match app.mailbox.ask(Command::Release(id), cause).await? {
-        Reply::Released(line) => Ok(Json(Released::new(id, &line))),
-        Reply::ReleasedBefore => Err(Problem::bad_request("reservation already released")),
-        Reply::OfASaga => Err(Problem::conflict("the reservation belongs to an order, whose saga decides about it")),
-        Reply::Unknown => Err(Problem::not_found("reservation not found")),
-        _ => Err(Problem::internal()),
+    match app.context.mailbox.ask(|reply_to| Command::Release(id, reply_to), cause).await? {
+        ReleaseReply::Released(line) => Ok(Json(Released::new(id, &line))),
+        ReleaseReply::ReleasedBefore => Err(Problem::bad_request("reservation already released")),
+        ReleaseReply::HeldForOrder => {
+            Err(Problem::conflict("the reservation belongs to an order, whose saga decides about it"))
+        }
+        ReleaseReply::NotFound => Err(Problem::not_found("reservation not found")),
     }
 }

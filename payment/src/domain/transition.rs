@@ -12,73 +12,116 @@
 //! the cancellation and is voided. And a payment is voided only *after* its authorization is in the table: a void that is
 //! under way beside the authorization could reach the gateway first, and leave a charge that nobody knows of.
 
-use shared_events::{EventBody, FailureReason, Timestamp};
+use shared_events::{Event, EventBody, EventType, FailureReason, Timestamp};
 
-use super::{Answer, NewPayment, Payment, State};
+use super::{Answer, NewPayment, Payment, PaymentId, State};
 
 /// What comes of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Outcome {
-    /// The payment to be saved, where it is new or has changed.
+pub struct Transition {
+    /// The payment to be saved, if it is new or has changed.
     pub payment: Option<Payment>,
-    /// What the world is told.
-    pub said: Option<EventBody>,
+    /// What is published.
+    pub event: Option<EventBody>,
     /// Whether the gateway is to be asked to void the payment, once this is durable.
     pub void: bool,
 }
 
+/// Why an event cannot be. Trying again is no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Impossible {
+    /// `StockReserved` is decided by the gateway's answer.
+    #[error("the gateway was not asked")]
+    GatewayNotAsked,
+    /// The flow table does not send this event here.
+    #[error("{0} is not for the payment service")]
+    NotForPayment(EventType),
+}
+
+/// What an event needs besides the payment.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The number of the payment that comes about if none is known.
+    pub new_id: PaymentId,
+    /// The gateway's answer, if the event needs one.
+    pub answer: Option<&'a Answer>,
+    /// The time of the event's arrival, or of the gateway's answer.
+    pub now: Timestamp,
+}
+
+/// What an event makes of the payment that is `known` for its saga. Idempotent: the same event again changes nothing, and a
+/// cancellation is answered again.
+///
+/// # Errors
+/// If the event cannot be.
+pub fn on_event(known: Option<&Payment>, event: &Event, context: Context<'_>) -> Result<Transition, Impossible> {
+    let Context { new_id, answer, now } = context;
+    let Event { saga_id, order, body } = event;
+    let new = NewPayment { payment_id: new_id, saga_id: Some(*saga_id), order_id: order.order_id, amount: order.total };
+    match (body, answer) {
+        (EventBody::StockReserved, Some(answer)) => Ok(stock_reserved(known, new, answer, now)),
+        (EventBody::StockReserved, None) => Err(Impossible::GatewayNotAsked),
+        (EventBody::OrderCancelRequested { .. }, _) => Ok(cancel_requested(known, new, now)),
+        _ => Err(Impossible::NotForPayment(body.event_type())),
+    }
+}
+
 /// The stock is reserved, and the gateway has answered. `new` is the payment that comes about where none is known.
-#[must_use]
-pub fn stock_reserved(known: Option<&Payment>, new: NewPayment, answer: &Answer, now: Timestamp) -> Outcome {
+pub(super) fn stock_reserved(known: Option<&Payment>, new: NewPayment, answer: &Answer, now: Timestamp) -> Transition {
     match (known.map(|payment| (payment, &payment.state)), answer) {
         (None, Answer::Authorized { .. }) => {
-            Outcome::of(Payment::decided(new, answer, now), EventBody::PaymentAuthorized)
+            Transition::of(Payment::decided(new, answer, now), EventBody::PaymentAuthorized)
         }
         (None, Answer::Declined { .. }) => {
             let failed = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
-            Outcome::of(Payment::decided(new, answer, now), failed)
+            Transition::of(Payment::decided(new, answer, now), failed)
         }
         // The order was cancelled while the gateway was asked, or before.
         (Some((tombstone, State::Cancelled)), Answer::Authorized { reference }) => {
             let payment = Payment { reference: Some(reference.clone()), ..tombstone.moved_to(State::Voiding, now) };
-            Outcome { payment: Some(payment), said: None, void: true }
+            Transition { payment: Some(payment), event: None, void: true }
         }
-        (Some((_, State::Cancelled)), Answer::Declined { .. }) => Outcome::default(),
+        (Some((_, State::Cancelled)), Answer::Declined { .. }) => Transition::default(),
         // A repetition: the answer is the one that is known.
-        (Some((_, State::Authorized | State::Declined(_) | State::Voiding | State::Voided)), _) => Outcome::default(),
+        (Some((_, State::Authorized | State::Declined(_) | State::Voiding | State::Voided)), _) => {
+            Transition::default()
+        }
     }
 }
 
 /// The order is to be undone. That nothing is authorized is said at once where it is so already, and otherwise once the
 /// gateway has voided the payment. `new` is the payment that is kept from coming about where none is known.
-#[must_use]
-pub fn cancel_requested(known: Option<&Payment>, new: NewPayment, now: Timestamp) -> Outcome {
+pub(super) fn cancel_requested(known: Option<&Payment>, new: NewPayment, now: Timestamp) -> Transition {
     let Some(payment) = known else {
-        return Outcome::of(Payment::cancelled(new, now), EventBody::PaymentVoided);
+        return Transition::of(Payment::cancelled(new, now), EventBody::PaymentVoided);
     };
     match payment.state {
-        State::Authorized => Outcome { payment: Some(payment.moved_to(State::Voiding, now)), said: None, void: true },
-        State::Voiding => Outcome { payment: None, said: None, void: true },
+        State::Authorized => {
+            Transition { payment: Some(payment.moved_to(State::Voiding, now)), event: None, void: true }
+        }
+        State::Voiding => Transition { payment: None, event: None, void: true },
         State::Declined(_) | State::Voided | State::Cancelled => {
-            Outcome { payment: None, said: Some(EventBody::PaymentVoided), void: false }
+            Transition { payment: None, event: Some(EventBody::PaymentVoided), void: false }
         }
     }
 }
 
 /// The gateway has voided the payment. Saying so is only for who was asked to.
 #[must_use]
-pub fn voided_at_gateway(known: Option<&Payment>, now: Timestamp) -> Outcome {
+pub fn on_voided(known: Option<&Payment>, now: Timestamp) -> Transition {
     match known.map(|payment| (payment, &payment.state)) {
-        Some((payment, State::Voiding)) => Outcome::of(payment.moved_to(State::Voided, now), EventBody::PaymentVoided),
-        Some((_, State::Voided)) => Outcome { said: Some(EventBody::PaymentVoided), ..Outcome::default() },
+        Some((payment, State::Voiding)) => {
+            Transition::of(payment.moved_to(State::Voided, now), EventBody::PaymentVoided)
+        }
+        Some((_, State::Voided)) => Transition { event: Some(EventBody::PaymentVoided), ..Transition::default() },
         // The gateway is asked for nothing else.
-        Some((_, State::Authorized | State::Declined(_) | State::Cancelled)) | None => Outcome::default(),
+        Some((_, State::Authorized | State::Declined(_) | State::Cancelled)) | None => Transition::default(),
     }
 }
 
-impl Outcome {
-    fn of(payment: Payment, said: EventBody) -> Self {
-        Self { payment: Some(payment), said: Some(said), void: false }
+impl Transition {
+    fn of(payment: Payment, event: EventBody) -> Self {
+        Self { payment: Some(payment), event: Some(event), void: false }
     }
 }
 
@@ -87,7 +130,7 @@ mod tests {
     use shared_events::{Money, OrderId, SagaId};
     use uuid::Uuid;
 
-    use super::{super::PaymentId, *};
+    use super::*;
 
     const FAILED: EventBody = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
 
@@ -146,16 +189,16 @@ mod tests {
         for (state, expected) in table {
             let known = state.clone().map(payment);
             let known = known.as_ref();
-            let outcomes = [
+            let transitions = [
                 stock_reserved(known, new(9), &yes(), at(2)),
                 stock_reserved(known, new(9), &no(), at(2)),
                 cancel_requested(known, new(9), at(2)),
-                voided_at_gateway(known, at(2)),
+                on_voided(known, at(2)),
             ];
-            for (input, (outcome, expected)) in outcomes.into_iter().zip(expected).enumerate() {
-                let saved = outcome.payment.as_ref().map(|payment| payment.state.clone());
-                assert_eq!((saved, outcome.said, outcome.void), expected, "{state:?}, input {input}");
-                let Some(payment) = outcome.payment else { continue };
+            for (input, (transition, expected)) in transitions.into_iter().zip(expected).enumerate() {
+                let saved = transition.payment.as_ref().map(|payment| payment.state.clone());
+                assert_eq!((saved, transition.event, transition.void), expected, "{state:?}, input {input}");
+                let Some(payment) = transition.payment else { continue };
                 let (payment_id, created_at) = if known.is_some() { (5, 1) } else { (9, 2) };
                 assert_eq!((payment.payment_id, payment.created_at), (PaymentId(payment_id), at(created_at)));
                 assert_eq!(payment.changed_at, at(2));
@@ -168,12 +211,12 @@ mod tests {
     #[test]
     fn the_same_input_twice_is_as_good_as_once() {
         let states = [State::Authorized, declined(), State::Voiding, State::Voided, State::Cancelled].map(Some);
-        type Input = dyn Fn(Option<&Payment>) -> Outcome;
+        type Input = dyn Fn(Option<&Payment>) -> Transition;
         let inputs: [&Input; 4] = [
             &|known| stock_reserved(known, new(9), &yes(), at(2)),
             &|known| stock_reserved(known, new(9), &no(), at(2)),
             &|known| cancel_requested(known, new(9), at(2)),
-            &|known| voided_at_gateway(known, at(2)),
+            &|known| on_voided(known, at(2)),
         ];
         for state in states.into_iter().chain([None]) {
             let known = state.map(payment);
