@@ -31,16 +31,3 @@ pub fn create_database() -> String {
     let (address, _) = server.rsplit_once('/').expect("the URL names a database");
     format!("{address}/{name}")
 }
-
-/// As [`create_database`] for the test binary `postgres`, and the SQLite file for any other.
-#[must_use]
-pub fn database_url(test_binary: &str, file: &std::path::Path) -> String {
-    use std::{collections::HashMap, path::PathBuf, sync::Mutex};
-    static CREATED: Mutex<Option<HashMap<PathBuf, String>>> = Mutex::new(None);
-
-    if test_binary != "postgres" {
-        return format!("sqlite:{}", file.display());
-    }
-    let mut created = CREATED.lock().expect("nothing panics with the lock, except a test that fails");
-    created.get_or_insert_default().entry(file.to_owned()).or_insert_with(create_database).clone()
-}

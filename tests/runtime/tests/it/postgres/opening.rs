@@ -1,9 +1,8 @@
-//! Opening a database on a server: by several replicas at once, and what is said where it cannot be used.
+//! Opening a database on a server: by several replicas at once; and the errors if it cannot be used.
 
 use saga_database::{Database, DatabaseArgs, DatabaseError, tables::MessageTables};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
-use tempfile::tempdir;
 
 use crate::counting_participant::Migrator;
 
@@ -17,10 +16,6 @@ impl MigratorTrait for Older {
     }
 }
 
-fn fresh() -> String {
-    test_servers::database_url("postgres", &tempdir().unwrap().path().join("database"))
-}
-
 async fn open<M: MigratorTrait>(url: &str) -> Result<Database, DatabaseError> {
     let args = DatabaseArgs { database_url: url.to_owned(), database_password_file: None, database_connections: 2 };
     args.for_service("order").unwrap().open::<M>().await
@@ -28,7 +23,7 @@ async fn open<M: MigratorTrait>(url: &str) -> Result<Database, DatabaseError> {
 
 #[tokio::test]
 async fn replicas_that_start_together_bring_the_tables_up_to_date_once() {
-    let url = fresh();
+    let url = test_servers::create_database();
     let all = futures::future::join_all((0..8).map(|_| open::<Migrator>(&url))).await;
     for database in all {
         database.unwrap().close().await;
@@ -37,7 +32,7 @@ async fn replicas_that_start_together_bring_the_tables_up_to_date_once() {
 
 #[tokio::test]
 async fn the_engine_finds_rows_by_their_keys_also_where_the_server_knows_nothing_of_a_table() {
-    let database = open::<Migrator>(&fresh()).await.unwrap();
+    let database = open::<Migrator>(&test_servers::create_database()).await.unwrap();
     let transaction = database.begin().await.unwrap();
     let lines = async |sql: &str| -> String {
         let rows = transaction.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
@@ -59,7 +54,7 @@ async fn the_engine_finds_rows_by_their_keys_also_where_the_server_knows_nothing
 
 #[tokio::test]
 async fn an_older_program_is_turned_away() {
-    let url = fresh();
+    let url = test_servers::create_database();
     open::<Migrator>(&url).await.unwrap().close().await;
     let error = open::<Older>(&url).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Newer { .. }) && !error.may_pass(), "{error}");
@@ -67,7 +62,7 @@ async fn an_older_program_is_turned_away() {
 
 #[tokio::test]
 async fn what_is_wrong_is_said_without_the_password() {
-    let url = fresh();
+    let url = test_servers::create_database();
     let (user, place) = url.rsplit_once('@').unwrap();
     let (server, _) = place.split_once('/').unwrap();
     for (url, words) in [

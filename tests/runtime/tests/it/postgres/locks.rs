@@ -2,7 +2,7 @@
 
 use saga_runtime::Refusal;
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction};
-use tempfile::tempdir;
+use testkit::service::{DatabaseKind::Postgres, TestDatabase};
 
 use crate::{
     counting_participant::Command,
@@ -11,9 +11,8 @@ use crate::{
 };
 
 /// A session beside the service that has run this statement, and holds its locks.
-async fn locking(directory: &tempfile::TempDir, sql: &str) -> DatabaseTransaction {
-    // The same database as the engine's: the test server has one for each file.
-    let transaction = open(&directory.path().join("tally.db")).await.begin().await.unwrap();
+async fn locking(storage: &TestDatabase, sql: &str) -> DatabaseTransaction {
+    let transaction = open(storage).await.begin().await.unwrap();
     transaction.execute_unprepared(sql).await.unwrap();
     transaction
 }
@@ -24,10 +23,10 @@ fn locked<T>() -> Result<T, Refusal> {
 
 #[tokio::test]
 async fn only_who_needs_a_locked_row_waits_for_it() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    let (storage, mut world) = (TestDatabase::create(Postgres), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.told(&[created(1, 1), created(2, 1)]).await;
-    let lock = locking(&directory, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
+    let lock = locking(&storage, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
 
     // In one batch: one that needs the row, and forty that do not.
     engine.hold().await;
@@ -56,10 +55,10 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
 
 #[tokio::test]
 async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    let (storage, mut world) = (TestDatabase::create(Postgres), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.told(&[created(1, 1)]).await;
-    let lock = locking(&directory, "LOCK TABLE counts, inbox IN ACCESS EXCLUSIVE MODE").await;
+    let lock = locking(&storage, "LOCK TABLE counts, inbox IN ACCESS EXCLUSIVE MODE").await;
     let sent: Vec<_> = (1..=200).map(|order| created(order, 1)).collect();
     world.order.say(&sent).await;
     assert_eq!(engine.ask(Command::Count(7)).await, locked());
@@ -74,14 +73,14 @@ async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
 /// Nothing that waits is lost with the service.
 #[tokio::test]
 async fn what_waits_for_a_locked_row_comes_again_after_the_end() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    let (storage, mut world) = (TestDatabase::create(Postgres), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.told(&[created(1, 1)]).await;
-    let lock = locking(&directory, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
+    let lock = locking(&storage, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
     world.order.say(&[created(1, 1)]).await;
     until("it is seen", async || !engine.is_up("database")).await;
     engine.end().await;
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     lock.rollback().await.unwrap();
     world.order.hear_confirmed(1).await;
     assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (2, vec![]));

@@ -7,7 +7,7 @@ use shared_events::Service;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::{
+use super::{
     messages::{id, ids, message, messages, next, publish, unroutable},
     server::{TIMEOUT, Vhost, broker},
 };
@@ -23,7 +23,8 @@ impl Provisioned {
     async fn new() -> Self {
         let vhost = Vhost::new().await;
         let suffix = Uuid::now_v7();
-        let definitions: Value = serde_json::from_str(include_str!("../../../../rabbitmq/definitions.json")).unwrap();
+        let definitions: Value =
+            serde_json::from_str(include_str!("../../../../../rabbitmq/definitions.json")).unwrap();
         for user in definitions["users"].as_array().unwrap() {
             let name = format!("{}-{suffix}", user["name"].as_str().unwrap());
             let hash =

@@ -4,7 +4,7 @@ use saga_runtime::{broker::Broker, broker::Delivery};
 use shared_events::Service;
 use tokio::time::timeout;
 
-use crate::{
+use super::{
     messages::{id, ids, messages, next, nothing_comes, publish, take},
     server::{TIMEOUT, Vhost},
 };

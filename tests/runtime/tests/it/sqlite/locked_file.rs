@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use saga_runtime::{EngineSettings, Refusal};
-use tempfile::tempdir;
+use testkit::service::{DatabaseKind::Sqlite, TestDatabase};
 
 use crate::{
     counting_participant::Command,
@@ -12,11 +12,11 @@ use crate::{
 
 #[tokio::test]
 async fn a_file_that_somebody_else_keeps_locked_is_away() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let (storage, mut world) = (TestDatabase::create(Sqlite), World::begin().await);
     // The clock would wait for the lock, too, and the test for both.
     let settings = EngineSettings { tick: Duration::from_secs(3_600), ..EngineSettings::default() };
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
-    let other = open(&directory.path().join("tally.db")).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan { settings, ..Plan::default() }).await;
+    let other = open(&storage).await;
     let lock = other.begin().await.unwrap();
     // It waits for the lock as long as it is set to, ten seconds, and then says no.
     assert_eq!(

@@ -8,11 +8,11 @@ use saga_rabbitmq::topology::{DELIVERY_LIMIT, dead_letter_queue};
 use saga_runtime::{broker::Broker, broker::Subscription};
 use shared_events::Service;
 
-use crate::{
+use super::{
     messages::{id, ids, messages, next, nothing_comes, publish},
     server::Vhost,
-    wait::until,
 };
+use crate::wait::until;
 
 /// Publishes a message for inventory, and drops it until the broker gives up on it.
 async fn killed(vhost: &Vhost, subscription: &mut Subscription) -> String {

@@ -22,7 +22,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::server::{Vhost, broker};
+use super::server::{Vhost, broker};
 
 /// Ends with its value.
 pub(crate) struct Proxy {

@@ -3,11 +3,11 @@
 use saga_runtime::{broker::Broker, broker::QueueStats};
 use shared_events::Service;
 
-use crate::{
+use super::{
     messages::{messages, publish, take},
     server::Vhost,
-    wait::until,
 };
+use crate::wait::until;
 
 #[tokio::test]
 async fn a_consumer_knows_how_its_queue_stands_while_it_is_connected() {

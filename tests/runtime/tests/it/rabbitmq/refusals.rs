@@ -8,7 +8,7 @@ use shared_events::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use crate::server::{TIMEOUT, Vhost, broker};
+use super::server::{TIMEOUT, Vhost, broker};
 
 /// Why `broker` can be used for nothing.
 async fn refusal(broker: &RabbitMq) -> BrokerError {

@@ -4,7 +4,7 @@ use saga_runtime::{broker::Broker, broker::BrokerError, broker::PublishResult};
 use shared_events::Service;
 use tokio::time::timeout;
 
-use crate::{
+use super::{
     messages::{id, ids, message, messages, next, publish, publish_until_confirmed, unroutable},
     proxy::Proxy,
     server::{TIMEOUT, Vhost},

@@ -7,7 +7,7 @@ use saga_runtime::{broker::Broker, broker::PublishResult};
 use serde_json::json;
 use shared_events::Service;
 
-use crate::{
+use super::{
     messages::{id, ids, message, messages, next, nothing_comes, publish, take, undeliverable, unroutable},
     server::{Vhost, broker},
 };

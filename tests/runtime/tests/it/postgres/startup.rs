@@ -6,7 +6,7 @@ use reqwest::{Client, StatusCode};
 use saga_runtime::IdentitySettings;
 use sea_orm::ConnectionTrait as _;
 use service_host::service::{RunningService, ServiceDeps, stop};
-use tempfile::tempdir;
+use testkit::service::{DatabaseKind::Postgres, TestDatabase};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -19,15 +19,14 @@ use crate::{
 
 #[tokio::test]
 async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opened() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let file = directory.path().join("tally.db");
+    let (storage, world) = (TestDatabase::create(Postgres), World::begin().await);
     // Nobody can read the outbox while this session has it locked; the server ends the wait after two seconds.
-    let lock = open(&file).await.begin().await.unwrap();
+    let lock = open(&storage).await.begin().await.unwrap();
     lock.execute_unprepared("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let deps = ServiceDeps {
-        database: open(&file).await,
+        database: open(&storage).await,
         broker: Arc::clone(world.tally()),
         work: work_settings(),
         admin: None,

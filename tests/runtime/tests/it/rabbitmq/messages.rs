@@ -10,7 +10,7 @@ use shared_events::{FLOWS, MessageId, Service};
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 use uuid::Uuid;
 
-use crate::server::TIMEOUT;
+use super::server::TIMEOUT;
 
 /// A message with this routing key for these consumers, from whom the flow table says.
 pub(crate) fn message(routing_key: &'static str, consumers: &'static [Service]) -> Outgoing {

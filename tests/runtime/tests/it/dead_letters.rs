@@ -1,8 +1,12 @@
 //! Dead letters: what cannot be handled is parked, and holds nobody up.
 
+use rstest::rstest;
 use saga_runtime::broker::Outgoing;
 use shared_events::{EventBody, FailureReason};
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -10,16 +14,19 @@ use crate::{
     engine_harness::{EngineHarness, Plan, World, created, event, outgoing, raw},
 };
 
+#[rstest]
 #[tokio::test]
-async fn an_event_that_cannot_be_handled_is_parked_and_the_rest_of_its_batch_goes_on() {
+async fn an_event_that_cannot_be_handled_is_parked_and_the_rest_of_its_batch_goes_on(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
     for (trouble, reason) in [
         (UNACCEPTABLE, "it cannot be\u{fffd}"),
         (PANICS_WHEN_DECIDED, "the decision panicked"),
         (PANICS_WHEN_SAVED, "saving panicked"),
         (CANNOT_BE_SAVED, "the test spoilt it"),
     ] {
-        let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-        let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+        let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+        let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
         let messages: Vec<_> = (1..=5).map(|order| created(order, if order == 3 { trouble } else { 1 })).collect();
         engine.hold().await;
         world.order.say(&messages).await;
@@ -44,11 +51,12 @@ async fn an_event_that_cannot_be_handled_is_parked_and_the_rest_of_its_batch_goe
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_a_failed_save_wrote_and_wanted_to_publish_is_gone() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+async fn what_a_failed_save_wrote_and_wanted_to_publish_is_gone(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     // Without a relay, the outbox keeps what was committed.
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { relay: false, ..Plan::default() }).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan { relay: false, ..Plan::default() }).await;
     world.told(&[created(1, 1), created(2, CANNOT_BE_SAVED), created(3, PANICS_WHEN_SAVED), created(4, 1)]).await;
     let rows = [engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await, engine.heard_of(4).await];
     assert_eq!(rows, [1, 0, 0, 1]);
@@ -57,10 +65,11 @@ async fn what_a_failed_save_wrote_and_wanted_to_publish_is_gone() {
     engine.crash().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_cannot_be_read_is_parked() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn what_cannot_be_read_is_parked(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     let good = created(1, 1);
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     let of_payment = outgoing(event(1, 1, declined));
@@ -99,10 +108,13 @@ async fn what_cannot_be_read_is_parked() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn two_unreadable_messages_with_one_id_are_two_letters_and_a_redelivery_is_none() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn two_unreadable_messages_with_one_id_are_two_letters_and_a_redelivery_is_none(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     let first = raw("nonsense");
     let second = Outgoing { body: "other nonsense".into(), ..first.clone() };
     // In one batch, and one after the other.
@@ -114,12 +126,13 @@ async fn two_unreadable_messages_with_one_id_are_two_letters_and_a_redelivery_is
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_letter_without_a_number_is_filed_under_its_content() {
+async fn a_letter_without_a_number_is_filed_under_its_content(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     // A broker need not know a message's id, and what cannot be read has none that could be trusted.
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let broker = crate::scripted::nameless(world.tally());
-    let engine = EngineHarness::start(directory.path(), &broker, Plan::default()).await;
+    let engine = EngineHarness::start(&storage, &broker, Plan::default()).await;
     world.told(&[raw("nonsense"), raw("nonsense"), raw("other nonsense")]).await;
     let mut letters: Vec<Uuid> = engine.dead_letters().await.into_iter().map(|letter| letter.message_id).collect();
     letters.sort();

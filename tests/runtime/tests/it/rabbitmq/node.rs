@@ -12,7 +12,7 @@ use test_servers::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-use crate::{
+use super::{
     messages::{id, ids, messages, next, nothing_comes, publish, take},
     server::{TIMEOUT, broker, settings},
 };
