@@ -113,7 +113,7 @@ impl Clock {
             _ => {
                 *reported = Some(offset);
                 tracing::warn!(
-                    %machine, %database, seconds_ahead = offset / 1_000_000,
+                    machine_time = %machine, database_time = %database, ahead_ms = offset / 1_000,
                     "the clock of this machine differs from the database's, which counts; repair its synchronisation"
                 );
             }
@@ -213,7 +213,7 @@ mod tests {
             assert_eq!(log.lines().len(), lines, "{offset}: {:?}", log.lines());
         }
         let lines = log.lines();
-        assert!(lines[0].contains("seconds_ahead=") && lines[0].contains("machine=20"), "{lines:?}");
+        assert!(lines[0].contains("ahead_ms=") && lines[0].contains("machine_time=20"), "{lines:?}");
         assert!(lines[2].contains("agrees"), "{lines:?}");
     }
 

@@ -18,8 +18,8 @@ use saga_database::{
 use saga_memory_broker::InProcessBroker;
 use saga_message::{Header, Message, Route, ServiceSpec};
 use saga_runtime::{
-    Cause, Decision, Engine, EngineSettings, IdentitySettings, Input, Mailbox, Outbox, Participant, Payload, Readiness,
-    Relay, ReplyTo, Source, Stages, SystemIdentity, Unacceptable, broker::Broker, consume,
+    Cause, Decision, EngineMetrics, EngineSettings, IdentitySettings, Input, Mailbox, Outbox, Participant, Payload,
+    Readiness, ReplyTo, Runtime, RuntimeDeps, Stages, SystemIdentity, Unacceptable, broker::Broker,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -174,30 +174,21 @@ struct Service {
 }
 
 async fn start(department: Department, directory: &std::path::Path, broker: Arc<dyn Broker>) -> Result<Service> {
-    let (spec, stop, readiness) = (department.service(), Stages::default(), Readiness::new([]));
+    let (spec, readiness) = (department.service(), Readiness::new([]));
     let database = Database::open_sqlite::<Migrator>(&directory.join(format!("{}.sqlite", spec.name))).await?;
     let outbox = Outbox::open(&database, spec).await?;
     let identity = SystemIdentity::open(&database, spec, &IdentitySettings::default(), readiness.clone()).await?;
-    let (engine, mailbox) = Engine::new(
-        department,
-        database.clone(),
-        Arc::clone(&outbox),
-        readiness.clone(),
+    let deps = RuntimeDeps {
+        database: database.clone(),
+        broker,
+        outbox: Arc::clone(&outbox),
         identity,
-        EngineSettings::default(),
-        stop.clone(),
-    );
-    let relay = Relay::new(
-        database.clone(),
-        Arc::clone(&broker),
-        Arc::clone(&outbox),
-        mailbox.clone(),
-        readiness.clone(),
-        stop.clone(),
-    );
-    tokio::spawn(engine.run());
-    tokio::spawn(relay.run());
-    tokio::spawn(consume(broker, mailbox.clone(), Source::Queue { prefetch: 100, readiness }, stop.work));
+        readiness,
+        metrics: EngineMetrics::default(),
+        stop: Stages::default(),
+    };
+    let Runtime { mailbox, parts } = Runtime::new(department, deps, EngineSettings::default(), 100);
+    parts.into_iter().for_each(|part| drop(tokio::spawn(part)));
     Ok(Service { database, mailbox, outbox })
 }
 

@@ -16,6 +16,7 @@ mod identity;
 mod metrics;
 mod readiness;
 mod relay;
+mod runtime;
 mod shutdown;
 
 pub use consumer::{Source, consume};
@@ -27,4 +28,5 @@ pub use identity::{IdentityError, IdentitySettings, SystemIdentity, establish, e
 pub use metrics::EngineMetrics;
 pub use readiness::{Dependency, Readiness};
 pub use relay::{Outbox, Relay};
+pub use runtime::{Runtime, RuntimeDeps};
 pub use shutdown::Stages;

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures::{FutureExt as _, future::BoxFuture};
 use sea_orm::DbErr;
 use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,8 +17,8 @@ use crate::{
 };
 use saga_database::Database;
 use saga_runtime::{
-    Engine, EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Relay, Source,
-    Stages, SystemIdentity, broker::Broker, consume,
+    EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Runtime, RuntimeDeps,
+    Stages, SystemIdentity, broker::Broker,
 };
 use service_http::serve;
 
@@ -114,31 +113,17 @@ impl RunningService {
             registry.register("admin_refused", help, refused.counter.clone());
             participant.measure(registry);
         });
-        let (engine, mailbox) = Engine::new(
-            participant,
-            database.clone(),
-            Arc::clone(&outbox),
-            readiness.clone(),
-            identity,
-            settings.engine(),
-            stop.clone(),
-        );
-        let engine = engine.measured(engine_metrics);
-        let relay = Relay::new(
-            database.clone(),
-            Arc::clone(&broker),
-            Arc::clone(&outbox),
-            mailbox.clone(),
-            readiness.clone(),
-            stop.clone(),
-        );
-        // If the broker confirms only after the consumer's commit, the outboxes can become empty only while all
-        // services keep consuming.
         let confirms_after_commit = broker.confirms_after_commit();
-        let consume_until = if confirms_after_commit { stop.work.clone() } else { stop.intake.clone() };
-        let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake.clone());
-        let queue = Source::Queue { prefetch: settings.prefetch, readiness: readiness.clone() };
-        let consumer = consume(broker, mailbox.clone(), queue, consume_until);
+        let deps = RuntimeDeps {
+            database: database.clone(),
+            broker,
+            outbox: Arc::clone(&outbox),
+            identity,
+            readiness: readiness.clone(),
+            metrics: engine_metrics,
+            stop: stop.clone(),
+        };
+        let Runtime { mailbox, parts } = Runtime::new(participant, deps, settings.engine(), settings.prefetch);
         let app = AdminState {
             database: database.clone(),
             messages: Arc::new(mailbox.clone()),
@@ -159,8 +144,6 @@ impl RunningService {
         });
         let ended = CancellationToken::new();
         // Each part owns a guard, so that a panic is noticed too.
-        let parts: [BoxFuture<'static, ()>; 4] =
-            [engine.run().boxed(), relay.run().boxed(), consumer.boxed(), dead_letters.boxed()];
         for part in parts {
             let guard = ended.clone().drop_guard();
             work.spawn(

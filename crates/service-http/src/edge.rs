@@ -21,7 +21,7 @@ pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, 
         "request",
         method = %request.method(),
         path = request.uri().path(),
-        status = field::Empty,
+        http.status = field::Empty,
         duration_ms = field::Empty,
     );
     let started = Instant::now();
@@ -39,7 +39,7 @@ pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, 
         let route = response.extensions_mut().remove::<MatchedPath>();
         metrics.answered(&method, route, response.status(), started.elapsed());
         let span = Span::current();
-        span.record("status", response.status().as_u16());
+        span.record("http.status", response.status().as_u16());
         span.record("duration_ms", started.elapsed().as_secs_f64() * 1e3);
         tracing::debug!("request answered");
         response

@@ -236,7 +236,7 @@ mod tests {
         let (log, _guard) = saga_support::testing::log();
         testing::get(&router(), "/api/v1/orders/2?secret").await;
         let line = log.lines().into_iter().find(|line| line.contains("request answered")).unwrap();
-        for field in ["method=GET", "path=\"/api/v1/orders/2\"", "status=404", "duration_ms="] {
+        for field in ["method=GET", "path=\"/api/v1/orders/2\"", "http.status=404", "duration_ms="] {
             assert!(line.contains(field), "{line}");
         }
         assert!(!line.contains("secret"), "{line}");

@@ -8,16 +8,12 @@ use std::{
 };
 
 use tempfile::tempdir;
+use testkit::process::cargo;
 
 /// Builds the example with the features of the whole workspace, as the tests are, and returns the program.
 fn build() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--workspace", "--example", "parcels", "--message-format", "json"])
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
+    let arguments = ["build", "--locked", "--workspace", "--example", "parcels", "--message-format", "json"];
+    let output = cargo(&arguments).stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "the example does not build");
     let artifacts = String::from_utf8(output.stdout).unwrap();
     let artifacts = artifacts.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -25,7 +21,7 @@ fn build() -> PathBuf {
     programs.next_back().expect("cargo names the program")
 }
 
-/// What it says at its end.
+/// Runs it, and returns the two numbers in its last line.
 fn run(program: &Path, directory: &Path) -> (u64, u64) {
     let output = Command::new(program).arg(directory).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

@@ -1,0 +1,72 @@
+use std::sync::Arc;
+
+use futures::{FutureExt as _, future::BoxFuture};
+use saga_database::Database;
+
+use crate::{
+    broker::Broker,
+    consumer::{Source, consume},
+    engine::{Engine, EngineSettings, Mailbox, Participant},
+    identity::SystemIdentity,
+    metrics::EngineMetrics,
+    readiness::Readiness,
+    relay::{Outbox, Relay},
+    shutdown::Stages,
+};
+
+/// What a [`Runtime`] works with.
+#[derive(Debug)]
+pub struct RuntimeDeps {
+    /// The service's own database, with its migrations applied.
+    pub database: Database,
+    /// The service's connection to the broker.
+    pub broker: Arc<dyn Broker>,
+    /// The outbox of `database`: [`Outbox::open`].
+    pub outbox: Arc<Outbox>,
+    /// The system that `database` belongs to: [`SystemIdentity::open`].
+    pub identity: Arc<SystemIdentity>,
+    /// Is told about the dependencies `database`, `broker` and `queue`.
+    pub readiness: Readiness,
+    /// Records what the engine does.
+    pub metrics: EngineMetrics,
+    /// Ends the runtime.
+    pub stop: Stages,
+}
+
+/// A participant with everything that it needs: the engine, the relay, and the consumers of its queue and of the broker's dead
+/// letters.
+pub struct Runtime<P: Participant> {
+    /// Takes commands.
+    pub mailbox: Mailbox<P>,
+    /// The parts that do the work. Spawn each of them; they end after [`Stages::work`] is cancelled. One that ends
+    /// earlier has panicked.
+    pub parts: [BoxFuture<'static, ()>; 4],
+}
+
+impl<P: Participant> Runtime<P> {
+    /// Builds the runtime of `participant`. `prefetch` is the most deliveries that are unacknowledged at a time.
+    ///
+    /// # Panics
+    /// If the outbox has a runtime already.
+    #[must_use]
+    pub fn new(participant: P, deps: RuntimeDeps, settings: EngineSettings, prefetch: usize) -> Self {
+        let RuntimeDeps { database, broker, outbox, identity, readiness, metrics, stop } = deps;
+        let (engine, mailbox) = Engine::new(
+            participant,
+            database.clone(),
+            Arc::clone(&outbox),
+            readiness.clone(),
+            identity,
+            settings,
+            stop.clone(),
+        );
+        let relay = Relay::new(database, Arc::clone(&broker), outbox, mailbox.clone(), readiness.clone(), stop.clone());
+        // If the broker confirms a message only after its consumer's commit, an outbox becomes empty only as long as all
+        // services go on consuming.
+        let consume_until = if broker.confirms_after_commit() { stop.work } else { stop.intake.clone() };
+        let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake);
+        let consumer = consume(broker, mailbox.clone(), Source::Queue { prefetch, readiness }, consume_until);
+        let engine = engine.measured(metrics).run();
+        Self { mailbox, parts: [engine.boxed(), relay.run().boxed(), consumer.boxed(), dead_letters.boxed()] }
+    }
+}
