@@ -2,29 +2,28 @@
 
 use futures::future::join_all;
 use reqwest::Method;
+use rstest::rstest;
 use serde_json::{Value, json};
 use shared_events::EventBody;
-
-use crate::{
-    harness::{Answer, Harness},
-    saga::{CANCEL, order},
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    answer,
 };
 
-/// A problem of this status, in these words.
-fn is_problem(answer: &Answer, status: u16, detail: &str) {
-    assert_eq!((answer.status, answer.content_type.as_str()), (status, "application/problem+json"), "{answer:?}");
-    assert_eq!((&answer.body["status"], &answer.body["detail"]), (&json!(status), &json!(detail)), "{answer:?}");
-    assert!(answer.body["title"].is_string() && answer.body["instance"].is_string(), "{answer:?}");
-}
+use crate::{
+    harness::Harness,
+    saga::{CANCEL, order},
+};
 
 fn item(sku: &str, available: i64, held: i64, sold: i64) -> Value {
     let received = available + held + sold;
     json!({"item_sku": sku, "quantity": available, "reserved": held, "sold": sold, "received": received})
 }
 
+#[rstest]
 #[tokio::test]
-async fn stock_is_set_and_read() {
-    let inventory = Harness::start().await;
+async fn stock_is_set_and_read(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
     for path in ["/api/v1/stock/items", "/api/v1/stock/items/"] {
         for quantity in [10, 0, 1_000_000_000, 7] {
             let answer = inventory.post(path, &json!({"item_sku": "SKU-ABC", "quantity": quantity, "more": 1})).await;
@@ -35,14 +34,15 @@ async fn stock_is_set_and_read() {
         let answer = inventory.get(path).await;
         assert_eq!((answer.status, answer.body), (200, item("SKU-ABC", 7, 0, 0)));
     }
-    is_problem(&inventory.get("/api/v1/stock/SKU-XYZ").await, 404, "item not found");
+    inventory.get("/api/v1/stock/SKU-XYZ").await.assert_problem(404, "item not found");
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn every_sku_that_can_be_put_in_stock_can_be_read() {
-    let inventory = Harness::start().await;
-    is_problem(&inventory.get("/api/v1/stock/items").await, 404, "item not found");
+async fn every_sku_that_can_be_put_in_stock_can_be_read(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
+    inventory.get("/api/v1/stock/items").await.assert_problem(404, "item not found");
     for (sku, path) in [
         ("a/b c?d", "a%2Fb%20c%3Fd"),
         ("крупа", "%D0%BA%D1%80%D1%83%D0%BF%D0%B0"),
@@ -58,12 +58,13 @@ async fn every_sku_that_can_be_put_in_stock_can_be_read() {
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_list_is_in_order_and_in_pages() {
-    let inventory = Harness::start().await;
+async fn the_list_is_in_order_and_in_pages(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
     for path in ["/api/v1/stock", "/api/v1/stock/"] {
         let answer = inventory.get(path).await;
-        assert_eq!((answer.status, answer.body, answer.link), (200, json!([]), None));
+        assert_eq!((answer.status, &answer.body, answer.next_page()), (200, &json!([]), None));
     }
     for sku in ["C", "A", "E & F", "D", "B"] {
         inventory.stock(sku, 1).await;
@@ -74,9 +75,7 @@ async fn the_list_is_in_order_and_in_pages() {
         let answer = inventory.get(&uri).await;
         let skus = answer.body.as_array().unwrap().iter().map(|item| item["item_sku"].as_str().unwrap().to_owned());
         pages.push(skus.collect::<Vec<_>>());
-        path = answer.link.map(|link| {
-            link.strip_prefix('<').and_then(|link| link.strip_suffix(r#">; rel="next""#)).unwrap().to_owned()
-        });
+        path = answer.next_page();
     }
     assert_eq!(pages, [vec!["A", "B"], vec!["C", "D"], vec!["E & F"]]);
     let answer = inventory.get("/api/v1/stock?after=D").await;
@@ -87,38 +86,40 @@ async fn the_list_is_in_order_and_in_pages() {
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_client_reserves_and_releases() {
-    let inventory = Harness::start().await;
+async fn a_client_reserves_and_releases(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
     inventory.stock("SKU-ABC", 10).await;
     let answer = inventory.post("/api/v1/stock/reserve", &json!({"item_sku": "SKU-ABC", "quantity": 2})).await;
     let reserved = json!({"reservation_id": 1, "item_sku": "SKU-ABC", "quantity": 2, "remaining_quantity": 8});
     assert_eq!((answer.status, answer.body), (200, reserved));
-    assert_eq!(inventory.numbers("SKU-ABC").await, (8, 2, 0));
+    assert_eq!(inventory.units("SKU-ABC").await, (8, 2, 0));
     let answer = inventory.post("/api/v1/stock/reserve/", &json!({"item_sku": "SKU-ABC", "quantity": 8})).await;
     assert_eq!((answer.status, &answer.body["remaining_quantity"]), (200, &json!(0)));
 
     let more = inventory.post("/api/v1/stock/reserve", &json!({"item_sku": "SKU-ABC", "quantity": 1})).await;
-    is_problem(&more, 400, "insufficient stock");
+    more.assert_problem(400, "insufficient stock");
     let unknown = inventory.post("/api/v1/stock/reserve", &json!({"item_sku": "SKU-XYZ", "quantity": 1})).await;
-    is_problem(&unknown, 404, "item not found");
+    unknown.assert_problem(404, "item not found");
 
     let release = json!({"reservation_id": 1});
     let answer = inventory.post("/api/v1/stock/release", &release).await;
     let released = json!({"released": true, "reservation_id": 1, "item_sku": "SKU-ABC", "quantity": 2});
     assert_eq!((answer.status, answer.body), (200, released));
-    assert_eq!(inventory.numbers("SKU-ABC").await, (2, 8, 0));
-    is_problem(&inventory.post("/api/v1/stock/release/", &release).await, 400, "reservation already released");
+    assert_eq!(inventory.units("SKU-ABC").await, (2, 8, 0));
+    inventory.post("/api/v1/stock/release/", &release).await.assert_problem(400, "reservation already released");
     for id in [i64::MIN, -1, 0, 3, i64::MAX] {
         let unknown = inventory.post("/api/v1/stock/release", &json!({"reservation_id": id})).await;
-        is_problem(&unknown, 404, "reservation not found");
+        unknown.assert_problem(404, "reservation not found");
     }
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_an_order_holds_is_not_for_clients_to_release() {
-    let mut inventory = Harness::start().await;
+async fn what_an_order_holds_is_not_for_clients_to_release(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut inventory = Harness::start(database).await;
     inventory.stock("A", 10).await;
     // Held, sold, released, rejected, and undone before it was heard of.
     for (number, units, end) in [
@@ -130,40 +131,42 @@ async fn what_an_order_holds_is_not_for_clients_to_release() {
     ] {
         let (saga, order) = order(number, &[("A", units.max(1))]);
         if units > 0 {
-            inventory.tell(saga, &order, EventBody::OrderCreated).await;
+            inventory.publish(saga, &order, EventBody::OrderCreated).await;
         }
         if let Some(end) = end {
-            inventory.tell(saga, &order, end).await;
+            inventory.publish(saga, &order, end).await;
         }
         let before = inventory.everything().await;
         let refused = inventory.post("/api/v1/stock/release", &json!({"reservation_id": number})).await;
-        is_problem(&refused, 409, "the reservation belongs to an order, and only its saga can release it");
+        refused.assert_problem(409, "the reservation belongs to an order, and only its saga can release it");
         assert_eq!(inventory.everything().await, before);
     }
     assert_eq!(inventory.reservations().await.len(), 5);
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn sixty_at_once_for_twenty_units_get_twenty() {
-    let inventory = Harness::start().await;
+async fn sixty_at_once_for_twenty_units_get_twenty(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
     inventory.stock("HOT", 20).await;
-    let wish = json!({"item_sku": "HOT", "quantity": 1});
-    let answers = join_all((0..60).map(|_| inventory.post("/api/v1/stock/reserve", &wish))).await;
+    let request = json!({"item_sku": "HOT", "quantity": 1});
+    let answers = join_all((0..60).map(|_| inventory.post("/api/v1/stock/reserve", &request))).await;
     let (got, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
     assert_eq!((got.len(), refused.len()), (20, 40));
-    refused.iter().for_each(|answer| is_problem(answer, 400, "insufficient stock"));
+    refused.iter().for_each(|answer| answer.assert_problem(400, "insufficient stock"));
     let mut remaining: Vec<i64> =
         got.iter().map(|answer| answer.body["remaining_quantity"].as_i64().unwrap()).collect();
     remaining.sort_unstable();
     assert_eq!(remaining, (0..20).collect::<Vec<_>>());
-    assert_eq!(inventory.numbers("HOT").await, (0, 20, 0));
+    assert_eq!(inventory.units("HOT").await, (0, 20, 0));
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn bad_requests_are_refused_and_nothing_is_written() {
-    let inventory = Harness::start().await;
+async fn bad_requests_are_refused_and_nothing_is_written(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
     inventory.stock("A", 10).await;
     inventory.post("/api/v1/stock/reserve", &json!({"item_sku": "A", "quantity": 1})).await;
     let before = inventory.everything().await;
@@ -199,7 +202,7 @@ async fn bad_requests_are_refused_and_nothing_is_written() {
     for (path, body) in bodies {
         let answer = inventory.post(&format!("/api/v1/stock/{path}"), &body).await;
         assert_eq!((answer.status, answer.body["errors"].is_array()), (422, true), "{path} {body}: {answer:?}");
-        assert_eq!(answer.content_type, "application/problem+json");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
     let json = "application/json";
     for (path, content_type, body, status) in [
@@ -213,11 +216,12 @@ async fn bad_requests_are_refused_and_nothing_is_written() {
         ("", json, b"{}".to_vec(), 405),
         ("A", json, b"{}".to_vec(), 405),
     ] {
-        let answer = inventory.send(Method::POST, &format!("/api/v1/stock/{path}"), Some((content_type, body))).await;
+        let request = inventory.service.http.request(Method::POST, &format!("/api/v1/stock/{path}"));
+        let answer = answer(request.header("content-type", content_type).body(body)).await;
         assert_eq!((answer.status, &answer.body["status"]), (status, &json!(status)), "{path}: {answer:?}");
     }
     for method in [Method::PUT, Method::DELETE, Method::PATCH] {
-        assert_eq!(inventory.send(method, "/api/v1/stock/items", None).await.status, 405);
+        assert_eq!(inventory.request(method, "/api/v1/stock/items").await.status, 405);
     }
     for sku in ["%20", "%00", "%FF", &long] {
         assert_eq!(inventory.get(&format!("/api/v1/stock/{sku}")).await.status, 422, "{sku}");
@@ -226,9 +230,10 @@ async fn bad_requests_are_refused_and_nothing_is_written() {
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_documentation_names_every_path_and_refusal() {
-    let inventory = Harness::start().await;
+async fn the_documentation_names_every_path_and_refusal(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
     assert_eq!(inventory.get("/health").await.body, json!({"status": "ok"}));
     let openapi = inventory.get("/openapi.json").await.body;
     for (path, method, statuses) in [

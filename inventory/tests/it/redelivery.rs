@@ -1,17 +1,19 @@
 //! Each input twice: the same message again, which the inbox drops, and the same fact in a new message, which the domain
-//! has seen.
+//! recognizes.
 
 use inventory::domain::State;
+use rstest::rstest;
 use serde_json::json;
-use shared_events::{Event, EventBody, MessageId, OrderDetails, SagaId};
-use uuid::Uuid;
+use shared_events::EventBody;
+use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
 
 use crate::{
-    harness::Harness,
+    harness::{Harness, message},
     saga::{CANCEL, DECLINED, order},
 };
 
-/// What leads to a state, which event is then repeated, what it says, and what it says again to a new message.
+/// The events that lead to a state; the event that is then repeated; the events that it publishes; those that it publishes
+/// again for a new message; the state.
 type Case = (&'static [EventBody], EventBody, &'static [EventBody], &'static [EventBody], State);
 
 const CASES: [Case; 7] = [
@@ -24,96 +26,98 @@ const CASES: [Case; 7] = [
     (&[CANCEL], EventBody::OrderCreated, &[], &[], State::Cancelled),
 ];
 
-fn message(saga_id: SagaId, order: &OrderDetails, body: &EventBody) -> (MessageId, Event) {
-    (MessageId(Uuid::now_v7()), Event { saga_id, order: order.clone(), body: body.clone() })
-}
-
+#[rstest]
 #[tokio::test]
-async fn the_same_message_has_no_second_effect() {
-    let mut inventory = Harness::start().await;
+async fn the_same_message_has_no_second_effect(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut inventory = Harness::start(database).await;
     inventory.stock("A", 100).await;
-    for (number, (before, event, says, _, state)) in (1..).zip(CASES) {
+    for (number, (before, event, published, _, state)) in (1..).zip(CASES) {
         let (saga, order) = order(number, &[("A", 3)]);
         for body in before {
-            inventory.tell(saga, &order, body.clone()).await;
+            inventory.publish(saga, &order, body.clone()).await;
         }
-        inventory.said().await;
+        inventory.events().await;
         let message = message(saga, &order, &event);
-        inventory.deliver(vec![message.clone()]).await;
-        assert_eq!(inventory.said().await, says, "{message:?}");
+        inventory.publish_all([&message]).await;
+        assert_eq!(inventory.events().await, published, "{message:?}");
         assert_eq!(inventory.state_of(saga).await, Some(state), "{message:?}");
         let once = inventory.everything().await;
-        inventory.deliver(vec![message.clone()]).await;
-        inventory.deliver(vec![message.clone()]).await;
-        assert_eq!(inventory.said().await, [], "{message:?}");
+        inventory.publish_all([&message]).await;
+        inventory.publish_all([&message]).await;
+        assert_eq!(inventory.events().await, [], "{message:?}");
         assert_eq!(inventory.everything().await, once, "{message:?}");
     }
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_same_fact_in_a_new_message_changes_nothing() {
-    let mut inventory = Harness::start().await;
+async fn the_same_fact_in_a_new_message_changes_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut inventory = Harness::start(database).await;
     inventory.stock("A", 100).await;
-    for (number, (before, event, says, says_again, state)) in (1..).zip(CASES) {
+    for (number, (before, event, published, published_again, state)) in (1..).zip(CASES) {
         let (saga, order) = order(number, &[("A", 3)]);
         for body in before {
-            inventory.tell(saga, &order, body.clone()).await;
+            inventory.publish(saga, &order, body.clone()).await;
         }
-        inventory.said().await;
-        inventory.tell(saga, &order, event.clone()).await;
-        assert_eq!(inventory.said().await, says, "{event:?}");
+        inventory.events().await;
+        inventory.publish(saga, &order, event.clone()).await;
+        assert_eq!(inventory.events().await, published, "{event:?}");
         let once = inventory.everything().await;
-        inventory.tell(saga, &order, event.clone()).await;
-        assert_eq!(inventory.said().await, says_again, "{event:?}");
+        inventory.publish(saga, &order, event.clone()).await;
+        assert_eq!(inventory.events().await, published_again, "{event:?}");
         assert_eq!(inventory.everything().await, once, "{event:?}");
         // And twice in one batch.
-        inventory.deliver(vec![message(saga, &order, &event), message(saga, &order, &event)]).await;
-        assert_eq!(inventory.said().await, [says_again, says_again].concat(), "{event:?}");
+        inventory.publish_all([&message(saga, &order, &event), &message(saga, &order, &event)]).await;
+        assert_eq!(inventory.events().await, [published_again, published_again].concat(), "{event:?}");
         assert_eq!(inventory.everything().await, once, "{event:?}");
         assert_eq!(inventory.state_of(saga).await, Some(state), "{event:?}");
     }
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_message_that_comes_twice_at_once_counts_once() {
-    let mut inventory = Harness::start().await;
+async fn a_message_that_comes_twice_at_once_counts_once(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut inventory = Harness::start(database).await;
     inventory.stock("A", 100).await;
     let (saga, order) = order(1, &[("A", 3)]);
-    let twice = |message: (MessageId, Event)| vec![message.clone(), message];
-    inventory.deliver(twice(message(saga, &order, &EventBody::OrderCreated))).await;
-    inventory.deliver(twice(message(saga, &order, &CANCEL))).await;
-    assert_eq!(inventory.said().await, [EventBody::StockReserved, EventBody::StockReleased]);
+    for body in [EventBody::OrderCreated, CANCEL] {
+        let message = message(saga, &order, &body);
+        inventory.publish_all([&message, &message]).await;
+    }
+    assert_eq!(inventory.events().await, [EventBody::StockReserved, EventBody::StockReleased]);
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_parked_message_is_parked_once() {
-    let mut inventory = Harness::start().await;
+async fn a_message_is_dead_lettered_once(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut inventory = Harness::start(database).await;
     let (saga, order) = order(1, &[("A", 3)]);
     let message = message(saga, &order, &EventBody::OrderConfirmed);
     for _ in 0..3 {
-        inventory.deliver(vec![message.clone()]).await;
+        inventory.publish_all([&message]).await;
     }
-    inventory.parked(1).await;
+    inventory.dead_letters(1).await;
     inventory.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_command_that_is_sent_again_is_safe() {
-    let inventory = Harness::start().await;
+async fn a_command_that_is_sent_again_is_safe(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let inventory = Harness::start(database).await;
     inventory.stock("A", 10).await;
     inventory.stock("A", 10).await;
-    assert_eq!(inventory.numbers("A").await, (10, 0, 0));
+    assert_eq!(inventory.units("A").await, (10, 0, 0));
     let reserved = inventory.post("/api/v1/stock/reserve", &json!({"item_sku": "A", "quantity": 4})).await;
     // What is held stays held when the stock is set again.
     inventory.stock("A", 10).await;
-    assert_eq!(inventory.numbers("A").await, (10, 4, 0));
+    assert_eq!(inventory.units("A").await, (10, 4, 0));
     let release = json!({"reservation_id": reserved.body["reservation_id"]});
     for status in [200, 400, 400] {
         assert_eq!(inventory.post("/api/v1/stock/release", &release).await.status, status);
-        assert_eq!(inventory.numbers("A").await, (14, 0, 0));
+        assert_eq!(inventory.units("A").await, (14, 0, 0));
     }
     inventory.finish().await;
 }

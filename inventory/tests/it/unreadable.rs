@@ -1,13 +1,15 @@
-//! A row that cannot be read stands in nobody's way.
+//! A row that cannot be read holds up no other.
 
+use rstest::rstest;
 use saga_database::Database;
 use sea_orm::ConnectionTrait as _;
-use shared_events::{EventBody, OrderDetails, SagaId, Service};
-
-use crate::{
-    harness::{Harness, eventually},
-    saga::order,
+use shared_events::{EventBody, OrderDetails, SagaId};
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    until,
 };
+
+use crate::{harness::Harness, saga::order};
 
 async fn run(database: &Database, sql: &str) {
     let transaction = database.begin().await.unwrap();
@@ -15,40 +17,42 @@ async fn run(database: &Database, sql: &str) {
     transaction.commit().await.unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_damaged_reservation_delays_no_other_and_a_damaged_item_hides_no_other() {
-    let mut inventory = Harness::start().await;
+async fn a_damaged_reservation_delays_no_other_and_a_damaged_item_hides_no_other(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let mut inventory = Harness::start(database).await;
     for sku in ["A", "B", "C"] {
         inventory.stock(sku, 10).await;
     }
     let orders: Vec<(SagaId, OrderDetails)> = (1..=3).map(|number| order(number, &[("A", 1)])).collect();
     for (saga, order) in &orders {
-        inventory.tell(*saga, order, EventBody::OrderCreated).await;
+        inventory.publish(*saga, order, EventBody::OrderCreated).await;
     }
-    inventory.said().await;
-    // The damaged one has been due for longest.
-    let database = inventory.another_writer().await;
+    inventory.events().await;
+    // The damaged reservation is the first that is due.
+    let database = inventory.service.another_writer().await;
     run(&database, "UPDATE reservations SET currency = 'XXX', wake_at = 1 WHERE order_id = 2").await;
     run(&database, "UPDATE reservations SET wake_at = 2 WHERE order_id <> 2").await;
     // Longer than any SKU.
     let long = "B".repeat(100);
     run(&database, &format!("UPDATE stock_items SET sku = '{long}' WHERE sku = 'B'")).await;
 
-    let asked = std::cell::RefCell::new(Vec::new());
-    eventually("both others are asked about", async || {
-        let heard = inventory.heard_by(Service::Order).await;
-        asked.borrow_mut().extend(heard.into_iter().map(|envelope| envelope.event.order.order_id.0));
-        asked.borrow().len() >= 2
+    let mut asked = Vec::new();
+    until("both others are asked about", async || {
+        let [received, _] = inventory.received().await;
+        asked.extend(received.into_iter().map(|envelope| envelope.event.order.order_id.0));
+        asked.len() >= 2
     })
     .await;
-    let mut asked = asked.into_inner();
     asked.sort_unstable();
     assert_eq!(asked, [1, 3]);
 
     let list = inventory.get("/api/v1/stock/").await;
     let skus: Vec<_> = list.body.as_array().unwrap().iter().map(|item| item["item_sku"].clone()).collect();
     assert_eq!((list.status, skus), (200, vec!["A".into(), "C".into()]));
-    assert_eq!(inventory.numbers("C").await, (10, 0, 0));
+    assert_eq!(inventory.units("C").await, (10, 0, 0));
 
     // Repaired, it is as it was.
     run(&database, &format!("UPDATE stock_items SET sku = 'B' WHERE sku = '{long}'")).await;

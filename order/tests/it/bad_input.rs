@@ -1,25 +1,32 @@
-//! What cannot be an order: a clear 4xx each, nothing written, and the service goes on.
+//! Requests that cannot be an order: each gets a 4xx that says why, nothing is written, and the service goes on.
 
 use reqwest::Method;
+use rstest::rstest;
 use serde_json::json;
+use testkit::service::{
+    Answer,
+    DatabaseKind::{self, Postgres, Sqlite},
+    answer,
+};
 
-use crate::harness::{Answer, Harness, answer, example};
+use crate::harness::{Harness, example};
 
 async fn post(harness: &Harness, body: impl Into<reqwest::Body>) -> Answer {
     answer(harness.request(Method::POST, "/api/v1/orders/").header("content-type", "application/json").body(body)).await
 }
 
-/// That nothing came of it all: there is no order, nobody was told of one, and the next good one is the first.
-async fn nothing_was_written(mut harness: Harness) {
+/// Nothing was written: there is no order, no event was published, and the next valid order is the first.
+async fn assert_nothing_written(mut harness: Harness) {
     assert_eq!(harness.get("/api/v1/orders").await.body, json!([]));
-    assert_eq!(harness.heard_besides().await, (vec![], vec![]));
+    assert_eq!(harness.remaining_events().await, (vec![], vec![]));
     assert_eq!(harness.place().await.0, 1);
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_no_json_is_a_bad_request() {
-    let harness = Harness::start().await;
+async fn what_is_no_json_is_a_bad_request(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(5_000), close.repeat(5_000));
     for body in [
         Vec::new(),
@@ -47,12 +54,13 @@ async fn what_is_no_json_is_a_bad_request() {
             "{answer:?}"
         );
     }
-    nothing_was_written(harness).await;
+    assert_nothing_written(harness).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_wrong_field_is_named() {
-    let harness = Harness::start().await;
+async fn a_wrong_field_is_named(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     let deep_objects = format!("{}1{}", "{\"a\":".repeat(5_000), "}".repeat(5_000));
     let long = "x".repeat(65);
@@ -102,16 +110,17 @@ async fn a_wrong_field_is_named() {
         let answer = post(&harness, format!("{{{}}}", fields.join(", "))).await;
         let shown: String = value.chars().take(40).collect();
         assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (422, &json!(field)), "{shown}: {answer:?}");
-        let said = answer.body["errors"][0]["detail"].as_str().unwrap();
-        assert!(said.starts_with(detail), "{field} {shown}: {said}");
+        let message = answer.body["errors"][0]["detail"].as_str().unwrap();
+        assert!(message.starts_with(detail), "{field} {shown}: {message}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     }
-    nothing_was_written(harness).await;
+    assert_nothing_written(harness).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_missing_or_doubled_field_is_named() {
-    let harness = Harness::start().await;
+async fn a_missing_or_doubled_field_is_named(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     for (body, field, detail) in [
         (r#"{}"#, "amount", "is missing"),
         (r#"{"item_sku": "A", "quantity": 1, "currency": "USD"}"#, "amount", "is missing"),
@@ -153,24 +162,28 @@ async fn a_missing_or_doubled_field_is_named() {
     let many: Vec<_> = (0..101).map(|number| json!({"item_sku": format!("S{number}"), "quantity": 1})).collect();
     let answer = harness.post(&json!({"items": many, "amount": 1, "currency": "USD"})).await;
     answer.assert_problem(422, "items: must have at most 100 lines");
-    nothing_was_written(harness).await;
+    assert_nothing_written(harness).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn all_that_is_wrong_is_told_at_once() {
-    let harness = Harness::start().await;
+async fn all_that_is_wrong_is_told_at_once(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     let body = json!({"item_sku": "", "quantity": 0, "amount": -1, "currency": "USD", "idempotency_key": ""});
     let answer = harness.post(&body).await;
     let fields: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
     assert_eq!(fields, ["item_sku", "quantity", "amount", "idempotency_key"]);
     assert_eq!((answer.status, &answer.body["type"]), (422, &json!("/problems/validation")));
     assert_eq!(answer.body["instance"], "/api/v1/orders/");
-    nothing_was_written(harness).await;
+    assert_nothing_written(harness).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_body_that_is_too_large_or_no_json_by_its_own_word_is_refused() {
-    let harness = Harness::start().await;
+async fn a_body_that_is_too_large_or_no_json_by_its_own_word_is_refused(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let harness = Harness::start(database).await;
     let padded = format!("{}{}", " ".repeat(2 * 1024 * 1024), example());
     post(&harness, padded).await.assert_problem(413, "the body must have at most 65536 bytes");
     let long = json!({"item_sku": "x".repeat(2 * 1024 * 1024), "quantity": 1, "amount": 1, "currency": "USD"});
@@ -183,5 +196,5 @@ async fn a_body_that_is_too_large_or_no_json_by_its_own_word_is_refused() {
     let number_with_many_digits = "9".repeat(60_000);
     let body = format!(r#"{{"item_sku": "A", "quantity": 1, "amount": {number_with_many_digits}, "currency": "USD"}}"#);
     post(&harness, body).await.assert_problem(422, "amount: is too large");
-    nothing_was_written(harness).await;
+    assert_nothing_written(harness).await;
 }

@@ -1,48 +1,32 @@
-//! The order service on a file in a directory of its own, and its clients.
+//! A running order service, its clients, and inventory and payment as a test plays them.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use order::{Migrator, OrderSettings};
-use reqwest::{
-    Client, Method, RequestBuilder,
-    header::{HeaderMap, HeaderName},
-};
-use saga_database::{
-    Database,
-    tables::{dead_letter, outbox},
-};
-use saga_memory_broker::InProcessBroker;
-use saga_runtime::{IdentitySettings, broker::Broker};
+use reqwest::{Method, RequestBuilder};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use service_host::{
-    service::{RunningService, ServiceDeps, stop},
+    service::{RunningService, ServiceDeps},
     settings::WorkSettings,
 };
 use shared_events::{Envelope, EventBody, EventType, Service};
-use tempfile::TempDir;
+use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TIMEOUT, TestedService, answer};
 use tokio::net::TcpListener;
 
-use crate::peer::{Neighbour, SOON, soon};
-
-/// How a test's service works; patient, so that what a test sees is what the test did.
+/// The settings of a test's service. By default its waits and deadlines are longer than any test takes.
 pub(crate) struct Plan {
     pub(crate) order: OrderSettings,
     pub(crate) work: WorkSettings,
-    /// Whether inventory and payment consume.
-    pub(crate) neighbours_listen: bool,
+    /// Whether inventory and payment consume from the start.
+    pub(crate) peers_consume: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         Self {
             order: OrderSettings {
-                order_wait: SOON,
+                order_wait: TIMEOUT,
                 order_deadline: Duration::from_secs(600),
                 cancel_repeat: Duration::from_secs(600),
                 cancel_repeat_longest: Duration::from_secs(600),
@@ -54,50 +38,31 @@ impl Default for Plan {
                 prefetch: 256,
                 tick: Duration::from_millis(20),
                 inbox_retention: Duration::from_secs(600),
-                drain_timeout: SOON,
+                drain_timeout: TIMEOUT,
             },
-            neighbours_listen: true,
+            peers_consume: true,
         }
     }
 }
 
-/// A service under test. A test ends with [`Harness::finish`], which looks at what is left behind.
+impl TestedService for Plan {
+    type Migrator = Migrator;
+    const SERVICE: Service = Service::Order;
+
+    fn work(&self) -> &WorkSettings {
+        &self.work
+    }
+
+    async fn start(&self, deps: ServiceDeps, listener: TcpListener) -> anyhow::Result<RunningService> {
+        order::start(&self.order, deps, listener).await
+    }
+}
+
+/// A running service, and everything around it. A test ends with [`Harness::finish`], which checks what is left.
 pub(crate) struct Harness {
-    pub(crate) inventory: Neighbour,
-    pub(crate) payment: Neighbour,
-    pub(crate) client: Client,
-    pub(crate) address: SocketAddr,
-    service: Option<RunningService>,
-    /// The one that the service has.
-    pub(crate) its_database: Database,
-    database: Database,
-    broker: Arc<dyn Broker>,
-    plan: Plan,
-    path: PathBuf,
-    _directory: TempDir,
-}
-
-/// An answer over HTTP. A body that is no JSON is a string.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) text: String,
-    pub(crate) body: Value,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name.parse::<HeaderName>().unwrap()).map(|value| value.to_str().unwrap())
-    }
-
-    /// Asserts that it is a problem with this status and these words.
-    pub(crate) fn assert_problem(&self, status: u16, detail: &str) {
-        assert_eq!((self.status, self.header("content-type")), (status, Some("application/problem+json")), "{self:?}");
-        assert_eq!((&self.body["status"], &self.body["detail"]), (&json!(status), &json!(detail)));
-        assert!(self.body["type"].is_string() && self.body["title"].is_string(), "{self:?}");
-        assert!(self.body["instance"].as_str().is_some_and(|path| path.starts_with('/')), "{self:?}");
-    }
+    pub(crate) service: ServiceHarness<Plan>,
+    pub(crate) inventory: Peer,
+    pub(crate) payment: Peer,
 }
 
 /// The order of the specification's example.
@@ -105,83 +70,44 @@ pub(crate) fn example() -> Value {
     json!({"item_sku": "SKU-ABC", "quantity": 2, "amount": 200, "currency": "USD"})
 }
 
-pub(crate) async fn answer(request: RequestBuilder) -> Answer {
-    let response = soon("an answer", request.send()).await.unwrap();
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let text = soon("its body", response.text()).await.unwrap();
-    let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
-    Answer { status, headers, text, body }
-}
-
-/// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
-pub(crate) async fn open(file: &Path) -> Database {
-    crate::test_database::open::<Migrator>(Service::Order, file).await
-}
-
-async fn run(plan: &Plan, database: Database, broker: Arc<dyn Broker>) -> (RunningService, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let admin = Some("the-operators-token".parse().unwrap());
-    let deps = ServiceDeps { database, broker, work: plan.work.clone(), admin, identity: IdentitySettings::default() };
-    (order::start(&plan.order, deps, listener).await.unwrap(), address)
-}
-
 impl Harness {
-    pub(crate) async fn start() -> Self {
-        Self::with(Plan::default()).await
+    pub(crate) async fn start(database: DatabaseKind) -> Self {
+        Self::start_with(database, Plan::default()).await
     }
 
-    pub(crate) async fn with(plan: Plan) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("order.db");
-        let database = open(&path).await;
-        let mut brokers = InProcessBroker::for_services(&Service::ALL.map(Service::name), 1_024);
-        let mut take = |service: Service| Arc::new(brokers.remove(service.name()).unwrap()) as Arc<dyn Broker>;
-        let broker = take(Service::Order);
-        let mut inventory = Neighbour::deaf(take(Service::Inventory)).await;
-        let mut payment = Neighbour::deaf(take(Service::Payment)).await;
-        if plan.neighbours_listen {
-            inventory.listen().await;
-            payment.listen().await;
+    pub(crate) async fn start_with(database: DatabaseKind, plan: Plan) -> Self {
+        let consume = plan.peers_consume;
+        let service = ServiceHarness::start(database, plan).await;
+        let (mut inventory, mut payment) =
+            (service.peer(Service::Inventory).await, service.peer(Service::Payment).await);
+        if consume {
+            inventory.consume().await;
+            payment.consume().await;
         }
-        let its_database = database.clone();
-        let (service, address) = run(&plan, database, Arc::clone(&broker)).await;
-        let (database, service) = (open(&path).await, Some(service));
-        let client = Client::builder().no_proxy().build().unwrap();
-        let _directory = directory;
-        Self { inventory, payment, client, address, service, its_database, database, broker, plan, path, _directory }
+        Self { service, inventory, payment }
     }
 
-    /// One more replica of the service, on the same database and the same broker, and where it listens.
-    #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
+    /// One more replica of the service, and where it listens.
     pub(crate) async fn replica(&self) -> (RunningService, SocketAddr) {
-        run(&self.plan, open(&self.path).await, Arc::clone(&self.broker)).await
+        self.service.start_on(self.service.another_writer().await).await
     }
 
     /// The same, on a machine whose clock is wrong by `offset`.
-    #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
     pub(crate) async fn replica_with_clock(&self, offset: &str) -> (RunningService, SocketAddr) {
-        let database = open(&self.path).await;
+        let database = self.service.another_writer().await;
         database.clock().skew_system_clock(offset.parse().unwrap());
-        run(&self.plan, database, Arc::clone(&self.broker)).await
-    }
-
-    /// Stops the first replica and puts another in its place.
-    #[allow(dead_code, reason = "a file has one process; only the tests on PostgreSQL have more")]
-    pub(crate) async fn replace(&mut self, (service, address): (RunningService, SocketAddr)) {
-        let first = self.service.replace(service);
-        self.address = address;
-        stop(first.into_iter().collect(), SOON).await;
+        self.service.start_on(database).await
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.address))
+        self.service.http.request(method, path)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        answer(self.request(Method::GET, path)).await
+        self.service.http.get(path).await
     }
 
+    /// A request for an order, to be sent with [`answer`].
     pub(crate) fn posting(&self, body: &Value) -> RequestBuilder {
         self.request(Method::POST, "/api/v1/orders/").json(body)
     }
@@ -198,10 +124,10 @@ impl Harness {
         answer.body["order_id"].as_i64().unwrap()
     }
 
-    /// Places the example without waiting for its end; its number, and what inventory hears of it.
+    /// Places the example without waiting for its end; returns its number, and the message that inventory receives.
     pub(crate) async fn place(&mut self) -> (i64, Envelope) {
         let id = self.post_async(&example()).await;
-        let created = self.inventory.hear_of(id, EventType::OrderCreated).await;
+        let created = self.inventory.receive_about(id, EventType::OrderCreated).await;
         (id, created)
     }
 
@@ -229,72 +155,18 @@ impl Harness {
         answer.body.as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub(crate) async fn how_many_orders(&self) -> u64 {
-        order::store::orders::Entity::find().count(&self.database.reader()).await.unwrap()
+    pub(crate) async fn order_count(&self) -> u64 {
+        order::store::orders::Entity::find().count(&self.service.observer().reader()).await.unwrap()
     }
 
-    pub(crate) async fn how_many_unpublished(&self) -> u64 {
-        outbox::Entity::find().count(&self.database.reader()).await.unwrap()
+    /// The events that inventory and payment have received and the test has not, once everything is published.
+    pub(crate) async fn remaining_events(&mut self) -> (Vec<EventBody>, Vec<EventBody>) {
+        self.service.outbox_is_empty().await;
+        (self.inventory.received_bodies(), self.payment.received_bodies())
     }
 
-    /// What inventory and payment have heard that no test asked for, once there is nothing more to be heard.
-    pub(crate) async fn heard_besides(&mut self) -> (Vec<EventBody>, Vec<EventBody>) {
-        self.until("the outbox is empty", async |harness| harness.how_many_unpublished().await == 0).await;
-        (self.inventory.heard(), self.payment.heard())
-    }
-
-    /// Another process that opens the database to write.
-    pub(crate) async fn intruder(&self) -> Database {
-        open(&self.path).await
-    }
-
-    /// Waits until `holds`.
-    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
-        let mut looks = tokio::time::interval(Duration::from_millis(2));
-        soon(what, async {
-            while !holds(self).await {
-                looks.tick().await;
-            }
-        })
-        .await;
-    }
-
-    /// The service, to be stopped by the test.
-    pub(crate) fn take_service(&mut self) -> RunningService {
-        self.service.take().unwrap()
-    }
-
-    /// The end of a test: everything is published, nothing was parked, and the service stops.
+    /// Ends the test: the service stops with nothing left over.
     pub(crate) async fn finish(self) {
-        self.finish_with_dead_letters(0).await;
-    }
-
-    pub(crate) async fn finish_with_dead_letters(mut self, expected: usize) {
-        self.until("the outbox is empty", async |harness| harness.how_many_unpublished().await == 0).await;
-        if let Some(service) = self.service.take() {
-            assert_eq!(answer(self.request(Method::GET, "/health")).await.status, 200, "it still works");
-            soon("the service stops", stop(vec![service], SOON)).await;
-        }
-        assert_eq!(self.how_many_unpublished().await, 0, "nothing was left behind while it stopped");
-        self.look_at_the_dead_letters(expected).await;
-    }
-
-    /// The end of a test that stopped the service before it could publish everything.
-    pub(crate) async fn finish_as_it_is(self) {
-        assert!(self.service.is_none());
-        self.look_at_the_dead_letters(0).await;
-    }
-
-    async fn look_at_the_dead_letters(&self, expected: usize) {
-        let letters = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
-        assert_eq!(letters.len(), expected, "{letters:?}");
-        self.database.clone().close().await;
-    }
-}
-
-/// A test that forgets to look at what it leaves behind is no test.
-impl Drop for Harness {
-    fn drop(&mut self) {
-        assert!(self.service.is_none() || std::thread::panicking(), "a test ends with `finish`");
+        self.service.finish().await;
     }
 }

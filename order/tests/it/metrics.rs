@@ -1,6 +1,8 @@
-//! How orders end, as the metrics say it.
+//! The metrics about the end of orders.
 
+use rstest::rstest;
 use shared_events::{EventBody, FailureReason, Sku};
+use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
 
 use crate::harness::Harness;
 
@@ -15,32 +17,33 @@ async fn ended(harness: &Harness, end: &str, reason: &str) -> f64 {
     metric(harness, &format!("order_system_orders_ended_total{{{labels}}}")).await
 }
 
+#[rstest]
 #[tokio::test]
-async fn each_order_is_counted_once_at_its_end() {
-    let mut harness = Harness::start().await;
+async fn each_order_is_counted_once_at_its_end(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
     let declined = || EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     let item_sku = Sku::parse("SKU-ABC").unwrap();
     let rejected = EventBody::StockReservationFailed { reason: FailureReason::UnknownItem, item_sku };
 
     let (_, confirmed) = harness.place().await;
-    harness.inventory.say(&confirmed, EventBody::StockReserved).await;
+    harness.inventory.publish(&confirmed, EventBody::StockReserved).await;
     assert_eq!(metric(&harness, "order_system_saga_duration_seconds_count{service=\"order\"}").await, 0.0);
-    harness.payment.say(&confirmed, EventBody::PaymentAuthorized).await;
+    harness.payment.publish(&confirmed, EventBody::PaymentAuthorized).await;
     let (_, failed) = harness.place().await;
-    harness.inventory.say(&failed, rejected).await;
+    harness.inventory.publish(&failed, rejected).await;
     let (_, undone) = harness.place().await;
-    harness.inventory.say(&undone, EventBody::StockReserved).await;
-    harness.payment.say(&undone, declined()).await;
-    harness.inventory.say(&undone, EventBody::StockReleased).await;
+    harness.inventory.publish(&undone, EventBody::StockReserved).await;
+    harness.payment.publish(&undone, declined()).await;
+    harness.inventory.publish(&undone, EventBody::StockReleased).await;
     let (id, cancelled) = harness.place().await;
     assert_eq!(harness.cancel(id).await.status, 202);
-    harness.inventory.say(&cancelled, EventBody::StockReleased).await;
-    harness.payment.say(&cancelled, EventBody::PaymentVoided).await;
-    // Late facts, and facts again, are no further end.
-    harness.payment.say(&failed, EventBody::PaymentVoided).await;
-    harness.inventory.say(&failed, EventBody::StockReleased).await;
-    harness.inventory.say(&confirmed, EventBody::StockReleased).await;
-    harness.payment.say(&undone, declined()).await;
+    harness.inventory.publish(&cancelled, EventBody::StockReleased).await;
+    harness.payment.publish(&cancelled, EventBody::PaymentVoided).await;
+    // Late and repeated events do not end it again.
+    harness.payment.publish(&failed, EventBody::PaymentVoided).await;
+    harness.inventory.publish(&failed, EventBody::StockReleased).await;
+    harness.inventory.publish(&confirmed, EventBody::StockReleased).await;
+    harness.payment.publish(&undone, declined()).await;
 
     for (end, reason) in [
         ("confirmed", "none"),

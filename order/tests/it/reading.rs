@@ -1,18 +1,24 @@
 //! Reading orders: one, many, their timelines; and the pages about the service itself.
 
 use reqwest::Method;
+use rstest::rstest;
 use serde_json::{Value, json};
 use shared_events::{EventBody, FailureReason};
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    answer, until,
+};
 
-use crate::harness::{Harness, answer, example};
+use crate::harness::{Harness, example};
 
 fn ids(orders: &Value) -> Vec<i64> {
     orders.as_array().unwrap().iter().map(|order| order["order_id"].as_i64().unwrap()).collect()
 }
 
+#[rstest]
 #[tokio::test]
-async fn orders_are_listed_in_pages() {
-    let harness = Harness::start().await;
+async fn orders_are_listed_in_pages(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     assert_eq!(harness.get("/api/v1/orders/").await.body, json!([]));
     for _ in 0..5 {
         harness.post_async(&example()).await;
@@ -35,25 +41,26 @@ async fn orders_are_listed_in_pages() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn orders_are_listed_by_status() {
-    let mut harness = Harness::start().await;
+async fn orders_are_listed_by_status(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
     let reason = FailureReason::PaymentDeclined;
     let (_, confirmed) = harness.place().await;
-    harness.inventory.say(&confirmed, EventBody::StockReserved).await;
-    harness.payment.say(&confirmed, EventBody::PaymentAuthorized).await;
-    harness.inventory.hear(shared_events::EventType::OrderConfirmed).await;
+    harness.inventory.publish(&confirmed, EventBody::StockReserved).await;
+    harness.payment.publish(&confirmed, EventBody::PaymentAuthorized).await;
+    harness.inventory.receive(shared_events::EventType::OrderConfirmed).await;
     let (_, compensating) = harness.place().await;
-    harness.payment.say(&compensating, EventBody::PaymentFailed { reason }).await;
-    harness.inventory.hear(shared_events::EventType::PaymentFailed).await;
+    harness.payment.publish(&compensating, EventBody::PaymentFailed { reason }).await;
+    harness.inventory.receive(shared_events::EventType::PaymentFailed).await;
     let (_, failed) = harness.place().await;
-    harness.payment.say(&failed, EventBody::PaymentFailed { reason }).await;
-    harness.inventory.say(&failed, EventBody::StockReleased).await;
-    harness.inventory.hear(shared_events::EventType::PaymentFailed).await;
+    harness.payment.publish(&failed, EventBody::PaymentFailed { reason }).await;
+    harness.inventory.publish(&failed, EventBody::StockReleased).await;
+    harness.inventory.receive(shared_events::EventType::PaymentFailed).await;
     let (cancelled_id, cancelled) = harness.place().await;
     harness.cancel(cancelled_id).await;
-    harness.inventory.say(&cancelled, EventBody::StockReleased).await;
-    harness.payment.say(&cancelled, EventBody::PaymentVoided).await;
+    harness.inventory.publish(&cancelled, EventBody::StockReleased).await;
+    harness.payment.publish(&cancelled, EventBody::PaymentVoided).await;
     harness.post_async(&example()).await;
     harness.post_async(&example()).await;
     for (status, expected) in [
@@ -73,9 +80,10 @@ async fn orders_are_listed_by_status() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_list_that_cannot_be_is_refused() {
-    let harness = Harness::start().await;
+async fn a_list_that_cannot_be_is_refused(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     for (query, field) in [
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
@@ -96,9 +104,10 @@ async fn a_list_that_cannot_be_is_refused() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
-    let harness = Harness::start().await;
+async fn what_is_not_there_is_not_found(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     harness.post_async(&example()).await;
     for id in ["2", "0", "-1", "9223372036854775807"] {
         harness.get(&format!("/api/v1/orders/{id}")).await.assert_problem(404, "order not found");
@@ -122,9 +131,10 @@ async fn what_is_not_there_is_not_found() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_method_that_a_path_does_not_know_is_named() {
-    let harness = Harness::start().await;
+async fn a_method_that_a_path_does_not_know_is_named(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     harness.post_async(&example()).await;
     for (method, path, allowed) in [
         (Method::DELETE, "/api/v1/orders/1", "GET"),
@@ -141,9 +151,10 @@ async fn a_method_that_a_path_does_not_know_is_named() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn each_path_answers_with_and_without_a_slash_behind() {
-    let harness = Harness::start().await;
+async fn each_path_answers_with_and_without_a_slash_behind(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     let id = harness.post_async(&example()).await;
     for path in ["/api/v1/orders", "/api/v1/orders/1", "/api/v1/orders/1/events", "/health"] {
         let (without, with) = (harness.get(path).await, harness.get(&format!("{path}/")).await);
@@ -154,21 +165,22 @@ async fn each_path_answers_with_and_without_a_slash_behind() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_timeline_tells_what_happened() {
-    let mut harness = Harness::start().await;
+async fn the_timeline_tells_what_happened(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
     let (id, created) = harness.place().await;
-    let reserved = harness.inventory.say(&created, EventBody::StockReserved).await;
-    let authorized = harness.payment.say(&reserved, EventBody::PaymentAuthorized).await;
+    let reserved = harness.inventory.publish(&created, EventBody::StockReserved).await;
+    let authorized = harness.payment.publish(&reserved, EventBody::PaymentAuthorized).await;
     let answer = harness.get(&format!("/api/v1/orders/{id}/events")).await;
     let entries = answer.body.as_array().unwrap().clone();
-    let told: Vec<Value> =
+    let rows: Vec<Value> =
         entries.iter().map(|entry| json!([entry["event"], entry["source"], entry["changed"]])).collect();
-    assert_eq!(told[0], json!(["OrderCreated", "order", "status is PENDING"]));
-    assert_eq!(told[1], json!(["StockReserved", "inventory", "stock is reserved"]));
-    assert!(told.contains(&json!(["PaymentAuthorized", "payment", "payment is authorized, status is CONFIRMED"])));
-    assert!(told.contains(&json!(["OrderConfirmed", "order", "status is CONFIRMED"])));
-    assert_eq!(told.len(), 4);
+    assert_eq!(rows[0], json!(["OrderCreated", "order", "status is PENDING"]));
+    assert_eq!(rows[1], json!(["StockReserved", "inventory", "stock is reserved"]));
+    assert!(rows.contains(&json!(["PaymentAuthorized", "payment", "payment is authorized, status is CONFIRMED"])));
+    assert!(rows.contains(&json!(["OrderConfirmed", "order", "status is CONFIRMED"])));
+    assert_eq!(rows.len(), 4);
     let entry = |event: &str| entries.iter().find(|entry| entry["event"] == event).unwrap();
     assert_eq!(entry("OrderCreated")["message_id"], created.header.id.to_string());
     assert_eq!(entry("StockReserved")["message_id"], reserved.header.id.to_string());
@@ -178,11 +190,12 @@ async fn the_timeline_tells_what_happened() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_service_tells_how_it_is_and_what_it_can_do() {
-    let harness = Harness::start().await;
+async fn the_service_tells_how_it_is_and_what_it_can_do(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
     assert_eq!(harness.get("/health").await.body, json!({"status": "ok"}));
-    harness.until("it is ready", async |harness| harness.get("/health/ready").await.status == 200).await;
+    until("it is ready", async || harness.get("/health/ready").await.status == 200).await;
     let ready = harness.get("/health/ready").await.body;
     assert_eq!(ready["status"], "ready");
     let names: Vec<&Value> = ready["dependencies"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
@@ -209,18 +222,19 @@ async fn the_service_tells_how_it_is_and_what_it_can_do() {
     harness.finish().await;
 }
 
-/// On a file, the service's clock is the machine's.
+/// On SQLite the service's clock is the machine's; on PostgreSQL it is the server's, and does not see the change.
+#[rstest]
 #[tokio::test]
-async fn a_clock_that_is_set_back_does_not_turn_a_timeline_round() {
-    let mut harness = Harness::start().await;
+async fn a_clock_that_is_set_back_does_not_turn_a_timeline_round(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
     let (id, created) = harness.place().await;
-    harness.its_database.clock().skew_system_clock("-1min".parse().unwrap());
-    harness.inventory.say(&created, EventBody::StockReserved).await;
-    harness.payment.say(&created, EventBody::PaymentAuthorized).await;
+    harness.service.database.clock().skew_system_clock("-1min".parse().unwrap());
+    harness.inventory.publish(&created, EventBody::StockReserved).await;
+    harness.payment.publish(&created, EventBody::PaymentAuthorized).await;
     let timeline = harness.timeline(id).await;
     assert!(timeline[0].starts_with("OrderCreated"), "{timeline:?}");
     let order = harness.order(id).await;
     assert!(order["updated_at"].as_str() >= order["created_at"].as_str(), "{order}");
-    harness.heard_besides().await;
+    harness.remaining_events().await;
     harness.finish().await;
 }

@@ -1,13 +1,15 @@
 //! Watching orders: server-sent events.
 
 use reqwest::{Method, Response};
+use rstest::rstest;
 use serde_json::Value;
 use shared_events::EventBody;
-
-use crate::{
-    harness::Harness,
-    peer::{SOON, soon},
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TIMEOUT, within_timeout,
 };
+
+use crate::harness::Harness;
 
 struct Watcher {
     response: Response,
@@ -17,16 +19,16 @@ struct Watcher {
 impl Watcher {
     async fn begin(harness: &Harness) -> Self {
         let request = harness.request(Method::GET, "/api/v1/orders/stream");
-        let response = soon("the stream begins", request.send()).await.unwrap();
+        let response = within_timeout("the stream begins", request.send()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self { response, text: String::new() }
     }
 
-    /// The next event's name and data; `None` at the end of the stream. Comments, which keep the connection, are passed over.
+    /// The next event's name and data; `None` at the end of the stream. Comments, which keep the connection open, are skipped.
     async fn next(&mut self) -> Option<(String, Value)> {
-        // The comments come for ever, so it is not the single piece that must come soon.
-        soon("an event", self.read()).await
+        // Comments keep coming, so the timeout covers the whole event and not a chunk.
+        within_timeout("an event", self.read()).await
     }
 
     async fn read(&mut self) -> Option<(String, Value)> {
@@ -46,16 +48,17 @@ impl Watcher {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn each_change_of_an_order_is_an_event() {
-    let mut harness = Harness::start().await;
+async fn each_change_of_an_order_is_an_event(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
     let (unwatched, _) = harness.place().await;
     let (mut one, mut other) = (Watcher::begin(&harness).await, Watcher::begin(&harness).await);
     let (id, created) = harness.place().await;
-    harness.inventory.say(&created, EventBody::StockReserved).await;
-    harness.payment.say(&created, EventBody::PaymentAuthorized).await;
-    // What changes nothing is no change.
-    harness.payment.say(&created, EventBody::PaymentAuthorized).await;
+    harness.inventory.publish(&created, EventBody::StockReserved).await;
+    harness.payment.publish(&created, EventBody::PaymentAuthorized).await;
+    // An event that changes nothing is not shown.
+    harness.payment.publish(&created, EventBody::PaymentAuthorized).await;
     harness.cancel(unwatched).await;
     let mut seen = Vec::new();
     for _ in 0..4 {
@@ -70,21 +73,24 @@ async fn each_change_of_an_order_is_an_event() {
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_last_event_is_the_order_as_it_is_shown() {
-    let mut harness = Harness::start().await;
+async fn the_last_event_is_the_order_as_it_is_shown(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
     let mut watcher = Watcher::begin(&harness).await;
     let (id, _) = harness.place().await;
     assert_eq!(watcher.next().await.unwrap(), ("order".to_owned(), harness.order(id).await));
     harness.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_stream_ends_when_the_service_stops() {
-    let mut harness = Harness::start().await;
+async fn a_stream_ends_when_the_service_stops(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
     let mut watcher = Watcher::begin(&harness).await;
-    let service = harness.take_service();
-    soon("a watcher does not hold the stop up", service_host::service::stop(vec![service], SOON * 10)).await;
+    let service = harness.service.take_service();
+    within_timeout("a watcher does not hold the stop up", service_host::service::stop(vec![service], TIMEOUT * 10))
+        .await;
     assert_eq!(watcher.next().await, None);
     harness.finish().await;
 }

@@ -1,19 +1,15 @@
-//! The payment service as the world sees it: real HTTP on a bound port, a database file, and the in-process broker, at
-//! which the tests speak for the other two services.
+//! The payment service as its clients and the other services see it: over real HTTP, on each database, at an in-process
+//! broker where the tests play the other two services.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 mod gateway;
 mod harness;
 mod http;
 mod orders;
-mod parked;
+mod postgres;
 mod redelivery;
+mod redrive;
 mod saga;
 mod scripted;
 mod unreadable;
-
-#[path = "../../../tests/runtime/tests/shared/parking.rs"]
-mod parking;
-#[path = "../../../tests/runtime/tests/shared/database.rs"]
-mod test_database;

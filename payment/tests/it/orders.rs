@@ -1,3 +1,5 @@
+//! Orders, and the messages about them.
+
 use shared_events::{
     CancelReason, Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity,
     SagaId, Sku, Timestamp,

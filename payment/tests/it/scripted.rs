@@ -1,3 +1,5 @@
+//! A payment gateway that does what a test tells it to.
+
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,

@@ -1,40 +1,45 @@
-//! A row that cannot be read stands in nobody's way.
+//! A row that cannot be read holds up no other.
 
+use rstest::rstest;
 use sea_orm::ConnectionTrait as _;
 use shared_events::EventBody;
+use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
 
-use crate::{harness::System, orders::Order, scripted::Point};
+use crate::{harness::Harness, orders::Order, scripted::Point};
 
+#[rstest]
 #[tokio::test]
-async fn a_damaged_payment_delays_no_void_and_hides_no_other_payment() {
-    let mut system = System::start().await;
+async fn a_damaged_payment_delays_no_void_and_hides_no_other_payment(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let mut harness = Harness::start(database).await;
     let orders = [1, 2].map(|number| Order::of(number, "20"));
     for order in &orders {
-        system.tell(&order.reserved()).await;
-        assert_eq!(system.hear().await, order.event(EventBody::PaymentAuthorized));
+        harness.publish(&order.reserved()).await;
+        assert_eq!(harness.receive().await, order.event(EventBody::PaymentAuthorized));
     }
-    system.gateway.hold(Point::BeforeVoid);
+    harness.gateway.hold(Point::BeforeVoid);
     for (order, reached) in orders.iter().zip(1..) {
-        system.tell(&order.cancel()).await;
-        system.gateway.reached(Point::BeforeVoid, reached).await;
+        harness.publish(&order.cancel()).await;
+        harness.gateway.reached(Point::BeforeVoid, reached).await;
     }
-    // What was asked is lost with the process, so that the clock has to find both; the first is damaged.
-    let database = system.another_writer().await;
+    // Both calls fail, so that the periodic tick has to find both payments; the first one is damaged.
+    let database = harness.service.another_writer().await;
     let damage = async |sql: &str| {
         let transaction = database.begin().await.unwrap();
         transaction.execute_unprepared(sql).await.unwrap();
         transaction.commit().await.unwrap();
     };
     damage("UPDATE payments SET currency = 'XXX' WHERE order_id = 1").await;
-    system.gateway.fail(Point::BeforeVoid, 2);
-    system.gateway.release(Point::BeforeVoid);
-    system.becomes(orders[1].saga_id, "VOIDED").await;
+    harness.gateway.fail(Point::BeforeVoid, 2);
+    harness.gateway.release(Point::BeforeVoid);
+    harness.until_state(orders[1].saga_id, "VOIDED").await;
 
-    let (status, list) = system.get("/api/v1/payments/").await;
+    let (status, list) = harness.get("/api/v1/payments/").await;
     assert_eq!((status, list.as_array().unwrap().len()), (200, 1), "{list}");
-    assert_eq!((system.get("/api/v1/payments/1").await.0, system.get("/api/v1/payments/2").await.0), (500, 200));
+    assert_eq!((harness.get("/api/v1/payments/1").await.0, harness.get("/api/v1/payments/2").await.0), (500, 200));
     damage("UPDATE payments SET currency = 'USD' WHERE order_id = 1").await;
-    assert_eq!(system.states().await, ["VOIDING", "VOIDED"]);
+    assert_eq!(harness.states().await, ["VOIDING", "VOIDED"]);
     database.close().await;
-    system.finish().await;
+    harness.finish().await;
 }

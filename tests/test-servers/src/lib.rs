@@ -28,7 +28,7 @@ pub mod rabbitmq;
 mod wait;
 
 pub use both::Both;
-pub use database::{POSTGRES_URL, database_url};
+pub use database::{POSTGRES_URL, create_database};
 pub use ports::free as free_port;
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;

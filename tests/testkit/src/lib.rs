@@ -3,7 +3,8 @@
 //!
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
-//!   [`consistency`], [`broker`].
+//!   [`consistency`], [`broker`];
+//! - one service in the process of its test, the rest played by the test: `service`, with the feature of that name.
 
 pub mod broker;
 pub mod client;
@@ -16,5 +17,7 @@ pub mod process;
 pub mod proxy;
 pub mod replica;
 mod sending;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod stack;
 pub mod usage;

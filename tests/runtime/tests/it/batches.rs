@@ -3,9 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
+use rstest::rstest;
 use saga_runtime::{Cause, EngineSettings, Refusal};
 use shared_events::EventBody;
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 
 use crate::{
     counting_participant::{Command, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
@@ -13,11 +17,12 @@ use crate::{
     wait::soon,
 };
 
+#[rstest]
 #[tokio::test]
-async fn what_waits_is_one_transaction_up_to_the_limit() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
+async fn what_waits_is_one_transaction_up_to_the_limit(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let settings = EngineSettings { max_batch: 8, ..EngineSettings::default() };
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
     let held = engine.batches().len();
     let asks = join_all((0..20).map(|_| engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new())));
@@ -32,10 +37,11 @@ async fn what_waits_is_one_transaction_up_to_the_limit() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn nothing_of_a_batch_is_seen_before_all_of_it() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn nothing_of_a_batch_is_seen_before_all_of_it(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.hold().await;
     // The second of them cannot be decided, after the first was.
     let asks =
@@ -47,10 +53,11 @@ async fn nothing_of_a_batch_is_seen_before_all_of_it() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_message_counts_once_however_often_it_comes() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn a_message_counts_once_however_often_it_comes(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     let (one, other) = (created(1, 1), created(2, 1));
     // In one batch, and again later.
     engine.hold().await;
@@ -67,10 +74,13 @@ async fn a_message_counts_once_however_often_it_comes() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_again() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_again(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     let message = created(1, UNACCEPTABLE);
     engine.script.cured.store(true, Ordering::SeqCst);
     world.told(std::slice::from_ref(&message)).await;
@@ -84,10 +94,11 @@ async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_agai
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_command_that_fails_fails_alone() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn a_command_that_fails_fails_alone(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     for trouble in [UNACCEPTABLE, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED] {
         let command = Command::Announce(event(7, trouble, EventBody::OrderCreated));
         assert_eq!(engine.ask(command).await, Err(Refusal::Internal));
@@ -98,11 +109,12 @@ async fn a_command_that_fails_fails_alone() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn one_command_too_many_is_refused_at_once() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
+async fn one_command_too_many_is_refused_at_once(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let settings = EngineSettings { max_waiting: 2, ..EngineSettings::default() };
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
     let ask = || engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new());
     let third = async {
@@ -116,11 +128,14 @@ async fn one_command_too_many_is_refused_at_once() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_caller_that_goes_away_gives_its_place_back_and_its_command_is_carried_out() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
+async fn a_caller_that_goes_away_gives_its_place_back_and_its_command_is_carried_out(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let settings = EngineSettings { max_waiting: 1, ..EngineSettings::default() };
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan { settings, ..Plan::default() }).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
     let gone = engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new());
     assert!(futures::poll!(Box::pin(gone)).is_pending(), "and is dropped here");

@@ -1,5 +1,6 @@
 //! Rows in bulk, of every number that is cut in another way.
 
+use rstest::rstest;
 use saga_database::{
     Database, Writes, find_by, find_locked, insert_new,
     tables::{
@@ -8,17 +9,21 @@ use saga_database::{
     },
 };
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
-use tempfile::{TempDir, tempdir};
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use uuid::Uuid;
 
 use crate::engine_harness::open;
 
 const NUMBERS: [usize; 5] = [0, 1, 7, 64, 200];
 
-async fn database() -> (TempDir, Database) {
-    let directory = tempdir().unwrap();
-    let database = open(&directory.path().join("bulk.db")).await;
-    (directory, database)
+/// A new database with the tables of the participant.
+async fn create(kind: DatabaseKind) -> (TestDatabase, Database) {
+    let storage = TestDatabase::create(kind);
+    let database = open(&storage).await;
+    (storage, database)
 }
 
 /// Rows with every type of column, and nothing where there may be nothing.
@@ -51,9 +56,10 @@ fn keys(rows: &[Model]) -> Vec<sea_orm::Value> {
     rows.iter().map(|row| row.message_id.into()).collect()
 }
 
+#[rstest]
 #[tokio::test]
-async fn rows_are_inserted_found_and_deleted() {
-    let (_directory, database) = database().await;
+async fn rows_are_inserted_found_and_deleted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (_storage, database) = create(database).await;
     for count in NUMBERS {
         let (rows, transaction) = (rows(count), database.begin().await.unwrap());
         Writes::default().insert::<Entity>(&rows).run(&transaction).await.unwrap();
@@ -72,9 +78,10 @@ async fn rows_are_inserted_found_and_deleted() {
     assert_eq!(Entity::find().count(&database.reader()).await.unwrap(), 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn by_other_columns_too() {
-    let (_directory, database) = database().await;
+async fn by_other_columns_too(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (_storage, database) = create(database).await;
     let (rows, transaction) = (rows(200), database.begin().await.unwrap());
     Writes::default().insert::<Entity>(&rows).run(&transaction).await.unwrap();
     let attempts = vec![3_i64.into(), 7_i64.into()];
@@ -84,9 +91,10 @@ async fn by_other_columns_too() {
     assert_eq!(Writes::default().delete::<Entity>(Column::Event, event).run(&transaction).await.unwrap(), 100);
 }
 
+#[rstest]
 #[tokio::test]
-async fn only_what_is_not_there_is_inserted() {
-    let (_directory, database) = database().await;
+async fn only_what_is_not_there_is_inserted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (_storage, database) = create(database).await;
     for count in NUMBERS {
         let (rows, transaction) = (rows(count), database.begin().await.unwrap());
         let (old, new) = rows.split_at(count / 3);
@@ -106,9 +114,10 @@ async fn only_what_is_not_there_is_inserted() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_there_is_overwritten() {
-    let (_directory, database) = database().await;
+async fn what_is_there_is_overwritten(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (_storage, database) = create(database).await;
     for count in NUMBERS {
         let (rows, transaction) = (rows(count), database.begin().await.unwrap());
         Writes::default().upsert::<Entity>(&rows[count / 2..]).run(&transaction).await.unwrap();
@@ -122,9 +131,10 @@ async fn what_is_there_is_overwritten() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn several_writes_are_written_together() {
-    let (_directory, database) = database().await;
+async fn several_writes_are_written_together(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (_storage, database) = create(database).await;
     for count in NUMBERS {
         let (rows, transaction) = (rows(count), database.begin().await.unwrap());
         let (old, new) = rows.split_at(count / 2);

@@ -1,9 +1,6 @@
-//! An engine, a relay and a consumer on a database file; and the services around them, played by the test.
+//! An engine, a relay and a consumer on a database; and the services around them, played by the test.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use saga_database::{
     Database,
@@ -22,6 +19,7 @@ use shared_events::{
     Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId,
     Service, Sku, Timestamp,
 };
+use testkit::service::TestDatabase;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -30,7 +28,7 @@ use crate::{
     wait::{soon, until},
 };
 
-/// What a engine is made of.
+/// The parts and settings of an engine.
 pub(crate) struct Plan {
     pub(crate) settings: EngineSettings,
     pub(crate) relay: bool,
@@ -53,14 +51,14 @@ pub(crate) struct EngineHarness {
     tasks: JoinSet<()>,
 }
 
-/// The database at `file`, or in its place one on the server, where this is the test binary `postgres`.
-pub(crate) async fn open(file: &Path) -> Database {
-    crate::test_database::open::<Migrator>(Service::Order, file).await
+/// Opens a database with the tables of the participant.
+pub(crate) async fn open(storage: &TestDatabase) -> Database {
+    storage.open::<Migrator>(Service::Order).await
 }
 
 impl EngineHarness {
-    pub(crate) async fn start(directory: &Path, broker: &Arc<dyn Broker>, plan: Plan) -> Self {
-        let database = open(&directory.join("tally.db")).await;
+    pub(crate) async fn start(storage: &TestDatabase, broker: &Arc<dyn Broker>, plan: Plan) -> Self {
+        let database = open(storage).await;
         let (script, stop) = (Arc::new(Script::default()), Stages::default());
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let service = Service::Inventory.spec();

@@ -3,9 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use futures::future::{join, join_all};
+use rstest::rstest;
 use saga_runtime::{Cause, Refusal};
 use shared_events::{EventBody, FailureReason};
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 
 use crate::{
     counting_participant::Command,
@@ -17,10 +21,11 @@ fn declined(order: i64) -> saga_runtime::broker::Outgoing {
     outgoing(event(order, 1, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined }))
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_question_that_is_answered_at_once_stays_in_its_batch() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn a_question_that_is_answered_at_once_stays_in_its_batch(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.hold().await;
     let held = engine.batches().len();
     let asks = [Command::Count(1), Command::Ask(1), Command::Count(1), Command::Ask(1)];
@@ -31,10 +36,11 @@ async fn a_question_that_is_answered_at_once_stays_in_its_batch() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_slow_answer_holds_nobody_up() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn a_slow_answer_holds_nobody_up(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.world.shut();
     world.order.publish(&[declined(1)]).await;
     let slow = engine.mailbox.ask(Command::Ask(1).with_reply(), Cause::new());
@@ -52,10 +58,13 @@ async fn a_slow_answer_holds_nobody_up() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn without_an_answer_a_caller_is_told_and_an_event_is_asked_again() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn without_an_answer_a_caller_is_told_and_an_event_is_asked_again(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.refusals.store(1, Ordering::SeqCst);
     assert_eq!(engine.ask(Command::Ask(1)).await, Err(Refusal::Unavailable("the gateway is away".to_owned())));
     engine.script.refusals.store(2, Ordering::SeqCst);
@@ -65,10 +74,11 @@ async fn without_an_answer_a_caller_is_told_and_an_event_is_asked_again() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_question_that_panics_harms_nobody_else() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn a_question_that_panics_harms_nobody_else(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.panics.store(1, Ordering::SeqCst);
     assert!(matches!(engine.ask(Command::Ask(1)).await, Err(Refusal::Unavailable(_))));
     engine.script.panics.store(1, Ordering::SeqCst);

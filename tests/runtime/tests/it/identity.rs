@@ -9,6 +9,7 @@ use std::{
 };
 
 use reqwest::Method;
+use rstest::rstest;
 use saga_database::{
     dead_letter, system_id,
     tables::{MessageTables, outbox},
@@ -19,7 +20,10 @@ use saga_runtime::{
 };
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use shared_events::{Envelope, Header, Service, SystemId};
-use tempfile::{TempDir, tempdir};
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -29,7 +33,6 @@ use crate::{
     dead_letter_queue::giving_up,
     engine_harness::{EngineHarness, Plan, World, created},
     one_system::{belongs_to, execute},
-    test_database,
     wait::{soon, until},
 };
 
@@ -57,8 +60,8 @@ pub(crate) fn settings(system_id: Option<SystemId>) -> IdentitySettings {
 }
 
 /// A engine whose database belongs to this system.
-async fn engine(directory: &TempDir, world: &World, identity: IdentitySettings) -> EngineHarness {
-    EngineHarness::start(directory.path(), world.tally(), Plan { relay: false, identity, ..Plan::default() }).await
+async fn engine(storage: &TestDatabase, world: &World, identity: IdentitySettings) -> EngineHarness {
+    EngineHarness::start(storage, world.tally(), Plan { relay: false, identity, ..Plan::default() }).await
 }
 
 /// A broker that counts what it delivers.
@@ -98,12 +101,15 @@ impl Broker for Counted {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
+async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let counted = Arc::new(Counted { inner: Arc::clone(world.tally()), deliveries: Arc::default() });
     let plan = Plan { relay: false, identity: settings(Some(id(ONE))), ..Plan::default() };
-    let first = EngineHarness::start(directory.path(), &(Arc::clone(&counted) as Arc<dyn Broker>), plan).await;
+    let first = EngineHarness::start(&storage, &(Arc::clone(&counted) as Arc<dyn Broker>), plan).await;
     let foreign = of(id(OTHER), &created(1, 1));
     // One that this version cannot read is not for this service to park either.
     let unreadable = of(id(OTHER), &created(1, 1));
@@ -122,24 +128,27 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it() {
     first.crash().await;
 
     // The service of its own system handles it.
-    let (elsewhere, system) = (tempdir().unwrap(), settings(Some(id(OTHER))));
+    let (elsewhere, system) = (TestDatabase::create(database), settings(Some(id(OTHER))));
     let right = engine(&elsewhere, &world, system).await;
     until("it is handled where it belongs", async || right.heard_of(1).await == 1).await;
     assert!(right.is_up("system"));
     right.crash().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn it_is_ready_again_once_the_events_of_another_system_are_given_up() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let first = engine(&directory, &world, settings(Some(id(ONE)))).await;
+async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let first = engine(&storage, &world, settings(Some(id(ONE)))).await;
     let foreign = of(id(OTHER), &created(1, 1));
     world.order.publish(std::slice::from_ref(&foreign)).await;
     until("it is not ready", async || !first.is_up("system")).await;
     first.crash().await;
 
     let given_up = IdentitySettings { dead_letter_systems: vec![id(OTHER)], ..settings(None) };
-    let again = engine(&directory, &world, given_up).await;
+    let again = engine(&storage, &world, given_up).await;
     world.order.confirmed(1).await;
     let letters = again.dead_letters().await;
     assert_eq!((letters.len(), letters[0].message_id), (1, foreign.message_id.0));
@@ -153,10 +162,11 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up() {
     again.crash().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_new_database_belongs_to_the_system_of_the_first_event() {
-    let (directory, mut world, system) = (tempdir().unwrap(), World::begin().await, new_id());
-    let first = engine(&directory, &world, settings(None)).await;
+async fn a_new_database_belongs_to_the_system_of_the_first_event(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world, system) = (TestDatabase::create(database), World::begin().await, new_id());
+    let first = engine(&storage, &world, settings(None)).await;
     world.told(&[created(1, 1)]).await;
     assert_eq!(system_id(&first.database).await.unwrap(), None, "an event of the previous version says nothing");
     world.told(&[of(system, &created(2, 1))]).await;
@@ -171,17 +181,20 @@ async fn a_new_database_belongs_to_the_system_of_the_first_event() {
     assert_eq!(carried, [None, Some(system), Some(system)]);
     first.crash().await;
 
-    let again = engine(&directory, &world, settings(None)).await;
+    let again = engine(&storage, &world, settings(None)).await;
     world.order.publish(&[of(new_id(), &created(4, 1))]).await;
     until("it does not take another one", async || !again.is_up("system")).await;
     assert_eq!(again.heard_of(4).await, 0);
     again.crash().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn of_two_systems_in_one_batch_the_first_is_taken_and_the_other_is_given_back() {
-    let (directory, mut world, system) = (tempdir().unwrap(), World::begin().await, new_id());
-    let engine = engine(&directory, &world, settings(None)).await;
+async fn of_two_systems_in_one_batch_the_first_is_taken_and_the_other_is_given_back(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world, system) = (TestDatabase::create(database), World::begin().await, new_id());
+    let engine = engine(&storage, &world, settings(None)).await;
     engine.hold().await;
     world.order.publish(&[of(system, &created(1, 1)), of(new_id(), &created(2, 1)), created(3, 1)]).await;
     engine.script.gate.open();
@@ -193,20 +206,23 @@ async fn of_two_systems_in_one_batch_the_first_is_taken_and_the_other_is_given_b
     engine.crash().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_new_database_does_not_belong_to_an_older_system_until_it_is_told() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let first = engine(&directory, &world, settings(None)).await;
+async fn a_new_database_does_not_belong_to_an_older_system_until_it_is_told(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let first = engine(&storage, &world, settings(None)).await;
     world.order.publish(&[of(id(ONE), &created(1, 1))]).await;
     until("it is not ready", async || !first.is_up("system")).await;
     assert_eq!((first.heard_of(1).await, system_id(&first.database).await.unwrap()), (0, None));
     first.crash().await;
 
-    let told = engine(&directory, &world, settings(Some(id(ONE)))).await;
+    let told = engine(&storage, &world, settings(Some(id(ONE)))).await;
     world.order.confirmed(1).await;
     assert_eq!((told.heard_of(1).await, told.is_up("system")), (1, true));
     told.crash().await;
-    let again = engine(&directory, &world, settings(None)).await;
+    let again = engine(&storage, &world, settings(None)).await;
     world.told(&[of(id(ONE), &created(2, 1))]).await;
     assert_eq!(again.heard_of(2).await, 1, "it need not be told again");
     again.crash().await;
@@ -222,26 +238,32 @@ impl MigratorTrait for Previous {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_database_of_the_previous_version_belongs_to_the_system_of_the_next_event() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let old = test_database::open::<Previous>(Service::Order, &directory.path().join("tally.db")).await;
+async fn a_database_of_the_previous_version_belongs_to_the_system_of_the_next_event(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let old = storage.open::<Previous>(Service::Order).await;
     assert_eq!(system_id(&old).await.unwrap(), None, "there is not even a table");
     let years_ago = "UPDATE seaql_migrations SET applied_at = 1600000000";
     for sql in ["INSERT INTO counts VALUES (1, 5)", years_ago] {
         execute(&old, sql).await;
     }
     old.close().await;
-    let engine = engine(&directory, &world, settings(None)).await;
+    let engine = engine(&storage, &world, settings(None)).await;
     world.told(&[created(1, 1), of(id(ONE), &created(1, 1))]).await;
     assert_eq!((engine.heard_of(1).await, system_id(&engine.database).await.unwrap()), (7, Some(id(ONE))));
     engine.crash().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_database_that_is_exchanged_behind_the_service_is_noticed() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let first = engine(&directory, &world, settings(Some(id(ONE)))).await;
+async fn a_database_that_is_exchanged_behind_the_service_is_noticed(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let first = engine(&storage, &world, settings(Some(id(ONE)))).await;
     world.told(&[of(id(ONE), &created(1, 1))]).await;
     belongs_to(&first.database, OTHER).await;
     until("it is not ready", async || !first.is_up("system")).await;
@@ -249,17 +271,20 @@ async fn a_database_that_is_exchanged_behind_the_service_is_noticed() {
     assert!(first.ask(Command::Count(4)).await.is_err());
     first.crash().await;
 
-    let again = engine(&directory, &world, settings(None)).await;
+    let again = engine(&storage, &world, settings(None)).await;
     world.order.confirmed(1).await;
     assert_eq!([again.heard_of(1).await, again.heard_of(2).await, again.heard_of(3).await], [1, 0, 1]);
     again.crash().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_the_broker_gave_up_on_is_held_too_where_it_belongs_to_another_system() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
+async fn what_the_broker_gave_up_on_is_held_too_where_it_belongs_to_another_system(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let (broker, graveyard) = giving_up(world.tally());
-    let service = ServiceHarness::start(directory.path(), &broker).await;
+    let service = ServiceHarness::start(&storage, &broker).await;
     graveyard.bury(&of(id(ONE), &created(1, 1)), "delivered more than 100 times", 100);
     let is_down = |report: &serde_json::Value| {
         let all = report["dependencies"].as_array().unwrap();

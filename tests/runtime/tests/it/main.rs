@@ -1,5 +1,5 @@
 //! The runtime as the services use it: the brokers' promises, the engine with a participant of the tests' own, the relay
-//! with brokers that misbehave, the database.
+//! with brokers that misbehave, the databases.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 mod admin;
@@ -10,20 +10,22 @@ mod broker;
 mod bulk;
 mod counting_participant;
 mod crash;
-mod database;
 mod dead_letter_queue;
+mod dead_letters;
 mod engine_harness;
 mod external_calls;
 mod identity;
 mod in_process;
-mod locked_file;
+mod inbox;
 mod metrics;
 mod one_system;
 mod outage;
-mod parking;
+mod postgres;
+mod rabbitmq;
 mod relay;
 mod scripted;
+mod sqlite;
 mod wait;
 
-#[path = "../shared/database.rs"]
-mod test_database;
+// `rabbitmq/suite.rs` uses this path.
+use rabbitmq::server;

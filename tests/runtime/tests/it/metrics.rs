@@ -3,8 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use reqwest::Method;
+use rstest::rstest;
 use shared_events::{EventBody, FailureReason, Service};
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -24,10 +28,11 @@ async fn busy(service: &ServiceHarness) -> f64 {
     metrics["database_connections{pool=\"write\"}"] - metrics["database_idle_connections{pool=\"write\"}"]
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_engine_counts_what_it_commits() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn the_engine_counts_what_it_commits(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let before = service.metrics().await;
     assert_eq!((before["batch_inputs_count"], before["dead_letters_parked_total"]), (0.0, 0.0));
 
@@ -49,10 +54,11 @@ async fn the_engine_counts_what_it_commits() {
     service.finish(1).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn tables_queue_and_pools_are_read_when_somebody_asks() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     until_it_is(&service, "queue_consumers", 1.0).await;
     let quiet = service.metrics().await;
     for name in ["outbox_events", "outbox_oldest_age_seconds", "dead_letters", "queue_ready_messages"] {
@@ -61,7 +67,7 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks() {
     assert!(quiet["database_connections{pool=\"write\"}"] >= 1.0);
     assert!(quiet["database_connections{pool=\"read\"}"] >= quiet["database_idle_connections{pool=\"read\"}"]);
 
-    service.park(Uuid::from_u128(1), b"nonsense").await;
+    service.dead_letter(Uuid::from_u128(1), b"nonsense").await;
     until_it_is(&service, "dead_letters", 1.0).await;
 
     // The world outside does not answer: the prefetch fills, and the rest waits in the queue.
@@ -84,13 +90,14 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks() {
     service.finish(1).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_nobody_takes_stays_in_the_outbox_and_ages() {
-    let directory = tempdir().unwrap();
+async fn what_nobody_takes_stays_in_the_outbox_and_ages(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let storage = TestDatabase::create(database);
     let brokers = crate::in_process::in_process(&Service::ALL, 64);
-    let service = ServiceHarness::start(directory.path(), &brokers[&Service::Inventory]).await;
+    let service = ServiceHarness::start(&storage, &brokers[&Service::Inventory]).await;
     let message = created(1, 1);
-    service.park(message.message_id.0, message.body.as_bytes()).await;
+    service.dead_letter(message.message_id.0, message.body.as_bytes()).await;
     // The queues of order and payment have no consumer, and so do not confirm.
     assert_eq!(service.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
     until_it_is(&service, "outbox_events", 1.0).await;
@@ -117,10 +124,11 @@ async fn what_nobody_takes_stays_in_the_outbox_and_ages() {
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_dependency_that_comes_back_is_counted() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn a_dependency_that_comes_back_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     for name in ["database", "broker", "queue"] {
         until_it_is(&service, &format!("dependency_up{{dependency=\"{name}\"}}"), 1.0).await;
     }
@@ -135,10 +143,11 @@ async fn a_dependency_that_comes_back_is_counted() {
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn requests_are_counted_by_route_and_not_by_path() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn requests_are_counted_by_route_and_not_by_path(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     for number in 0..3 {
         service.request(Method::GET, &format!("/no/such/path/{number}"), &[]).await;
         service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(number))).await;

@@ -1,12 +1,14 @@
 //! How the databases of services come to belong to a system.
 
-use std::path::Path;
-
+use rstest::rstest;
 use saga_database::{Database, system_id};
 use saga_runtime::{IdentityError, IdentitySettings, establish, establish_all};
 use sea_orm::ConnectionTrait;
 use shared_events::{Service, SystemId};
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 
 use crate::{
     engine_harness::open,
@@ -19,7 +21,7 @@ pub(crate) async fn execute(database: &Database, sql: &str) {
     transaction.commit().await.unwrap();
 }
 
-/// Has a database belong to another system, behind the service's back.
+/// Assigns a database to another system, without the service.
 pub(crate) async fn belongs_to(database: &Database, system: &str) {
     let id = match database.backend() {
         sea_orm::DbBackend::Sqlite => format!("x'{}'", system.replace('-', "")),
@@ -28,11 +30,11 @@ pub(crate) async fn belongs_to(database: &Database, system: &str) {
     execute(database, &format!("UPDATE system_identity SET system_id = {id}")).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn replicas_of_order_that_start_at_once_make_one_id() {
-    let directory = tempdir().unwrap();
-    let file = directory.path().join("tally.db");
-    let replicas = [open(&file).await, open(&file).await];
+async fn replicas_of_order_that_start_at_once_make_one_id(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let storage = TestDatabase::create(database);
+    let replicas = [open(&storage).await, open(&storage).await];
     let none = settings(None);
     let [first, second] = replicas.each_ref().map(|replica| establish(replica, Service::Order.spec(), &none));
     let (first, second) = tokio::join!(first, second);
@@ -44,10 +46,11 @@ async fn replicas_of_order_that_start_at_once_make_one_id() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_database_with_data_keeps_its_system() {
-    let directory = tempdir().unwrap();
-    let database = open(&directory.path().join("tally.db")).await;
+async fn a_database_with_data_keeps_its_system(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let storage = TestDatabase::create(database);
+    let database = open(&storage).await;
     assert!(establish(&database, Service::Order.spec(), &settings(None)).await.unwrap().is_some());
     let chosen = async |system| establish(&database, Service::Order.spec(), &settings(Some(id(system)))).await;
     assert_eq!(chosen(ONE).await.unwrap(), Some(id(ONE)), "there is nothing in it");
@@ -59,13 +62,10 @@ async fn a_database_with_data_keeps_its_system() {
     database.close().await;
 }
 
-/// Three databases, as one process opens them.
-async fn three(directory: &Path) -> [Database; 3] {
-    let mut all = Vec::new();
-    for service in Service::ALL {
-        all.push(open(&directory.join(format!("{service}.db"))).await);
-    }
-    all.try_into().unwrap()
+/// The databases of the three services, as one process opens them.
+async fn open_all(storages: &[TestDatabase; 3]) -> [Database; 3] {
+    let [order, inventory, payment] = storages;
+    [open(order).await, open(inventory).await, open(payment).await]
 }
 
 async fn all_of_one(databases: &[Database; 3], settings: &IdentitySettings) -> Result<SystemId, IdentityError> {
@@ -73,10 +73,11 @@ async fn all_of_one(databases: &[Database; 3], settings: &IdentitySettings) -> R
     establish_all(&all, settings).await
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_databases_of_one_process_belong_to_one_system() {
-    let directory = tempdir().unwrap();
-    let databases = three(directory.path()).await;
+async fn the_databases_of_one_process_belong_to_one_system(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let storages = Service::ALL.map(|_| TestDatabase::create(database));
+    let databases = open_all(&storages).await;
     let system = all_of_one(&databases, &settings(None)).await.unwrap();
     for database in &databases {
         assert_eq!(system_id(database).await.unwrap(), Some(system));

@@ -2,8 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use rstest::rstest;
 use saga_runtime::Refusal;
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 
 use crate::{
     counting_participant::Command,
@@ -15,10 +19,13 @@ fn away() -> Result<i64, Refusal> {
     Err(Refusal::Unavailable("the database is unavailable".to_owned()))
 }
 
+#[rstest]
 #[tokio::test]
-async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_after() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_after(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     assert_eq!(engine.ask(Command::Count(9)).await, Ok(1));
     engine.script.away.store(true, Ordering::SeqCst);
     world.order.publish(&[created(1, 1), created(2, 1)]).await;
@@ -40,15 +47,18 @@ async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_af
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_service_that_stops_meanwhile_leaves_its_messages_to_the_next() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn a_service_that_stops_meanwhile_leaves_its_messages_to_the_next(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.away.store(true, Ordering::SeqCst);
     world.order.publish(&[created(1, 1), created(2, 1)]).await;
     until("it is noticed", async || !engine.is_up("database")).await;
     engine.end().await;
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.order.confirmed(2).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 1));
     engine.finish().await;

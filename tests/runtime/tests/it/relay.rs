@@ -3,11 +3,15 @@
 use std::collections::HashSet;
 
 use futures::future::join_all;
+use rstest::rstest;
 use saga_database::{Writes, tables::outbox};
 use saga_runtime::{Cause, EngineSettings, broker::PublishResult};
 use sea_orm::{DbBackend, TransactionTrait as _};
 use shared_events::{EventBody, MessageId};
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -37,16 +41,17 @@ async fn announce(engine: &EngineHarness, count: i64) {
     assert!(replies.iter().all(Result::is_ok));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_full_outbox_is_published_in_order_a_window_at_a_time() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Silence));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
+async fn a_full_outbox_is_published_in_order_a_window_at_a_time(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| Reaction::Silence));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), Plan { relay: false, ..roomy() }).await;
     announce(&engine, 5_000).await;
     let waiting = engine.in_the_outbox().await;
     assert_eq!(waiting.len(), 5_000);
     engine.crash().await;
 
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     assert_eq!(engine.outbox.depth(), 5_000);
     until("a window is published", async || scripted.published().len() >= WINDOW).await;
     stays_pending("no more", until("", async || scripted.published().len() > WINDOW)).await;
@@ -57,10 +62,11 @@ async fn a_full_outbox_is_published_in_order_a_window_at_a_time() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn only_a_confirmation_deletes() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Silence));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+async fn only_a_confirmation_deletes(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| Reaction::Silence));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     announce(&engine, 3).await;
     until("they are published", async || scripted.published().len() == 3).await;
     stays_pending("without a word they stay", engine.outbox.empty()).await;
@@ -76,10 +82,11 @@ async fn only_a_confirmation_deletes() {
     assert_eq!(scripted.published(), waiting);
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_no_queue_takes_rests_and_the_others_go_on() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+async fn what_no_queue_takes_rests_and_the_others_go_on(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| CONFIRM));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     until("it publishes", async || engine.is_up("broker")).await;
     let mut first = true;
     scripted.now(move |_| match std::mem::take(&mut first) {
@@ -100,14 +107,17 @@ async fn what_no_queue_takes_rests_and_the_others_go_on() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn of_many_that_no_queue_takes_one_is_tried_at_a_time_until_it_is_taken() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Say(unroutable())));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
+async fn of_many_that_no_queue_takes_one_is_tried_at_a_time_until_it_is_taken(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| Reaction::Say(unroutable())));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), Plan { relay: false, ..roomy() }).await;
     announce(&engine, 20).await;
     let waiting = engine.in_the_outbox().await;
     engine.crash().await;
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     until("the first is tried again and again", async || scripted.published().len() == 23).await;
     assert_eq!(scripted.published(), [&waiting[..], &[waiting[0]; 3]].concat());
     assert!(!engine.is_up("broker"));
@@ -119,23 +129,25 @@ async fn of_many_that_no_queue_takes_one_is_tried_at_a_time_until_it_is_taken() 
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_the_broker_refuses_is_tried_again() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
+async fn what_the_broker_refuses_is_tried_again(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| CONFIRM));
     let mut tries = 0;
     scripted.now(move |_| {
         tries += 1;
         if tries <= 2 { Reaction::Say(PublishResult::Refused) } else { CONFIRM }
     });
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     announce(&engine, 1).await;
     soon("it is taken at last", engine.outbox.empty()).await;
     assert_eq!(scripted.published().len(), 3);
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_connection_that_breaks_loses_nothing() {
+async fn a_connection_that_breaks_loses_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     // In the middle of handing over, of 200 messages, now and then; and without a word on those before.
     let mut count = 0;
     let script = move |_: &_| {
@@ -146,12 +158,12 @@ async fn a_connection_that_breaks_loses_nothing() {
             _ => CONFIRM,
         }
     };
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(script));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), Plan { relay: false, ..roomy() }).await;
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(script));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), Plan { relay: false, ..roomy() }).await;
     announce(&engine, 200).await;
     let waiting: HashSet<_> = engine.in_the_outbox().await.into_iter().collect();
     engine.crash().await;
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     soon("all is published", engine.outbox.empty()).await;
     let published = scripted.published();
     assert!(published.len() > 200, "some twice");
@@ -160,10 +172,11 @@ async fn a_connection_that_breaks_loses_nothing() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_event_that_is_confirmed_twice_is_counted_once() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| Reaction::Silence));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+async fn an_event_that_is_confirmed_twice_is_counted_once(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| Reaction::Silence));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     announce(&engine, 3).await;
     until("they are published", async || scripted.published().len() == 3).await;
     let [first, second, third] = scripted.published().try_into().unwrap();
@@ -183,10 +196,13 @@ async fn an_event_that_is_confirmed_twice_is_counted_once() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_the_relay_is_too_slow_for_is_published_in_order_and_once() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+async fn what_the_relay_is_too_slow_for_is_published_in_order_and_once(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| CONFIRM));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     scripted.room.shut();
     // Each a commit of its own: more than may be handed over from engine to relay.
     for order in 1..=150 {
@@ -216,10 +232,11 @@ async fn put_behind_the_relays_back(engine: &EngineHarness) -> MessageId {
     message.message_id
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_nobody_handed_over_is_found_in_the_table() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+async fn what_nobody_handed_over_is_found_in_the_table(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| CONFIRM));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     let message = put_behind_the_relays_back(&engine).await;
     until("it is deleted", async || engine.in_the_outbox().await.is_empty()).await;
     assert_eq!(scripted.published(), [message]);
@@ -228,10 +245,13 @@ async fn what_nobody_handed_over_is_found_in_the_table() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn clients_that_use_all_connections_keep_no_event_from_being_published() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+async fn clients_that_use_all_connections_keep_no_event_from_being_published(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| CONFIRM));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     until("it publishes", async || engine.is_up("broker")).await;
     let reader = engine.database.reader();
     let connections = match reader.get_database_backend() {
@@ -251,17 +271,18 @@ async fn clients_that_use_all_connections_keep_no_event_from_being_published() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_relay_ends_while_the_broker_has_no_room() {
-    let (directory, scripted) = (tempdir().unwrap(), Scripted::new(|_| CONFIRM));
+async fn a_relay_ends_while_the_broker_has_no_room(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| CONFIRM));
     scripted.room.shut();
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     announce(&engine, 10).await;
     assert!(tokio::time::timeout(A_WHILE, engine.outbox.empty()).await.is_err());
     engine.end().await;
     assert_eq!(scripted.published(), []);
     scripted.room.open();
-    let engine = EngineHarness::start(directory.path(), &broker(&scripted), roomy()).await;
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     engine.finish().await;
     assert_eq!(scripted.published().len(), 10);
 }

@@ -1,8 +1,12 @@
 //! Who is let in, and what there is to be seen.
 
 use reqwest::Method;
+use rstest::rstest;
 use serde_json::json;
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use uuid::Uuid;
 
 use super::service_harness::{LONG_AGO, ServiceHarness};
@@ -19,10 +23,13 @@ const ENDPOINTS: [(Method, &str); 5] = [
     (Method::POST, "/admin/dead-letters/00000000-0000-0000-0000-000000000001/redrive"),
 ];
 
+#[rstest]
 #[tokio::test]
-async fn without_a_token_in_the_settings_there_is_nothing_and_the_answer_says_how_to_change_that() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::with_token(directory.path(), world.tally(), None).await;
+async fn without_a_token_in_the_settings_there_is_nothing_and_the_answer_says_how_to_change_that(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::with_token(&storage, world.tally(), None).await;
     for (method, path) in ENDPOINTS {
         let (status, problem) = service.ask(method.clone(), path).await;
         let detail = problem["detail"].as_str().unwrap();
@@ -34,12 +41,13 @@ async fn without_a_token_in_the_settings_there_is_nothing_and_the_answer_says_ho
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn only_the_token_lets_in() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn only_the_token_lets_in(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let id = Uuid::from_u128(1);
-    service.park(id, b"kept").await;
+    service.dead_letter(id, b"kept").await;
     for (method, path) in ENDPOINTS {
         for headers in [
             &[][..],
@@ -68,18 +76,19 @@ async fn only_the_token_lets_in() {
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_list_has_pages_and_no_bodies() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn the_list_has_pages_and_no_bodies(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let messages = [created(7, UNACCEPTABLE), raw("no JSON\0"), raw(&"x".repeat(10 * 1024 * 1024))];
     world.told(&messages).await;
-    service.park(Uuid::nil(), &[0xff, 0xfe]).await;
+    service.dead_letter(Uuid::nil(), &[0xff, 0xfe]).await;
 
     let list = service.list().await;
     assert_eq!(list.len(), 4);
     let nil = json!({
-        "message_id": Uuid::nil(), "reason": "parked by the test", "attempts": 1, "event": null, "subject": null,
+        "message_id": Uuid::nil(), "reason": "dead-lettered by the test", "attempts": 1, "event": null, "subject": null,
         "parked_at": LONG_AGO, "size": 2,
     });
     assert_eq!(list[0], nil, "also the smallest id there is");
@@ -108,14 +117,15 @@ async fn the_list_has_pages_and_no_bodies() {
     service.finish(4).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_message_is_shown_whole() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn a_message_is_shown_whole(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let large = "ü".repeat(5 * 1024 * 1024);
     let bodies = [&b"no JSON\0 \"<"[..], &[0xff, 0, 0xfe], b"", large.as_bytes()];
     for (number, body) in (1..).zip(bodies) {
-        service.park(Uuid::from_u128(number), body).await;
+        service.dead_letter(Uuid::from_u128(number), body).await;
     }
     for (number, body, encoding) in
         [(1, "no JSON\0 \"<", "utf-8"), (2, "/wD+", "base64"), (3, "", "utf-8"), (4, &large, "utf-8")]
@@ -128,30 +138,32 @@ async fn a_message_is_shown_whole() {
         assert_eq!(letter["size"], bodies[usize::try_from(number).unwrap() - 1].len());
     }
     let (status, problem) = service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(9))).await;
-    assert_eq!((status, &problem["detail"]), (404, &json!("no such message is parked")));
+    assert_eq!((status, &problem["detail"]), (404, &json!("there is no such dead letter")));
     assert_eq!(service.ask(Method::GET, "/admin/dead-letters/nine").await.0, 422);
     service.finish(4).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_message_that_nobody_wants_is_discarded() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn a_message_that_nobody_wants_is_discarded(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let message = created(1, UNACCEPTABLE);
     world.told(std::slice::from_ref(&message)).await;
     let path = format!("/admin/dead-letters/{}", message.message_id.0);
     assert_eq!(service.ask(Method::DELETE, &path).await, (204, json!(null)));
     let (status, problem) = service.ask(Method::DELETE, &path).await;
-    assert_eq!((status, &problem["detail"]), (404, &json!("no such message is parked")));
+    assert_eq!((status, &problem["detail"]), (404, &json!("there is no such dead letter")));
     assert_eq!(service.redrive(message.message_id.0).await.0, 404);
     assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_endpoints_are_documented() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn the_endpoints_are_documented(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let (_, openapi) = service.ask(Method::GET, "/openapi.json").await;
     assert_eq!(openapi["components"]["securitySchemes"]["bearer"], json!({"type": "http", "scheme": "bearer"}));
     for (method, path) in [

@@ -1,7 +1,11 @@
 //! What the broker itself gave up on.
 
+use rstest::rstest;
 use serde_json::json;
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use uuid::Uuid;
 
 use super::service_harness::ServiceHarness;
@@ -11,12 +15,15 @@ use crate::{
     wait::until,
 };
 
+#[rstest]
 #[tokio::test]
-async fn it_is_parked_unhandled_with_the_brokers_reason_and_can_be_driven() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
+async fn it_is_parked_unhandled_with_the_brokers_reason_and_can_be_driven(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let (readable, nonsense) = (created(7, 1), raw("nonsense"));
     let (broker, graveyard) = giving_up(world.tally());
-    let service = ServiceHarness::start(directory.path(), &broker).await;
+    let service = ServiceHarness::start(&storage, &broker).await;
     for message in [&readable, &nonsense, &readable] {
         graveyard.bury(message, "delivered too often", 20);
     }
@@ -41,11 +48,12 @@ async fn it_is_parked_unhandled_with_the_brokers_reason_and_can_be_driven() {
     service.finish(1).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_lost_connection_is_opened_again() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
+async fn a_lost_connection_is_opened_again(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let (broker, graveyard) = giving_up(world.tally());
-    let service = ServiceHarness::start(directory.path(), &broker).await;
+    let service = ServiceHarness::start(&storage, &broker).await;
     graveyard.bury(&created(1, 1), "delivered too often", 20);
     until("it is acknowledged", async || graveyard.acknowledged() == 1).await;
     graveyard.lose_the_connection();

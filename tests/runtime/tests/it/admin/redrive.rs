@@ -4,12 +4,16 @@ use std::sync::atomic::Ordering;
 
 use futures::future::{join, join_all};
 use reqwest::Method;
+use rstest::rstest;
 use saga_database::tables::dead_letter;
 use saga_runtime::{Redriven, broker::Outgoing};
 use sea_orm::EntityTrait;
 use serde_json::json;
 use shared_events::{EventBody, FailureReason};
-use tempfile::tempdir;
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    TestDatabase,
+};
 use uuid::Uuid;
 
 use super::service_harness::ServiceHarness;
@@ -28,11 +32,14 @@ fn declined(order: i64) -> Outgoing {
     outgoing(event(order, 1, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined }))
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows() {
+async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
     for trouble in [UNACCEPTABLE, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, CANNOT_BE_SAVED] {
-        let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-        let service = ServiceHarness::start(directory.path(), world.tally()).await;
+        let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+        let service = ServiceHarness::start(&storage, world.tally()).await;
         let message = created(1, trouble);
         let id = message.message_id.0;
         world.told(std::slice::from_ref(&message)).await;
@@ -57,10 +64,13 @@ async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_twice() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_twice(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let message = created(1, UNACCEPTABLE);
     world.told(std::slice::from_ref(&message)).await;
     service.script.cured.store(true, Ordering::SeqCst);
@@ -71,10 +81,11 @@ async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_t
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn poison_stays_parked_and_is_counted() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn poison_stays_parked_and_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let good = created(1, 1);
     let ten_megabytes = "x".repeat(10 * 1024 * 1024);
     let kinds = [
@@ -106,28 +117,32 @@ async fn poison_stays_parked_and_is_counted() {
     service.finish(7).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_an_older_program_could_not_read_is_handled_under_its_own_id() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn what_an_older_program_could_not_read_is_handled_under_its_own_id(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let message = created(1, 1);
     let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, message.body.as_bytes());
-    service.park(filed, message.body.as_bytes()).await;
+    service.dead_letter(filed, message.body.as_bytes()).await;
     assert_eq!(service.redrive(filed).await, (200, json!({"message_id": filed, "outcome": "HANDLED"})));
     world.told(&[message]).await;
     assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (1, 1));
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn all_are_driven_page_by_page() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn all_are_driven_page_by_page(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     // More than two pages, every fifth of them for ever bad.
     for order in 1..=600 {
         let message = created(order, 1);
         let body = if order % 5 == 0 { "nonsense" } else { &*message.body };
-        service.park(message.message_id.0, body.as_bytes()).await;
+        service.dead_letter(message.message_id.0, body.as_bytes()).await;
     }
     assert_eq!(service.redrive_all().await, report(480, 120, 0, true));
     assert_eq!(service.in_the_inbox().await, 480);
@@ -138,14 +153,17 @@ async fn all_are_driven_page_by_page() {
     service.finish(120).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let one = ServiceHarness::start(directory.path(), world.tally()).await;
-    let other = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let one = ServiceHarness::start(&storage, world.tally()).await;
+    let other = ServiceHarness::start(&storage, world.tally()).await;
     let messages: Vec<Outgoing> = (1..=20).map(|order| created(order, 1)).collect();
     for message in &messages {
-        one.park(message.message_id.0, message.body.as_bytes()).await;
+        one.dead_letter(message.message_id.0, message.body.as_bytes()).await;
     }
     let singly = |service| {
         let messages = &messages;
@@ -174,13 +192,14 @@ async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once() {
     one.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_world_outside_is_asked_as_for_a_delivery() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let message = declined(1);
     let id = message.message_id.0;
-    service.park(id, message.body.as_bytes()).await;
+    service.dead_letter(id, message.body.as_bytes()).await;
 
     // Who drives it is told where there is no answer, and it stays parked as it was.
     service.script.refusals.store(1, Ordering::SeqCst);
@@ -205,13 +224,14 @@ async fn the_world_outside_is_asked_as_for_a_delivery() {
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn while_the_database_is_away_nothing_is_lost() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn while_the_database_is_away_nothing_is_lost(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let message = created(1, 1);
     let id = message.message_id.0;
-    service.park(id, message.body.as_bytes()).await;
+    service.dead_letter(id, message.body.as_bytes()).await;
     service.script.away.store(true, Ordering::SeqCst);
     assert_eq!(service.redrive(id).await.0, 503);
     assert_eq!(service.redrive_all().await, report(0, 0, 1, false));
@@ -224,13 +244,14 @@ async fn while_the_database_is_away_nothing_is_lost() {
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_caller_that_goes_away_changes_nothing() {
-    let (directory, world) = (tempdir().unwrap(), World::begin().await);
-    let service = ServiceHarness::start(directory.path(), world.tally()).await;
+async fn a_caller_that_goes_away_changes_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, world) = (TestDatabase::create(database), World::begin().await);
+    let service = ServiceHarness::start(&storage, world.tally()).await;
     let message = created(1, 1);
     let id = message.message_id.0;
-    service.park(id, message.body.as_bytes()).await;
+    service.dead_letter(id, message.body.as_bytes()).await;
     // The engine stands still in the transaction, the message taken out already; then the caller goes away.
     service.script.gate.shut();
     let batches = service.script.batches.lock().unwrap().len();
@@ -245,10 +266,11 @@ async fn a_caller_that_goes_away_changes_nothing() {
     service.finish(0).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_crash_in_the_middle_leaves_it_parked() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn a_crash_in_the_middle_leaves_it_parked(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.told(&[created(1, UNACCEPTABLE)]).await;
     let letters = engine.dead_letters().await;
     engine.script.cured.store(true, Ordering::SeqCst);
@@ -260,7 +282,7 @@ async fn a_crash_in_the_middle_leaves_it_parked() {
     }
     engine.crash().await;
 
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     assert_eq!(engine.dead_letters().await, letters);
     assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await), (0, 0));
     engine.script.cured.store(true, Ordering::SeqCst);
@@ -269,10 +291,11 @@ async fn a_crash_in_the_middle_leaves_it_parked() {
     engine.finish().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_was_discarded_while_it_was_read_is_not_handled() {
-    let (directory, mut world) = (tempdir().unwrap(), World::begin().await);
-    let engine = EngineHarness::start(directory.path(), world.tally(), Plan::default()).await;
+async fn what_was_discarded_while_it_was_read_is_not_handled(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     let messages = [created(1, UNACCEPTABLE), raw("nonsense")];
     world.told(&messages).await;
     engine.script.cured.store(true, Ordering::SeqCst);

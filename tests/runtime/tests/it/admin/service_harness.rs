@@ -1,6 +1,6 @@
 //! A whole service around the tally, with its HTTP side.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use clap::Parser;
 use reqwest::{Client, Method, Response, header};
@@ -16,6 +16,7 @@ use service_host::{
     service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
 };
+use testkit::service::{ADMIN_TOKEN, TestDatabase};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
@@ -26,15 +27,13 @@ use crate::{
     wait::{SOON, soon},
 };
 
-pub(crate) const TOKEN: &str = "the-operators-token";
-
 #[derive(Debug, Parser)]
 struct Settings {
     #[command(flatten)]
     work: WorkSettings,
 }
 
-/// As they are if nothing is said.
+/// The defaults.
 pub(crate) fn work_settings() -> WorkSettings {
     Settings::parse_from(["tally"]).work
 }
@@ -49,12 +48,12 @@ pub(crate) struct ServiceHarness {
 }
 
 impl ServiceHarness {
-    pub(crate) async fn start(directory: &Path, broker: &Arc<dyn Broker>) -> Self {
-        Self::with_token(directory, broker, Some(TOKEN)).await
+    pub(crate) async fn start(storage: &TestDatabase, broker: &Arc<dyn Broker>) -> Self {
+        Self::with_token(storage, broker, Some(ADMIN_TOKEN)).await
     }
 
-    pub(crate) async fn with_token(directory: &Path, broker: &Arc<dyn Broker>, token: Option<&str>) -> Self {
-        let database = open(&directory.join("tally.db")).await;
+    pub(crate) async fn with_token(storage: &TestDatabase, broker: &Arc<dyn Broker>, token: Option<&str>) -> Self {
+        let database = open(storage).await;
         let script = Arc::new(Script::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -82,9 +81,9 @@ impl ServiceHarness {
         soon("an answer", request.send()).await.unwrap()
     }
 
-    /// A request with the token: status and JSON, which is null where there is no body.
+    /// A request with the token: status and JSON, which is null if there is no body.
     pub(crate) async fn ask(&self, method: Method, path: &str) -> (u16, Value) {
-        let authorization = format!("Bearer {TOKEN}");
+        let authorization = format!("Bearer {ADMIN_TOKEN}");
         let response = self.request(method, path, &[(header::AUTHORIZATION.as_str(), &authorization)]).await;
         let status = response.status().as_u16();
         let body = soon("its body", response.bytes()).await.unwrap();
@@ -109,11 +108,11 @@ impl ServiceHarness {
         report
     }
 
-    /// Parks a message behind the service's back.
-    pub(crate) async fn park(&self, message_id: Uuid, body: &[u8]) {
+    /// Dead-letters a message without the service.
+    pub(crate) async fn dead_letter(&self, message_id: Uuid, body: &[u8]) {
         let row = dead_letter::Model {
             message_id,
-            reason: "parked by the test".to_owned(),
+            reason: "dead-lettered by the test".to_owned(),
             attempts: 1,
             event: None,
             subject: None,
@@ -143,10 +142,10 @@ impl ServiceHarness {
         inbox::Entity::find().all(&self.database.reader()).await.unwrap().len()
     }
 
-    /// An orderly end, with so many messages parked and nothing unpublished.
-    pub(crate) async fn finish(self, parked: usize) {
+    /// Ends the test: there are so many dead letters, and nothing is left unpublished.
+    pub(crate) async fn finish(self, dead_letters: usize) {
         let letters = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
-        assert_eq!(letters.len(), parked, "{letters:?}");
+        assert_eq!(letters.len(), dead_letters, "{letters:?}");
         soon("everything is published", async {
             while self.running.unpublished() > 0 {
                 tokio::task::yield_now().await;

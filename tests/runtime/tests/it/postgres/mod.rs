@@ -1,0 +1,5 @@
+//! What only PostgreSQL has: several sessions, whose locks meet; and a server that can be unreachable.
+
+mod locks;
+mod opening;
+mod startup;

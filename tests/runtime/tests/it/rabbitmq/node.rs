@@ -1,0 +1,138 @@
+//! What takes a server of its own: its certificate, and the alarms that stop everybody who publishes to it.
+
+use std::{fs, path::Path, time::Duration};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use saga_rabbitmq::{RabbitMq, RabbitMqSettings};
+use saga_runtime::{broker::Broker, broker::BrokerError, broker::PublishResult};
+use shared_events::Service;
+use test_servers::{
+    RabbitMq as Node,
+    rabbitmq::{Certificate, Options},
+};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{
+    messages::{id, ids, messages, next, nothing_comes, publish, take},
+    server::{TIMEOUT, broker, settings},
+};
+
+async fn node(options: Options) -> Node {
+    spawn_blocking(|| Node::start(options)).await.unwrap().unwrap()
+}
+
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new([]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// The certificate of a server at 127.0.0.1, and no other name.
+fn certificate(authority: &CertifiedIssuer<'static, KeyPair>) -> Certificate {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    Certificate { chain: params.signed_by(&key, authority).unwrap().pem(), key: key.serialize_pem() }
+}
+
+/// Settings that trust `authority` alone, whose certificate is written to `file`.
+fn trusting(authority: &CertifiedIssuer<'static, KeyPair>, file: &Path, url: String) -> RabbitMqSettings {
+    fs::write(file, authority.pem()).unwrap();
+    RabbitMqSettings { ca_file: Some(file.to_owned()), ..settings(Service::Inventory, url) }
+}
+
+/// What an operator reads: the address, what is wrong and what to do.
+async fn refusal(settings: &RabbitMqSettings) -> (String, String, String) {
+    let broker = RabbitMq::new(settings).unwrap();
+    let error = timeout(TIMEOUT, broker.subscribe(1)).await.expect("an answer").unwrap_err();
+    assert_eq!(broker.publisher().await.map(|_| ()), Err(error.clone()));
+    let BrokerError::Unusable { broker, wrong, remedy } = error else { panic!("{error}") };
+    assert!(broker.contains("://test@"), "{broker}");
+    (broker, wrong, remedy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_right_server_is_trusted_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let (ours, foreign) = (authority("ours"), authority("foreign"));
+    let node = node(Options { tls: Some(certificate(&ours)), ..Options::default() }).await;
+    let url = node.amqps_url("127.0.0.1").unwrap();
+
+    let trusted = RabbitMq::new(&trusting(&ours, &file, url.clone())).unwrap();
+    let mut subscription = trusted.subscribe(10).await.unwrap();
+    let order = RabbitMqSettings { service: Service::Order.spec(), ..trusting(&ours, &file, url.clone()) };
+    let (mut publisher, mut outcomes) = RabbitMq::new(&order).unwrap().publisher().await.unwrap();
+    let sent = messages(1);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
+    assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
+
+    let (address, wrong, remedy) = refusal(&trusting(&foreign, &file, url.clone())).await;
+    assert!(address.starts_with("amqps://test@127.0.0.1:"), "{address}");
+    assert!(wrong.contains("UnknownIssuer") && remedy.contains("AMQP_CA_FILE"), "{wrong}; {remedy}");
+    // Without a file, the authorities of this machine are trusted, and ours is none of them.
+    let machine = RabbitMqSettings { ca_file: None, ..settings(Service::Inventory, url.clone()) };
+    if RabbitMq::new(&machine).is_ok() {
+        let (_, wrong, _) = refusal(&machine).await;
+        assert!(wrong.contains("UnknownIssuer"), "{wrong}");
+    }
+
+    let elsewhere = node.amqps_url("localhost").unwrap();
+    let (address, wrong, remedy) = refusal(&trusting(&ours, &file, elsewhere)).await;
+    assert!(address.starts_with("amqps://test@localhost:"), "{address}");
+    assert!(
+        wrong.contains("not valid for name") && remedy.contains("certificate names this host"),
+        "{wrong}; {remedy}"
+    );
+
+    // Each kind of address with the other kind's port.
+    let (plain, tls) = (node.amqp_url(), url);
+    let port = |url: &str| url.rsplit_once('@').unwrap().1.to_owned();
+    let (_, wrong, remedy) = refusal(&trusting(&ours, &file, tls.replace(&port(&tls), &port(&plain)))).await;
+    assert!(remedy.contains("the port in AMQP_URL is one for TLS"), "{wrong}; {remedy}");
+    // Such a server answers with an alert of TLS and hangs up, and at times the end of the connection overtakes the alert.
+    let without_tls = RabbitMq::new(&trusting(&ours, &file, plain.replace(&port(&plain), &port(&tls)))).unwrap();
+    let answered = async {
+        loop {
+            if let Err(BrokerError::Unusable { wrong, remedy, .. }) = without_tls.subscribe(1).await {
+                return (wrong, remedy);
+            }
+        }
+    };
+    let (wrong, remedy) = timeout(TIMEOUT, answered).await.expect("an answer");
+    assert!(wrong.contains("does not speak AMQP") && remedy.contains("needs amqps://"), "{wrong}; {remedy}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_memory_makes_publishers_wait_and_consumers_go_on() {
+    let node = node(Options::default()).await;
+    let memory = |limit: &str| drop(node.rabbitmqctl(&["set_vm_memory_high_watermark", limit]).unwrap());
+    let inventory = broker(Service::Inventory, node.amqp_url());
+    let mut subscription = inventory.subscribe(10).await.unwrap();
+    let confirm_timeout = Duration::from_secs(2);
+    let order = broker(Service::Order, node.amqp_url()).with_confirm_timeout(confirm_timeout);
+    let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
+    let before = messages(3);
+    assert_eq!(publish(&mut *publisher, &mut outcomes, &before).await, vec![PublishResult::Confirmed; 3]);
+
+    memory("0");
+    let sent = messages(100);
+    publisher.publish(sent.clone()).await.unwrap();
+    // The time in which nothing can be confirmed does not count.
+    let nothing = timeout(confirm_timeout * 2, outcomes.recv()).await;
+    assert!(nothing.is_err(), "the server takes nothing: {nothing:?}");
+    // What is there is handled meanwhile: acknowledgements go over a connection of their own.
+    take(&mut subscription, 3).await.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
+    drop(subscription);
+    timeout(TIMEOUT, inventory.closed()).await.expect("it closes");
+    let mut subscription = broker(Service::Inventory, node.amqp_url()).subscribe(100).await.unwrap();
+    nothing_comes(&mut subscription).await;
+
+    memory("0.9");
+    for _ in &sent {
+        let outcome = timeout(TIMEOUT, outcomes.recv()).await.expect("it goes on").expect("the connection holds");
+        assert_eq!(outcome.result, PublishResult::Confirmed);
+    }
+    let delivered: Vec<_> = take(&mut subscription, 100).await.iter().map(id).collect();
+    assert_eq!(delivered, ids(&sent));
+}
