@@ -23,8 +23,8 @@ use crate::{
     wait::{soon, until},
 };
 
-fn report(handled: u64, parked_again: u64, postponed: u64, complete: bool) -> serde_json::Value {
-    json!({"handled": handled, "parked_again": parked_again, "postponed": postponed, "complete": complete})
+fn report(handled: u64, failed_again: u64, postponed: u64, complete: bool) -> serde_json::Value {
+    json!({"handled": handled, "failed_again": failed_again, "postponed": postponed, "complete": complete})
 }
 
 /// Payment's "declined", for which the tally asks the world outside.
@@ -46,7 +46,7 @@ async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
         assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
 
         let (status, again) = service.redrive(id).await;
-        assert_eq!((status, &again["outcome"]), (200, &json!("PARKED_AGAIN")));
+        assert_eq!((status, &again["outcome"]), (200, &json!("FAILED_AGAIN")));
         let list = service.list().await;
         assert_eq!((list.len(), &list[0]["attempts"], &list[0]["reason"]), (1, &json!(2), &again["reason"]));
         assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
@@ -66,7 +66,7 @@ async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
 
 #[rstest]
 #[tokio::test]
-async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_twice(
+async fn what_is_dead_lettered_and_was_handled_meanwhile_is_taken_out_and_not_handled_twice(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
@@ -83,7 +83,7 @@ async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_t
 
 #[rstest]
 #[tokio::test]
-async fn poison_stays_parked_and_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn poison_stays_dead_lettered_and_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let service = ServiceHarness::start(&storage, world.tally()).await;
     let good = created(1, 1);
@@ -102,7 +102,7 @@ async fn poison_stays_parked_and_is_counted(#[values(Sqlite, Postgres)] database
     let filed = |body: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
     for (message, (body, reason)) in messages.iter().zip(kinds) {
         let (status, again) = service.redrive(filed(body)).await;
-        assert_eq!((status, &again["outcome"]), (200, &json!("PARKED_AGAIN")));
+        assert_eq!((status, &again["outcome"]), (200, &json!("FAILED_AGAIN")));
         let again = again["reason"].as_str().unwrap();
         assert!(again.starts_with(reason), "{reason}: {again}");
         assert!(again.ends_with(&format!("(message_id {})", message.message_id)), "{again}");
@@ -182,7 +182,7 @@ async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once(
         assert!([200, 404].contains(&status), "{status}");
     }
     for sweep in sweeps {
-        assert_eq!((&sweep["parked_again"], &sweep["postponed"]), (&json!(0), &json!(0)), "{sweep}");
+        assert_eq!((&sweep["failed_again"], &sweep["postponed"]), (&json!(0), &json!(0)), "{sweep}");
     }
     for order in 1..=20 {
         assert_eq!(one.heard_of(order).await, 1);
@@ -201,7 +201,7 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
 
-    // Who drives it is told where there is no answer, and it stays parked as it was.
+    // Who drives it is told where there is no answer, and it stays dead-lettered as it was.
     service.script.refusals.store(1, Ordering::SeqCst);
     let (status, problem) = service.redrive(id).await;
     assert_eq!((status, &problem["detail"]), (503, &json!("the gateway is away")));
@@ -268,7 +268,7 @@ async fn a_caller_that_goes_away_changes_nothing(#[values(Sqlite, Postgres)] dat
 
 #[rstest]
 #[tokio::test]
-async fn a_crash_in_the_middle_leaves_it_parked(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn a_crash_in_the_middle_leaves_it_dead_lettered(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.told(&[created(1, UNACCEPTABLE)]).await;
