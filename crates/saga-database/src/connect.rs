@@ -128,8 +128,8 @@ impl DatabaseError {
 }
 
 impl Database {
-    /// Whether an error of a database that could be opened may pass by itself: a server may be unavailable a moment later, and a
-    /// file is not.
+    /// Whether an error of a database that could be opened may pass by itself: a server may be unavailable a moment
+    /// later, and a file is not.
     #[must_use]
     pub fn may_pass(&self, error: &DbErr) -> bool {
         self.backend() == DbBackend::Postgres && Fault::of(error) != Fault::Permanent

@@ -57,14 +57,14 @@ const SQL_STATES: &[(&str, Fault)] = &[
     ("3B", Fault::Unavailable),    // savepoint exception
     ("3D", Fault::Unavailable),    // no such database
     ("3F", Fault::Unavailable),    // no such schema
-    ("42", Fault::Unavailable), // access rule violation: 42501 privileges, 42P01 no such table; inputs do not write statements
-    ("53", Fault::Unavailable), // insufficient resources: disk full, too many connections
-    ("55", Fault::Unavailable), // object not in prerequisite state
-    ("57", Fault::Unavailable), // operator intervention: shutdown, cancelled
-    ("58", Fault::Unavailable), // system error
-    ("F0", Fault::Unavailable), // configuration file error
-    ("HV", Fault::Unavailable), // foreign data wrapper error
-    ("XX", Fault::Unavailable), // internal error, corruption
+    ("42", Fault::Unavailable),    // access rule violation: 42501 privileges, 42P01 no such table
+    ("53", Fault::Unavailable),    // insufficient resources: disk full, too many connections
+    ("55", Fault::Unavailable),    // object not in prerequisite state
+    ("57", Fault::Unavailable),    // operator intervention: shutdown, cancelled
+    ("58", Fault::Unavailable),    // system error
+    ("F0", Fault::Unavailable),    // configuration file error
+    ("HV", Fault::Unavailable),    // foreign data wrapper error
+    ("XX", Fault::Unavailable),    // internal error, corruption
 ];
 
 /// The kind of failure for each primary result code of SQLite (<https://www.sqlite.org/rescode.html>); any other is

@@ -4,7 +4,8 @@
 use std::{fmt::Display, time::Duration};
 
 use sea_orm::{
-    ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic as _, QueryTrait as _, Select, TryGetable,
+    ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic as _, QueryResult, QueryTrait as _, Select,
+    TryGetable,
 };
 
 use saga_support::LogLimit;
@@ -28,6 +29,15 @@ where
     K: TryGetable,
 {
     let rows = connection.query_all_raw(select.build(connection.get_database_backend())).await?;
+    each_row::<E, K, T>(&rows, key, of_row)
+}
+
+/// Converts each row separately, and reads its key.
+pub(crate) fn each_row<E: EntityTrait, K: TryGetable, T>(
+    rows: &[QueryResult],
+    key: E::Column,
+    of_row: impl Fn(E::Model) -> Result<T, DbErr>,
+) -> Result<Rows<K, T>, DbErr> {
     let read = |row| Ok((K::try_get(row, "", key.as_str())?, E::Model::from_query_result(row, "").and_then(&of_row)));
     rows.iter().map(read).collect()
 }

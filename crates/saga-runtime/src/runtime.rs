@@ -33,13 +33,13 @@ pub struct RuntimeDeps {
     pub stop: ShutdownStages,
 }
 
-/// A participant with everything that it needs: the engine, the relay, and the consumers of its queue and of the broker's dead
-/// letters.
+/// A participant with everything that it needs: the engine, the relay, and the consumers of its queue and of the
+/// broker's dead letters.
 pub struct Runtime<P: Participant> {
     /// Takes commands.
     pub mailbox: Mailbox<P>,
-    /// The parts that do the work. Spawn each of them; they end after [`ShutdownStages::work`] is cancelled. One that ends
-    /// earlier has panicked.
+    /// The parts that do the work. Spawn each of them; they end after [`ShutdownStages::work`] is cancelled. One that
+    /// ends earlier has panicked.
     pub parts: [BoxFuture<'static, ()>; 4],
 }
 
@@ -61,8 +61,8 @@ impl<P: Participant> Runtime<P> {
             stop.clone(),
         );
         let relay = Relay::new(database, Arc::clone(&broker), outbox, mailbox.clone(), readiness.clone(), stop.clone());
-        // If the broker confirms a message only after its consumer's commit, an outbox becomes empty only as long as all
-        // services go on consuming.
+        // If the broker confirms a message only after its consumer's commit, an outbox becomes empty only as long as
+        // all services go on consuming.
         let consume_until = if broker.confirms_after_commit() { stop.work } else { stop.intake.clone() };
         let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake);
         let consumer = consume(broker, mailbox.clone(), Source::Queue { prefetch, readiness }, consume_until);

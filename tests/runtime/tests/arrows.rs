@@ -1,5 +1,5 @@
-//! The plan of the house (docs/adr/0019): dependencies between crates point one way, and nothing under `crates/` knows an
-//! order.
+//! The plan of the house (docs/adr/0019): dependencies between crates point one way, and nothing under `crates/` knows
+//! an order.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 use std::{

@@ -1,5 +1,5 @@
-//! One build of the dependencies serves the programs and the tools. Cargo compiles a crate again for each set of features, and
-//! with it everything that depends on it, so one feature can cost minutes.
+//! One build of the dependencies serves the programs and the tools. Cargo compiles a crate again for each set of
+//! features, and with it everything that depends on it, so one feature can cost minutes.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 use std::{
@@ -8,7 +8,8 @@ use std::{
     process::Command,
 };
 
-/// The features of each dependency in a build of these packages. One that is also compiled for build scripts has several sets.
+/// The features of each dependency in a build of these packages. One that is also compiled for build scripts has
+/// several sets.
 fn features(packages: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--prefix", "none", "--edges", "normal,build", "--format", "{p}|{f}"])

@@ -35,8 +35,8 @@ fn name(package: &Value) -> &str {
     package["name"].as_str().unwrap()
 }
 
-/// All together, each with the others as its dependencies. (That the packages compile is left to `cargo package` by hand: it
-/// takes minutes.)
+/// All together, each with the others as its dependencies. (That the packages compile is left to `cargo package` by
+/// hand: it takes minutes.)
 #[test]
 fn the_crates_can_be_packaged() {
     // The directory of the running build may be locked.

@@ -4,7 +4,7 @@ use sea_orm::{
 };
 
 use super::columns::{array_of, chunks, names};
-use crate::Rows;
+use crate::{Rows, rows::each_row};
 
 /// Returns the rows whose `column` is one of `keys`.
 ///
@@ -37,8 +37,7 @@ where
     K: TryGetable,
 {
     let found = select::<E, C>(connection, column, keys, "").await?;
-    let read = |row| Ok((K::try_get(row, "", key.as_str())?, E::Model::from_query_result(row, "").and_then(&of_row)));
-    found.iter().map(read).collect()
+    each_row::<E, K, T>(&found, key, of_row)
 }
 
 /// Returns the rows whose `column` is one of `keys`, and locks them until the end of the transaction. They are locked

@@ -153,8 +153,8 @@ impl TestConsumer {
         }
     }
 
-    /// Acknowledges everything until so many different bodies have come, so many messages of `publisher` are confirmed, and
-    /// nothing more comes. Returns the bodies.
+    /// Acknowledges everything until so many different bodies have come, so many messages of `publisher` are confirmed,
+    /// and nothing more comes. Returns the bodies.
     ///
     /// # Panics
     /// If that does not come about in time, or a message is not confirmed.

@@ -100,7 +100,8 @@ pub(super) async fn a_full_queue_makes_publishers_wait(kind: &dyn BrokerUnderTes
     assert_eq!(sender.confirmed(sent.len()).await, ids(&sent));
 }
 
-/// A message that is dropped too often goes to the dead letters, where it says why; or it comes for ever, and there are none.
+/// A message that is dropped too often goes to the dead letters, where it says why; or it comes for ever, and there are
+/// none.
 pub(super) async fn dead_letters_come_when_the_broker_says(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;

@@ -1,8 +1,8 @@
 //! You wrote a [`Broker`](crate::broker::Broker); this tests that it does what the engine and the relay rely on.
 //!
-//! Enable the feature `conformance` in the `[dev-dependencies]` of the broker's crate, implement [`BrokerUnderTest`], which
-//! makes an empty broker for each test, and let [`conformance_tests!`](crate::conformance_tests) make a `#[test]` of each
-//! promise:
+//! Enable the feature `conformance` in the `[dev-dependencies]` of the broker's crate, implement [`BrokerUnderTest`],
+//! which makes an empty broker for each test, and let [`conformance_tests!`](crate::conformance_tests) make a `#[test]`
+//! of each promise:
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -37,14 +37,14 @@
 //! # saga_runtime::conformance::run("a_message_whose_queue_is_missing_is_not_confirmed", &MyBroker);
 //! ```
 //!
-//! [`Capabilities`] says what your broker can do beyond what all must. A promise that depends on one is tested in its weaker
-//! form where the broker cannot: none is skipped. A promise that is broken panics with what was expected.
+//! [`Capabilities`] says what your broker can do beyond what all must. A promise that depends on one is tested in its
+//! weaker form where the broker cannot: none is skipped. A promise that is broken panics with what was expected.
 //!
-//! The suite waits for states, up to [`TimeLimits::deadline`]. That something does not happen cannot be waited for; it watches
-//! for [`TimeLimits::quiet`], so a slow fault may go unseen, but a broker that is right never fails.
+//! The suite waits for states, up to [`TimeLimits::deadline`]. That something does not happen cannot be waited for; it
+//! watches for [`TimeLimits::quiet`], so a slow fault may go unseen, but a broker that is right never fails.
 //!
-//! It does not test what happens when connections are lost or a server restarts, nor permissions, nor speed: that is different
-//! for each broker. [`TestPublisher`] and [`TestConsumer`] are there for such tests of your own.
+//! It does not test what happens when connections are lost or a server restarts, nor permissions, nor speed: that is
+//! different for each broker. [`TestPublisher`] and [`TestConsumer`] are there for such tests of your own.
 
 mod client;
 mod delivery;

@@ -104,8 +104,8 @@ pub(super) async fn each_queue_gets_what_its_routes_say(kind: &dyn BrokerUnderTe
     }
 }
 
-/// Where [`Broker::confirms_after_commit`](crate::broker::Broker::confirms_after_commit), a message is confirmed when all of its
-/// consumers have acknowledged it; otherwise without any.
+/// Where [`Broker::confirms_after_commit`](crate::broker::Broker::confirms_after_commit), a message is confirmed when
+/// all of its consumers have acknowledged it; otherwise without any.
 pub(super) async fn confirmations_come_when_the_broker_says(kind: &dyn BrokerUnderTest) {
     let limits = kind.limits();
     let brokers = kind.fresh(&SERVICES).await;

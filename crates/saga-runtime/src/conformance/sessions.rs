@@ -52,7 +52,8 @@ fn go_away(round: usize, consumer: TestConsumer, mut held: Vec<Delivery>) {
     }
 }
 
-/// An acknowledgement that comes after its consumer went away costs one redelivery at most, and the message is confirmed once.
+/// An acknowledgement that comes after its consumer went away costs one redelivery at most, and the message is
+/// confirmed once.
 pub(super) async fn a_late_acknowledgement_costs_one_redelivery_at_most(kind: &dyn BrokerUnderTest) {
     let limits = kind.limits();
     let brokers = kind.fresh(&SERVICES).await;
@@ -97,8 +98,8 @@ pub(super) async fn a_publisher_that_goes_away_harms_nobody(kind: &dyn BrokerUnd
     assert_eq!(different, numbers(0..3).into_iter().collect());
 }
 
-/// A second consumer of a queue is refused, or shares it: then each message goes to one of them, and what one held to the
-/// other.
+/// A second consumer of a queue is refused, or shares it: then each message goes to one of them, and what one held to
+/// the other.
 pub(super) async fn a_second_consumer_shares_the_queue_or_is_refused(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;

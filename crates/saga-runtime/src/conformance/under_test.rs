@@ -11,24 +11,25 @@ use crate::broker::Broker;
 /// What a broker can do beyond what every broker must. By default, nothing of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The messages of one publisher come to a consumer in the order in which they were published, but for those that are
-    /// delivered again. Otherwise they come in any order.
+    /// The messages of one publisher come to a consumer in the order in which they were published, but for those that
+    /// are delivered again. Otherwise they come in any order.
     pub keeps_order: bool,
     /// What is delivered again comes in its old place: before all that was published after it.
     pub keeps_order_of_redeliveries: bool,
-    /// A message of which a consumer's queue is missing is [`Unroutable`](crate::broker::PublishResult::Unroutable), with the
-    /// names of those consumers. Otherwise it is refused, or there is no outcome.
+    /// A message of which a consumer's queue is missing is [`Unroutable`](crate::broker::PublishResult::Unroutable),
+    /// with the names of those consumers. Otherwise it is refused, or there is no outcome.
     pub reports_unroutable: bool,
-    /// [`Delivery::redeliveries`](crate::broker::Delivery::redeliveries) is exact for a delivery that is dropped while its
-    /// consumer goes on, and above 0 for what a lost consumer held. Otherwise the number says nothing.
+    /// [`Delivery::redeliveries`](crate::broker::Delivery::redeliveries) is exact for a delivery that is dropped while
+    /// its consumer goes on, and above 0 for what a lost consumer held. Otherwise the number says nothing.
     pub counts_redeliveries: bool,
-    /// [`Delivery::message_id`](crate::broker::Delivery::message_id) is always there. Otherwise it may be missing, but is never
-    /// another message's.
+    /// [`Delivery::message_id`](crate::broker::Delivery::message_id) is always there. Otherwise it may be missing, but
+    /// is never another message's.
     pub keeps_message_ids: bool,
-    /// A queue has one consumer, and a second one is [`AlreadyConsumed`](crate::broker::BrokerError::AlreadyConsumed). Otherwise consumers share it.
+    /// A queue has one consumer, and a second one is [`AlreadyConsumed`](crate::broker::BrokerError::AlreadyConsumed).
+    /// Otherwise consumers share it.
     pub single_consumer: bool,
-    /// How many unacknowledged messages a queue of the broker under test holds, at least 4, before its publishers wait. `None`:
-    /// more than a thousand.
+    /// How many unacknowledged messages a queue of the broker under test holds, at least 4, before its publishers wait.
+    /// `None`: more than a thousand.
     pub queue_capacity: Option<usize>,
     /// After how many redeliveries a message that is dropped once more goes to the dead letters. `None`: never, and
     /// [`Broker::dead_letters`] is `None`.
@@ -50,8 +51,8 @@ pub trait BrokerUnderTest: Send + Sync {
     /// publisher does must not make the missing ones. It has a [`Broker`] for each of the `services`.
     async fn fresh(&self, services: &[ServiceSpec]) -> Brokers;
 
-    /// The same broker with the queues of all [`SERVICES`](super::SERVICES). A broker that stores nothing may start anew: the
-    /// suite has no publisher or consumer open then.
+    /// The same broker with the queues of all [`SERVICES`](super::SERVICES). A broker that stores nothing may start
+    /// anew: the suite has no publisher or consumer open then.
     async fn with_all_queues(&self, brokers: Brokers) -> Brokers;
 }
 

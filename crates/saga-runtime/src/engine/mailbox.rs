@@ -85,8 +85,8 @@ impl<P: Participant> Mailbox<P> {
         (Self { items, permits: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
     }
 
-    /// Carries out a command, and returns its reply once it is committed. `command` makes the command, given the address
-    /// of the reply.
+    /// Carries out a command, and returns its reply once it is committed. `command` makes the command, given the
+    /// address of the reply.
     ///
     /// # Errors
     /// If the command was not carried out.

@@ -7,20 +7,21 @@ use tokio::sync::oneshot;
 
 /// Where the reply to a command goes: to the caller that waits in [`Mailbox::ask`](super::Mailbox::ask).
 ///
-/// A command that has a reply carries one of these, typed by what its caller gets back. So a caller gets the reply of its own
-/// command, and never that of another.
+/// A command that has a reply carries one of these, typed by what its caller gets back. So a caller gets the reply of
+/// its own command, and never that of another.
 pub struct ReplyTo<T>(Arc<Mutex<Option<oneshot::Sender<T>>>>);
 
 impl<T: Send + 'static> ReplyTo<T> {
-    /// The address of a caller, and what the caller waits for. `Mailbox::ask` makes it; tests of a participant may, too.
+    /// The address of a caller, and what the caller waits for. `Mailbox::ask` makes it; tests of a participant may,
+    /// too.
     #[must_use]
     pub fn new() -> (Self, oneshot::Receiver<T>) {
         let (sender, receiver) = oneshot::channel();
         (Self(Arc::new(Mutex::new(Some(sender)))), receiver)
     }
 
-    /// Makes the reply. It belongs into the [`Decision`](super::Decision): the engine sends it once that is durable, and drops it
-    /// if the batch is rolled back, to be decided again.
+    /// Makes the reply. It belongs into the [`Decision`](super::Decision): the engine sends it once that is durable,
+    /// and drops it if the batch is rolled back, to be decided again.
     #[must_use]
     pub fn with(&self, reply: T) -> Reply {
         let sender = Arc::clone(&self.0);

@@ -90,7 +90,8 @@ async fn over_tls_the_right_server_is_trusted_and_no_other() {
     let port = |url: &str| url.rsplit_once('@').unwrap().1.to_owned();
     let (_, wrong, remedy) = refusal(&trusting(&ours, &file, tls.replace(&port(&tls), &port(&plain)))).await;
     assert!(remedy.contains("the port in AMQP_URL is one for TLS"), "{wrong}; {remedy}");
-    // Such a server answers with an alert of TLS and hangs up, and at times the end of the connection overtakes the alert.
+    // Such a server answers with an alert of TLS and hangs up, and at times the end of the connection overtakes the
+    // alert.
     let without_tls = RabbitMq::new(&trusting(&ours, &file, plain.replace(&port(&plain), &port(&tls)))).unwrap();
     let answered = async {
         loop {

@@ -103,8 +103,8 @@ impl Vhost {
         self.call(Method::POST, &format!("definitions/{}", self.name), definitions).await;
     }
 
-    /// Closes the connections of `service` for `purpose` ("publish" or "consume"), as an operator does; waits for one to be
-    /// there.
+    /// Closes the connections of `service` for `purpose` ("publish" or "consume"), as an operator does; waits for one
+    /// to be there.
     pub(crate) async fn close_connections(&self, service: Service, purpose: &str) {
         eventually(&format!("{service} has a connection to {purpose}"), async || {
             let connections = self.call(Method::GET, &format!("vhosts/{}/connections", self.name), Value::Null).await;
@@ -155,8 +155,9 @@ impl Vhost {
     }
 }
 
-/// A server takes no more queues after some 300 of these (RabbitMQ 3.10 reserves files for each of them). A test that fails
-/// while its queues are being made may take RabbitMQ 3.10 along, and all tests after it: see `rabbitmq/README.md`.
+/// A server takes no more queues after some 300 of these (RabbitMQ 3.10 reserves files for each of them). A test that
+/// fails while its queues are being made may take RabbitMQ 3.10 along, and all tests after it: see
+/// `rabbitmq/README.md`.
 impl Drop for Vhost {
     fn drop(&mut self) {
         let address = format!("{}/api/vhosts/{}", self.management, self.name);
