@@ -96,8 +96,8 @@ impl Harness {
         message
     }
 
-    /// Publishes these at once, and waits until the inventory has committed all of them. The events of payment come from
-    /// the same publisher: the order of messages from different ones is not defined.
+    /// Publishes these at once, and waits until the inventory has committed all of them. The events of payment come
+    /// from the same publisher: the order of messages from different ones is not defined.
     pub(crate) async fn publish_all(&mut self, messages: impl IntoIterator<Item = &Envelope>) {
         self.order.publish_all(messages).await;
     }

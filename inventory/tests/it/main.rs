@@ -1,5 +1,5 @@
-//! The inventory service as its clients and the other services see it: over real HTTP, on each database, at an in-process
-//! broker where the tests play the order and the payment service.
+//! The inventory service as its clients and the other services see it: over real HTTP, on each database, at an
+//! in-process broker where the tests play the order and the payment service.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 

@@ -1,5 +1,5 @@
-//! Each input twice: the same message again, which the inbox drops, and the same fact in a new message, which the domain
-//! recognizes.
+//! Each input twice: the same message again, which the inbox drops, and the same fact in a new message, which the
+//! domain recognizes.
 
 use inventory::domain::State;
 use rstest::rstest;
@@ -12,8 +12,8 @@ use crate::{
     saga::{CANCEL, DECLINED, order},
 };
 
-/// The events that lead to a state; the event that is then repeated; the events that it publishes; those that it publishes
-/// again for a new message; the state.
+/// The events that lead to a state; the event that is then repeated; the events that it publishes; those that it
+/// publishes again for a new message; the state.
 type Case = (&'static [EventBody], EventBody, &'static [EventBody], &'static [EventBody], State);
 
 const CASES: [Case; 7] = [

@@ -25,7 +25,8 @@ impl Watcher {
         Self { response, text: String::new() }
     }
 
-    /// The next event's name and data; `None` at the end of the stream. Comments, which keep the connection open, are skipped.
+    /// The next event's name and data; `None` at the end of the stream. Comments, which keep the connection open, are
+    /// skipped.
     async fn next(&mut self) -> Option<(String, Value)> {
         // Comments keep coming, so the timeout covers the whole event and not a chunk.
         within_timeout("an event", self.read()).await

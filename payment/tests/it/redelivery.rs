@@ -6,8 +6,8 @@ use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
 
 use crate::{harness::Harness, orders::Order};
 
-/// Publishes `first`, one by one, and receives `answers`; then publishes everything again as it was (redelivered) and in
-/// new messages (repeated): the table and the gateway stay as they are. Only repeated cancellations are answered.
+/// Publishes `first`, one by one, and receives `answers`; then publishes everything again as it was (redelivered) and
+/// in new messages (repeated): the table and the gateway stay as they are. Only repeated cancellations are answered.
 async fn twice(
     database: DatabaseKind,
     order: &Order,

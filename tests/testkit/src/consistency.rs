@@ -26,8 +26,8 @@ pub enum Expect {
 }
 
 impl Stack {
-    /// All that `answered` orders were promised: each is there exactly once and has come to its end, the right one; the stock
-    /// adds up; the audit is clean; and no log has an error.
+    /// All that `answered` orders were promised: each is there exactly once and has come to its end, the right one; the
+    /// stock adds up; the audit is clean; and no log has an error.
     ///
     /// # Errors
     /// What does not hold.

@@ -1,5 +1,5 @@
-//! The test harness: starts the real programs and servers, speaks HTTP to them, kills them, takes their servers and their
-//! network away, loads them, and checks that they are consistent at the end.
+//! The test harness: starts the real programs and servers, speaks HTTP to them, kills them, takes their servers and
+//! their network away, loads them, and checks that they are consistent at the end.
 //!
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],

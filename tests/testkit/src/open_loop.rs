@@ -42,8 +42,8 @@ pub struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// Sends orders as scheduled until `over` resolves, then waits for the answers. Tokio's clock ticks by the millisecond,
-    /// which is part of the latency.
+    /// Sends orders as scheduled until `over` resolves, then waits for the answers. Tokio's clock ticks by the
+    /// millisecond, which is part of the latency.
     ///
     /// # Errors
     /// If a connection fails, or an answer is neither 200, 202 nor 503, or too many orders wait for theirs.

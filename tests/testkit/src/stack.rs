@@ -34,8 +34,8 @@ pub enum Server {
     Broker,
 }
 
-/// Servers and services. Calls that start and stop servers block the thread that they are on, so it needs a runtime with
-/// several.
+/// Servers and services. Calls that start and stop servers block the thread that they are on, so it needs a runtime
+/// with several.
 #[derive(Debug)]
 pub struct Stack {
     /// The database server, with a database for each service, which has its name.
@@ -210,8 +210,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Waits until the `number`th of [`Self::replicas`] answers at `/health/ready` with a status and a body that `reached`
-    /// likes; returns the body.
+    /// Waits until the `number`th of [`Self::replicas`] answers at `/health/ready` with a status and a body that
+    /// `reached` likes; returns the body.
     ///
     /// # Errors
     /// If it does not, even after a long time, or has ended.
@@ -255,9 +255,10 @@ impl Stack {
         Ok(())
     }
 
-    /// Has the broker write down which quorum queues it has. RabbitMQ 3.10 does so minutes after a queue was made, or when it
-    /// stops; a queue whose name is not on the disk comes out of a crash empty, without a leader, and answers nobody
-    /// (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). A broker that is to crash here has not run for minutes.
+    /// Has the broker write down which quorum queues it has. RabbitMQ 3.10 does so minutes after a queue was made, or
+    /// when it stops; a queue whose name is not on the disk comes out of a crash empty, without a leader, and answers
+    /// nobody (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). A broker that is to crash here has not run
+    /// for minutes.
     ///
     /// # Errors
     /// If `rabbitmqctl` fails.

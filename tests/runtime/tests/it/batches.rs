@@ -105,7 +105,7 @@ async fn a_command_that_fails_fails_alone(#[values(Sqlite, Postgres)] database: 
     }
     assert_eq!((engine.heard_of(7).await, engine.outbox.depth()), (0, 0));
     assert_eq!(engine.ask(Command::Count(7)).await, Ok(1));
-    assert_eq!(engine.dead_letters().await, [], "only messages are parked");
+    assert_eq!(engine.dead_letters().await, [], "only messages are dead-lettered");
     engine.finish().await;
 }
 

@@ -1,4 +1,4 @@
-//! Dead letters: what cannot be handled is parked, and holds nobody up.
+//! What cannot be handled is dead-lettered, and holds nothing up.
 
 use rstest::rstest;
 use saga_runtime::broker::Outgoing;
@@ -16,7 +16,7 @@ use crate::{
 
 #[rstest]
 #[tokio::test]
-async fn an_event_that_cannot_be_handled_is_parked_and_the_rest_of_its_batch_goes_on(
+async fn an_event_that_cannot_be_handled_is_dead_lettered_and_the_rest_of_its_batch_goes_on(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     for (trouble, reason) in [
@@ -67,7 +67,7 @@ async fn what_a_failed_save_wrote_and_wanted_to_publish_is_gone(#[values(Sqlite,
 
 #[rstest]
 #[tokio::test]
-async fn what_cannot_be_read_is_parked(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn what_cannot_be_read_is_dead_lettered(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     let good = created(1, 1);

@@ -1,5 +1,5 @@
-//! The runtime as the services use it: the brokers' promises, the engine with a participant of the tests' own, the relay
-//! with brokers that misbehave, the databases.
+//! The runtime as the services use it: the brokers' promises, the engine with a participant of the tests' own, the
+//! relay with brokers that misbehave, the databases.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 mod admin;

@@ -87,7 +87,7 @@ impl<S: TestedService> ServiceHarness<S> {
         self.replace((running, address)).await;
     }
 
-    /// Starts one more replica of the service, at the same broker, on this database; returns where it listens.
+    /// Starts one more replica of the service, at the same broker, on this database; returns its address, too.
     pub async fn start_on(&self, database: Database) -> (RunningService, SocketAddr) {
         run(&self.service, database, Arc::clone(&self.brokers[&S::SERVICE])).await
     }
@@ -151,8 +151,8 @@ impl<S: TestedService> ServiceHarness<S> {
         answer(self.http.request(Method::POST, &path).bearer_auth(ADMIN_TOKEN)).await.body
     }
 
-    /// Ends the test: everything is published, the service still works and stops, and there are no dead letters but those
-    /// that [`ServiceHarness::dead_letters`] was asked for.
+    /// Ends the test: everything is published, the service still works and stops, and there are no dead letters but
+    /// those that [`ServiceHarness::dead_letters`] was asked for.
     pub async fn finish(mut self) {
         self.outbox_is_empty().await;
         if let Some(running) = self.running.take() {

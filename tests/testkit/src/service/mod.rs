@@ -1,11 +1,11 @@
 //! The harness of a single service: the real service, in the process of its test, on a database of its own; at an
 //! in-process broker where the test plays the other services; with an HTTP client.
 //!
-//! The service is an argument: this module depends on none of them. A service's tests say in [`TestedService`] how theirs
-//! is started, and get the rest from [`ServiceHarness`]. The database is an argument, too: a test that runs on both takes
-//! a [`DatabaseKind`], which `rstest` gives it:
+//! The service is an argument: this module depends on none of them. A service's tests say in [`TestedService`] how
+//! theirs is started, and get the rest from [`ServiceHarness`]. The database is an argument, too: a test that runs on
+//! both takes a [`DatabaseKind`], which `rstest` gives it:
 //!
-//! ```ignore
+//! ```text
 //! #[rstest]
 //! #[tokio::test]
 //! async fn it_works(#[values(Sqlite, Postgres)] database: DatabaseKind) {

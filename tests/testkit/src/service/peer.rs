@@ -6,8 +6,8 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{caused_by, outgoing, within_timeout};
 
-/// Another service, played by the test: it publishes what the test tells it to; it acknowledges all that it receives, and
-/// keeps it for the test.
+/// Another service, played by the test: it publishes what the test tells it to; it acknowledges all that it receives,
+/// and keeps it for the test.
 pub struct Peer {
     broker: Arc<dyn Broker>,
     publisher: Box<dyn Publisher>,

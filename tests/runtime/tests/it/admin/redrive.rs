@@ -66,7 +66,7 @@ async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
 
 #[rstest]
 #[tokio::test]
-async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_twice(
+async fn a_dead_letter_that_was_handled_meanwhile_is_taken_out_and_not_handled_twice(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
@@ -83,7 +83,7 @@ async fn what_is_parked_and_was_handled_meanwhile_is_taken_out_and_not_handled_t
 
 #[rstest]
 #[tokio::test]
-async fn poison_stays_parked_and_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn poison_stays_dead_lettered_and_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let service = ServiceHarness::start(&storage, world.tally()).await;
     let good = created(1, 1);
@@ -201,7 +201,7 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
 
-    // Who drives it is told where there is no answer, and it stays parked as it was.
+    // The operator is told if the call fails; the dead letter stays as it was.
     service.script.refusals.store(1, Ordering::SeqCst);
     let (status, problem) = service.redrive(id).await;
     assert_eq!((status, &problem["detail"]), (503, &json!("the gateway is away")));
@@ -268,7 +268,7 @@ async fn a_caller_that_goes_away_changes_nothing(#[values(Sqlite, Postgres)] dat
 
 #[rstest]
 #[tokio::test]
-async fn a_crash_in_the_middle_leaves_it_parked(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn a_crash_in_the_middle_leaves_it_dead_lettered(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.told(&[created(1, UNACCEPTABLE)]).await;

@@ -1,6 +1,6 @@
-//! The RabbitMQ broker against a real server. `TEST_AMQP_URL` (as an administrator) and `TEST_RABBITMQ_MANAGEMENT_URL` are
-//! its addresses: `cargo xtask test` starts one. Each test has a vhost of its own there. Tests that would disturb the
-//! others start servers of their own.
+//! The RabbitMQ broker against a real server. `TEST_AMQP_URL` (as an administrator) and `TEST_RABBITMQ_MANAGEMENT_URL`
+//! are its addresses: `cargo xtask test` starts one. Each test has a vhost of its own there. Tests that would disturb
+//! the others start servers of their own.
 
 mod connection_loss;
 mod consuming;
