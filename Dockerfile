@@ -1,12 +1,12 @@
-# The images of the three services, a target each, and `tools` for operators. Nothing is downloaded but the base images
-# and crates; docker-compose.yml builds them.
+# One image per service, and `tools` for operators; each is a build target. Only base images and crates are downloaded.
+# docker-compose.yml builds the images.
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
 COPY . .
-# The crates and what was compiled stay in the engine's cache, so that a changed line compiles what depends on it only. Cargo goes
-# by the times of the files, which mean nothing here: each checkout has its own. So a file keeps its time as long as it
-# has the content that the cache has seen last, and is new otherwise.
+# Cargo's registry and build output stay in the builder's cache, so that a change recompiles only what depends on it.
+# Cargo compares modification times, but each checkout sets its own. So a file keeps the cached file's time if its
+# content is unchanged, and otherwise gets the current time.
 RUN --mount=type=cache,id=order-system-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=order-system-target,target=/cache,sharing=locked \
     find . -type f | while read -r file; do \
@@ -16,12 +16,12 @@ RUN --mount=type=cache,id=order-system-registry,target=/usr/local/cargo/registry
  && cargo build --profile dist --locked --target-dir /cache -p order -p inventory -p payment -p order-system \
  && mkdir /out && cd /cache/dist && cp order inventory payment order-system /out/
 
-# What the images share: certificates for TLS to a database or a broker, and a user with a number, so that "not root" can be
-# seen without looking into /etc/passwd.
+# The common base of all images: certificates for TLS to a database or a broker, and a numeric user, so that tools can
+# see that it is not root without reading /etc/passwd.
 FROM debian:trixie-slim AS runtime
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ARG VERSION=0.1.0
-# Whoever publishes images says where the sources are, and which commit it was.
+# To be set by those who publish the images: the address of the sources, and the commit.
 ARG SOURCE=""
 ARG REVISION=""
 LABEL org.opencontainers.image.version="$VERSION" \
@@ -29,7 +29,7 @@ LABEL org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 USER 10001:10001
-# The services finish what they took, and publish it, when they get this.
+# On this signal, the services finish and publish the work that they have accepted.
 STOPSIGNAL SIGTERM
 
 FROM runtime AS order

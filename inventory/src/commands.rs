@@ -1,20 +1,20 @@
-//! What clients and the clock ask of the inventory service, and what a client gets back.
+//! The commands of the inventory service, and their replies.
 
 use saga_runtime::ReplyTo;
 use shared_events::{FailureReason, Line, Sku};
 
 use crate::domain::{ReservationId, StockItem};
 
-/// What the engine handles besides events.
+/// The inputs of the engine that are not events.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A client sets how many units of an item are available; not negative.
+    /// A client sets how many units of an item are available. The number is not negative.
     SetStock(Sku, i64, ReplyTo<SetStockReply>),
     /// A client reserves stock for itself.
     Reserve(Line, ReplyTo<ReserveReply>),
-    /// A client releases what it reserved.
+    /// A client releases what it has reserved.
     Release(ReservationId, ReplyTo<ReleaseReply>),
-    /// The clock: handle the reservations that are due.
+    /// The timer: process the reservations that are due.
     WakeDue,
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum Command {
 pub(crate) enum SetStockReply {
     /// The item as stored.
     Stored(StockItem),
-    /// Together with what is held and sold, it would be more than can be counted.
+    /// Together with what is held and sold, the number is too large.
     TooMuch,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum SetStockReply {
 pub(crate) enum ReserveReply {
     /// The stock is held.
     Reserved {
-        /// The reservation's number.
+        /// The reservation's id.
         id: ReservationId,
         /// How many units are still available.
         remaining: i64,
@@ -48,7 +48,7 @@ pub(crate) enum ReleaseReply {
     Released(Line),
     /// The stock was released before.
     ReleasedBefore,
-    /// The stock is held for an order, whose saga decides about it.
+    /// The stock is held for an order, and only its saga can release it.
     HeldForOrder,
     /// There is no such reservation.
     NotFound,

@@ -1,10 +1,10 @@
-//! The inventory service: it holds the stock of an order, all lines or nothing, sells it when the order is confirmed and
-//! gives it back when the order is undone. Clients set the stock, and may hold some of it themselves.
+//! The inventory service: holds the stock of an order, all lines or none, sells it when the order is confirmed, and
+//! releases it when the order is cancelled. Clients set the stock, and can reserve some of it themselves.
 //!
 //! It guarantees that for every item `received = available + held + sold`, always, and that no number is ever negative;
-//! that a saga holds its stock once at most, whatever arrives in whatever order; and that nothing is held for an order
-//! which was undone before it was heard of. It does not know what became of an order: of one for which stock is held
-//! too long, it asks.
+//! that a saga holds its stock at most once, whatever arrives in whatever order; and that nothing is held for an order
+//! whose cancellation arrived first. It does not know the status of an order: if it holds stock for an order for too
+//! long, it asks.
 
 mod commands;
 pub mod domain;
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use crate::{http::AppState, participant::Inventory};
 pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings};
 
-/// Starts the service: it answers on `listener` from the moment that this returns.
+/// Starts the service. It accepts requests on `listener` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.

@@ -1,4 +1,4 @@
-//! The program `inventory`: the inventory service in a process of its own.
+//! The program `inventory`: runs the inventory service as a process of its own.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! The inventory's part in the saga: which input touches which rows, and what becomes of them.
+//! The participant of the inventory service: loads the rows that a batch needs, and decides how each input changes
+//! them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -17,22 +18,22 @@ use crate::{
     store::{self, reservations, stock_items},
 };
 
-/// How many due reservations one look of the clock takes.
+/// Maximum number of due reservations that one tick processes.
 const DUE_AT_ONCE: u64 = 500;
 
-/// The inventory, as the engine runs it.
+/// The inventory service, as a participant of the engine.
 #[derive(Debug)]
 pub(crate) struct Inventory {
     hold_policy: HoldPolicy,
 }
 
-/// The rows of one batch.
+/// The state of one batch: the rows that it reads and changes.
 #[derive(Debug)]
 pub(crate) struct State {
     reservations: WorkingSet<ReservationId, Reservation>,
     by_saga: HashMap<SagaId, ReservationId>,
-    /// Reservations of sagas that clients asked for.
-    not_for_clients: HashSet<ReservationId>,
+    /// Reservations that clients want to release, but that belong to sagas.
+    owned_by_sagas: HashSet<ReservationId>,
     due: Vec<ReservationId>,
     new_ids: std::vec::IntoIter<ReservationId>,
     items: WorkingSet<Sku, StockItem>,
@@ -49,7 +50,7 @@ impl Stock for WorkingSet<Sku, StockItem> {
 }
 
 impl Inventory {
-    /// An inventory that holds stock by this policy.
+    /// Creates the participant.
     #[must_use]
     pub(crate) fn new(hold_policy: HoldPolicy) -> Self {
         Self { hold_policy }
@@ -87,7 +88,7 @@ impl State {
         self.reservations.put(reservation.id, reservation);
     }
 
-    /// Keeps what a transition changed, to be saved, and returns what it publishes.
+    /// Stores the changed reservation in the batch, to be saved, and returns the event to publish.
     fn apply(&mut self, Transition { reservation, event }: Transition) -> Option<EventBody> {
         if let Some(reservation) = reservation {
             self.put(reservation);
@@ -106,7 +107,7 @@ impl State {
 
     fn reserve(&mut self, line: &Line, now: Timestamp) -> Result<ReserveReply, Unacceptable> {
         let id = self.new_ids.next();
-        let id = id.ok_or_else(|| Unacceptable("no number was set aside for this reservation".to_owned()))?;
+        let id = id.ok_or_else(|| Unacceptable("no id was allocated for this reservation".to_owned()))?;
         match Reservation::hold_for_client(id, line.clone(), &mut self.items, now) {
             Err(rejection) => Ok(ReserveReply::Rejected(rejection.reason)),
             Ok(reservation) => {
@@ -118,7 +119,7 @@ impl State {
     }
 
     fn release(&mut self, id: ReservationId, now: Timestamp) -> Result<ReleaseReply, Unacceptable> {
-        if self.not_for_clients.contains(&id) {
+        if self.owned_by_sagas.contains(&id) {
             return Ok(ReleaseReply::HeldForOrder);
         }
         let Some(reservation) = self.reservations.get(&id) else { return Ok(ReleaseReply::NotFound) };
@@ -135,7 +136,7 @@ impl State {
     fn wake_due(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Vec<Event> {
         let mut events = Vec::new();
         for id in std::mem::take(&mut self.due) {
-            // An input before this one in the batch may have ended it.
+            // An earlier input of the batch may have ended it.
             let Some(reservation) = self.reservations.get(&id) else { continue };
             let Owner::Saga { saga_id, order } = reservation.owner.clone() else { continue };
             let body = self.apply(on_tick(reservation, now, hold_policy));
@@ -159,11 +160,12 @@ impl Participant for Inventory {
         Some(Command::WakeDue)
     }
 
-    /// Locks reservations of sagas first, in the order of their sagas, then those of clients, in the order of their numbers,
-    /// and items last, in the order of their SKUs: the same in every batch, so that no two can wait for each other.
+    /// Locks the reservations of sagas first, in the order of their sagas, then those of clients, in the order of their
+    /// ids, and the items last, in the order of their SKUs. The order is the same in every batch, so that two batches
+    /// cannot deadlock.
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut ids, mut skus) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let (mut new_ids, mut look_at) = (0, None);
+        let (mut new_ids, mut due_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
@@ -173,12 +175,12 @@ impl Participant for Inventory {
                     skus.insert(&line.sku);
                 }
                 Payload::Command(Command::Release(id, _)) => drop(ids.insert(*id)),
-                Payload::Command(Command::WakeDue) => look_at = Some(input.at),
+                Payload::Command(Command::WakeDue) => due_at = Some(input.at),
             }
         }
         let mut loaded = store::by_sagas(transaction, sagas).await?;
         let known: HashSet<SagaId> = loaded.iter().filter_map(Reservation::saga_id).collect();
-        let (mut of_clients, not_for_clients) = store::of_clients(transaction, ids).await?;
+        let (mut of_clients, owned_by_sagas) = store::of_clients(transaction, ids).await?;
         loaded.append(&mut of_clients);
         let held = loaded.iter().filter(|reservation| reservation.state == Held::Held);
         skus.extend(held.flat_map(Reservation::lines).map(|line| &line.sku));
@@ -190,8 +192,8 @@ impl Participant for Inventory {
                 skus.extend(envelope.event.order.lines.iter().map(|line| &line.sku));
             }
         }
-        // What is only looked at by the clock needs no items.
-        let due = match look_at {
+        // The reservations that are due need no items.
+        let due = match due_at {
             Some(now) => store::due(transaction, now, DUE_AT_ONCE).await?,
             None => Vec::new(),
         };
@@ -203,7 +205,7 @@ impl Participant for Inventory {
         Ok(State {
             by_saga: loaded.iter().filter_map(|one| Some((one.saga_id()?, one.id))).collect(),
             reservations: WorkingSet::loaded(loaded.into_iter().map(|one| (one.id, one))),
-            not_for_clients: not_for_clients.into_iter().collect(),
+            owned_by_sagas: owned_by_sagas.into_iter().collect(),
             due: due_ids,
             new_ids: new_ids.into_iter(),
             items: WorkingSet::loaded(items.into_iter().map(|item| (item.sku().clone(), item))),
@@ -219,7 +221,7 @@ impl Participant for Inventory {
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         writes.save::<reservations::Entity>(&state.reservations.to_save(store::reservation_to_row));
-        // An item that another replica has made in the meantime fails this, and the batch is tried again.
+        // If another replica has inserted the same item in the meantime, this fails, and the batch is tried again.
         writes.save::<stock_items::Entity>(&state.items.to_save(store::item_to_row));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The command line of `order-system`.
 
-#![allow(clippy::print_stdout, reason = "what a command has to say is its output; logs go to standard error")]
+#![allow(clippy::print_stdout, reason = "the output is for the user; logs go to standard error")]
 
 use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 
@@ -86,7 +86,9 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
     print!("{}", welcome(&system));
     let signal = tokio::select! {
         signal = &mut signalled => signal,
-        () = system.broken() => bail!("a part of the system has ended by itself; the log says why. Start it again: nothing is lost"),
+        () = system.broken() => bail!(
+            "a part of the system has ended by itself; the log says why. Start it again: nothing is lost"
+        ),
     };
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
     system.stop().await;

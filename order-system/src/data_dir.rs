@@ -21,7 +21,8 @@ pub struct DataDir {
 pub enum DataDirError {
     /// Another process is using it.
     #[error(
-        "another order-system runs on the data directory {path}: stop that one, or choose another directory with --data-dir"
+        "another order-system runs on the data directory {path}: stop that one, or choose another directory \
+         with --data-dir"
     )]
     InUse {
         /// The directory.

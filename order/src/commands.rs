@@ -1,18 +1,18 @@
-//! What clients and the clock ask of the order service, and what a client gets back.
+//! The commands of the order service, and their replies.
 
 use saga_runtime::ReplyTo;
 use shared_events::OrderId;
 
 use crate::domain::{NewOrder, Order};
 
-/// What the engine handles besides events.
+/// The inputs of the engine that are not events.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// A client places an order.
     Place(NewOrder, ReplyTo<PlaceReply>),
     /// A client cancels an order.
     Cancel(OrderId, ReplyTo<CancelReply>),
-    /// The clock: handle the orders that are due.
+    /// The timer: process the orders that are due.
     WakeDue,
 }
 
@@ -21,9 +21,9 @@ pub(crate) enum Command {
 pub(crate) enum PlaceReply {
     /// The order is placed.
     Placed(Box<Order>),
-    /// An earlier request with the same idempotency key placed this order; it is as it stands now.
+    /// An earlier request with the same idempotency key placed this order. It is returned in its current state.
     PlacedBefore(Box<Order>),
-    /// An earlier request with the same idempotency key asked for something else.
+    /// An earlier request with the same idempotency key had different content.
     KeyReused,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum PlaceReply {
 pub(crate) enum CancelReply {
     /// The order is being cancelled, was cancelled before, or has failed.
     Accepted(Box<Order>),
-    /// The order is confirmed and stays so.
+    /// The order is confirmed and cannot be cancelled any more.
     AlreadyConfirmed,
     /// There is no such order.
     NotFound,

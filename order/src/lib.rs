@@ -1,9 +1,9 @@
-//! The order service: it takes orders, collects the facts that the other services publish about them, and answers for
-//! their status, which is a pure function of those facts ([`domain::Facts::status`]).
+//! The order service: takes orders, collects the facts that the other services publish about them, and reports their
+//! status, which is a pure function of those facts ([`domain::Facts::status`]).
 //!
-//! It guarantees that an order which was answered is durable and comes to its end exactly once, whatever arrives in
-//! whatever order; that the same idempotency key never makes two orders; and that an order without an end at its deadline
-//! is undone. It does not hold stock or move money: that is for those who hear its events.
+//! It guarantees that an order that was answered (`200` or `202`) is durable and ends exactly once, whatever arrives in
+//! whatever order; that the same idempotency key never creates two orders; and that an order that has not ended at its
+//! deadline is cancelled. It holds no stock and moves no money: the services that consume its events do.
 
 mod commands;
 pub mod domain;
@@ -30,7 +30,7 @@ pub use crate::{
     settings::OrderSettings,
 };
 
-/// Starts the service: it answers on `listener` from the moment that this returns.
+/// Starts the service. It accepts requests on `listener` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.

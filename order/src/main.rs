@@ -1,4 +1,4 @@
-//! The program `order`: the order service in a process of its own.
+//! The program `order`: runs the order service as a process of its own.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use order::{Migrator, OrderSettings, start};
 use service_host::program::{self, ProgramArgs};
 use shared_events::Service;
 
-/// The order service: takes orders, collects the facts about them, and answers for their status
+/// The order service: takes orders, collects the facts about them, and reports their status
 #[derive(Debug, Parser)]
 #[command(name = "order", version)]
 struct Cli {

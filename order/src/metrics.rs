@@ -1,4 +1,4 @@
-//! What only the order service measures: how orders end, and how long that takes.
+//! Metrics of the order service: how orders end, and how long that takes.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -9,7 +9,7 @@ use shared_events::FailureReason;
 
 use crate::domain::{Order, Status};
 
-/// The ends of orders. Clones count together.
+/// Counts the orders that have ended. Clones share the counters.
 #[derive(Debug, Clone)]
 pub(crate) struct OrderMetrics {
     ended: Family<End, Counter>,
@@ -32,12 +32,12 @@ impl Default for OrderMetrics {
 
 impl OrderMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
-        registry.register("orders_ended", "Orders that came to their end", self.ended.clone());
-        let help = "How long that took, from when they were placed";
+        registry.register("orders_ended", "Orders that have ended", self.ended.clone());
+        let help = "Time from the placement of an order to its end";
         registry.register_with_unit("saga_duration", help, Unit::Seconds, self.duration.clone());
     }
 
-    /// An order has come to its end just now, durably.
+    /// Counts an order that has just ended. Called after the commit.
     pub(crate) fn ended(&self, order: &Order) {
         let end = match order.status() {
             Status::Confirmed => "confirmed",

@@ -1,4 +1,4 @@
-//! The order service's part in the saga: which input touches which rows, and what becomes of them.
+//! The participant of the order service: loads the rows that a batch needs, and decides how each input changes them.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -24,10 +24,10 @@ use crate::{
     watch::Watchers,
 };
 
-/// How many due orders one look of the clock takes.
+/// Maximum number of due orders that one tick processes.
 const DUE_AT_ONCE: u64 = 500;
 
-/// The order service, as the engine runs it.
+/// The order service, as a participant of the engine.
 #[derive(Debug)]
 pub(crate) struct Orders {
     cancel_policy: CancelPolicy,
@@ -35,7 +35,7 @@ pub(crate) struct Orders {
     metrics: OrderMetrics,
 }
 
-/// The orders of one batch.
+/// The state of one batch: the orders that it reads and changes.
 #[derive(Debug)]
 pub(crate) struct State {
     orders: WorkingSet<OrderId, Order>,
@@ -44,14 +44,14 @@ pub(crate) struct State {
     due: Vec<OrderId>,
     new_ids: std::vec::IntoIter<OrderId>,
     timeline: Vec<order_events::Model>,
-    /// Those that came to their end in this batch.
+    /// The orders that ended in this batch.
     ended: Vec<OrderId>,
-    /// Every change, in its order, where somebody watched when the batch began.
+    /// Every change, oldest first. `None` if there were no watchers when the batch began.
     changes: Option<Vec<Order>>,
 }
 
 impl Orders {
-    /// Orders that are cancelled by this policy, whose changes are told to `watchers`.
+    /// Creates the participant. Changes of orders are passed on to `watchers`.
     #[must_use]
     pub(crate) fn new(cancel_policy: CancelPolicy, watchers: Arc<Watchers>) -> Self {
         Self { cancel_policy, watchers, metrics: OrderMetrics::default() }
@@ -74,12 +74,12 @@ impl Orders {
     ) -> Result<Decision<Orders>, Unacceptable> {
         let same_key = new.idempotency_key.as_ref().and_then(|key| state.by_key.get(key));
         if let Some(order) = same_key.and_then(|id| state.orders.get(id)) {
-            let same = order.is_what_was_asked(new);
+            let same = order.has_content_of(new);
             let reply = if same { PlaceReply::PlacedBefore(order.clone().into()) } else { PlaceReply::KeyReused };
             return Ok(Decision::reply(reply_to.with(reply)));
         }
         let id = state.new_ids.next();
-        let id = id.ok_or_else(|| Unacceptable("no number was set aside for this order".to_owned()))?;
+        let id = id.ok_or_else(|| Unacceptable("no id was allocated for this order".to_owned()))?;
         let (order, created) = Order::place(new.clone(), id, now, &self.cancel_policy);
         state.put(order.clone());
         Ok(Decision::publish(vec![created]).replying(reply_to.with(PlaceReply::Placed(order.into()))))
@@ -109,7 +109,7 @@ impl Orders {
     fn wake_due(&self, state: &mut State, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for id in std::mem::take(&mut state.due) {
-            // An input before this one in the batch may have changed it.
+            // An earlier input of the batch may have changed it.
             if let Some(order) = state.orders.get(&id) {
                 let transition = on_tick(order, state.time_of(id, now), &self.cancel_policy);
                 events.append(&mut state.apply(id, transition));
@@ -123,7 +123,7 @@ impl Orders {
         let Some(&id) = state.by_saga.get(&event.saga_id) else {
             tracing::warn!(
                 order.id = event.order.order_id.0, saga.id = %event.saga_id, event = %event.body.event_type(),
-                "an event of an order that is not known here"
+                "an event of an unknown order"
             );
             return Decision::publish(on_event(None, event, now).events);
         };
@@ -157,12 +157,12 @@ impl Participant for Orders {
 
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let (mut placed, mut look_at) = (0, None);
+        let (mut placed, mut due_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
                 Payload::Command(Command::Cancel(id, _)) => drop(ids.insert(*id)),
-                Payload::Command(Command::WakeDue) => look_at = Some(input.at),
+                Payload::Command(Command::WakeDue) => due_at = Some(input.at),
                 Payload::Command(Command::Place(new, _)) => {
                     placed += 1;
                     keys.extend(&new.idempotency_key);
@@ -173,7 +173,7 @@ impl Participant for Orders {
         loaded.append(&mut store::by_sagas(transaction, sagas.into_iter().collect()).await?);
         loaded.append(&mut store::by_idempotency_keys(transaction, keys.into_iter().collect()).await?);
         let mut due = Vec::new();
-        if let Some(now) = look_at {
+        if let Some(now) = due_at {
             let orders = store::due(transaction, now, DUE_AT_ONCE).await?;
             due = orders.iter().map(|order| order.details.order_id).collect();
             loaded.extend(orders);
@@ -187,7 +187,7 @@ impl Participant for Orders {
             new_ids: new_ids.into_iter(),
             timeline: Vec::new(),
             ended: Vec::new(),
-            changes: self.watchers.somebody_watches().then(Vec::new),
+            changes: self.watchers.has_watchers().then(Vec::new),
         };
         for order in &loaded {
             state.remember(order);
@@ -214,7 +214,7 @@ impl Participant for Orders {
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         writes.save::<orders::Entity>(&state.orders.to_save(store::to_row));
-        // A duplicate that the inbox has forgotten is in the timeline already.
+        // If the inbox has already forgotten an event, its duplicate is handled again. The timeline has it then.
         writes.insert_missing::<order_events::Entity>(&std::mem::take(&mut state.timeline));
         Ok(())
     }
@@ -247,13 +247,13 @@ impl State {
         self.orders.put(order.details.order_id, order);
     }
 
-    /// `now`, or the time of the order's last change if that is later: clocks of replicas differ by milliseconds, and one that
-    /// is set right may go back, but no order's time does.
+    /// Returns `now`, or the time of the order's last change if that is later. The clocks of replicas differ by
+    /// milliseconds and may go back when they are corrected, but an order's time never goes back.
     fn time_of(&self, id: OrderId, now: Timestamp) -> Timestamp {
         self.orders.get(&id).map_or(now, |order| now.max(order.changed_at))
     }
 
-    /// Keeps what a transition changed, to be saved, and returns what it publishes.
+    /// Stores the changed order in the batch, to be saved, and returns the events to publish.
     fn apply(&mut self, id: OrderId, Transition { order, events }: Transition) -> Vec<Event> {
         if let Some(mut order) = order {
             let ended_before = self.orders.get(&id).is_some_and(|before| before.status().is_terminal());

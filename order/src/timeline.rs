@@ -1,10 +1,10 @@
-//! What an order's timeline says of an event.
+//! The entries of an order's timeline.
 
 use shared_events::{Envelope, OrderId, Timestamp};
 
 use crate::{domain::Facts, store::order_events};
 
-/// The event of `envelope`, published or learnt, in the timeline of an order.
+/// Returns the timeline entry of an event that the order service published or received.
 pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, changed: String) -> order_events::Model {
     let event = envelope.event.body.event_type();
     order_events::Model {
@@ -18,7 +18,7 @@ pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, cha
     }
 }
 
-/// What learning did, in words; nothing where it did nothing.
+/// Describes what changed, such as `stock is reserved`; empty if nothing did.
 pub(crate) fn what_changed(before: Facts, after: Facts) -> String {
     let mut changes = Vec::new();
     if before.stock != after.stock {

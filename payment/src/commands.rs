@@ -1,26 +1,27 @@
-//! What clients and the clock ask of the payment service, and what a client gets back.
+//! The commands of the payment service.
 
 use saga_runtime::ReplyTo;
 use shared_events::{Money, OrderDetails, OrderId, SagaId};
 
 use crate::domain::{Payment, PaymentKey};
 
-/// What the engine handles besides events.
+/// The inputs of the engine that are not events.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A client has an amount authorized, outside any saga. The reply is the payment, authorized or declined.
+    /// A client requests the authorization of an amount, outside any saga. The reply is the payment, authorized or
+    /// declined.
     Authorize(AuthorizeRequest, ReplyTo<Payment>),
-    /// The service itself: the gateway is to void what was authorized for this saga.
+    /// The service itself: call the gateway to void what was authorized for this saga.
     VoidAtGateway {
         saga_id: SagaId,
-        /// The order whose cancellation is answered once the payment is void.
+        /// The order whose cancellation is answered once the payment is voided.
         answer_to: Option<OrderDetails>,
     },
-    /// The clock: void the payments that are still to be voided.
+    /// The timer: void the payments that are still `VOIDING`.
     VoidDue,
 }
 
-/// What a client wants authorized.
+/// A client's request for an authorization.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AuthorizeRequest {
     pub(crate) key: PaymentKey,

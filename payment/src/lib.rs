@@ -1,9 +1,9 @@
-//! The payment service: it authorizes what orders cost at a gateway, and gives back what a cancelled order paid.
+//! The payment service: authorizes the amount of an order at a gateway, and voids it when the order is cancelled.
 //!
-//! It guarantees that an order is charged at most once, whatever arrives however often; that a cancelled order ends with
-//! nothing charged, also where the cancellation and the authorization cross; and that a slow or absent gateway holds up
-//! only those who wait for it. A REST authorization belongs to no order's saga and is not idempotent: each request is a
-//! payment of its own.
+//! It guarantees that an order is charged at most once, whatever arrives however often; that a cancelled order ends
+//! with nothing charged, even if the cancellation and the authorization cross; and that a slow or unavailable gateway
+//! delays only the payments that wait for it. A REST authorization belongs to no saga and is not idempotent: each
+//! request is a payment of its own.
 
 mod commands;
 pub mod domain;
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use crate::{gateway::PaymentGateway, http::AppState, participant::Payments};
 pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSettings};
 
-/// Starts the service with the simulated gateway: it answers on `listener` from the moment that this returns.
+/// Starts the service with the simulated gateway. It accepts requests on `listener` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -31,7 +31,7 @@ pub async fn start(settings: &PaymentSettings, deps: ServiceDeps, listener: TcpL
     start_with(Arc::new(settings.gateway()), settings, deps, listener).await
 }
 
-/// The same with another gateway.
+/// Starts the service with another gateway. It accepts requests on `listener` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.

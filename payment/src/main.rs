@@ -1,4 +1,4 @@
-//! The program `payment`: the payment service in a process of its own.
+//! The program `payment`: runs the payment service as a process of its own.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use payment::{Migrator, PaymentSettings, start};
 use service_host::program::{self, ProgramArgs};
 use shared_events::Service;
 
-/// The payment service: has payments authorized and voided at the gateway
+/// The payment service: authorizes payments at the gateway, and voids them
 #[derive(Debug, Parser)]
 #[command(name = "payment", version)]
 struct Cli {

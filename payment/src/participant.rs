@@ -1,4 +1,5 @@
-//! The payment service's part in the saga: which input touches which rows, and what becomes of them.
+//! The participant of the payment service: calls the gateway, loads the rows that a batch needs, and decides how each
+//! input changes them.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,54 +22,55 @@ use crate::{
     store::{self, payments},
 };
 
-/// What the gateway says.
+/// The result of a call to the gateway.
 #[derive(Debug)]
 pub(crate) enum GatewayAnswer {
-    /// To an amount.
+    /// The answer to an authorization.
     Authorization(Answer),
-    /// Nothing is authorized any more.
+    /// The payment is voided.
     Voided,
-    /// Nothing, for the moment; the clock asks again.
+    /// The payment is not voided yet. The timer repeats the call.
     NotVoided,
 }
 
-/// How many payments one look of the clock has voided.
+/// Maximum number of payments that one tick starts to void.
 const VOIDS_AT_ONCE: u64 = 500;
 
-/// The payment service, as the engine runs it.
+/// The payment service, as a participant of the engine.
 #[derive(Debug)]
 pub(crate) struct Payments {
     calls: Calls,
-    /// The payments that are to be voided and cannot be read, and until when they are left alone.
-    put_off: Mutex<HashMap<i64, Timestamp>>,
+    /// The payments that have to be voided but cannot be read, and until when they are skipped.
+    unreadable: Mutex<HashMap<i64, Timestamp>>,
 }
 
-/// For how long a payment that cannot be read is left alone, and the most of them that are kept in mind.
-const PUT_OFF: Duration = Duration::from_secs(300);
-const MOST_PUT_OFF: usize = 1_000;
+/// How long a payment that cannot be read is skipped.
+const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
+/// Maximum number of payments that are skipped.
+const MAX_UNREADABLE: usize = 1_000;
 
-/// The payments of one batch.
+/// The state of one batch: the payments that it reads and changes.
 #[derive(Debug)]
 pub(crate) struct State {
     of_sagas: WorkingSet<SagaId, Payment>,
-    of_callers: Vec<Payment>,
+    of_clients: Vec<Payment>,
     to_void: Vec<SagaId>,
     new_ids: std::vec::IntoIter<PaymentId>,
 }
 
 impl Payments {
-    /// Payments at `gateway`, whose answers are waited for at most `timeout`.
+    /// Creates the participant. A call to the gateway may take at most `timeout`.
     pub(crate) fn new(gateway: Arc<dyn PaymentGateway>, timeout: Duration) -> Self {
-        Self { calls: Calls::new(gateway, timeout), put_off: Mutex::default() }
+        Self { calls: Calls::new(gateway, timeout), unreadable: Mutex::default() }
     }
 
-    /// The sagas whose payments the gateway is still to void. A payment that cannot be read is put off, so that it
-    /// stands in the way of no other, and reported each time.
+    /// Returns the sagas whose payments still have to be voided. A payment that cannot be read is logged as an error
+    /// and skipped for a while, so that it does not block the others.
     async fn to_void(&self, transaction: &DatabaseTransaction, now: Timestamp) -> Result<Vec<SagaId>, DbErr> {
         let except = {
-            let mut put_off = self.put_off();
-            put_off.retain(|_, until| *until > now);
-            put_off.keys().copied().collect()
+            let mut unreadable = self.unreadable();
+            unreadable.retain(|_, until| *until > now);
+            unreadable.keys().copied().collect()
         };
         let mut sagas = Vec::new();
         for (id, row) in store::to_void(transaction, except, VOIDS_AT_ONCE).await? {
@@ -77,11 +79,11 @@ impl Payments {
                 Err(error) => {
                     tracing::error!(
                         payment.id = id, %error,
-                        "a payment is to be voided and cannot be read: repair its row; the next look is in some minutes"
+                        "a payment must be voided but cannot be read: repair its row; the next attempt is in 5 minutes"
                     );
-                    let mut put_off = self.put_off();
-                    if put_off.len() < MOST_PUT_OFF {
-                        put_off.insert(id, now.after(PUT_OFF));
+                    let mut unreadable = self.unreadable();
+                    if unreadable.len() < MAX_UNREADABLE {
+                        unreadable.insert(id, now.after(UNREADABLE_DELAY));
                     }
                 }
             }
@@ -89,8 +91,8 @@ impl Payments {
         Ok(sagas)
     }
 
-    fn put_off(&self) -> MutexGuard<'_, HashMap<i64, Timestamp>> {
-        self.put_off.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unreadable(&self) -> MutexGuard<'_, HashMap<i64, Timestamp>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<GatewayAnswer, CallError> {
@@ -109,8 +111,8 @@ impl Participant for Payments {
         Service::Payment.spec()
     }
 
-    /// A cancellation asks nobody: where something is authorized, the void follows it (see [`crate::domain`]), and where
-    /// nothing is, it need not wait for a gateway that is away.
+    /// A cancellation needs no call: if something is authorized, it is voided afterwards (see [`crate::domain`]), and
+    /// if not, the cancellation need not wait for an unavailable gateway.
     fn needs_call(&self, payload: &Payload<Self>) -> bool {
         match payload {
             Payload::Event(envelope) => envelope.event.body == EventBody::StockReserved,
@@ -132,7 +134,7 @@ impl Participant for Payments {
                 let voided = self.calls.void((*saga_id).into()).await;
                 Ok(if voided { GatewayAnswer::Voided } else { GatewayAnswer::NotVoided })
             }
-            Payload::Command(Command::VoidDue) => Err(CallError("the clock has no question".to_owned())),
+            Payload::Command(Command::VoidDue) => Err(CallError("this command needs no call".to_owned())),
         }
     }
 
@@ -142,25 +144,25 @@ impl Participant for Payments {
 
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut voided) = (BTreeSet::new(), BTreeSet::new());
-        let (mut requests, mut look_at) = (0, None);
+        let (mut requests, mut due_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
                 Payload::Command(Command::Authorize(..)) => requests += 1,
                 Payload::Command(Command::VoidAtGateway { saga_id, .. }) => drop(voided.insert(*saga_id)),
-                Payload::Command(Command::VoidDue) => look_at = Some(input.at),
+                Payload::Command(Command::VoidDue) => due_at = Some(input.at),
             }
         }
         let loaded = store::by_sagas(transaction, sagas.union(&voided).copied().collect()).await?;
         let loaded: Vec<_> = loaded.into_iter().filter_map(|payment| Some((payment.saga_id?, payment))).collect();
         let known = loaded.iter().filter(|(saga_id, _)| sagas.contains(saga_id)).count();
-        // Only an event makes a payment for a saga that has none.
+        // Only an event creates a payment for a saga that has none.
         let new_ids = next_ids::<payments::Entity>(transaction, requests + sagas.len() - known).await?;
         let new_ids: Vec<_> = new_ids.into_iter().map(PaymentId).collect();
         Ok(State {
             of_sagas: WorkingSet::loaded(loaded),
-            of_callers: Vec::new(),
-            to_void: match look_at {
+            of_clients: Vec::new(),
+            to_void: match due_at {
                 Some(now) => self.to_void(transaction, now).await?,
                 None => Vec::new(),
             },
@@ -187,13 +189,13 @@ impl Participant for Payments {
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         let mut rows = state.of_sagas.to_save(store::to_row);
-        rows.new.extend(state.of_callers.iter().map(store::to_row));
+        rows.new.extend(state.of_clients.iter().map(store::to_row));
         writes.save::<payments::Entity>(&rows);
         Ok(())
     }
 
     fn committed(&self, state: State) {
-        for payment in state.of_sagas.into_changed().chain(state.of_callers) {
+        for payment in state.of_sagas.into_changed().chain(state.of_clients) {
             tracing::debug!(
                 payment.id = payment.payment_id.0, order.id = payment.order_id.0,
                 saga.id = payment.saga_id.map(tracing::field::display),
@@ -233,12 +235,12 @@ impl State {
         now: Timestamp,
     ) -> Result<Payment, Unacceptable> {
         let Some(GatewayAnswer::Authorization(answer)) = answer else {
-            return Err(Unacceptable(Impossible::GatewayNotAsked.to_string()));
+            return Err(Unacceptable(Impossible::GatewayNotCalled.to_string()));
         };
         let AuthorizeRequest { order_id, amount, .. } = *request;
         let payment_id = next(&mut self.new_ids)?;
-        let payment = Payment::decided(NewPayment { payment_id, saga_id: None, order_id, amount }, answer, now);
-        self.of_callers.push(payment.clone());
+        let payment = Payment::from_answer(NewPayment { payment_id, saga_id: None, order_id, amount }, answer, now);
+        self.of_clients.push(payment.clone());
         Ok(payment)
     }
 
@@ -249,14 +251,15 @@ impl State {
         answer: Option<&GatewayAnswer>,
         now: Timestamp,
     ) -> Decision<Payments> {
-        // What is not voided yet is found by the clock again. Whose answer is lost with this command asks again.
+        // A payment that is not voided yet is found by the timer again. If this command, and with it the answer, is
+        // lost, the order service repeats its cancellation.
         let Some(GatewayAnswer::Voided) = answer else { return Decision::silent() };
         let transition = on_voided(self.of_sagas.get(&saga_id), now);
         self.apply(transition, saga_id, answer_to, None)
     }
 
-    /// Keeps what a decision changed, says what it says about the order where there is one, and voids what is to be voided,
-    /// in answer to a cancellation or not.
+    /// Stores the changed payment in the batch, publishes the event about `order` if that is given, and starts a void
+    /// if one is needed. The void answers the cancellation of `answer_to` if that is given.
     fn apply(
         &mut self,
         transition: Transition,
@@ -275,5 +278,5 @@ impl State {
 }
 
 fn next(new_ids: &mut impl Iterator<Item = PaymentId>) -> Result<PaymentId, Unacceptable> {
-    new_ids.next().ok_or_else(|| Unacceptable("no number was set aside for this payment".to_owned()))
+    new_ids.next().ok_or_else(|| Unacceptable("no id was allocated for this payment".to_owned()))
 }

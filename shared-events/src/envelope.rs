@@ -8,36 +8,36 @@ use crate::{
     Sku,
 };
 
-/// An event on its way: a CloudEvent 1.0 in structured JSON mode, one a message.
+/// An event with its header: a CloudEvent 1.0 in structured JSON mode, one per message.
 ///
-/// Source of the format: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>, with the
+/// The format is <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>, with the
 /// extension attributes `correlationid` (the saga), `causationid`, `systemid` and `traceparent` (W3C Trace Context).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// What identifies the message.
+    /// The attributes of the message.
     pub header: Header,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
-/// Why a message cannot be read as an event. None of these goes away by trying again.
+/// Why a message cannot be decoded as an event. Retrying does not help in any of these cases.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not JSON, or JSON that is no CloudEvent.
+    /// It is not JSON, or not a CloudEvent.
     #[error("not a CloudEvent in JSON: {0}")]
     NotACloudEvent(String),
-    /// A type outside the flow table.
+    /// Its type is not in the flow table.
     #[error("unknown event type {0:?}")]
     UnknownType(String),
-    /// An event of the flow table in a version that this program does not know.
+    /// Its type is in the flow table, in a version that this program does not know.
     #[error("unknown version of the event {0:?}")]
     UnknownVersion(String),
-    /// The right type with content that cannot be.
+    /// Its type is known, but its content is invalid.
     #[error("impossible content of {event}: {cause}")]
     ImpossibleContent {
-        /// The event that it says it is.
+        /// The event, according to its type.
         event: EventType,
-        /// What is wrong with it.
+        /// What is wrong with its content.
         cause: String,
     },
 }
@@ -81,7 +81,7 @@ struct CloudEventIn<'a> {
     data: &'a RawValue,
 }
 
-/// The `data` of an event: the order's facts, and beside them what the event adds.
+/// The `data` of an event: the order's facts, and the fields that only some events have.
 #[derive(Serialize)]
 struct DataOut<'a> {
     order_id: OrderId,
@@ -112,10 +112,10 @@ struct RejectedItem {
 }
 
 impl Envelope {
-    /// The message's body.
+    /// Encodes the event as the body of a message.
     ///
     /// # Panics
-    /// Never in practice: the only thing that has no JSON form is a time outside the years 0 to 9999.
+    /// Never in practice: the only value without a JSON form is a time outside the years 0 to 9999.
     #[must_use]
     pub fn encode(&self) -> String {
         let flow = self.event.body.event_type().flow();
@@ -147,10 +147,10 @@ impl Envelope {
         .expect("an event has string keys and a time of this age")
     }
 
-    /// Reads a message's body. Fields that it does not know are ignored.
+    /// Decodes the body of a message. Unknown fields are ignored. Never panics.
     ///
     /// # Errors
-    /// If the body is not a CloudEvent, or not one of ours, or says what cannot be. It never panics.
+    /// If the body is not a CloudEvent, its type or version is unknown, or its content is invalid.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let wire: CloudEventIn<'_> =
             serde_json::from_slice(body).map_err(|error| DecodeError::NotACloudEvent(error.to_string()))?;
@@ -236,7 +236,7 @@ fn data<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
     serde_json::from_str(raw.get()).map_err(|error| error.to_string())
 }
 
-/// A reason that this event may have.
+/// Checks that the event may have this reason.
 fn one_of(reason: FailureReason, possible: &[FailureReason]) -> Result<FailureReason, String> {
     if possible.contains(&reason) { Ok(reason) } else { Err(format!("it cannot fail with {reason:?}")) }
 }

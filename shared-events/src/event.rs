@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FLOWS, Flow, Lines, Money, OrderId, SagaId, Sku};
 
-/// Something that happened to an order, told to whoever must hear it.
+/// Something that happened to an order, published to the services that need to know it.
 ///
-/// It carries the order's unchanging facts, so that no consumer has to ask another service anything.
+/// It contains the order's unchanging facts, so that no consumer has to query another service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Event {
-    /// The saga of the order that it happened to.
+    /// The id of the saga of the order.
     pub saga_id: SagaId,
-    /// That order.
+    /// The order that it happened to.
     pub order: OrderDetails,
     /// What happened.
     pub body: EventBody,
@@ -20,11 +20,11 @@ pub struct Event {
 /// The facts of an order that never change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderDetails {
-    /// Its public number.
+    /// Its id.
     pub order_id: OrderId,
-    /// What was ordered.
+    /// The ordered lines.
     pub lines: Lines,
-    /// What is to be paid for it.
+    /// The amount to pay.
     pub total: Money,
 }
 
@@ -46,34 +46,35 @@ pub enum EventBody {
     PaymentAuthorized,
     /// The payment is declined.
     PaymentFailed {
-        /// Why.
+        /// The reason.
         reason: FailureReason,
     },
-    /// Nothing is held for the order any more; also said where nothing ever was.
+    /// Nothing is held for the order any more. Also published if nothing ever was.
     StockReleased,
-    /// The end: paid, and the held stock is sold.
+    /// Final: the order is paid, and its stock is sold.
     OrderConfirmed,
-    /// The end: nothing is held and nothing is paid.
+    /// Final: nothing is held and nothing is paid.
     OrderFailed {
-        /// Why.
+        /// The reason.
         reason: FailureReason,
     },
-    /// The end, as the customer wished.
+    /// Final, at the request of the customer: nothing is held and nothing is paid.
     OrderCancelled,
-    /// Whatever was done for the order is to be undone, and nothing more to be begun.
+    /// The cancellation of the order is requested: the other services undo what they did for it, and begin nothing
+    /// more.
     OrderCancelRequested {
-        /// Who wishes it.
+        /// Who requested it.
         reason: CancelReason,
     },
-    /// No payment is authorized any more; also said where none ever was.
+    /// No payment is authorized any more. Also published if none ever was.
     PaymentVoided,
-    /// Stock has been held for longer than an order should take: what became of it?
+    /// Stock has been held for longer than an order should take. The order service publishes its last decision again.
     StockHoldOverdue,
 }
 
 /// The name of an event, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "each is described at its namesake in EventBody")]
+#[allow(missing_docs, reason = "EventBody describes the variants of the same names")]
 pub enum EventType {
     OrderCreated,
     StockReserved,
@@ -90,7 +91,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// Every event, in the order of the flow table.
+    /// All events, in the order of the flow table.
     pub const ALL: [Self; 12] = [
         Self::OrderCreated,
         Self::StockReserved,
@@ -106,7 +107,7 @@ impl EventType {
         Self::StockHoldOverdue,
     ];
 
-    /// Its row of the flow table.
+    /// Returns its row of the flow table.
     #[must_use]
     pub fn flow(self) -> &'static Flow {
         &FLOWS[self as usize]
@@ -120,7 +121,7 @@ impl fmt::Display for EventType {
 }
 
 impl EventBody {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn event_type(&self) -> EventType {
         match self {
@@ -140,22 +141,23 @@ impl EventBody {
     }
 }
 
-/// Why an order failed; as text `INSUFFICIENT_STOCK` and so on. A new reason is a new version of the events that carry it.
+/// Why an order failed. The wire format is `INSUFFICIENT_STOCK` and so on. A new reason needs a new version of the
+/// events that contain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailureReason {
-    /// There is less of an item than was ordered.
+    /// The available stock of an item is less than what was ordered.
     InsufficientStock,
-    /// Nobody ever put such an item in stock.
+    /// The item was never put in stock.
     UnknownItem,
-    /// The payment gateway said no.
+    /// The payment gateway declined the payment.
     PaymentDeclined,
-    /// The order did not come to its end in time.
+    /// The order did not end before its deadline.
     DeadlineExceeded,
 }
 
 impl FailureReason {
-    /// The reason in words; these are part of the REST contract.
+    /// Returns the reason as text, which is part of the REST contract.
     #[must_use]
     pub fn detail(self) -> &'static str {
         match self {
@@ -167,12 +169,12 @@ impl FailureReason {
     }
 }
 
-/// Who asked for the cancellation.
+/// Who requested the cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CancelReason {
     /// The customer.
     Customer,
-    /// The deadline of the order passed.
+    /// The order itself, because its deadline has passed.
     Deadline,
 }

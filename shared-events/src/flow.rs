@@ -5,23 +5,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::EventType;
 
-/// One of the three services. Its name is the name of its queue; `<name>.deliveries` and `<name>.events` are its exchanges.
+/// One of the three services. Its name is the name of its queue; its exchanges are `<name>.deliveries` and
+/// `<name>.events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
-    /// Collects the facts of an order and answers for its status.
+    /// Collects the facts about orders and reports their status.
     Order,
-    /// Holds, sells and gives back stock.
+    /// Holds, sells and releases stock.
     Inventory,
     /// Authorizes and voids payments.
     Payment,
 }
 
 impl Service {
-    /// All three.
+    /// All services.
     pub const ALL: [Self; 3] = [Self::Order, Self::Inventory, Self::Payment];
 
-    /// `order`, `inventory` or `payment`.
+    /// Returns `order`, `inventory` or `payment`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,7 +32,7 @@ impl Service {
         }
     }
 
-    /// The port that it listens on if nothing else is said.
+    /// Returns the port that it listens on by default.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
@@ -41,7 +42,7 @@ impl Service {
         }
     }
 
-    /// How the runtime and the brokers see it. The order service makes the system's id.
+    /// Returns the description of the service for the runtime and the brokers. The order service creates the system id.
     #[must_use]
     pub const fn spec(self) -> ServiceSpec {
         ServiceSpec {
@@ -52,7 +53,7 @@ impl Service {
         }
     }
 
-    /// The events that this service listens to.
+    /// Returns the events that this service consumes.
     pub fn subscriptions(self) -> impl Iterator<Item = &'static Flow> {
         FLOWS.iter().filter(move |flow| flow.consumers.contains(&self))
     }
@@ -64,18 +65,19 @@ impl fmt::Display for Service {
     }
 }
 
-/// One row of the flow table: an event, who publishes it under which routing key, and who listens.
+/// One row of the flow table: an event, its publisher, its routing key and its consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow {
-    /// What happened.
+    /// The event.
     pub event: EventType,
-    /// What listeners bind to at the publisher's topic exchange. (The copies for the consumers have their names as keys.)
+    /// The routing key of the event at the topic exchange of the publisher, for listeners outside the system. (The
+    /// copies for the consumers have the names of the consumers as their keys.)
     pub routing_key: &'static str,
-    /// The only service that may say so.
+    /// The only service that publishes it.
     pub publisher: Service,
-    /// Who must hear it. Empty: whoever listens.
+    /// The services that must receive it. If empty, the event is only for listeners outside the system.
     pub consumers: &'static [Service],
-    /// The same for the runtime and the brokers.
+    /// The same row for the runtime and the brokers.
     pub route: &'static Route,
 }
 
@@ -90,8 +92,8 @@ const fn route(
 
 macro_rules! flows {
     ($($event:ident, $key:literal, $publisher:ident => [$($consumer:ident),*];)*) => {
-        /// The flow table, the only place that says who talks to whom. Subscriptions, the broker's definitions and the
-        /// table in `docs/saga.md` are held to it by tests.
+        /// The flow table: the only definition of which service publishes and consumes which event. Tests check that
+        /// the subscriptions, the definitions of the broker and the table in `docs/saga.md` agree with it.
         pub const FLOWS: &[Flow] = &[$(Flow {
             event: EventType::$event,
             routing_key: $key,
@@ -125,12 +127,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_stands_in_the_table_once_in_its_own_row() {
+    fn every_event_has_one_row_at_its_own_index() {
         let events: Vec<_> = FLOWS.iter().map(|flow| flow.event).collect();
         assert_eq!(events, EventType::ALL);
         for flow in FLOWS {
             assert_eq!(flow.event.flow(), flow);
-            assert!(!flow.consumers.contains(&flow.publisher), "{flow:?}: nobody tells himself");
+            assert!(!flow.consumers.contains(&flow.publisher), "{flow:?}: a service does not consume its own events");
         }
     }
 }

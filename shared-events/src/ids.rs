@@ -3,12 +3,12 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize, de::Error as _};
 use uuid::Uuid;
 
-/// The public number of an order, as REST shows it: 1, 2, 3, …
+/// The id of an order, as shown by REST: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct OrderId(pub i64);
 
-/// From an event: a number that no order has is refused.
+/// An id that no order can have is refused.
 impl<'de> Deserialize<'de> for OrderId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = i64::deserialize(deserializer)?;
@@ -16,24 +16,26 @@ impl<'de> Deserialize<'de> for OrderId {
     }
 }
 
-/// The key of an order's saga (UUIDv7): the correlation id of every event, and the unique key of the order's reservation
-/// and of its payment. It is made with the order and never reused, so that a rebuilt order database, whose order ids
-/// begin at 1 again, cannot collide with old reservations.
+/// The id of an order's saga (UUIDv7). It is the correlation id of every event, and the unique key of the order's
+/// reservation and payment. It is created with the order and never reused, so that a rebuilt order database, whose
+/// order ids begin at 1 again, cannot collide with old reservations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SagaId(pub Uuid);
 
-/// A stock keeping unit: 1 to 64 characters, none of them a control character, not blank. Cheap to clone.
+/// A stock keeping unit: 1 to 64 characters, not blank, without control characters. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sku(Arc<str>);
 
 impl Sku {
-    /// The longest SKU, in characters.
+    /// Maximum length of an SKU, in characters.
     pub const MAX_CHARS: usize = 64;
 
+    /// Checks that `text` is an SKU.
+    ///
     /// # Errors
-    /// Says what is wrong with `text` as an SKU.
+    /// If `text` is blank, is too long or contains control characters.
     pub fn parse(text: &str) -> Result<Self, SkuError> {
         if text.trim().is_empty() {
             Err(SkuError::Blank)
@@ -46,23 +48,23 @@ impl Sku {
         }
     }
 
-    /// The SKU's text.
+    /// Returns the SKU's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a text is no SKU.
+/// Why a text is not an SKU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SkuError {
-    /// Nothing but white space.
+    /// It is empty or only white space.
     #[error("must not be blank")]
     Blank,
-    /// More than [`Sku::MAX_CHARS`].
+    /// It has more than [`Sku::MAX_CHARS`] characters.
     #[error("must have at most 64 characters")]
     TooLong,
-    /// NUL, a line break or the like.
+    /// It contains a control character, such as NUL or a line break.
     #[error("must not contain control characters")]
     ControlCharacter,
 }

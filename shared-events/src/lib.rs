@@ -1,9 +1,9 @@
-//! The contracts between the services, and nothing else: the events that they say to each other, the envelope that
-//! carries an event, the ids, money, and the flow table (who publishes what, and who listens).
+//! The contracts between the services, and nothing else: the events that they publish, the envelope of an event, the
+//! ids, money, and the flow table (who publishes and who consumes what).
 //!
-//! Guarantees: a value of these types is valid, because each is parsed on its way in ([`Sku`], [`Quantity`], [`Money`],
-//! [`Lines`]); decoding an [`Envelope`] never panics; the JSON of an event version never changes (golden files).
-//! It does no I/O, reads no clock and makes no random ids.
+//! Guarantees: a value of these types is valid, because each type validates its input ([`Sku`], [`Quantity`],
+//! [`Money`], [`Lines`]); decoding an [`Envelope`] never panics; the JSON of an event version never changes (golden
+//! files). The crate does no I/O, reads no clock and creates no random ids.
 
 mod envelope;
 mod event;

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Sku;
 
-/// The most lines (different SKUs) of one order.
+/// Maximum number of lines (different SKUs) of one order.
 pub const MAX_LINES: usize = 100;
 
-/// How many units: 1 to [`Quantity::MAX`].
+/// A number of units, from 1 to [`Quantity::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct Quantity(i64);
@@ -16,6 +16,8 @@ impl Quantity {
     /// The largest quantity, in units. A sum over [`MAX_LINES`] lines and millions of orders stays far inside an `i64`.
     pub const MAX: i64 = 1_000_000_000;
 
+    /// Validates a number of units.
+    ///
     /// # Errors
     /// If `units` is not between 1 and [`Quantity::MAX`].
     pub fn new(units: i64) -> Result<Self, QuantityError> {
@@ -26,20 +28,20 @@ impl Quantity {
         }
     }
 
-    /// The number of units.
+    /// Returns the number of units.
     #[must_use]
     pub fn units(self) -> i64 {
         self.0
     }
 }
 
-/// Why a number is no quantity.
+/// Why a number is not a quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
-    /// Zero or negative.
+    /// It is zero or negative.
     #[error("must be at least 1")]
     BelowOne,
-    /// More than [`Quantity::MAX`].
+    /// It is more than [`Quantity::MAX`].
     #[error("must be at most 1000000000")]
     TooLarge,
 }
@@ -57,13 +59,13 @@ impl From<Quantity> for i64 {
     }
 }
 
-/// One line of an order: so many units of one SKU.
+/// One line of an order: a number of units of one SKU.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Line {
-    /// What.
+    /// The SKU of the item.
     #[serde(rename = "item_sku")]
     pub sku: Sku,
-    /// How many.
+    /// The number of units.
     pub quantity: Quantity,
 }
 
@@ -73,10 +75,10 @@ pub struct Line {
 pub struct Lines(Vec<Line>);
 
 impl Lines {
-    /// Sorts the lines, and adds up the quantities where an SKU stands twice.
+    /// Sorts the lines, and adds up the quantities of lines with the same SKU.
     ///
     /// # Errors
-    /// If there is no line, or there are too many, or a sum is over [`Quantity::MAX`].
+    /// If there is no line, there are too many, or a sum is over [`Quantity::MAX`].
     pub fn new(lines: impl IntoIterator<Item = Line>) -> Result<Self, LinesError> {
         let mut units: BTreeMap<Sku, i64> = BTreeMap::new();
         for line in lines {
@@ -93,12 +95,12 @@ impl Lines {
         Ok(Self(units.into_iter().map(line).collect::<Result<_, QuantityError>>()?))
     }
 
-    /// The lines, sorted by SKU.
+    /// Returns the lines, sorted by SKU.
     pub fn iter(&self) -> std::slice::Iter<'_, Line> {
         self.0.iter()
     }
 
-    /// The line, where there is just one.
+    /// Returns the line if there is exactly one.
     #[must_use]
     pub fn only(&self) -> Option<&Line> {
         match self.0.as_slice() {
@@ -116,16 +118,16 @@ impl<'a> IntoIterator for &'a Lines {
     }
 }
 
-/// Why some lines cannot be those of an order.
+/// Why lines are not valid for an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LinesError {
-    /// An order without a line.
+    /// There is no line.
     #[error("must have at least one line")]
     None,
-    /// More than [`MAX_LINES`].
+    /// There are more than [`MAX_LINES`].
     #[error("must have at most 100 lines")]
     TooMany,
-    /// The quantities of one SKU, added up.
+    /// The sum of the quantities of one SKU is invalid.
     #[error("the quantity of one item, added up, {0}")]
     Quantity(#[from] QuantityError),
 }

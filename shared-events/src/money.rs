@@ -2,19 +2,19 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A currency by its ISO 4217 code, one that has a number of decimals (so not gold, and not "no currency").
+/// A currency with an ISO 4217 code and a defined number of decimals (so not gold, and not "no currency").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
-    /// The three capital letters, such as `USD`.
+    /// Returns the three capital letters, such as `USD`.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.0.code()
     }
 
-    /// How many decimals an amount may have: 2 for `USD`, 0 for `JPY`, 3 for `KWD`.
+    /// Returns how many decimals an amount may have: 2 for `USD`, 0 for `JPY`, 3 for `KWD`.
     #[must_use]
     pub fn decimals(self) -> u32 {
         self.0.exponent().map_or(0, u32::from)
@@ -49,24 +49,27 @@ impl From<Currency> for String {
     }
 }
 
-/// A positive amount of money, in whole minor units (cents) of its currency. Never a float, in no layer.
+/// A positive amount of money, in whole minor units (cents) of its currency. It is never represented as a float.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "MoneyOnTheWire", into = "MoneyOnTheWire")]
+#[serde(try_from = "WireMoney", into = "WireMoney")]
 pub struct Money {
     minor_units: i64,
     currency: Currency,
 }
 
 #[derive(Serialize, Deserialize)]
-struct MoneyOnTheWire {
+struct WireMoney {
     minor_units: i64,
     currency: Currency,
 }
 
 impl Money {
-    /// The largest amount, in minor units. It is below 2^53, so a client that reads numbers as doubles reads it right.
+    /// The largest amount, in minor units. It is below 2^53, so that clients that read numbers as doubles get it
+    /// exactly.
     pub const MAX_MINOR_UNITS: i64 = 1_000_000_000_000_000;
 
+    /// Validates an amount in minor units.
+    ///
     /// # Errors
     /// If the amount is not positive, or over [`Money::MAX_MINOR_UNITS`].
     pub fn from_minor_units(minor_units: i64, currency: Currency) -> Result<Self, AmountError> {
@@ -77,10 +80,11 @@ impl Money {
         }
     }
 
-    /// Reads the text of a JSON number (`200`, `200.50`, `2e2`) exactly, as an amount in major units.
+    /// Parses the text of a JSON number (`200`, `200.50`, `2e2`) exactly, as an amount in major units.
     ///
     /// # Errors
-    /// If the text is no such number, or the amount is not positive, too large, or has more decimals than its currency.
+    /// If the text is not such a number, or the amount is not positive, is too large, or has more decimals than its
+    /// currency.
     pub fn parse(number: &str, currency: Currency) -> Result<Self, AmountError> {
         let (mantissa, exponent) = match number.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| exponent_error(exponent))?),
@@ -100,7 +104,8 @@ impl Money {
         if significant.trim_start_matches('0').is_empty() || negative {
             return Err(AmountError::NotPositive);
         }
-        // How many zeros stand behind the significant digits, once the point is moved by the exponent and the currency.
+        // The number of zeros after the significant digits, once the decimal point is moved by the exponent and the
+        // currency.
         let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
         let zeros = length(whole) - length(significant) + i64::from(exponent) + i64::from(currency.decimals());
         let zeros = match u32::try_from(zeros) {
@@ -113,19 +118,19 @@ impl Money {
         Self::from_minor_units(value.checked_mul(scale).ok_or(AmountError::TooLarge)?, currency)
     }
 
-    /// The amount in minor units, always positive.
+    /// Returns the amount in minor units, which is always positive.
     #[must_use]
     pub fn minor_units(self) -> i64 {
         self.minor_units
     }
 
-    /// Its currency.
+    /// Returns its currency.
     #[must_use]
     pub fn currency(self) -> Currency {
         self.currency
     }
 
-    /// The amount in major units as the text of a JSON number: `200`, `200.50`.
+    /// Returns the amount in major units, as the text of a JSON number: `200`, `200.50`.
     #[must_use]
     pub fn amount(self) -> String {
         let scale = 10_i64.pow(self.currency.decimals());
@@ -135,7 +140,8 @@ impl Money {
     }
 }
 
-/// An exponent that does not fit an `i32` is far too large, or leaves far too many decimals.
+/// Returns the error for an exponent that does not fit an `i32`: the amount is far too large, or has far too many
+/// decimals.
 fn exponent_error(exponent: &str) -> AmountError {
     match exponent.strip_prefix('-') {
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => AmountError::TooManyDecimals,
@@ -150,31 +156,31 @@ impl fmt::Display for Money {
     }
 }
 
-/// Why an amount cannot be asked for.
+/// Why an amount is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// Not a decimal number.
+    /// It is not a decimal number.
     #[error("must be a number")]
     NotANumber,
-    /// Zero or negative.
+    /// It is zero or negative.
     #[error("must be greater than 0")]
     NotPositive,
-    /// Over [`Money::MAX_MINOR_UNITS`].
+    /// It is over [`Money::MAX_MINOR_UNITS`].
     #[error("is too large")]
     TooLarge,
-    /// `1.001` dollars.
+    /// It has more decimals than its currency, such as 1.001 dollars.
     #[error("has more decimals than its currency")]
     TooManyDecimals,
 }
 
-impl TryFrom<MoneyOnTheWire> for Money {
+impl TryFrom<WireMoney> for Money {
     type Error = AmountError;
-    fn try_from(wire: MoneyOnTheWire) -> Result<Self, AmountError> {
+    fn try_from(wire: WireMoney) -> Result<Self, AmountError> {
         Self::from_minor_units(wire.minor_units, wire.currency)
     }
 }
 
-impl From<Money> for MoneyOnTheWire {
+impl From<Money> for WireMoney {
     fn from(money: Money) -> Self {
         Self { minor_units: money.minor_units, currency: money.currency }
     }
@@ -191,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_read_exactly() {
+    fn amounts_are_parsed_exactly() {
         for (number, currency, minor_units) in [
             ("200", "USD", 20_000),
             ("200.5", "USD", 20_050),
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_amounts_are_named() {
+    fn impossible_amounts_are_refused() {
         use AmountError::*;
         for (number, currency, error) in [
             ("0", "USD", NotPositive),
@@ -236,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn only_currencies_with_decimals_count() {
+    fn only_currencies_with_decimals_are_accepted() {
         for code in ["usd", "US", "XXX", "XAU", "ZZZ", "", "USDX"] {
             assert_eq!(code.parse::<Currency>(), Err(UnknownCurrency), "{code}");
         }
@@ -244,13 +250,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_amount_survives_its_text(minor_units in 1..=Money::MAX_MINOR_UNITS, code in prop::sample::select(vec!["USD", "JPY", "KWD"])) {
+        fn an_amount_is_the_same_after_a_round_trip(
+            minor_units in 1..=Money::MAX_MINOR_UNITS,
+            code in prop::sample::select(vec!["USD", "JPY", "KWD"]),
+        ) {
             let money = Money::from_minor_units(minor_units, code.parse().unwrap()).unwrap();
             prop_assert_eq!(Money::parse(&money.amount(), money.currency()), Ok(money));
         }
 
         #[test]
-        fn no_text_panics(number in "[-+0-9.eE]{0,40}") {
+        fn parsing_never_panics(number in "[-+0-9.eE]{0,40}") {
             let _ = parse(&number, "USD");
         }
     }

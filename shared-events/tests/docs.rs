@@ -1,19 +1,19 @@
-//! The flow table of `docs/saga.md`, which people read, says what [`FLOWS`], which the programs obey, says.
+//! Checks that the flow table in `docs/saga.md` is the same as [`FLOWS`].
 
 use std::{fs, path::Path};
 
 use shared_events::{FLOWS, Flow};
 
 const HEADER: [&str; 5] = ["event", "published by", "routing key", "consumed by", "what the consumer does"];
-/// What the page says where no service must listen.
-const NOBODY: &str = "whoever listens";
+/// The text in the page if no service consumes the event.
+const NO_CONSUMERS: &str = "whoever listens";
 
-/// Event, publisher, routing key and consumers, as the page writes them.
+/// Event, publisher, routing key and consumers, as written in the page.
 type Row = [String; 4];
 
 fn row(flow: &Flow) -> Row {
     let consumers: Vec<_> = flow.consumers.iter().map(|service| service.name()).collect();
-    let consumers = if consumers.is_empty() { NOBODY.to_owned() } else { consumers.join(", ") };
+    let consumers = if consumers.is_empty() { NO_CONSUMERS.to_owned() } else { consumers.join(", ") };
     [format!("`{}`", flow.event), flow.publisher.to_string(), format!("`{}`", flow.routing_key), consumers]
 }
 
@@ -22,7 +22,7 @@ fn cells(line: &str) -> Option<Vec<&str>> {
     Some(inner.split('|').map(str::trim).collect())
 }
 
-/// The rows of the only table under [`HEADER`].
+/// Returns the rows of the only table with [`HEADER`].
 fn documented_rows(page: &str) -> Vec<Row> {
     let tables = page.lines().filter(|line| cells(line).is_some_and(|cells| cells == HEADER)).count();
     assert_eq!(tables, 1, "docs/saga.md must have one flow table, headed | {} |", HEADER.join(" | "));
@@ -48,5 +48,5 @@ fn the_documented_flow_table_is_the_one_in_code() {
     for (documented, flow) in documented.iter().zip(FLOWS) {
         assert_eq!(*documented, row(flow), "docs/saga.md (left) differs from FLOWS (right) at {}", flow.event);
     }
-    assert_eq!(documented.len(), FLOWS.len(), "docs/saga.md must have one row an event");
+    assert_eq!(documented.len(), FLOWS.len(), "docs/saga.md must have one row per event");
 }

@@ -1,21 +1,21 @@
-//! Nothing that does I/O stands below the contracts: whoever depends on them gets types, and no runtime, socket,
+//! Checks that no dependency of the contracts does I/O: whoever depends on them gets types, and no runtime, socket,
 //! database or broker client.
 
 use std::{collections::BTreeSet, process::Command};
 
-/// Every crate that is compiled into a program which depends on `shared-events` only (procedural macros, which run in
-/// the compiler, are left out). A crate that is not here fails the test: look at what it does before you add it.
+/// Every crate that is compiled into a program which depends only on `shared-events` (without procedural macros, which
+/// run in the compiler). If the test fails because of a new crate, check what that crate does before you add it here.
 const ALLOWED: &[&str] = &[
     "shared-events",
     "saga-message",
-    // JSON, and what serde_json stands on
+    // JSON, and the dependencies of serde_json
     "serde",
     "serde_core",
     "serde_json",
     "itoa",
     "memchr",
     "zmij",
-    // ids; getrandom (with cfg-if and libc) is the generator of new ones, which no code here calls
+    // ids; getrandom (with cfg-if and libc) would generate new ones, which no code here does
     "uuid",
     "sha1_smol",
     "getrandom",
@@ -47,7 +47,7 @@ fn no_io_crate_is_in_the_dependency_tree() {
     let tree = String::from_utf8(output.stdout).expect("names of crates are UTF-8");
     let found: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
 
-    // So that the test cannot pass by reading nothing.
+    // Otherwise the test would pass if it read nothing.
     assert!(found.contains("shared-events") && found.contains("serde_json"), "not a dependency tree: {tree}");
     let unknown: Vec<_> = found.iter().filter(|name| !ALLOWED.contains(name)).collect();
     assert!(unknown.is_empty(), "shared-events must do no I/O, and these crates are not known to do none: {unknown:?}");

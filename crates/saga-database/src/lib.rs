@@ -41,3 +41,8 @@ pub use settings::{DatabaseArgs, DatabaseSettingsError, DatabaseTarget, Postgres
 pub use stats::{TableCounts, table_counts};
 pub use system::{adopt_system_id, has_no_data, made_at, read_system_id, replace_system_id, system_id};
 pub use working_set::{ToSave, WorkingSet};
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

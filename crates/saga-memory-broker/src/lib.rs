@@ -250,3 +250,8 @@ async fn deliver(queue: &Queue, deliveries: &mpsc::Sender<Delivery>, prefetch: u
         queue.give_back(message);
     }
 }
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

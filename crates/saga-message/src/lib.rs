@@ -11,3 +11,8 @@ pub use ids::{MessageId, SystemId, SystemIdError};
 pub use message::{Header, Message, Route, ServiceSpec};
 pub use timestamp::Timestamp;
 pub use trace::is_traceparent;
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

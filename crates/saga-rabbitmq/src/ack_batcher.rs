@@ -106,7 +106,8 @@ mod tests {
         #[test]
         fn the_broker_gets_each_settlement_once(
             (settlements, portions) in vec(any::<bool>(), 1..60).prop_flat_map(|acknowledged| {
-                let settlements: Vec<_> = (1..).zip(acknowledged).map(|(tag, acknowledged)| Settlement { tag, acknowledged }).collect();
+                let settlement = |(tag, acknowledged)| Settlement { tag, acknowledged };
+                let settlements: Vec<_> = (1..).zip(acknowledged).map(settlement).collect();
                 (Just(settlements).prop_shuffle(), vec(1..8_usize, 60))
             })
         ) {
@@ -116,8 +117,11 @@ mod tests {
             for portion in portions {
                 broker.apply(ack_batcher.settle(rest.by_ref().take(portion)));
             }
-            let (acknowledged, given_back): (Vec<_>, Vec<_>) = settlements.iter().partition(|settled| settled.acknowledged);
-            let tags = |settled: Vec<&Settlement>| settled.into_iter().map(|settled| settled.tag).collect::<BTreeSet<_>>();
+            let (acknowledged, given_back): (Vec<_>, Vec<_>) =
+                settlements.iter().partition(|settled| settled.acknowledged);
+            let tags = |settled: Vec<&Settlement>| -> BTreeSet<u64> {
+                settled.into_iter().map(|settled| settled.tag).collect()
+            };
             prop_assert!(broker.waiting.is_empty());
             prop_assert_eq!(broker.acknowledged, tags(acknowledged));
             prop_assert_eq!(broker.given_back, tags(given_back));

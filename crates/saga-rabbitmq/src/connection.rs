@@ -68,10 +68,7 @@ impl Connector {
             loop {
                 match work().await {
                     Err(BrokerFailure::Failed(reason)) => {
-                        tracing::debug!(
-                            reason,
-                            "the broker failed at what a connection needs; once more after a pause"
-                        );
+                        tracing::debug!(reason, "the broker failed to prepare a connection; retrying after a pause");
                         failed = Some(BrokerFailure::Failed(reason));
                     }
                     done => return done,

@@ -186,7 +186,7 @@ async fn check(connection: &Connection, topology: &Topology) -> Result<(), Broke
         return Ok(());
     }
     let missing = missing.join(", ");
-    let wrong = format!("there is no such thing as {missing}, and this user may not make it");
+    let wrong = format!("this does not exist, and the user may not declare it: {missing}");
     Err(BrokerFailure::Wrong { wrong, remedy: PROVISION })
 }
 

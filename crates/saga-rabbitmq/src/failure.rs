@@ -40,16 +40,17 @@ const INTERNAL: AMQPErrorKind = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR
 
 const CREDENTIALS: &str = "check the user and the password in AMQP_URL, or the password in AMQP_PASSWORD_FILE";
 const VHOST: &str =
-    "check the vhost in AMQP_URL, or have an administrator make it, give this user rights there or raise its limits";
+    "check the vhost in AMQP_URL, or have an administrator create it, give this user rights there or raise its limits";
 const NOT_AMQP: &str = "check the host and the port in AMQP_URL; a port for TLS needs amqps://";
 const TLS: &str = "check that the port in AMQP_URL is one for TLS, that the broker's certificate names this host, \
                    and that its authority is in AMQP_CA_FILE or, without that, trusted by this machine";
 const RIGHTS: &str = "have an administrator give this user the rights that rabbitmq/README.md names";
-pub(crate) const PROVISION: &str = "have an administrator import rabbitmq/definitions.json, or let this user configure, so that the service declares it";
+pub(crate) const PROVISION: &str = "have an administrator import rabbitmq/definitions.json, or let this user \
+                                     configure, so that the service declares it";
 pub(crate) const GONE: &str =
-    "the next connection makes it anew where this user may, and otherwise names all that is missing";
+    "the next connection declares it again if this user may, and otherwise reports what is missing";
 const REPLACE: &str =
-    "have an administrator delete it, after moving away what it holds, and make it as in rabbitmq/definitions.json";
+    "have an administrator move its messages, delete it, and create it as in rabbitmq/definitions.json";
 
 impl BrokerFailure {
     pub(crate) fn of(error: &lapin::Error, during: Phase) -> Self {

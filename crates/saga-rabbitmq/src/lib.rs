@@ -24,3 +24,8 @@ pub mod topology;
 
 pub use broker::RabbitMq;
 pub use settings::{RabbitMqArgs, RabbitMqSettings, SettingsError};
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

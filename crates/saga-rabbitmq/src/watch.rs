@@ -42,7 +42,7 @@ impl QueueWatch {
                     consumers: queue.consumer_count().into(),
                 })),
                 Err(error) => {
-                    tracing::debug!(%error, queue, "the broker does not say how the queue stands");
+                    tracing::debug!(%error, queue, "the broker did not report the queue's statistics");
                     channel = None;
                     self.set(None);
                 }

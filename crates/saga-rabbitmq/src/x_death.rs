@@ -25,7 +25,7 @@ pub(crate) fn cause_of_death(properties: &BasicProperties) -> String {
         reason => format!("given up by the broker for the reason {reason:?}"),
     };
     let times = match death.inner().get("count").and_then(number) {
-        Some(count) if count > 1 => format!(", {count} times by now"),
+        Some(count) if count > 1 => format!(", {count} times so far"),
         _ => String::new(),
     };
     format!("{why} (queue {:?}{times})", text("queue"))
@@ -61,10 +61,10 @@ mod tests {
         let once = ("count", AMQPValue::LongLongInt(1));
         assert_eq!(died(&[("reason", text("delivery_limit")), ("queue", text("order")), once.clone()]), often);
         for (reason, expected) in [
-            ("rejected", "rejected by a consumer (queue \"order\", 3 times by now)"),
-            ("expired", "it waited for longer than a policy of the broker allows (queue \"order\", 3 times by now)"),
-            ("maxlen", "the queue was longer than a policy of the broker allows (queue \"order\", 3 times by now)"),
-            ("new", "given up by the broker for the reason \"new\" (queue \"order\", 3 times by now)"),
+            ("rejected", "rejected by a consumer (queue \"order\", 3 times so far)"),
+            ("expired", "it waited for longer than a policy of the broker allows (queue \"order\", 3 times so far)"),
+            ("maxlen", "the queue was longer than a policy of the broker allows (queue \"order\", 3 times so far)"),
+            ("new", "given up by the broker for the reason \"new\" (queue \"order\", 3 times so far)"),
         ] {
             let death = [("reason", text(reason)), ("queue", text("order")), ("count", AMQPValue::LongLongInt(3))];
             assert_eq!(died(&death), expected);

@@ -10,6 +10,8 @@
 //! For what it does not guarantee, see the README.
 
 pub mod broker;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod consumer;
 mod engine;
 mod identity;
@@ -30,3 +32,8 @@ pub use readiness::{Dependency, Readiness};
 pub use relay::{Outbox, Relay};
 pub use runtime::{Runtime, RuntimeDeps};
 pub use shutdown::Stages;
+
+// The README's example compiles.
+#[cfg(all(doctest, feature = "conformance"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

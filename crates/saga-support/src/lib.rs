@@ -11,3 +11,8 @@ pub use backoff::Backoff;
 pub use log_limit::LogLimit;
 pub use millis::millis;
 pub use settings::{for_service, host_name, read_secret};
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -12,3 +12,8 @@ pub mod telemetry;
 
 pub use metrics::Metrics;
 pub use operations::Operations;
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

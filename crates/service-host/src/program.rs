@@ -117,7 +117,9 @@ async fn run<M: MigratorTrait>(
     tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
     let signal = tokio::select! {
         signal = &mut signal => signal,
-        () = running.ended() => bail!("a part of the service has ended by itself; the log says why. Start it again: nothing is lost"),
+        () = running.ended() => bail!(
+            "a part of the service has ended by itself; the log says why. Start it again: nothing is lost"
+        ),
     };
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
     service::stop(vec![running], drain_timeout).await;
@@ -133,12 +135,15 @@ async fn run<M: MigratorTrait>(
 pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow!(
-            "the address {address} of the {service} service is taken: stop what listens there, or choose another address with {flag}"
+            "the address {address} of the {service} service is taken: stop what listens there, or choose another address \
+             with {flag}"
         ),
         io::ErrorKind::PermissionDenied => anyhow!(
             "may not listen on the address {address} of the {service} service: choose a port above 1023 with {flag}"
         ),
-        _ => anyhow!("cannot listen on the address {address} of the {service} service: {error}; choose another with {flag}"),
+        _ => anyhow!(
+            "cannot listen on the address {address} of the {service} service: {error}; choose another with {flag}"
+        ),
     })
 }
 

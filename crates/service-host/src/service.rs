@@ -44,7 +44,7 @@ pub struct ServiceContext<P: Participant> {
     pub mailbox: Mailbox<P>,
     /// Used for reading.
     pub database: Database,
-    /// Tells how many events are unpublished.
+    /// The outbox, which knows the number of unpublished events.
     pub outbox: Arc<Outbox>,
     /// The endpoints for operators.
     pub operations: Operations,

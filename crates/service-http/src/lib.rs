@@ -34,3 +34,8 @@ pub use refusal::RequestCause;
 pub use router::finish;
 pub use server::serve;
 pub use startup_server::StartupServer;
+
+// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

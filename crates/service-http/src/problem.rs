@@ -17,7 +17,7 @@ const ABOUT_BLANK: &str = "about:blank";
 // As a response, it is also stored in the response's extensions, where the middleware finds it and fills in `instance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// The kind of problem, as a stable relative URI; `about:blank` if the status tells everything.
+    /// The kind of problem, as a stable relative URI; `about:blank` if the status code is enough.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "/problems/validation")]
     kind: &'static str,

@@ -63,7 +63,9 @@ mod tests {
         Json(order)
     }
 
-    #[utoipa::path(get, path = "/api/v1/orders", params(("limit" = Option<Limit>, Query)), responses((status = 200, body = [u8])))]
+    #[utoipa::path(
+        get, path = "/api/v1/orders", params(("limit" = Option<Limit>, Query)), responses((status = 200, body = [u8])),
+    )]
     async fn list(OriginalUri(uri): OriginalUri, ApiQuery(List { limit }): ApiQuery<List>) -> Page<u8> {
         Page::new(&uri, limit, vec![(7, 7)])
     }

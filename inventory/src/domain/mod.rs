@@ -1,4 +1,4 @@
-//! What stock is, who holds it, and what an event makes of that: pure, without a database, a network or a clock.
+//! The stock, its reservations, and how events change them: pure code, without a database, a network or a clock.
 
 mod reservation;
 mod stock;

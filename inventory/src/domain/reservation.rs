@@ -4,7 +4,7 @@ use shared_events::{Event, EventBody, Line, OrderDetails, SagaId, Timestamp};
 
 use super::stock::{Rejection, Stock, StockError, StockItem, each_line, hold_all};
 
-/// The number of a reservation, as REST shows it: 1, 2, 3, …
+/// The id of a reservation, as shown by REST: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReservationId(pub i64);
 
@@ -14,70 +14,71 @@ impl fmt::Display for ReservationId {
     }
 }
 
-/// What was decided about the stock of one order, or of one request of a client.
+/// The decision about the stock of one order, or of one request of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reservation {
-    /// Its number.
+    /// Its id.
     pub id: ReservationId,
-    /// For whom.
+    /// The order or client that it is for.
     pub owner: Owner,
-    /// What became of it.
+    /// Its state.
     pub state: State,
     /// When it was made.
     pub made_at: Timestamp,
     /// When its state last changed.
     pub changed_at: Timestamp,
-    /// When the clock is to look at it: once it is held for longer than an order should take. `None` where nothing is held
-    /// for a saga.
+    /// When it is due: once the stock is held for longer than an order should take. `None` if nothing is held for a
+    /// saga.
     pub wake_at: Option<Timestamp>,
-    /// How often the order was asked what became of it.
+    /// How often `StockHoldOverdue` was published.
     pub repeats: u32,
 }
 
-/// For whom stock is held.
+/// The order or client that stock is held for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// An order, whose events decide what becomes of it.
+    /// An order. Its events decide whether the stock is sold or released.
     Saga {
-        /// The order's saga; it has one reservation at most.
+        /// The order's saga. It has at most one reservation.
         saga_id: SagaId,
         /// The order.
         order: OrderDetails,
     },
-    /// A client that asked for it over REST, and gives it back in the same way.
+    /// A client that has reserved the stock over REST, and releases it over REST.
     Client {
-        /// What it asked for.
+        /// The reserved line.
         line: Line,
     },
 }
 
-/// What became of a reservation. Only `Held` ever changes.
+/// The state of a reservation. Only `Held` can change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
     /// Every line is held.
     Held,
-    /// It was held and is available again.
+    /// It was held, and is available again.
     Released,
-    /// It was held and is the customer's.
+    /// It was held, and is sold.
     Sold,
     /// Nothing was ever held, because of one item.
     Rejected(Rejection),
-    /// Nothing was ever held, and nothing will be: the order was undone before it was heard of (a tombstone).
+    /// Nothing was ever held, and nothing will be, because the cancellation of the order arrived before the order
+    /// itself (a tombstone).
     Cancelled,
 }
 
-/// How long stock is held before the order is asked what became of it, and how often.
+/// How long stock is held before the order service is asked about it, and how often it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldPolicy {
-    /// How long stock is held for an order before the order is asked what became of it; also the first pause between two
-    /// questions. Each next pause is twice as long.
+    /// How long stock is held for an order before `StockHoldOverdue` is published. It is also the first pause before
+    /// that event is repeated; each next pause is twice as long.
     pub hold_time: Duration,
-    /// The longest pause between two questions.
+    /// The longest such pause.
     pub longest_repeat: Duration,
 }
 
 impl Reservation {
-    /// What is reserved, each item once, sorted by SKU.
+    /// Returns the reserved lines: each item once, sorted by SKU.
     pub fn lines(&self) -> std::slice::Iter<'_, Line> {
         match &self.owner {
             Owner::Saga { order, .. } => order.lines.iter(),
@@ -85,7 +86,7 @@ impl Reservation {
         }
     }
 
-    /// Its saga, where it has one.
+    /// Returns its saga, if it has one.
     #[must_use]
     pub fn saga_id(&self) -> Option<SagaId> {
         match self.owner {
@@ -94,10 +95,10 @@ impl Reservation {
         }
     }
 
-    /// Holds stock for a client, until the client gives it back.
+    /// Holds stock for a client, until the client releases it.
     ///
     /// # Errors
-    /// If the item is unknown, or there is too little of it.
+    /// If the item is unknown, or its stock is insufficient.
     pub fn hold_for_client(
         id: ReservationId,
         line: Line,
@@ -108,20 +109,20 @@ impl Reservation {
         Ok(Self::made(id, Owner::Client { line }, State::Held, now))
     }
 
-    /// A reservation that nobody wakes.
+    /// Creates a reservation that is never due.
     pub(super) fn made(id: ReservationId, owner: Owner, state: State, now: Timestamp) -> Self {
         Self { id, owner, state, made_at: now, changed_at: now, wake_at: None, repeats: 0 }
     }
 
-    /// Gives back what is held.
+    /// Releases what is held.
     ///
     /// # Errors
-    /// If the stock does not hold it, which only a damaged database can bring about.
+    /// If the stock does not hold it, which is possible only if the database is damaged.
     pub fn release(&self, stock: &mut impl Stock, now: Timestamp) -> Result<Self, (Line, StockError)> {
         self.end(State::Released, StockItem::release, stock, now)
     }
 
-    /// Makes what is held the customer's; errors as [`release`](Self::release).
+    /// Sells what is held; fails like [`release`](Self::release).
     pub(super) fn sell(&self, stock: &mut impl Stock, now: Timestamp) -> Result<Self, (Line, StockError)> {
         self.end(State::Sold, StockItem::sell, stock, now)
     }
@@ -133,12 +134,13 @@ impl Reservation {
         stock: &mut impl Stock,
         now: Timestamp,
     ) -> Result<Self, (Line, StockError)> {
-        debug_assert_eq!(self.state, State::Held, "only what is held can be given back or sold");
+        debug_assert_eq!(self.state, State::Held, "only held stock can be released or sold");
         each_line(stock, self.lines(), step).map_err(|(line, error)| (line.clone(), error))?;
         Ok(Self { state, changed_at: now, wake_at: None, ..self.clone() })
     }
 
-    /// The clock looks at it: an order for which stock is held for too long is asked what became of it.
+    /// Called by the timer. If stock is held for an order for too long, returns the event that asks the order service
+    /// about it.
     pub fn wake(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Option<Event> {
         let Owner::Saga { saga_id, order } = &self.owner else { return None };
         if self.state != State::Held || self.wake_at.is_none_or(|at| at > now) {

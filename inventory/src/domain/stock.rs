@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use shared_events::{FailureReason, Line, Quantity, Sku};
 
 /// The stock of one item, in units. `received = available + held + sold`, always, and none of them is negative: the
-/// fields change only in here.
+/// fields change only in this module.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StockItem {
     sku: Sku,
@@ -13,84 +13,84 @@ pub struct StockItem {
     sold: i64,
 }
 
-/// Why the stock of an item cannot be changed in some way. Where it is refused, nothing changes.
+/// Why a change of the stock of an item is refused. A refused change has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StockError {
-    /// Less is available than is to be held.
+    /// More was to be held than is available.
     #[error("insufficient stock")]
     Insufficient,
-    /// Less is held than is to be released or sold.
-    #[error("less is held than is to be released or sold")]
+    /// More was to be released or sold than is held.
+    #[error("less is held than was to be released or sold")]
     NotHeld,
-    /// A number that is negative or too large, or numbers that do not add up.
-    #[error("the numbers are impossible")]
+    /// A number is negative or too large, or the numbers do not add up.
+    #[error("a number is negative or too large, or the numbers do not add up")]
     ImpossibleNumbers,
 }
 
 impl StockItem {
-    /// An item of which there is nothing yet.
+    /// Creates an item without any units.
     #[must_use]
     pub fn new(sku: Sku) -> Self {
         Self { sku, received: 0, available: 0, held: 0, sold: 0 }
     }
 
-    /// An item as it was written down.
+    /// Creates an item from stored numbers.
     ///
     /// # Errors
     /// If a number is negative, or they do not add up.
-    pub fn counted(sku: Sku, received: i64, available: i64, held: i64, sold: i64) -> Result<Self, StockError> {
+    pub fn from_stored(sku: Sku, received: i64, available: i64, held: i64, sold: i64) -> Result<Self, StockError> {
         let mut item = Self::new(sku);
         item.set(available, held, sold)?;
         if item.received == received { Ok(item) } else { Err(StockError::ImpossibleNumbers) }
     }
 
-    /// Which item.
+    /// Returns the SKU of the item.
     #[must_use]
     pub fn sku(&self) -> &Sku {
         &self.sku
     }
 
-    /// Everything that ever came in, less what was written off.
+    /// Returns all units that were ever received, minus those that were written off.
     #[must_use]
     pub fn received(&self) -> i64 {
         self.received
     }
 
-    /// What can still be held.
+    /// Returns the units that can still be held.
     #[must_use]
     pub fn available(&self) -> i64 {
         self.available
     }
 
-    /// What is held for somebody.
+    /// Returns the units that are held for orders and clients.
     #[must_use]
     pub fn held(&self) -> i64 {
         self.held
     }
 
-    /// What was held and then sold.
+    /// Returns the units that were held and then sold.
     #[must_use]
     pub fn sold(&self) -> i64 {
         self.sold
     }
 
-    /// Takes from what is available.
+    /// Holds available units.
     ///
     /// # Errors
-    /// If less is available.
+    /// If fewer units are available.
     pub fn hold(&mut self, quantity: Quantity) -> Result<(), StockError> {
         let units = quantity.units();
         if self.available < units {
             return Err(StockError::Insufficient);
         }
-        // What is taken here is added there, so the sum cannot overflow.
+        // The units only move, so the sum cannot overflow.
         self.set(self.available - units, self.held + units, self.sold)
     }
 
     /// Makes held units available again.
     ///
     /// # Errors
-    /// If less is held.
+    /// If fewer units are held.
     pub fn release(&mut self, quantity: Quantity) -> Result<(), StockError> {
         let units = quantity.units();
         if self.held < units {
@@ -99,10 +99,10 @@ impl StockItem {
         self.set(self.available + units, self.held - units, self.sold)
     }
 
-    /// Makes held units sold units.
+    /// Sells held units.
     ///
     /// # Errors
-    /// If less is held.
+    /// If fewer units are held.
     pub fn sell(&mut self, quantity: Quantity) -> Result<(), StockError> {
         let units = quantity.units();
         if self.held < units {
@@ -111,7 +111,7 @@ impl StockItem {
         self.set(self.available, self.held - units, self.sold + units)
     }
 
-    /// Says how much is available now; the difference is booked as received.
+    /// Sets how many units are available; the difference is booked as received.
     ///
     /// # Errors
     /// If `units` is negative or too large.
@@ -119,7 +119,7 @@ impl StockItem {
         self.set(units, self.held, self.sold)
     }
 
-    /// The only place that changes the numbers.
+    /// Sets the numbers. Nothing else changes them.
     fn set(&mut self, available: i64, held: i64, sold: i64) -> Result<(), StockError> {
         if available < 0 || held < 0 || sold < 0 {
             return Err(StockError::ImpossibleNumbers);
@@ -131,12 +131,12 @@ impl StockItem {
     }
 }
 
-/// The items that a decision may look at and change.
+/// The items that a decision can read and change.
 pub trait Stock {
-    /// The item as it stands now; `None` where nobody ever put such an item in stock.
+    /// Returns the current state of an item; `None` if it was never in stock.
     fn item(&self, sku: &Sku) -> Option<&StockItem>;
 
-    /// Sets an item, known or not.
+    /// Inserts or replaces an item.
     fn put(&mut self, item: StockItem);
 }
 
@@ -159,7 +159,7 @@ pub struct Rejection {
     pub item_sku: Sku,
 }
 
-/// Holds every line or none. An item that nobody knows is told before one of which there is too little.
+/// Holds every line or none. An unknown item is reported before an item with insufficient stock.
 pub(super) fn hold_all<'a>(
     stock: &mut impl Stock,
     lines: impl Iterator<Item = &'a Line> + Clone,
@@ -171,19 +171,19 @@ pub(super) fn hold_all<'a>(
     each_line(stock, lines, StockItem::hold).map_err(|(line, _)| rejected(FailureReason::InsufficientStock, line))
 }
 
-/// Does `step` to the item of every line, or to none where one refuses it; an item that is not there holds nothing.
-/// Each item must stand in one line at most.
+/// Applies `step` to the item of every line, or to none if it fails for one of them. An item that does not exist holds
+/// nothing. Each item must be in at most one line.
 pub(super) fn each_line<'a>(
     stock: &mut impl Stock,
     lines: impl Iterator<Item = &'a Line>,
     step: impl Fn(&mut StockItem, Quantity) -> Result<(), StockError>,
 ) -> Result<(), (&'a Line, StockError)> {
-    let stepped = |line: &'a Line| {
+    let apply = |line: &'a Line| {
         let mut item = stock.item(&line.sku).cloned().ok_or((line, StockError::NotHeld))?;
         step(&mut item, line.quantity).map_err(|error| (line, error))?;
         Ok(item)
     };
-    let changed: Vec<StockItem> = lines.map(stepped).collect::<Result<_, _>>()?;
+    let changed: Vec<StockItem> = lines.map(apply).collect::<Result<_, _>>()?;
     changed.into_iter().for_each(|item| stock.put(item));
     Ok(())
 }
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     fn item(available: i64, held: i64, sold: i64) -> StockItem {
-        StockItem::counted(Sku::parse("A").unwrap(), available + held + sold, available, held, sold).unwrap()
+        StockItem::from_stored(Sku::parse("A").unwrap(), available + held + sold, available, held, sold).unwrap()
     }
 
     fn units(units: i64) -> Quantity {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_and_changes_nothing() {
+    fn an_impossible_change_is_refused_and_has_no_effect() {
         let before = item(3, 2, 1);
         let mut stock = before.clone();
         assert_eq!(stock.hold(units(4)), Err(StockError::Insufficient));
@@ -234,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_do_not_add_up_are_no_item() {
+    fn numbers_that_do_not_add_up_are_refused() {
         let sku = || Sku::parse("A").unwrap();
         for (received, available, held, sold) in [(5, 3, 2, 1), (0, 1, -1, 0), (-1, -1, 0, 0), (0, i64::MAX, 1, 0)] {
-            let item = StockItem::counted(sku(), received, available, held, sold);
+            let item = StockItem::from_stored(sku(), received, available, held, sold);
             assert_eq!(item, Err(StockError::ImpossibleNumbers));
         }
     }

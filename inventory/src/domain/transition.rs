@@ -5,41 +5,41 @@ use super::{
     stock::{Rejection, Stock, StockError, hold_all},
 };
 
-/// What comes of one input.
+/// The result of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transition {
     /// The saga's reservation, if it is new or has changed.
     pub reservation: Option<Reservation>,
-    /// What is published.
+    /// The event to publish.
     pub event: Option<EventBody>,
 }
 
-/// Why an event cannot be. Trying again is no use.
+/// Why an event cannot be handled. Retrying it does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Impossible {
-    /// The order undoes what it confirmed.
+    /// An order that was confirmed is cancelled, or its payment fails.
     #[error("{0}, but the stock is sold: the order was confirmed before")]
     Sold(EventType),
-    /// The order is confirmed without stock.
+    /// An order is confirmed for which no stock is held.
     #[error("OrderConfirmed, but no stock is held for the order: {0}")]
     NothingHeld(&'static str),
-    /// The order is confirmed with other content than it was created with.
-    #[error("OrderConfirmed, but with another number, other lines or another total than the stock is held for")]
+    /// An order is confirmed with other content than it was created with.
+    #[error("OrderConfirmed, but its id, lines or total differ from those of the order that the stock is held for")]
     AnotherOrder,
     /// The flow table does not send this event here.
     #[error("{0} is not for the inventory")]
     NotForInventory(EventType),
-    /// The stock does not hold what the reservation says: the database is damaged.
-    #[error("the reservation holds {item_sku}, but in the stock {error}")]
+    /// The stock does not hold what the reservation contains: the database is damaged.
+    #[error("the reservation holds {item_sku}, but the stock does not: {error}")]
     Stock {
-        /// Of which item.
+        /// The item.
         item_sku: Sku,
         /// What is wrong with it.
         error: StockError,
     },
-    /// No number was set aside for a new reservation.
-    #[error("no number was set aside for this reservation")]
-    NoNumber,
+    /// No id was allocated for a new reservation.
+    #[error("no id was allocated for this reservation")]
+    NoId,
 }
 
 impl From<(Line, StockError)> for Impossible {
@@ -48,24 +48,24 @@ impl From<(Line, StockError)> for Impossible {
     }
 }
 
-/// What an event may use and change besides the reservation.
+/// What the decision about an event needs besides the reservation.
 #[derive(Debug)]
 pub struct Context<'a, S, I> {
     /// The stock of the items.
     pub stock: &'a mut S,
-    /// Numbers for a new reservation.
+    /// Ids for new reservations.
     pub new_ids: &'a mut I,
     /// The time of the event's arrival.
     pub now: Timestamp,
-    /// How long stock is held.
+    /// How long stock is held before the order service is asked about it.
     pub hold_policy: &'a HoldPolicy,
 }
 
-/// What an event makes of the reservation that is `known` for its saga, and of the stock. Idempotent: the same event again changes
-/// nothing, and is answered again if the order waits for the answer.
+/// Decides how an event changes the reservation that is `known` for its saga, and the stock. Idempotent: a repeated
+/// event changes nothing, and is answered again if the order waits for the answer.
 ///
 /// # Errors
-/// If the event cannot be; nothing is changed then.
+/// If the event is impossible in this state. Nothing is changed then.
 pub fn on_event(
     known: Option<&Reservation>,
     event: &Event,
@@ -74,7 +74,7 @@ pub fn on_event(
     let Context { stock, new_ids, now, hold_policy } = context;
     use EventBody as E;
     let mut new = |state| -> Result<Reservation, Impossible> {
-        let id = new_ids.next().ok_or(Impossible::NoNumber)?;
+        let id = new_ids.next().ok_or(Impossible::NoId)?;
         let owner = Owner::Saga { saga_id: event.saga_id, order: event.order.clone() };
         Ok(Reservation::made(id, owner, state, now))
     };
@@ -94,13 +94,13 @@ pub fn on_event(
                 }
             })
         }
-        // Heard before, or undone before it was heard.
+        // A duplicate, or the cancellation arrived first.
         (E::OrderCreated, Some(_)) => Ok(Transition::default()),
 
         (E::PaymentFailed { .. } | E::OrderCancelRequested { .. }, Some((held, State::Held))) => {
             Ok(Transition::of(held.release(stock, now)?, Some(E::StockReleased)))
         }
-        // Of a failed payment this is heard only where our database was lost.
+        // A `PaymentFailed` arrives in this state only if this database was lost.
         (E::PaymentFailed { .. } | E::OrderCancelRequested { .. }, None) => {
             Ok(Transition::of(new(State::Cancelled)?, Some(E::StockReleased)))
         }
@@ -110,7 +110,7 @@ pub fn on_event(
         (E::PaymentFailed { .. }, Some((_, State::Released | State::Rejected(_) | State::Cancelled))) => {
             Ok(Transition::default())
         }
-        // Asked again because an answer is missing.
+        // The cancellation is repeated because an answer is missing.
         (E::OrderCancelRequested { .. }, Some((_, State::Released | State::Rejected(_) | State::Cancelled))) => {
             Ok(Transition { reservation: None, event: Some(E::StockReleased) })
         }
@@ -126,7 +126,7 @@ pub fn on_event(
         (E::OrderConfirmed, Some((_, State::Released))) => Err(Impossible::NothingHeld("it was released")),
         (E::OrderConfirmed, Some((_, State::Rejected(_)))) => Err(Impossible::NothingHeld("it was rejected")),
         (E::OrderConfirmed, Some((_, State::Cancelled))) => {
-            Err(Impossible::NothingHeld("the order was undone before it was heard of"))
+            Err(Impossible::NothingHeld("it was cancelled before OrderCreated arrived"))
         }
 
         (
@@ -143,7 +143,7 @@ pub fn on_event(
     }
 }
 
-/// The clock: an order for which stock is held for too long is asked what became of it.
+/// Handles a tick of the timer: if stock is held for an order for too long, the order service is asked about it.
 #[must_use]
 pub fn on_tick(reservation: &Reservation, now: Timestamp, hold_policy: &HoldPolicy) -> Transition {
     let mut changed = reservation.clone();

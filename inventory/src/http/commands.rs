@@ -15,7 +15,7 @@ use crate::{
 
 /// Set the stock of an item
 ///
-/// Says how much is available from now on, of an item new or known; what is held or sold stays so.
+/// Sets how many units of an item, known or new, are available. What is held or sold does not change.
 #[utoipa::path(
     post, path = "/api/v1/stock/items", tag = "stock", request_body = SetStock,
     responses(
@@ -32,14 +32,14 @@ pub(super) async fn set_stock(
     match app.context.mailbox.ask(|reply_to| Command::SetStock(sku, units, reply_to), cause).await? {
         SetStockReply::Stored(item) => Ok((StatusCode::CREATED, Json(ItemView::from(&item)))),
         SetStockReply::TooMuch => {
-            Err(Problem::unprocessable(FieldErrors::of("quantity", "is too much beside what was sold")))
+            Err(Problem::unprocessable(FieldErrors::of("quantity", "is too large with what is held and sold")))
         }
     }
 }
 
 /// Reserve stock
 ///
-/// Held for the client until it is released, and for no order.
+/// Holds stock for the client, not for an order, until it is released.
 #[utoipa::path(
     post, path = "/api/v1/stock/reserve", tag = "stock", request_body = Reserve,
     responses(
@@ -64,7 +64,7 @@ pub(super) async fn reserve(
 
 /// Release reserved stock
 ///
-/// Only what a client reserved: what an order holds is for the order's saga to release.
+/// Only reservations of clients can be released: the stock of an order is released by its saga.
 #[utoipa::path(
     post, path = "/api/v1/stock/release", tag = "stock", request_body = Release,
     responses(
@@ -85,7 +85,7 @@ pub(super) async fn release(
         ReleaseReply::Released(line) => Ok(Json(Released::new(id, &line))),
         ReleaseReply::ReleasedBefore => Err(Problem::bad_request("reservation already released")),
         ReleaseReply::HeldForOrder => {
-            Err(Problem::conflict("the reservation belongs to an order, whose saga decides about it"))
+            Err(Problem::conflict("the reservation belongs to an order, and only its saga can release it"))
         }
         ReleaseReply::NotFound => Err(Problem::not_found("reservation not found")),
     }

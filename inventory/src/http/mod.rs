@@ -1,4 +1,4 @@
-//! The inventory service over REST.
+//! The REST API of the inventory service.
 
 mod commands;
 mod queries;

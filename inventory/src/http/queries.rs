@@ -20,12 +20,12 @@ pub(super) struct List {
 
 /// List the stock
 ///
-/// Ascending by SKU, a page at a time; `Link: …; rel="next"` leads on.
+/// Ordered by SKU, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
     get, path = "/api/v1/stock", tag = "stock",
     params(
         ("limit" = Option<Limit>, Query),
-        ("after" = Option<String>, Query, description = "only items behind this SKU"),
+        ("after" = Option<String>, Query, description = "only items with a greater SKU"),
     ),
     responses((status = 200, body = [ItemView])),
 )]
@@ -52,7 +52,7 @@ pub(super) async fn show(
 
 /// Show the stock of the item `items`
 ///
-/// The SKU is also a word of the API, so its path is this route's.
+/// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
     get, path = "/api/v1/stock/items", tag = "stock",
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
@@ -63,7 +63,7 @@ pub(super) async fn show_items(State(app): State<Arc<AppState>>) -> Result<Json<
 
 /// Show the stock of the item `reserve`
 ///
-/// The SKU is also a word of the API, so its path is this route's.
+/// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
     get, path = "/api/v1/stock/reserve", tag = "stock",
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
@@ -74,7 +74,7 @@ pub(super) async fn show_reserve(State(app): State<Arc<AppState>>) -> Result<Jso
 
 /// Show the stock of the item `release`
 ///
-/// The SKU is also a word of the API, so its path is this route's.
+/// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
     get, path = "/api/v1/stock/release", tag = "stock",
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),

@@ -5,7 +5,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{commands, queries, state::AppState};
 
-/// The router of the inventory service.
+/// Returns the router of the inventory service.
 pub(crate) fn routes(app: AppState) -> Router {
     let operations = app.context.operations.clone();
     let routes = OpenApiRouter::new()
@@ -15,5 +15,5 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(queries::list))
         .routes(routes!(queries::show))
         .with_state(Arc::new(app));
-    operations.finish("Inventory service", "Holds, sells and gives back stock.", routes)
+    operations.finish("Inventory service", "Holds, sells and releases stock.", routes)
 }

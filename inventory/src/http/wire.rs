@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{ReservationId, StockItem};
 
-/// How much of an item is available from now on.
+/// The request to set how many units of an item are available.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct SetStock {
     #[schema(example = "SKU-ABC", max_length = 64)]
@@ -15,13 +15,13 @@ pub(super) struct SetStock {
 }
 
 impl SetStock {
-    /// The item, and how many units of it.
+    /// Validates the request, and returns the item and the number of units.
     pub(super) fn parse(self) -> Result<(Sku, i64), Problem> {
         let mut errors = FieldErrors::new();
         let sku = errors.check("item_sku", Sku::parse(&self.item_sku));
         let units = match self.quantity {
             ..0 => errors.check("quantity", Err("must be at least 0")),
-            // There may be nothing of an item.
+            // An item may have no units, unlike a line of an order.
             0 => Some(0),
             units => errors.check("quantity", Quantity::new(units)).map(Quantity::units),
         };
@@ -30,7 +30,7 @@ impl SetStock {
     }
 }
 
-/// What a client wants to be held.
+/// The request to reserve stock.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Reserve {
     #[schema(example = "SKU-ABC", max_length = 64)]
@@ -53,14 +53,14 @@ impl Reserve {
 /// Stock that is held for a client.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Reserved {
-    /// What it is released by.
+    /// The id to release it with.
     #[schema(example = 1)]
     reservation_id: i64,
     #[schema(value_type = String, example = "SKU-ABC")]
     item_sku: Sku,
     #[schema(example = 2)]
     quantity: i64,
-    /// What is still available of the item.
+    /// The units of the item that are still available.
     #[schema(example = 8)]
     remaining_quantity: i64,
 }
@@ -76,7 +76,7 @@ impl Reserved {
     }
 }
 
-/// Which reservation a client gives back.
+/// The request to release reserved stock.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Release {
     #[schema(example = 1)]
@@ -102,21 +102,21 @@ impl Released {
     }
 }
 
-/// The stock of an item as clients see it; `received = quantity + reserved + sold`.
+/// The stock of an item, in units; `received = quantity + reserved + sold`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ItemView {
     #[schema(value_type = String, example = "SKU-ABC")]
     item_sku: Sku,
-    /// What is available.
+    /// The available units.
     #[schema(example = 10)]
     quantity: i64,
-    /// What is held, for orders and for clients.
+    /// The units that are held for orders and for clients.
     #[schema(example = 0)]
     reserved: i64,
-    /// What was sold.
+    /// The sold units.
     #[schema(example = 0)]
     sold: i64,
-    /// Everything that ever came in, less what was written off.
+    /// All units that were ever received, minus those that were written off.
     #[schema(example = 10)]
     received: i64,
 }

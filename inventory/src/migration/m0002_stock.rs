@@ -9,8 +9,8 @@ impl MigrationName for Migration {
     }
 }
 
-/// Times are microseconds since 1970, lines are the JSON of the wire format. `saga_id`, `order_id`, `minor_units` and
-/// `currency` are there where the reservation belongs to an order; `reason` and `item_sku` where it was rejected.
+/// Times are in microseconds since 1970. `lines` is the JSON of the wire format. `saga_id`, `order_id`, `minor_units`
+/// and `currency` are set if the reservation belongs to an order, `reason` and `item_sku` if it was rejected.
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -1,11 +1,11 @@
-//! The inventory database, step by step. A step that has shipped is never edited.
+//! The migrations of the inventory database. A released migration is never edited.
 
 mod m0002_stock;
 
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
 
-/// All steps, oldest first.
+/// All migrations, oldest first.
 #[derive(Debug)]
 pub struct Migrator;
 

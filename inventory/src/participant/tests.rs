@@ -1,5 +1,5 @@
-//! What the inputs of one batch do to each other, in memory. Over a database the engine would hide a mistake here: it
-//! tries the inputs of a batch that fails one at a time, and then all is well, only slowly.
+//! How the inputs of one batch affect each other, in memory. With a database, the engine would hide a mistake here: if
+//! a batch fails, it tries the inputs one at a time, which succeeds, only slowly.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ fn inventory() -> Inventory {
     Inventory::new(HoldPolicy { hold_time: minute, longest_repeat: minute })
 }
 
-/// The rows of a batch that finds so many units of A, and no reservation.
+/// The state of a batch with this number of units of item A, and without reservations.
 fn state(units: i64) -> State {
     let mut item = StockItem::new(sku("A"));
     item.set_available(units).unwrap();
     State {
         reservations: WorkingSet::loaded([]),
         by_saga: HashMap::new(),
-        not_for_clients: HashSet::new(),
+        owned_by_sagas: HashSet::new(),
         due: Vec::new(),
         new_ids: (1..=2_000).map(ReservationId).collect::<Vec<_>>().into_iter(),
         items: WorkingSet::loaded([(sku("A"), item)]),
@@ -43,7 +43,7 @@ fn decide(state: &mut State, payload: Payload<Inventory>) -> Decision<Inventory>
     inventory().decide(state, &input).unwrap()
 }
 
-fn hear(state: &mut State, order: i64, body: EventBody) -> Vec<EventType> {
+fn handle(state: &mut State, order: i64, body: EventBody) -> Vec<EventType> {
     let total = Money::from_minor_units(100, "USD".parse().unwrap()).unwrap();
     let details = OrderDetails { order_id: OrderId(order), lines: Lines::new([line("A", 2)]).unwrap(), total };
     let saga_id = SagaId(Uuid::from_u128(u128::try_from(order).unwrap()));
@@ -67,16 +67,16 @@ fn numbers(state: &State) -> (i64, i64, i64) {
 }
 
 #[test]
-fn an_input_sees_what_those_before_it_in_the_batch_did() {
+fn an_input_sees_the_changes_of_earlier_inputs_in_the_batch() {
     let cancel = || EventBody::OrderCancelRequested { reason: CancelReason::Customer };
     let mut batch = state(10);
-    assert_eq!(hear(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReserved]);
-    assert_eq!(hear(&mut batch, 1, EventBody::OrderCreated), []);
-    assert_eq!(hear(&mut batch, 1, cancel()), [EventType::StockReleased]);
-    assert_eq!(hear(&mut batch, 2, cancel()), [EventType::StockReleased]);
-    assert_eq!(hear(&mut batch, 2, EventBody::OrderCreated), []);
-    assert_eq!(hear(&mut batch, 3, EventBody::OrderCreated), [EventType::StockReserved]);
-    assert_eq!(hear(&mut batch, 3, EventBody::OrderConfirmed), []);
+    assert_eq!(handle(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReserved]);
+    assert_eq!(handle(&mut batch, 1, EventBody::OrderCreated), []);
+    assert_eq!(handle(&mut batch, 1, cancel()), [EventType::StockReleased]);
+    assert_eq!(handle(&mut batch, 2, cancel()), [EventType::StockReleased]);
+    assert_eq!(handle(&mut batch, 2, EventBody::OrderCreated), []);
+    assert_eq!(handle(&mut batch, 3, EventBody::OrderCreated), [EventType::StockReserved]);
+    assert_eq!(handle(&mut batch, 3, EventBody::OrderConfirmed), []);
     let states = batch.reservations.to_save(|one| one.state.clone());
     assert_eq!(states.new, [Held::Released, Held::Cancelled, Held::Sold]);
     assert_eq!(numbers(&batch), (8, 0, 2));
@@ -85,15 +85,16 @@ fn an_input_sees_what_those_before_it_in_the_batch_did() {
 #[test]
 fn a_thousand_orders_for_one_item_change_one_row_of_the_stock() {
     let mut batch = state(1_500);
-    let said: Vec<EventType> = (1..=1_000).flat_map(|order| hear(&mut batch, order, EventBody::OrderCreated)).collect();
-    assert_eq!(said.iter().filter(|said| **said == EventType::StockReserved).count(), 750);
+    let events: Vec<EventType> =
+        (1..=1_000).flat_map(|order| handle(&mut batch, order, EventBody::OrderCreated)).collect();
+    assert_eq!(events.iter().filter(|event| **event == EventType::StockReserved).count(), 750);
     assert_eq!(numbers(&batch), (0, 1_500, 0));
     let (items, reservations) = (batch.items.to_save(|_| ()), batch.reservations.to_save(|_| ()));
     assert_eq!([items.changed.len(), items.new.len()], [1, 0]);
     assert_eq!([reservations.changed.len(), reservations.new.len()], [0, 1_000]);
 }
 
-/// The reply to a command.
+/// Returns the reply to a command.
 fn reply<T: Send + 'static>(state: &mut State, command: impl FnOnce(ReplyTo<T>) -> Command) -> T {
     let (reply_to, mut reply) = ReplyTo::new();
     decide(state, Payload::Command(command(reply_to))).reply.unwrap().send();
@@ -103,10 +104,10 @@ fn reply<T: Send + 'static>(state: &mut State, command: impl FnOnce(ReplyTo<T>) 
 #[test]
 fn commands_and_events_share_the_stock_of_a_batch() {
     let mut batch = state(0);
-    assert_eq!(hear(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReservationFailed]);
+    assert_eq!(handle(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReservationFailed]);
     let set = |units| move |reply_to| Command::SetStock(sku("A"), units, reply_to);
     assert!(matches!(reply(&mut batch, set(5)), SetStockReply::Stored(_)));
-    assert_eq!(hear(&mut batch, 2, EventBody::OrderCreated), [EventType::StockReserved]);
+    assert_eq!(handle(&mut batch, 2, EventBody::OrderCreated), [EventType::StockReserved]);
     let reserved = reply(&mut batch, |reply_to| Command::Reserve(line("A", 2), reply_to));
     let ReserveReply::Reserved { id, remaining: 1 } = reserved else { panic!("{reserved:?}") };
     let release = |reply_to| Command::Release(id, reply_to);

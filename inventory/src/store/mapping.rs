@@ -6,7 +6,7 @@ use shared_events::{FailureReason, Lines, Money, OrderDetails, OrderId, SagaId, 
 use super::tables::{reservations, stock_items};
 use crate::domain::{Owner, Rejection, Reservation, ReservationId, State, StockItem};
 
-/// The row of an item.
+/// Converts an item to its row.
 pub(crate) fn item_to_row(item: &StockItem) -> stock_items::Model {
     stock_items::Model {
         sku: item.sku().as_str().to_owned(),
@@ -17,18 +17,18 @@ pub(crate) fn item_to_row(item: &StockItem) -> stock_items::Model {
     }
 }
 
-/// The item of a row.
+/// Converts a row to an item.
 ///
 /// # Errors
-/// If the row holds what this program never writes.
+/// If the row has values that this program never writes.
 pub(crate) fn item_from_row(row: stock_items::Model) -> Result<StockItem, DbErr> {
     let stock_items::Model { sku, received, available, held, sold } = row;
     let wrong = |why: &dyn Display| DbErr::Type(format!("stock item {sku:?}: {why}"));
     let parsed = Sku::parse(&sku).map_err(|error| wrong(&error))?;
-    StockItem::counted(parsed, received, available, held, sold).map_err(|error| wrong(&error))
+    StockItem::from_stored(parsed, received, available, held, sold).map_err(|error| wrong(&error))
 }
 
-/// The row of a reservation.
+/// Converts a reservation to its row.
 pub(crate) fn reservation_to_row(reservation: &Reservation) -> reservations::Model {
     let Reservation { id, owner, state, made_at, changed_at, wake_at, repeats } = reservation;
     let (state, rejection) = match state {
@@ -59,10 +59,10 @@ pub(crate) fn reservation_to_row(reservation: &Reservation) -> reservations::Mod
     }
 }
 
-/// The reservation of a row.
+/// Converts a row to a reservation.
 ///
 /// # Errors
-/// If the row holds what this program never writes.
+/// If the row has values that this program never writes.
 pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservation, DbErr> {
     let id = row.reservation_id;
     let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("reservation {id}: {what}: {why}"));
@@ -75,9 +75,9 @@ pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservati
             Owner::Saga { saga_id: SagaId(saga_id), order }
         }
         (None, None, None, None) => {
-            Owner::Client { line: lines.only().cloned().ok_or_else(|| wrong("lines", &"not just one"))? }
+            Owner::Client { line: lines.only().cloned().ok_or_else(|| wrong("lines", &"not exactly one"))? }
         }
-        _ => return Err(wrong("order", &"only half there")),
+        _ => return Err(wrong("order", &"incomplete")),
     };
     let state = match (row.state.as_str(), row.reason, row.item_sku) {
         ("HELD", None, None) => State::Held,
@@ -101,7 +101,7 @@ pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservati
     })
 }
 
-/// The name that a reason has on the wire.
+/// Returns the name of a reason in the wire format.
 fn name(reason: FailureReason) -> String {
     match serde_json::to_value(reason) {
         Ok(serde_json::Value::String(name)) => name,
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_reservation_survives_its_row(
+        fn a_reservation_is_the_same_after_a_round_trip(
             state in prop::sample::select(states()),
             of_a_saga in any::<bool>(),
             id in 1..i64::MAX,
@@ -161,14 +161,18 @@ mod tests {
         }
 
         #[test]
-        fn an_item_survives_its_row(available in 0..1_i64 << 60, held in 0..1_i64 << 60, sold in 0..1_i64 << 60) {
-            let item = StockItem::counted(line("A").sku, available + held + sold, available, held, sold).unwrap();
+        fn an_item_is_the_same_after_a_round_trip(
+            available in 0..1_i64 << 60,
+            held in 0..1_i64 << 60,
+            sold in 0..1_i64 << 60,
+        ) {
+            let item = StockItem::from_stored(line("A").sku, available + held + sold, available, held, sold).unwrap();
             prop_assert_eq!(item_from_row(item_to_row(&item)).unwrap(), item);
         }
     }
 
     #[test]
-    fn a_damaged_row_is_named() {
+    fn an_error_names_the_damaged_row() {
         let reservation = Reservation {
             id: ReservationId(7),
             owner: Owner::Client { line: line("A") },

@@ -1,5 +1,5 @@
-//! The inventory database: its tables, and the way from a row to a [`StockItem`](crate::domain::StockItem) or a
-//! [`Reservation`](crate::domain::Reservation) and back.
+//! The database of the inventory service: its tables and queries, and the conversion between rows and a
+//! [`StockItem`](crate::domain::StockItem) or a [`Reservation`](crate::domain::Reservation).
 
 mod mapping;
 mod queries;

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::domain::{Reservation, ReservationId, StockItem};
 
-/// After which time a reservation that is due and cannot be read is looked at again.
-const PUT_OFF: Duration = Duration::from_secs(300);
+/// How long a due reservation is postponed if its row cannot be read.
+const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 
-/// The stock of this item.
+/// Returns the stock of this item.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -25,7 +25,8 @@ pub async fn item(connection: &impl ConnectionTrait, sku: &Sku) -> Result<Option
     stock_items::Entity::find_by_id(sku.as_str()).one(connection).await?.map(item_from_row).transpose()
 }
 
-/// At most `limit` items behind `after`, ascending by SKU; each by itself, for one of them may be unreadable.
+/// Returns at most `limit` items with a greater SKU than `after`, ordered by SKU. Each row is converted separately,
+/// because one of them may be unreadable.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -34,12 +35,12 @@ pub async fn page(
     after: Option<&Sku>,
     limit: u64,
 ) -> Result<Rows<String, StockItem>, DbErr> {
-    let query = items_behind(after.map_or("", Sku::as_str), limit);
+    let query = items_after(after.map_or("", Sku::as_str), limit);
     read_rows(connection, query, stock_items::Column::Sku, item_from_row).await
 }
 
-/// All items behind `after`, `limit` at a time, as they stand in the table; for the audit, which is to see also what
-/// does not add up.
+/// Returns at most `limit` rows of items with a greater SKU than `after`, ordered by SKU. Used by the audit, which also
+/// needs the rows whose numbers do not add up.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -48,15 +49,16 @@ pub async fn all_items(
     after: &str,
     limit: u64,
 ) -> Result<Vec<stock_items::Model>, DbErr> {
-    items_behind(after, limit).all(connection).await
+    items_after(after, limit).all(connection).await
 }
 
-fn items_behind(after: &str, limit: u64) -> Select<stock_items::Entity> {
-    let behind = stock_items::Entity::find().filter(stock_items::Column::Sku.gt(after));
-    behind.order_by_asc(stock_items::Column::Sku).limit(limit)
+fn items_after(after: &str, limit: u64) -> Select<stock_items::Entity> {
+    let items = stock_items::Entity::find().filter(stock_items::Column::Sku.gt(after));
+    items.order_by_asc(stock_items::Column::Sku).limit(limit)
 }
 
-/// All reservations behind `after`, `limit` at a time, each by itself; for the audit.
+/// Returns at most `limit` reservations with a greater id than `after`, ordered by id, each row converted separately.
+/// Used by the audit.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -72,7 +74,7 @@ pub async fn all_reservations(
     read_rows(connection, query, reservations::Column::ReservationId, reservation_from_row).await
 }
 
-/// The reservations of these sagas, without those that cannot be read; for the audit.
+/// Returns the reservations of these sagas, without those that cannot be read. Used by the audit.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -92,9 +94,10 @@ pub(crate) async fn by_sagas(
     locked(transaction, reservations::Column::SagaId, sagas).await
 }
 
-/// The reservations of these numbers that clients hold, locked, and the numbers that belong to sagas, which a client's
-/// request only looks at. Whose a reservation is never changes, so that can be seen without a lock. Were it locked by its
-/// number, two batches could lock the same two sagas in different orders.
+/// Returns those of these reservations that belong to clients, locked, and the ids of those that belong to sagas,
+/// unlocked: a client's request does not change them. The owner of a reservation never changes, so it can be read
+/// without a lock. If the reservations of sagas were locked here, in the order of their ids, two batches could lock the
+/// same two sagas in different orders.
 pub(crate) async fn of_clients(
     transaction: &DatabaseTransaction,
     ids: impl IntoIterator<Item = ReservationId>,
@@ -109,8 +112,8 @@ pub(crate) async fn of_clients(
     Ok((of_clients, of_sagas.into_iter().map(|row| ReservationId(row.reservation_id)).collect()))
 }
 
-/// The reservations that the clock is to look at, at most `limit`, without those that another replica is looking at.
-/// One that cannot be read is put off, so that it stands in the way of no other, and reported each time.
+/// Returns at most `limit` reservations that are due, without those that another replica is processing, and locks them.
+/// A reservation that cannot be read is logged as an error and postponed, so that it does not block the others.
 pub(crate) async fn due(
     transaction: &DatabaseTransaction,
     now: Timestamp,
@@ -130,7 +133,7 @@ pub(crate) async fn due(
             Err(error) => {
                 tracing::error!(
                     reservation.id = id, %error,
-                    "a reservation is due and cannot be read: repair its row; the next look is in some minutes"
+                    "a reservation is due but cannot be read: repair its row; the next attempt is in 5 minutes"
                 );
                 unreadable.push(id);
             }
@@ -138,7 +141,7 @@ pub(crate) async fn due(
     }
     if !unreadable.is_empty() {
         reservations::Entity::update_many()
-            .col_expr(reservations::Column::WakeAt, now.after(PUT_OFF).unix_micros().into())
+            .col_expr(reservations::Column::WakeAt, now.after(UNREADABLE_DELAY).unix_micros().into())
             .filter(reservations::Column::ReservationId.is_in(unreadable))
             .exec(transaction)
             .await?;

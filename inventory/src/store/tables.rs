@@ -1,4 +1,4 @@
-/// The stock.
+/// The table of the stock.
 pub mod stock_items {
     use sea_orm::entity::prelude::*;
 
@@ -6,16 +6,16 @@ pub mod stock_items {
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "stock_items")]
     pub struct Model {
-        /// Which item.
+        /// The SKU of the item.
         #[sea_orm(primary_key, auto_increment = false)]
         pub sku: String,
-        /// Everything that ever came in, less what was written off.
+        /// All units that were ever received, minus those that were written off.
         pub received: i64,
-        /// What can still be held.
+        /// The units that can still be held.
         pub available: i64,
-        /// What is held for somebody.
+        /// The units that are held for an order or a client.
         pub held: i64,
-        /// What was held and then sold.
+        /// The units that were held and then sold.
         pub sold: i64,
     }
 
@@ -25,14 +25,14 @@ pub mod stock_items {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The reservations.
+/// The table of the reservations.
 pub mod reservations {
     use sea_orm::entity::prelude::*;
 
-    /// One reservation; see `m0002_stock` for what the columns mean.
+    /// One reservation. The migration `m0002_stock` describes the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "reservations")]
-    #[allow(missing_docs, reason = "the columns are described where they are made")]
+    #[allow(missing_docs, reason = "the migration describes the columns")]
     pub struct Model {
         #[sea_orm(primary_key)]
         pub reservation_id: i64,

@@ -138,7 +138,7 @@ async fn what_an_order_holds_is_not_for_clients_to_release(#[values(Sqlite, Post
         }
         let before = inventory.everything().await;
         let refused = inventory.post("/api/v1/stock/release", &json!({"reservation_id": number})).await;
-        refused.assert_problem(409, "the reservation belongs to an order, whose saga decides about it");
+        refused.assert_problem(409, "the reservation belongs to an order, and only its saga can release it");
         assert_eq!(inventory.everything().await, before);
     }
     assert_eq!(inventory.reservations().await.len(), 5);

@@ -49,7 +49,8 @@ impl fmt::Display for Report {
         }
         let Self { orders, under_way, reservations, payments, items, systems, breaches } = self;
         let looked_at = format!(
-            "{orders} orders ({under_way} under way), {reservations} reservations, {payments} payments, {items} stock items"
+            "{orders} orders ({under_way} under way), {reservations} reservations, {payments} payments, \
+             {items} stock items"
         );
         match breaches.len() {
             0 => writeln!(f, "clean: {looked_at}"),

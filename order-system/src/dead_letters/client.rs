@@ -51,7 +51,7 @@ impl AdminClient {
     /// Returns `None` if there is no such dead letter.
     pub(super) async fn redrive(&self, id: Uuid) -> Result<Option<RedriveView>> {
         let response = self.send(Method::POST, &format!("/{id}/redrive")).await?;
-        // A service whose admin endpoints are off responds with 404 too. Its detail tells so, and that is an error and
+        // A service whose admin endpoints are off responds with 404 too. Its detail says so, and that is an error and
         // not "no such dead letter".
         if response.status() == StatusCode::NOT_FOUND {
             let detail = detail(response).await;

@@ -1,6 +1,6 @@
 //! `order-system dead-letters`: manages the dead letters of running services from the command line.
 
-#![allow(clippy::print_stdout, reason = "what a command has to say is its output; logs go to standard error")]
+#![allow(clippy::print_stdout, reason = "the output is for the user; logs go to standard error")]
 
 mod client;
 mod command;

@@ -27,13 +27,13 @@ const IN_STOCK: i64 = 900;
 
 /// The responses that clients got: the number of the order by the idempotency key of the request.
 #[derive(Default)]
-struct Told {
+struct Responses {
     orders: Mutex<HashMap<String, i64>>,
     count: AtomicU64,
     changed: Notify,
 }
 
-impl Told {
+impl Responses {
     fn record(&self, key: String, order_id: i64) {
         let before = self.orders.lock().unwrap().insert(key.clone(), order_id);
         assert!(before.is_none_or(|before| before == order_id), "{key} names order {before:?} and order {order_id}");
@@ -53,7 +53,7 @@ impl Told {
 }
 
 /// Places orders until the program is killed. Some are declined, some are cancelled, and some are not waited for.
-async fn customer(client: Client, told: Arc<Told>, name: String) {
+async fn customer(client: Client, responses: Arc<Responses>, name: String) {
     for number in 0_u64.. {
         let key = format!("{name}-{number}");
         let amount = if number % 7 == 3 { 5_000 } else { 100 + number };
@@ -68,7 +68,7 @@ async fn customer(client: Client, told: Arc<Told>, name: String) {
         let request = if number % 3 == 0 { request.header("prefer", "respond-async") } else { request };
         let Ok((status, body)) = answer(request).await else { return };
         match status {
-            StatusCode::OK | StatusCode::ACCEPTED => told.record(key, body["order_id"].as_i64().unwrap()),
+            StatusCode::OK | StatusCode::ACCEPTED => responses.record(key, body["order_id"].as_i64().unwrap()),
             // The program is stopping or overloaded, and has confirmed nothing.
             StatusCode::SERVICE_UNAVAILABLE => return,
             other => panic!("{other}: {body}"),
@@ -103,7 +103,7 @@ async fn whatever_was_answered_survives_a_power_cut() {
 /// Crashes the program `rounds` times under load, calls `crashed` each time, and then checks that everything that was
 /// confirmed still exists.
 async fn survives(program: &Program, data_dir: &Path, rounds: usize, crashed: impl Fn()) {
-    let told = Arc::new(Told::default());
+    let responses = Arc::new(Responses::default());
     // The last eight bytes of a UUIDv7 are random.
     let mut random = u64::from_le_bytes(*Uuid::now_v7().as_bytes().last_chunk().unwrap());
     println!("seed of the random moments: {random}");
@@ -117,13 +117,13 @@ async fn survives(program: &Program, data_dir: &Path, rounds: usize, crashed: im
             }
         }
         let customers: Vec<_> = (0..CLIENTS)
-            .map(|number| tokio::spawn(customer(client.clone(), Arc::clone(&told), format!("{round}-{number}"))))
+            .map(|number| tokio::spawn(customer(client.clone(), Arc::clone(&responses), format!("{round}-{number}"))))
             .collect();
         // The moment is measured in responses, so that a slow machine crashes as much in the middle of the work as a
         // fast one.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let answers = told.count.load(Ordering::SeqCst) + 1 + (random >> 33) % 400;
-        told.until(answers).await;
+        let answers = responses.count.load(Ordering::SeqCst) + 1 + (random >> 33) % 400;
+        responses.until(answers).await;
         system.crash().unwrap();
         crashed();
         for customer in customers {
@@ -138,18 +138,23 @@ async fn survives(program: &Program, data_dir: &Path, rounds: usize, crashed: im
     let orders = client.orders().await.unwrap();
     let by_id: HashMap<i64, &Value> = orders.iter().map(|order| (order["order_id"].as_i64().unwrap(), order)).collect();
     assert_eq!(by_id.len(), orders.len(), "an order is listed twice");
-    let told = told.orders.lock().unwrap().clone();
-    for (key, order_id) in &told {
+    let responses = responses.orders.lock().unwrap().clone();
+    for (key, order_id) in &responses {
         let order = by_id.get(order_id).unwrap_or_else(|| panic!("order {order_id} ({key}) is lost"));
         let status = order["status"].as_str().unwrap();
         assert!(["CONFIRMED", "FAILED", "CANCELLED"].contains(&status), "order {order_id} is {status}");
     }
-    let mut ids: Vec<_> = told.values().collect();
+    let mut ids: Vec<_> = responses.values().collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), told.len(), "two keys name one order");
+    assert_eq!(ids.len(), responses.len(), "two keys name one order");
     assert!(system.stop().unwrap().success());
     let audit = program.verify(data_dir, "0s").unwrap();
     assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
-    println!("{} orders answered, {} placed; {}", told.len(), orders.len(), String::from_utf8_lossy(&audit.stdout));
+    println!(
+        "{} orders answered, {} placed; {}",
+        responses.len(),
+        orders.len(),
+        String::from_utf8_lossy(&audit.stdout)
+    );
 }

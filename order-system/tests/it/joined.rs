@@ -1,8 +1,10 @@
-//! The three pure domains joined together, without a broker, a database or a clock: what the services would hold after
-//! some steps, and what they would say.
+//! The three pure domains joined together, without a broker, a database or a clock: the state of the services after
+//! some steps, and the events that they publish.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use inventory::domain::{Reservation, ReservationId, State as ReservationState, StockItem};
 use order::domain::{NewOrder, Order};
@@ -10,7 +12,7 @@ use order_system::audit::rules::{self, Counts};
 use payment::domain::{Answer, Payment, PaymentId};
 use shared_events::{Event, OrderId, SagaId, Service, Sku, Timestamp};
 
-/// There is only one moment, and everything is due at it: what happens when is for the test to choose.
+/// All times are equal, so everything is due at once; the test chooses what happens next.
 const NOW: Timestamp = Timestamp::from_unix_micros(0);
 const CANCEL_POLICY: order::domain::CancelPolicy = order::domain::CancelPolicy {
     deadline: Duration::ZERO,
@@ -20,14 +22,14 @@ const CANCEL_POLICY: order::domain::CancelPolicy = order::domain::CancelPolicy {
 const HOLD_POLICY: inventory::domain::HoldPolicy =
     inventory::domain::HoldPolicy { hold_time: Duration::ZERO, longest_repeat: Duration::ZERO };
 
-/// What the three databases hold.
+/// The content of the three databases.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct World {
     pub(crate) orders: BTreeMap<SagaId, Order>,
     pub(crate) reservations: BTreeMap<SagaId, Reservation>,
     pub(crate) payments: BTreeMap<SagaId, Payment>,
     pub(crate) stock: BTreeMap<Sku, StockItem>,
-    /// Payments that the gateway is still to void.
+    /// Payments that the gateway still has to void.
     pub(crate) to_void: BTreeSet<SagaId>,
 }
 
@@ -48,21 +50,21 @@ impl World {
         vec![created]
     }
 
-    /// A service handles an event; `answer` is what the gateway says to this order, whenever it is asked.
+    /// Lets a service handle an event. `answer` is the gateway's answer to this order.
     pub(crate) fn handle(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
         match service {
-            Service::Order => self.handle_in_order(event),
-            Service::Inventory => self.handle_in_inventory(event),
-            Service::Payment => self.handle_in_payment(event, answer),
+            Service::Order => self.handle_at_order(event),
+            Service::Inventory => self.handle_at_inventory(event),
+            Service::Payment => self.handle_at_payment(event, answer),
         }
     }
 
-    fn handle_in_order(&mut self, event: &Event) -> Vec<Event> {
+    fn handle_at_order(&mut self, event: &Event) -> Vec<Event> {
         let transition = order::domain::on_event(self.orders.get(&event.saga_id), event, NOW);
         self.change_order(event.saga_id, transition)
     }
 
-    fn handle_in_inventory(&mut self, event: &Event) -> Vec<Event> {
+    fn handle_at_inventory(&mut self, event: &Event) -> Vec<Event> {
         let known = self.reservations.get(&event.saga_id);
         let mut new_ids = (1..).map(ReservationId).skip(self.reservations.len());
         let context = inventory::domain::Context {
@@ -77,7 +79,7 @@ impl World {
         transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    fn handle_in_payment(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
+    fn handle_at_payment(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
         let known = self.payments.get(&event.saga_id);
         let new_id = PaymentId(self.payments.len() as i64 + 1);
         let context = payment::domain::Context { new_id, answer: Some(answer), now: NOW };
@@ -90,7 +92,7 @@ impl World {
         transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    /// The gateway has voided a payment.
+    /// Records that the gateway has voided a payment.
     pub(crate) fn gateway_voids(&mut self, saga: SagaId) -> Vec<Event> {
         self.to_void.remove(&saga);
         let transition = payment::domain::on_voided(self.payments.get(&saga), NOW);
@@ -99,24 +101,24 @@ impl World {
         transition.event.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
     }
 
-    /// The customer asks for the order to be undone.
+    /// Cancels an order for the customer.
     pub(crate) fn cancel(&mut self, saga: SagaId) -> Vec<Event> {
         let transition = order::domain::on_cancel(&self.orders[&saga], NOW, &CANCEL_POLICY);
         self.change_order(saga, transition.unwrap_or_default())
     }
 
-    /// The clock looks at an order.
+    /// Checks an order's deadline.
     pub(crate) fn order_clock(&mut self, saga: SagaId) -> Vec<Event> {
         let transition = order::domain::on_tick(&self.orders[&saga], NOW, &CANCEL_POLICY);
         self.change_order(saga, transition)
     }
 
-    /// The clock looks at a reservation.
+    /// Checks whether a reservation is overdue.
     pub(crate) fn inventory_clock(&mut self, saga: SagaId) -> Vec<Event> {
         let Some(reservation) = self.reservations.get_mut(&saga) else { return Vec::new() };
         let transition = inventory::domain::on_tick(reservation, NOW, &HOLD_POLICY);
         if let Some(changed) = transition.reservation {
-            // How often it asked makes no difference to what it does.
+            // The number of repeats does not change the behaviour.
             *reservation = Reservation { repeats: 0, ..changed };
         }
         let order = self.orders[&saga].details.clone();
@@ -127,20 +129,20 @@ impl World {
         if let Some(changed) = transition.order {
             let before = self.orders[&saga].status();
             assert!(!before.is_terminal() || changed.status() == before, "{before} became {}", changed.status());
-            // How often it asked makes no difference to what it does.
+            // The number of repeats does not change the behaviour.
             self.orders.insert(saga, Order { repeats: 0, ..changed });
         }
         transition.events
     }
 
-    /// Whether everything has ended, and no clock finds anything to do.
+    /// Returns whether everything has ended and no clock has anything to do.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.orders.values().all(|order| order.status().is_terminal())
             && self.reservations.values().all(|reservation| reservation.state != ReservationState::Held)
             && self.to_void.is_empty()
     }
 
-    /// What breaks the audit's rules.
+    /// Returns all breaches of the audit's rules.
     pub(crate) fn audit(&self) -> Vec<String> {
         let of_orders = self.orders.iter().flat_map(|(saga, order)| {
             rules::of_order(order, self.reservations.get(saga), self.payments.get(saga), NOW)
@@ -148,7 +150,7 @@ impl World {
         of_orders.chain(self.audit_stock()).collect()
     }
 
-    /// The part of it that must hold at any moment.
+    /// Returns the breaches of the rules that must hold at any moment.
     pub(crate) fn audit_stock(&self) -> Vec<String> {
         let units = |sku: &Sku, state: &ReservationState| -> i64 {
             let lines = self.reservations.values().filter(|one| one.state == *state).flat_map(Reservation::lines);

@@ -26,8 +26,8 @@ async fn the_committed_documents_are_those_that_the_services_serve() {
         let differs = committed.lines().zip(text.lines()).find(|(committed, served)| committed != served);
         assert!(
             committed == text,
-            "{} differs from what the service serves, first at {differs:?}. If the change is intended, run this test with \
-             {UPDATE}=1 and describe it in CHANGELOG.md",
+            "{} differs from what the service serves, first at {differs:?}. If the change is intended, run this test \
+             with {UPDATE}=1 and describe it in CHANGELOG.md",
             file.display()
         );
     }

@@ -2,8 +2,9 @@ use std::fmt;
 
 use shared_events::{CancelReason, EventBody, FailureReason};
 
-/// What is known of an order's stock. It only moves forward: learning a fact keeps the greater of the two, so the order
-/// of arrival does not matter. `Rejected` stands last because the "nothing left" of a cancelled order may overtake it.
+/// What is known about an order's stock. It only moves forward: learning a fact keeps the greater of the two, so the
+/// order of arrival does not matter. `Rejected` is the greatest because the `StockReleased` that answers a cancellation
+/// may overtake it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Stock {
     /// Nothing is known yet.
@@ -17,7 +18,7 @@ pub enum Stock {
     Rejected(FailureReason),
 }
 
-/// What is known of an order's payment; as [`Stock`], it only moves forward.
+/// What is known about an order's payment. Like [`Stock`], it only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Payment {
     /// Nothing is known yet.
@@ -53,38 +54,38 @@ impl fmt::Display for Payment {
     }
 }
 
-/// Whether the order is to be undone. The first wish counts.
+/// Whether a cancellation of the order was requested. The first request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Cancel {
-    /// Nobody asked.
+    /// It was not requested.
     #[default]
     No,
-    /// Somebody did.
+    /// It was requested, for this reason.
     Requested(CancelReason),
 }
 
-/// Everything that is known of an order. Its status is a function of this and of nothing else.
+/// Everything that is known about an order. Its status depends on nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Facts {
-    /// Of its stock.
+    /// About its stock.
     pub stock: Stock,
-    /// Of its payment.
+    /// About its payment.
     pub payment: Payment,
-    /// Of the wish to undo it.
+    /// About its cancellation.
     pub cancel: Cancel,
 }
 
-/// One thing learnt from another service.
+/// A fact that another service has published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
-    /// Of the stock.
+    /// About the stock.
     Stock(Stock),
-    /// Of the payment.
+    /// About the payment.
     Payment(Payment),
 }
 
 impl Fact {
-    /// The fact that an event tells; `None` where it tells none.
+    /// Returns the fact that an event states, or `None` if it states none.
     #[must_use]
     pub fn of(event: &EventBody) -> Option<Self> {
         match event {
@@ -104,26 +105,26 @@ impl Fact {
     }
 }
 
-/// Where an order stands.
+/// The status of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// Not decided yet.
     Pending,
-    /// Being undone.
+    /// Being undone; not final yet.
     Compensating,
-    /// The end: paid, and the stock is the customer's.
+    /// Final: it is paid, and its stock is sold.
     Confirmed,
-    /// The end: nothing is held and nothing is paid.
+    /// Final: nothing is held and nothing is paid.
     Failed,
-    /// The end, as the customer wished: nothing is held and nothing is paid.
+    /// Final, cancelled by the customer: nothing is held and nothing is paid.
     Cancelled,
 }
 
 impl Status {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Compensating, Self::Confirmed, Self::Failed, Self::Cancelled];
 
-    /// As REST and the database say it.
+    /// Returns its name in REST and in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -135,7 +136,7 @@ impl Status {
         }
     }
 
-    /// Whether this is an end: no later fact revives or undoes it.
+    /// Returns whether the status is final: no later fact changes it.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Confirmed | Self::Failed | Self::Cancelled)
@@ -148,7 +149,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Where an order's payment stands.
+/// The status of an order's payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PaymentStatus {
     /// Not decided yet.
@@ -157,14 +158,14 @@ pub enum PaymentStatus {
     Succeeded,
     /// Declined.
     Failed,
-    /// Authorized once, and given back.
+    /// Voided: nothing is authorized any more.
     Voided,
-    /// Never asked for.
+    /// Never requested.
     NotAttempted,
 }
 
 impl PaymentStatus {
-    /// As REST says it.
+    /// Returns its name in REST.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -178,7 +179,8 @@ impl PaymentStatus {
 }
 
 impl Facts {
-    /// The facts with one more. Learning it again, or learning two in the other order, ends in the same place.
+    /// Returns these facts with `fact` added. Learning a fact twice, or two facts in the other order, gives the same
+    /// result.
     #[must_use]
     pub fn learn(mut self, fact: Fact) -> Self {
         match fact {
@@ -188,7 +190,7 @@ impl Facts {
         self
     }
 
-    /// Where an order of which these facts are known stands.
+    /// Returns the status of an order with these facts.
     #[must_use]
     pub fn status(&self) -> Status {
         let stock_is_gone = matches!(self.stock, Stock::Released | Stock::Rejected(_));
@@ -201,25 +203,25 @@ impl Facts {
             (Cancel::No, Stock::Released, Payment::Declined(_)) => Status::Failed,
             (Cancel::No, _, Payment::Declined(_)) => Status::Compensating,
             (Cancel::No, Stock::Reserved, Payment::Authorized) => Status::Confirmed,
-            // Also what only a loss can bring about, such as a release that nobody asked for: the deadline ends it.
+            // Includes what only a loss of data can cause, such as a release without a request: the deadline ends it.
             (Cancel::No, _, _) => Status::Pending,
         }
     }
 
-    /// Where the payment of such an order stands.
+    /// Returns the payment status of an order with these facts.
     #[must_use]
     pub fn payment_status(&self) -> PaymentStatus {
         match (self.payment, self.stock) {
             (Payment::Authorized, _) => PaymentStatus::Succeeded,
             (Payment::Declined(_), _) => PaymentStatus::Failed,
-            // Payment is asked for only once the stock is reserved.
+            // Payment is requested only once the stock is reserved.
             (_, Stock::Rejected(_)) => PaymentStatus::NotAttempted,
             (Payment::Voided, _) => PaymentStatus::Voided,
             (Payment::Unknown, _) => PaymentStatus::Pending,
         }
     }
 
-    /// Why such an order failed, where it has.
+    /// Returns why an order with these facts has failed, or `None` if it has not.
     #[must_use]
     pub fn failure_reason(&self) -> Option<FailureReason> {
         if self.status() != Status::Failed {
@@ -256,7 +258,7 @@ mod tests {
         })
     }
 
-    /// The table of `docs/saga.md`, a second time and in other words: from the top, the first row that fits counts.
+    /// The table of `docs/saga.md`, implemented a second time and differently: the first row that matches counts.
     fn table(facts: Facts) -> Status {
         let live_stock = facts.stock < Stock::Released;
         let live_payment = facts.payment < Payment::Voided;
@@ -305,10 +307,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_behind_a_failed_or_cancelled_order() {
+    fn a_failed_or_cancelled_order_has_nothing_held_or_paid() {
         for facts in every_combination().filter(|facts| matches!(facts.status(), Status::Failed | Status::Cancelled)) {
             assert_ne!(facts.stock, Stock::Reserved, "{facts:?}");
-            // Stock first, then payment: where the stock was rejected, a payment can only be known by a forged event.
+            // The stock is reserved before the payment: if it was rejected, only a forged event can report a payment.
             if !matches!(facts.stock, Stock::Rejected(_)) {
                 assert_ne!(facts.payment, Payment::Authorized, "{facts:?}");
             }
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payment_status_says_what_the_table_says() {
+    fn the_payment_status_follows_the_table() {
         let of = |stock, payment, cancel| Facts { stock, payment, cancel }.payment_status();
         let rejected = Stock::Rejected(FailureReason::InsufficientStock);
         let declined = Payment::Declined(FailureReason::PaymentDeclined);

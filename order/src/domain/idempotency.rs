@@ -1,13 +1,16 @@
-/// The client's own name for a request, so that sending it twice makes one order: 1 to 255 visible characters.
+/// A key that a client chooses for a request, so that sending it twice creates one order only. It has 1 to 255
+/// characters, is not blank and has no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// The longest key, in characters.
+    /// Maximum length of a key, in characters.
     pub const MAX_CHARS: usize = 255;
 
+    /// Checks that `text` is a key.
+    ///
     /// # Errors
-    /// Says what is wrong with `text` as a key.
+    /// If `text` is blank, is too long or contains control characters.
     pub fn parse(text: &str) -> Result<Self, IdempotencyKeyError> {
         if text.trim().is_empty() {
             Err(IdempotencyKeyError("must not be blank"))
@@ -20,14 +23,14 @@ impl IdempotencyKey {
         }
     }
 
-    /// The key's text.
+    /// Returns the key's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a text is no idempotency key.
+/// Why a text is not an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdempotencyKeyError(&'static str);
 

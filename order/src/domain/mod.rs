@@ -1,4 +1,4 @@
-//! What an order is and how it comes to its end: pure, without a database, a network or a clock.
+//! An order and how it ends: pure code, without a database, a network or a clock.
 
 mod facts;
 mod idempotency;

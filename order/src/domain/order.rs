@@ -6,59 +6,59 @@ use shared_events::{
 
 use super::{Cancel, Fact, Facts, IdempotencyKey, Status};
 
-/// An order: what was asked for, which never changes, and what became known since.
+/// An order: what was requested, which never changes, and what is known about it so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Order {
-    /// Its public number, its lines and its total.
+    /// Its id, lines and total.
     pub details: OrderDetails,
-    /// Its saga.
+    /// The id of its saga.
     pub saga_id: SagaId,
-    /// The client's name for the request that placed it.
+    /// The idempotency key of the request that placed it.
     pub idempotency_key: Option<IdempotencyKey>,
     /// When it was placed.
     pub placed_at: Timestamp,
-    /// When a fact of it last changed.
+    /// When one of its facts last changed.
     pub changed_at: Timestamp,
-    /// What is known of it.
+    /// What is known about it.
     pub facts: Facts,
-    /// When the clock is to look at it: at its deadline, later to repeat an unanswered cancellation. `None` once it ended.
+    /// When it is due: at its deadline, and later to repeat an unanswered cancellation. `None` once it has ended.
     pub wake_at: Option<Timestamp>,
     /// How often its cancellation was repeated.
     pub repeats: u32,
-    /// 1 when it is placed, and one more with each change that is saved: of two states of it, the greater is the newer.
+    /// 1 when it is placed, and one more with each change that is saved: the greater of two versions is the newer.
     pub version: i64,
 }
 
-/// What a client asks for.
+/// The request for an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOrder {
-    /// Made with the order.
+    /// The id of its saga.
     pub saga_id: SagaId,
-    /// What is ordered.
+    /// The ordered lines.
     pub lines: Lines,
-    /// What is to be paid.
+    /// The amount to pay.
     pub total: Money,
-    /// The client's name for the request.
+    /// The idempotency key of the request.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// When an order is cancelled by itself, and how often its cancellation is repeated.
+/// When an order is cancelled automatically, and how often an unanswered cancellation is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CancelPolicy {
-    /// How long after it was placed an order is given up.
+    /// How long after its placement an order is cancelled if it has not ended.
     pub deadline: Duration,
-    /// How long the first answer to a cancellation is waited for; each next wait is twice as long.
+    /// The first pause before an unanswered cancellation is repeated; each next pause is twice as long.
     pub first_repeat: Duration,
-    /// The longest such wait.
+    /// The longest such pause.
     pub longest_repeat: Duration,
 }
 
-/// A confirmed order is not cancelled.
+/// The order is confirmed, so it cannot be cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlreadyConfirmed;
 
 impl Order {
-    /// Places an order, and says so.
+    /// Creates an order and its `OrderCreated`.
     #[must_use]
     pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, cancel_policy: &CancelPolicy) -> (Self, Event) {
         let NewOrder { saga_id, lines, total, idempotency_key } = new;
@@ -77,24 +77,25 @@ impl Order {
         (order, created)
     }
 
-    /// Whether a request asks for just this order.
+    /// Returns whether the order has the content of this request.
     #[must_use]
-    pub fn is_what_was_asked(&self, new: &NewOrder) -> bool {
+    pub fn has_content_of(&self, new: &NewOrder) -> bool {
         self.details.lines == new.lines && self.details.total == new.total
     }
 
-    /// Where it stands.
+    /// Returns its status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.facts.status()
     }
 
-    /// Learns a fact. An order that has ended learns nothing more.
+    /// Learns a fact, and returns the events to publish. An order that has ended does not change.
     pub fn learn(&mut self, fact: Fact, now: Timestamp) -> Vec<Event> {
         self.change(self.facts.learn(fact), now)
     }
 
-    /// The customer wishes it undone. Where that is under way, or done, or the order has failed anyway, nothing changes.
+    /// Requests the cancellation for the customer, and returns the events to publish. If the order is already being
+    /// cancelled, was cancelled or has failed, nothing changes.
     ///
     /// # Errors
     /// If the order is confirmed.
@@ -106,7 +107,8 @@ impl Order {
         }
     }
 
-    /// The clock looks at it: past its deadline it is given up, and an unanswered cancellation is repeated.
+    /// Called by the timer. If the order is due, its cancellation is requested, or repeated if it was requested before.
+    /// Returns the events to publish.
     pub fn wake(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) -> Vec<Event> {
         match (self.wake_at, self.facts.cancel) {
             (Some(at), _) if at > now => Vec::new(),
@@ -120,21 +122,22 @@ impl Order {
         }
     }
 
-    /// What an order that holds stock for too long is told: the last word once more, where there is one.
+    /// Returns the event with the last decision about the order, which is published again if its stock is held for too
+    /// long; `None` if there is no decision yet.
     #[must_use]
     pub fn outcome_event(&self) -> Option<Event> {
         let body = match (self.status(), self.facts.cancel) {
             (Status::Confirmed, _) => EventBody::OrderConfirmed,
             (_, Cancel::Requested(reason)) => EventBody::OrderCancelRequested { reason },
-            // It failed because of its payment, and somebody still holds its stock: the word was lost.
+            // It failed because of its payment, and its stock is still held: an event was lost.
             (Status::Failed, Cancel::No) => EventBody::OrderCancelRequested { reason: CancelReason::Deadline },
-            // Not decided: the deadline will have the word.
+            // Not decided yet: the deadline will decide.
             (Status::Pending | Status::Compensating | Status::Cancelled, Cancel::No) => return None,
         };
         Some(self.event(body))
     }
 
-    /// What is published about an order that this database does not know: it is to be undone.
+    /// Returns the event that requests the cancellation of an order that this database does not know.
     #[must_use]
     pub fn event_for_unknown_order(saga_id: SagaId, order: OrderDetails) -> Event {
         Event { saga_id, order, body: EventBody::OrderCancelRequested { reason: CancelReason::Deadline } }
@@ -154,7 +157,7 @@ impl Order {
         self.wake_at = Some(now.after(pause.min(cancel_policy.longest_repeat)));
     }
 
-    /// Moves to `facts`, and tells the world where that is the end.
+    /// Sets the facts, and returns the final event if the order ends with them.
     fn change(&mut self, facts: Facts, now: Timestamp) -> Vec<Event> {
         if self.status().is_terminal() || facts == self.facts {
             return Vec::new();
@@ -210,7 +213,7 @@ mod tests {
         Order::place(new, OrderId(1), at(0), &POLICY).0
     }
 
-    fn said(events: Vec<Event>) -> Vec<EventBody> {
+    fn bodies(events: Vec<Event>) -> Vec<EventBody> {
         events.into_iter().map(|event| event.body).collect()
     }
 
@@ -219,10 +222,10 @@ mod tests {
         let facts = [Fact::Stock(Stock::Reserved), Fact::Payment(Payment::Authorized)];
         for [first, second] in [facts, [facts[1], facts[0]]] {
             let mut order = order();
-            assert_eq!(said(order.learn(first, at(1))), []);
-            assert_eq!(said(order.learn(first, at(2))), []);
-            assert_eq!(said(order.learn(second, at(3))), [EventBody::OrderConfirmed]);
-            assert_eq!(said(order.learn(second, at(4))), []);
+            assert_eq!(bodies(order.learn(first, at(1))), []);
+            assert_eq!(bodies(order.learn(first, at(2))), []);
+            assert_eq!(bodies(order.learn(second, at(3))), [EventBody::OrderConfirmed]);
+            assert_eq!(bodies(order.learn(second, at(4))), []);
             assert_eq!((order.status(), order.wake_at, order.changed_at), (Status::Confirmed, None, at(3)));
         }
     }
@@ -251,7 +254,7 @@ mod tests {
         assert_eq!(order.learn(DECLINED, at(2)), []);
         assert_eq!(order.status(), Status::Compensating);
         let failed = EventBody::OrderFailed { reason: FailureReason::PaymentDeclined };
-        assert_eq!(said(order.learn(Fact::Stock(Stock::Released), at(3))), [failed]);
+        assert_eq!(bodies(order.learn(Fact::Stock(Stock::Released), at(3))), [failed]);
         assert_eq!(order.facts.payment_status(), PaymentStatus::Failed);
     }
 
@@ -259,13 +262,13 @@ mod tests {
     fn a_cancel_and_a_payment_that_cross_end_with_the_payment_voided() {
         let mut order = order();
         order.learn(Fact::Stock(Stock::Reserved), at(1));
-        let wish = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
-        assert_eq!(order.cancel(at(2), &POLICY).map(said), Ok(vec![wish]));
+        let request = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
+        assert_eq!(order.cancel(at(2), &POLICY).map(bodies), Ok(vec![request]));
         assert_eq!(order.learn(Fact::Payment(Payment::Authorized), at(3)), []);
         assert_eq!(order.status(), Status::Compensating);
-        assert_eq!(order.cancel(at(3), &POLICY).map(said), Ok(vec![]), "a second wish changes nothing");
+        assert_eq!(order.cancel(at(3), &POLICY).map(bodies), Ok(vec![]), "a second request changes nothing");
         order.learn(Fact::Stock(Stock::Released), at(4));
-        assert_eq!(said(order.learn(Fact::Payment(Payment::Voided), at(5))), [EventBody::OrderCancelled]);
+        assert_eq!(bodies(order.learn(Fact::Payment(Payment::Voided), at(5))), [EventBody::OrderCancelled]);
         assert_eq!(order.facts.payment_status(), PaymentStatus::Voided);
     }
 
@@ -278,11 +281,11 @@ mod tests {
     }
 
     #[test]
-    fn past_its_deadline_an_order_is_given_up_and_the_wish_repeated_with_growing_pauses() {
+    fn past_its_deadline_an_order_is_cancelled_and_the_request_repeated_with_growing_pauses() {
         let mut order = order();
-        let wish = EventBody::OrderCancelRequested { reason: CancelReason::Deadline };
+        let request = EventBody::OrderCancelRequested { reason: CancelReason::Deadline };
         assert_eq!(order.wake(at(59), &POLICY), []);
-        assert_eq!(said(order.wake(at(60), &POLICY)), std::slice::from_ref(&wish));
+        assert_eq!(bodies(order.wake(at(60), &POLICY)), std::slice::from_ref(&request));
         let mut repeats = Vec::new();
         for second in 61..120 {
             if !order.wake(at(second), &POLICY).is_empty() {
@@ -292,18 +295,18 @@ mod tests {
         assert_eq!(repeats, [65, 75, 90, 105]);
         order.learn(Fact::Payment(Payment::Voided), at(130));
         let failed = EventBody::OrderFailed { reason: FailureReason::DeadlineExceeded };
-        assert_eq!(said(order.learn(Fact::Stock(Stock::Released), at(131))), [failed]);
+        assert_eq!(bodies(order.learn(Fact::Stock(Stock::Released), at(131))), [failed]);
     }
 
     #[test]
-    fn a_hold_that_is_overdue_hears_the_last_word_again() {
+    fn an_overdue_hold_gets_the_last_decision_again() {
         let mut order = order();
         assert_eq!(order.outcome_event(), None);
         order.learn(Fact::Stock(Stock::Reserved), at(1));
         let mut cancelled = order.clone();
         cancelled.cancel(at(2), &POLICY).unwrap();
-        let wish = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
-        assert_eq!(cancelled.outcome_event().map(|event| event.body), Some(wish));
+        let request = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
+        assert_eq!(cancelled.outcome_event().map(|event| event.body), Some(request));
         order.learn(Fact::Payment(Payment::Authorized), at(2));
         assert_eq!(order.outcome_event().map(|event| event.body), Some(EventBody::OrderConfirmed));
     }

@@ -1,20 +1,20 @@
-//! What each input of the saga makes of an order. Events may come in any order, and any number of times.
+//! How each input of the saga changes an order. Events may arrive in any order, and any number of times.
 
 use shared_events::{Event, EventBody, Timestamp};
 
 use super::{AlreadyConfirmed, CancelPolicy, Fact, Order};
 
-/// What comes of one input.
+/// The result of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transition {
     /// The order to be saved, if it has changed.
     pub order: Option<Order>,
-    /// What is published.
+    /// The events to publish.
     pub events: Vec<Event>,
 }
 
-/// An event about an order. If the order is not `known`, this database has lost it, or was restored from before it: the services
-/// that hold something for it are told to release it.
+/// Handles an event about an order. If the order is not `known`, this database has lost it or was restored from an
+/// earlier backup. Then its cancellation is published, so that the services that hold something for it release it.
 #[must_use]
 pub fn on_event(known: Option<&Order>, event: &Event, now: Timestamp) -> Transition {
     match (known, Fact::of(&event.body)) {
@@ -30,7 +30,7 @@ pub fn on_event(known: Option<&Order>, event: &Event, now: Timestamp) -> Transit
     }
 }
 
-/// The client cancels the order.
+/// Cancels the order for the client.
 ///
 /// # Errors
 /// If the order is confirmed.
@@ -40,7 +40,7 @@ pub fn on_cancel(order: &Order, now: Timestamp, cancel_policy: &CancelPolicy) ->
     Ok(Transition { order: (changed != *order).then_some(changed), events })
 }
 
-/// The clock: past its deadline the order is cancelled, and an unanswered cancellation is repeated.
+/// Handles a tick of the timer: an order past its deadline is cancelled, and an unanswered cancellation is repeated.
 #[must_use]
 pub fn on_tick(order: &Order, now: Timestamp, cancel_policy: &CancelPolicy) -> Transition {
     Transition::of(order, |order| order.wake(now, cancel_policy))

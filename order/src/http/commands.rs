@@ -23,8 +23,9 @@ use crate::{
 
 /// Place an order
 ///
-/// The saga is asynchronous; the answer waits for its end, for at most the service's wait (5 s) or what
-/// `Prefer: wait=N` says, and comes the moment it ends. `Prefer: respond-async` answers as soon as the order is durable.
+/// The saga is asynchronous. The response is sent when the order has ended, or after a wait: `Prefer: wait=N` seconds
+/// or, without this header, the service's setting (5 s by default). With `Prefer: respond-async`, it is sent as soon as
+/// the order is durable.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders", request_body = PlaceOrder,
     params(
@@ -32,8 +33,8 @@ use crate::{
         ("Idempotency-Key" = Option<String>, Header, description = "the same as `idempotency_key` in the body"),
     ),
     responses(
-        (status = 200, body = OrderView, description = "the saga has ended; a failed order is an answer, not an error"),
-        (status = 202, body = OrderView, description = "the order is durable and its saga goes on; see `Location`"),
+        (status = 200, body = OrderView, description = "the saga has ended; a failed order is a result, not an error"),
+        (status = 202, body = OrderView, description = "the order is durable, and its saga still runs; see `Location`"),
         (status = 503, description = "overloaded or stopping; nothing was written"),
     ),
 )]
@@ -48,14 +49,14 @@ pub(super) async fn place(
     if app.context.outbox.depth() > app.max_backlog {
         return Err(Problem::overloaded("too many orders are under way; nothing was written"));
     }
-    // Waiting begins before the order exists, so its end cannot be missed.
+    // Waiting starts before the order exists, so its end cannot be missed.
     let mut waiter = (!preference.wait.is_zero()).then(|| app.watchers.wait_for(new.saga_id));
     let order = match app.context.mailbox.ask(|reply_to| Command::Place(new, reply_to), cause).await? {
         PlaceReply::Placed(order) => *order,
         PlaceReply::PlacedBefore(order) if order.status().is_terminal() => *order,
         PlaceReply::PlacedBefore(order) => {
             waiter = waiter.map(|_| app.watchers.wait_for(order.saga_id));
-            // It may have ended before the waiting for it began.
+            // It may have ended before the wait started.
             app.read(order.details.order_id).await?
         }
         PlaceReply::KeyReused => {
@@ -67,17 +68,18 @@ pub(super) async fn place(
         Some(waiter) if !order.status().is_terminal() => app.wait(order, waiter, &preference).await?,
         _ => order,
     };
-    Ok(answer(&order, preference.applied))
+    Ok(order_response(&order, preference.applied))
 }
 
 /// Cancel an order
 ///
-/// Where the order is being undone, or was, or has failed anyway, the answer is the order as it stands.
+/// If the order is already being cancelled, was cancelled or has failed, nothing changes, and the response shows its
+/// current state.
 #[utoipa::path(
     post, path = "/api/v1/orders/{order_id}/cancel", tag = "orders",
     params(("order_id" = i64, Path)),
     responses(
-        (status = 202, body = OrderView, description = "it is being undone, or was"),
+        (status = 202, body = OrderView, description = "it is being cancelled, was cancelled before, or has failed"),
         (status = 404, description = "order not found"),
         (status = 409, description = "the order is confirmed"),
         (status = 503, description = "overloaded or stopping; nothing was written"),
@@ -97,14 +99,15 @@ pub(super) async fn cancel(
 }
 
 impl AppState {
-    /// The order at its end, or as it stands when the wait is over or the service begins to stop.
+    /// Waits for the order's end, and returns it; if the wait is over or the service begins to stop, returns its
+    /// current state.
     async fn wait(&self, order: Order, mut waiter: Waiter, preference: &Preference) -> Result<Order, Problem> {
         tokio::select! {
             ended = waiter.ended() => if let Some(ended) = ended { return Ok(ended) },
             () = tokio::time::sleep(preference.wait) => {}
             () = self.context.stopping.cancelled() => {}
         }
-        // The order is durable whatever comes of this read.
+        // The order is durable, so if this read fails, the state from before the wait is good enough.
         Ok(self.read(order.details.order_id).await.unwrap_or(order))
     }
 
@@ -113,7 +116,7 @@ impl AppState {
     }
 }
 
-fn answer(order: &Order, applied: Option<HeaderValue>) -> Response {
+fn order_response(order: &Order, applied: Option<HeaderValue>) -> Response {
     let status = if order.status().is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = (status, Json(OrderView::from(order))).into_response();
     let headers = response.headers_mut();

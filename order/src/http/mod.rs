@@ -1,4 +1,4 @@
-//! The order service over REST.
+//! The REST API of the order service.
 
 mod commands;
 mod prefer;

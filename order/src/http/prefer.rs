@@ -2,20 +2,20 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue};
 
-/// How long a client wants to wait, by its `Prefer` header (RFC 7240): `respond-async`, `wait=10`.
+/// How long a client wants to wait, from its `Prefer` header (RFC 7240): `respond-async`, `wait=10`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Preference {
     /// How long to wait for the order's end.
     pub(super) wait: Duration,
-    /// What of the client's wish is fulfilled, for `Preference-Applied`.
+    /// The value of `Preference-Applied`, if a preference was applied.
     pub(super) applied: Option<HeaderValue>,
 }
 
-/// The longest wait that a client gets.
+/// The longest wait that a client can ask for.
 const LONGEST: Duration = Duration::from_secs(60);
 
 impl Preference {
-    /// What these headers ask for; where they ask for nothing, to wait for `default`.
+    /// Parses the headers. Without a preference, the wait is `default`.
     pub(super) fn of(headers: &HeaderMap, default: Duration) -> Self {
         let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         let preferences =
@@ -25,13 +25,13 @@ impl Preference {
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             match name.trim().to_ascii_lowercase().as_str() {
                 "respond-async" => respond_async = true,
-                // The first one counts.
+                // If there are several, the first one counts.
                 "wait" => wait = wait.or(value.trim().trim_matches('"').parse::<u64>().ok()),
                 _ => {}
             }
         }
         match (wait, respond_async) {
-            // With both, it is "asynchronously, unless it ends within the wait".
+            // Both together mean: respond asynchronously, unless the order ends within the wait.
             (Some(seconds), _) => {
                 let wait = Duration::from_secs(seconds).min(LONGEST);
                 Self { wait, applied: HeaderValue::from_str(&format!("wait={}", wait.as_secs())).ok() }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn preferences_are_read() {
+    fn preferences_are_parsed() {
         for (header, seconds, applied) in [
             ("", 5, None),
             ("respond-async", 0, Some("respond-async")),

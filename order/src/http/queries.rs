@@ -37,13 +37,13 @@ impl TryFrom<String> for StatusName {
 
 /// List orders
 ///
-/// Ascending by number, a page at a time; `Link: …; rel="next"` leads on.
+/// Ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
     get, path = "/api/v1/orders", tag = "orders",
     params(
         ("limit" = Option<Limit>, Query),
-        ("after" = Option<i64>, Query, description = "only orders with a greater number"),
-        ("status" = Option<String>, Query, description = "only orders of this status"),
+        ("after" = Option<i64>, Query, description = "only orders with a greater id"),
+        ("status" = Option<String>, Query, description = "only orders with this status"),
     ),
     responses((status = 200, body = [OrderView])),
 )]
@@ -73,7 +73,7 @@ pub(super) async fn show(
 
 /// Show an order's timeline
 ///
-/// Each event that the order published or learnt, oldest first.
+/// Each event about the order that this service published or received, oldest first.
 #[utoipa::path(
     get, path = "/api/v1/orders/{order_id}/events", tag = "orders", params(("order_id" = i64, Path)),
     responses((status = 200, body = [TimelineEntry]), (status = 404, description = "order not found")),
@@ -84,7 +84,7 @@ pub(super) async fn events(
 ) -> Result<Json<Vec<TimelineEntry>>, Problem> {
     let timeline = store::timeline(&app.context.database.reader(), OrderId(order_id)).await?;
     if timeline.is_empty() {
-        // Every order has published at least that it was created.
+        // Every order has at least its `OrderCreated`.
         return Err(Problem::not_found("order not found"));
     }
     Ok(Json(timeline.into_iter().map(TimelineEntry::from).collect()))

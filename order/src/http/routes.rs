@@ -5,7 +5,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{commands, queries, state::AppState, stream};
 
-/// The router of the order service.
+/// Returns the router of the order service.
 pub(crate) fn routes(app: AppState) -> Router {
     let operations = app.context.operations.clone();
     let routes = OpenApiRouter::new()
@@ -17,7 +17,7 @@ pub(crate) fn routes(app: AppState) -> Router {
         .with_state(Arc::new(app));
     operations.finish(
         "Order service",
-        "Takes orders, collects what the other services say of them, and answers for their status.",
+        "Takes orders, collects the events of the other services about them, and reports their status.",
         routes,
     )
 }

@@ -4,13 +4,13 @@ use service_host::service::ServiceContext;
 
 use crate::{participant::Orders, watch::Watchers};
 
-/// What the handlers need.
+/// The state of the HTTP handlers.
 #[derive(Debug)]
 pub(crate) struct AppState {
     pub(crate) context: ServiceContext<Orders>,
     pub(crate) watchers: Arc<Watchers>,
-    /// How long a POST waits for the order's end, unless the client says.
+    /// How long a POST waits for the order's end, unless the client sets another time.
     pub(crate) wait: Duration,
-    /// With more unpublished events than this, no new orders are taken.
+    /// New orders are refused while more events than this are unpublished.
     pub(crate) max_backlog: u64,
 }

@@ -11,7 +11,7 @@ use super::{state::AppState, wire::OrderView};
 
 /// Watch all orders
 ///
-/// Server-sent events: one `order` event for each change of an order from now on. A watcher that is too slow gets a
+/// Server-sent events: one `order` event for each change of an order from now on. A client that is too slow gets a
 /// `missed` event with the number of changes that it missed; it should read the orders again.
 #[utoipa::path(
     get, path = "/api/v1/orders/stream", tag = "orders",

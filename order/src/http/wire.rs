@@ -10,23 +10,23 @@ use crate::{
     store::order_events,
 };
 
-/// What a client orders: either `item_sku` and `quantity`, or `items`.
+/// The request for an order, with either `item_sku` and `quantity` or `items`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct PlaceOrder {
     #[schema(example = "SKU-ABC", max_length = 64)]
     item_sku: Option<String>,
     #[schema(example = 2, minimum = 1)]
     quantity: Option<i64>,
-    /// Several lines, reserved all or nothing; the same SKU twice is added up.
+    /// Several lines, of which all or none are reserved. Quantities of the same SKU are added up.
     #[schema(max_items = 100)]
     items: Option<Vec<Item>>,
-    /// In major units, with at most as many decimals as the currency has. Read exactly, never as a float.
+    /// In major units, with at most as many decimals as the currency has. Parsed exactly, never as a float.
     #[schema(value_type = f64, example = 200)]
     amount: Box<RawValue>,
-    /// ISO 4217.
+    /// The ISO 4217 code.
     #[schema(example = "USD")]
     currency: String,
-    /// The client's name for this request: the same key with the same content answers with the same order.
+    /// A key that the client chooses: a repeated request with the same key and content returns the same order.
     #[schema(example = "unique-key-001", max_length = 255)]
     idempotency_key: Option<String>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Item {
 }
 
 impl PlaceOrder {
-    /// The order that this asks for; `header` is the `Idempotency-Key` of the request.
+    /// Validates the request. `header` is the value of its `Idempotency-Key` header.
     pub(super) fn parse(self, header: Option<&str>) -> Result<NewOrder, Problem> {
         let mut errors = FieldErrors::new();
         let lines = lines(&mut errors, self.item_sku, self.quantity, self.items);
@@ -76,7 +76,7 @@ fn lines(
         (None, Some(_), None) => return errors.check("item_sku", Err("is missing")),
         (None, None, None) => return errors.check("item_sku", Err("is missing, and so is items")),
         (_, _, Some(_)) => {
-            return errors.check("items", Err("stands beside item_sku or quantity: give one or the other"));
+            return errors.check("items", Err("cannot be combined with item_sku or quantity"));
         }
     };
     let field = |index: usize, name: &str| if several { format!("items[{index}].{name}") } else { name.to_owned() };
@@ -98,17 +98,17 @@ fn lines(
 pub struct OrderView {
     #[schema(example = 1)]
     order_id: i64,
-    /// `PENDING`, `COMPENSATING`, or an end: `CONFIRMED`, `FAILED`, `CANCELLED`.
+    /// `PENDING` or `COMPENSATING`, or a final status: `CONFIRMED`, `FAILED` or `CANCELLED`.
     #[schema(example = "CONFIRMED")]
     status: &'static str,
     /// `PENDING`, `SUCCEEDED`, `FAILED`, `VOIDED` or `NOT_ATTEMPTED`.
     #[schema(example = "SUCCEEDED")]
     payment_status: &'static str,
-    /// Where there is just one line.
+    /// Only if the order has exactly one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "SKU-ABC")]
     item_sku: Option<Sku>,
-    /// Where there is just one line.
+    /// Only if the order has exactly one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     quantity: Option<i64>,
     /// All lines, sorted by SKU.
@@ -119,18 +119,18 @@ pub struct OrderView {
     amount: Box<RawValue>,
     #[schema(example = "USD")]
     currency: &'static str,
-    /// Why it failed: `INSUFFICIENT_STOCK`, `UNKNOWN_ITEM`, `PAYMENT_DECLINED`, `DEADLINE_EXCEEDED`.
+    /// Why it failed: `INSUFFICIENT_STOCK`, `UNKNOWN_ITEM`, `PAYMENT_DECLINED` or `DEADLINE_EXCEEDED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     failure_reason: Option<FailureReason>,
-    /// The same in words.
+    /// The failure reason as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
-    /// Grows with each change: of two answers about an order, or events of the stream, the greater one is the newer.
+    /// Increases with each change: of two responses or stream events about an order, the greater version is the newer.
     #[schema(minimum = 1)]
     version: i64,
 }
@@ -158,7 +158,7 @@ impl From<&Order> for OrderView {
     }
 }
 
-/// One event of an order's timeline.
+/// An event in an order's timeline.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TimelineEntry {
     #[schema(example = "StockReserved")]
@@ -170,10 +170,10 @@ pub struct TimelineEntry {
     /// When it happened.
     #[schema(value_type = String, format = DateTime)]
     time: Timestamp,
-    /// When the order published or learnt it.
+    /// When the order service published or received it.
     #[schema(value_type = String, format = DateTime)]
     recorded_at: Timestamp,
-    /// What it changed; empty where it changed nothing.
+    /// What it changed; empty if it changed nothing.
     #[schema(example = "stock is reserved")]
     changed: String,
 }

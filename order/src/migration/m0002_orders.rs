@@ -9,8 +9,8 @@ impl MigrationName for Migration {
     }
 }
 
-/// Times are microseconds since 1970, lines are the JSON of the wire format, `status` is a function of the facts and is
-/// stored for the filter of the list only.
+/// Times are in microseconds since 1970. `lines` is the JSON of the wire format. `status` is a function of the facts,
+/// and is stored only so that the list can be filtered by it.
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -9,8 +9,8 @@ impl MigrationName for Migration {
     }
 }
 
-/// `version` grows by one with each change of the row. The default is for the rows that are there, and for those of a
-/// replica of the previous release, which does not know the column.
+/// `version` increases by one with each change of the row. The default is for existing rows, and for rows that a
+/// replica of the previous release inserts, which does not know the column.
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {

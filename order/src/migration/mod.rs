@@ -1,4 +1,4 @@
-//! The order database, step by step. A step that has shipped is never edited.
+//! The migrations of the order database. A released migration is never edited.
 
 mod m0002_orders;
 mod m0003_version;
@@ -6,7 +6,7 @@ mod m0003_version;
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
 
-/// All steps, oldest first.
+/// All migrations, oldest first.
 #[derive(Debug)]
 pub struct Migrator;
 

@@ -7,7 +7,7 @@ use shared_events::{Money, OrderDetails, OrderId, SagaId, Timestamp};
 use super::tables::orders;
 use crate::domain::{Cancel, Facts, IdempotencyKey, Order, Payment, Stock};
 
-/// The row of an order.
+/// Converts an order to its row.
 pub(crate) fn to_row(order: &Order) -> orders::Model {
     let Order { details, saga_id, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } = order;
     let (stock, stock_reason) = match facts.stock {
@@ -46,10 +46,10 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
     }
 }
 
-/// The order of a row.
+/// Converts a row to an order.
 ///
 /// # Errors
-/// If the row holds what this program never writes.
+/// If the row has values that this program never writes.
 pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
     let order_id = row.order_id;
     let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("order {order_id}: {what}: {why}"));
@@ -88,7 +88,7 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
     })
 }
 
-/// The name that a reason has on the wire.
+/// Returns the name of a reason in the wire format.
 fn name(reason: &impl Serialize) -> String {
     match serde_json::to_value(reason) {
         Ok(serde_json::Value::String(name)) => name,
@@ -132,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_order_survives_its_row(
+        fn an_order_is_the_same_after_a_round_trip(
             facts in facts(),
             order_id in 1..i64::MAX,
             saga in any::<u128>(),

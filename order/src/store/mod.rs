@@ -1,4 +1,5 @@
-//! The order database: its tables, and the way from a row to an [`Order`](crate::domain::Order) and back.
+//! The database of the order service: its tables and queries, and the conversion between rows and an
+//! [`Order`](crate::domain::Order).
 
 mod mapping;
 mod queries;

@@ -15,10 +15,10 @@ use super::{
 };
 use crate::domain::{IdempotencyKey, Order, Status};
 
-/// After which time an order that is due and cannot be read is looked at again.
-const PUT_OFF: Duration = Duration::from_secs(300);
+/// How long a due order is postponed if its row cannot be read.
+const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 
-/// The order of this number.
+/// Returns the order with this id.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -26,8 +26,8 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Opt
     orders::Entity::find_by_id(id.0).one(connection).await?.map(from_row).transpose()
 }
 
-/// At most `limit` orders behind `after`, ascending by number, only those of `status` where one is given; each by
-/// itself, for one of them may be unreadable.
+/// Returns at most `limit` orders with a greater id than `after`, ordered by id, and only those with `status` if it is
+/// given. Each row is converted separately, because one of them may be unreadable.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -45,7 +45,7 @@ pub async fn page(
     read_rows(connection, query, orders::Column::OrderId, from_row).await
 }
 
-/// The orders of these sagas, without those that cannot be read.
+/// Returns the orders of these sagas, without those that cannot be read.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -57,7 +57,7 @@ pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Re
     Ok(readable("orders", rows))
 }
 
-/// Which of these sagas have an order, readable or not; for the audit.
+/// Returns those of `sagas` that have an order, readable or not. Used by the audit.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -69,7 +69,7 @@ pub async fn known_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) ->
     Ok(rows.into_iter().map(|(saga, _)| SagaId(saga)).collect())
 }
 
-/// How many orders have not ended.
+/// Counts the orders that have not ended.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -77,7 +77,7 @@ pub async fn under_way(connection: &impl ConnectionTrait) -> Result<u64, DbErr> 
     orders::Entity::find().filter(orders::Column::WakeAt.is_not_null()).count(connection).await
 }
 
-/// What happened to an order, oldest first.
+/// Returns the timeline of an order, oldest entry first.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -106,8 +106,8 @@ pub(crate) async fn by_idempotency_keys(
     locked(transaction, orders::Column::IdempotencyKey, keys).await
 }
 
-/// The orders that the clock is to look at, at most `limit`, without those that another replica is looking at. One that
-/// cannot be read is put off, so that it stands in the way of no other, and reported each time.
+/// Returns at most `limit` orders that are due, without those that another replica is processing, and locks them. An
+/// order that cannot be read is logged as an error and postponed, so that it does not block the others.
 pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit: u64) -> Result<Vec<Order>, DbErr> {
     let query = orders::Entity::find()
         .filter(orders::Column::WakeAt.lte(now.unix_micros()))
@@ -122,7 +122,7 @@ pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit
             Err(error) => {
                 tracing::error!(
                     order.id = id, %error,
-                    "an order is due and cannot be read: repair its row; the next look is in some minutes"
+                    "an order is due but cannot be read: repair its row; the next attempt is in 5 minutes"
                 );
                 unreadable.push(id);
             }
@@ -130,7 +130,7 @@ pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit
     }
     if !unreadable.is_empty() {
         orders::Entity::update_many()
-            .col_expr(orders::Column::WakeAt, now.after(PUT_OFF).unix_micros().into())
+            .col_expr(orders::Column::WakeAt, now.after(UNREADABLE_DELAY).unix_micros().into())
             .filter(orders::Column::OrderId.is_in(unreadable))
             .exec(transaction)
             .await?;

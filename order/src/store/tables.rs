@@ -1,11 +1,11 @@
-/// The orders.
+/// The table of the orders.
 pub mod orders {
     use sea_orm::entity::prelude::*;
 
-    /// One order; see `m0002_orders` and `m0003_version` for what the columns mean.
+    /// One order. The migrations `m0002_orders` and `m0003_version` describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "orders")]
-    #[allow(missing_docs, reason = "the columns are described where they are made")]
+    #[allow(missing_docs, reason = "the migrations describe the columns")]
     pub struct Model {
         #[sea_orm(primary_key)]
         pub order_id: i64,
@@ -33,15 +33,15 @@ pub mod orders {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The timeline of each order.
+/// The table of the timelines.
 pub mod order_events {
     use sea_orm::entity::prelude::*;
 
-    /// One event that the order published or learnt.
+    /// One event that the order service published or received.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "order_events")]
     pub struct Model {
-        /// Whose it is.
+        /// The id of the order.
         #[sea_orm(primary_key, auto_increment = false)]
         pub order_id: i64,
         /// The id of its message.
@@ -55,7 +55,7 @@ pub mod order_events {
         pub happened_at: i64,
         /// When it was recorded here, in microseconds since 1970.
         pub recorded_at: i64,
-        /// What it changed, in words; empty where it changed nothing.
+        /// What it changed, as text; empty if it changed nothing.
         pub changed: String,
     }
 

@@ -1,4 +1,4 @@
-//! Those who wait for an order's end, and those who watch every change.
+//! Clients that wait for an order's end, and clients that watch every change.
 
 use std::{
     collections::HashMap,
@@ -9,24 +9,25 @@ use saga_database::{ReplicaBus, Topic};
 use shared_events::SagaId;
 use tokio::sync::{broadcast, oneshot};
 
-use self::told::Told;
+use self::sent_states::SentStates;
 use crate::domain::Order;
 
-mod told;
+mod sent_states;
 
 /// How many changes a slow watcher may lag behind before it misses some.
 const CHANGES: usize = 1_024;
 
-/// Told of each change after its commit, also by other replicas.
+/// Passes changes of orders on to the clients that wait or watch at this replica. It gets each change after its commit,
+/// from this replica and from others.
 #[derive(Debug)]
 pub(crate) struct Watchers {
     replica_bus: ReplicaBus,
     waiting: Mutex<HashMap<SagaId, Vec<oneshot::Sender<Order>>>>,
     changes: broadcast::Sender<Order>,
-    told: Mutex<Told>,
+    sent: Mutex<SentStates>,
 }
 
-/// Waits for the end of one order; dropped, it waits no more.
+/// Waits for the end of one order, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     saga_id: SagaId,
@@ -38,80 +39,80 @@ impl Watchers {
     #[must_use]
     pub(crate) fn new(replica_bus: ReplicaBus) -> Arc<Self> {
         let changes = broadcast::Sender::new(CHANGES);
-        Arc::new(Self { replica_bus, waiting: Mutex::default(), changes, told: Mutex::default() })
+        Arc::new(Self { replica_bus, waiting: Mutex::default(), changes, sent: Mutex::default() })
     }
 
-    /// Begins to wait for an order's end. Begun before the order is placed, it cannot miss it.
+    /// Starts to wait for an order's end. If this is called before the order is placed, the end cannot be missed.
     #[must_use]
     pub(crate) fn wait_for(self: &Arc<Self>, saga_id: SagaId) -> Waiter {
-        let (told, ended) = oneshot::channel();
-        self.lock().entry(saga_id).or_default().push(told);
+        let (sender, ended) = oneshot::channel();
+        self.lock().entry(saga_id).or_default().push(sender);
         Waiter { saga_id, watchers: Arc::clone(self), ended }
     }
 
-    /// Every change from now on.
+    /// Subscribes to all changes from now on.
     #[must_use]
     pub(crate) fn watch(&self) -> broadcast::Receiver<Order> {
         self.changes.subscribe()
     }
 
-    /// Whether changes are worth collecting.
+    /// Returns whether there are watchers. Without them, changes need not be collected.
     #[must_use]
-    pub(crate) fn somebody_watches(&self) -> bool {
+    pub(crate) fn has_watchers(&self) -> bool {
         self.changes.receiver_count() > 0
     }
 
-    /// The engine has changed these orders, durably. `changes` are all their steps, where these were collected. Who
-    /// came to watch later than that is told where the orders stand now.
+    /// Passes on the orders that the engine has changed and committed. `changes` has every single change, if they were
+    /// collected. Otherwise the watchers, which came later, get the current state of the orders.
     pub(crate) fn committed(&self, orders: impl Iterator<Item = Order>, changes: Option<Vec<Order>>) {
         let (mut changed, mut ended_elsewhere) = (Vec::new(), Vec::new());
-        let mut as_they_stand = (changes.is_none() && self.somebody_watches()).then(Vec::new);
+        let mut current = (changes.is_none() && self.has_watchers()).then(Vec::new);
         for order in orders {
             let saga_id = order.saga_id;
             changed.push(saga_id.0);
-            as_they_stand.iter_mut().for_each(|orders| orders.push(order.clone()));
+            current.iter_mut().for_each(|orders| orders.push(order.clone()));
             if order.status().is_terminal() && !self.ended(order) {
                 ended_elsewhere.push(saga_id.0);
             }
         }
-        self.changed(changes.or(as_they_stand).unwrap_or_default());
+        self.changed(changes.or(current).unwrap_or_default());
         self.replica_bus.notify(Topic::Ended, ended_elsewhere);
         self.replica_bus.notify(Topic::Changed, changed);
     }
 
-    /// An order has ended, durably. Returns whether somebody here waited for it.
+    /// Passes on that an order has ended and is committed. Returns whether a client of this replica waited for it.
     pub(crate) fn ended(&self, order: Order) -> bool {
         let waiting = self.lock().remove(&order.saga_id).unwrap_or_default();
-        // Who no longer waits need not be told.
+        // Sending fails only if the client no longer waits.
         let mut waited = false;
-        for told in waiting {
-            waited |= told.send(order.clone()).is_ok();
+        for sender in waiting {
+            waited |= sender.send(order.clone()).is_ok();
         }
         waited
     }
 
-    /// These orders have changed, durably, here or at another replica. They may come in any order: what is older than
-    /// what was told of an order already is not told any more.
+    /// Passes on committed changes of orders, made here or at another replica. They may come in any order: a state that
+    /// is older than what was sent before is dropped.
     pub(crate) fn changed(&self, orders: Vec<Order>) {
-        // Held until all are told, so that two who tell at the same time do not overtake each other in between.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.somebody_watches() {
-            return told.forget();
+        // The lock is held until all are sent, so that concurrent calls cannot overtake each other.
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_watchers() {
+            return sent.clear();
         }
         for order in orders {
-            if told.is_new(&order) {
+            if sent.is_new(&order) {
                 let _ = self.changes.send(order);
             }
         }
     }
 
-    /// Those of `sagas` that somebody waits for.
+    /// Returns those of `sagas` that a client waits for.
     pub(crate) fn awaited_of(&self, sagas: &[SagaId]) -> Vec<SagaId> {
         let waiting = self.lock();
         sagas.iter().copied().filter(|saga| waiting.contains_key(saga)).collect()
     }
 
-    /// All sagas that somebody waits for.
+    /// Returns all sagas that a client waits for.
     pub(crate) fn awaited(&self) -> Vec<SagaId> {
         self.lock().keys().copied().collect()
     }
@@ -122,7 +123,7 @@ impl Watchers {
 }
 
 impl Waiter {
-    /// The order, once it has ended.
+    /// Waits until the order has ended, and returns it.
     pub(crate) async fn ended(&mut self) -> Option<Order> {
         (&mut self.ended).await.ok()
     }
@@ -133,7 +134,7 @@ impl Drop for Waiter {
         self.ended.close();
         let mut waiting = self.watchers.lock();
         if let Some(others) = waiting.get_mut(&self.saga_id) {
-            others.retain(|told| !told.is_closed());
+            others.retain(|sender| !sender.is_closed());
             if others.is_empty() {
                 waiting.remove(&self.saga_id);
             }

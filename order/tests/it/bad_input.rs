@@ -141,7 +141,7 @@ async fn a_missing_or_doubled_field_is_named(#[values(Sqlite, Postgres)] databas
         (
             r#"{"items": [{"item_sku": "A", "quantity": 1}], "item_sku": "A", "amount": 1, "currency": "USD"}"#,
             "items",
-            "stands beside item_sku or quantity: give one or the other",
+            "cannot be combined with item_sku or quantity",
         ),
         (
             r#"{"items": [{"item_sku": "A", "quantity": 1000000000}, {"item_sku": "A", "quantity": 1}], "amount": 1, "currency": "USD"}"#,

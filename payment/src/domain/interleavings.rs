@@ -1,5 +1,5 @@
-//! Every way in which the steps of one saga can lie between each other: two deliveries of `StockReserved`, up to two
-//! cancellations, the calls of the gateway under way beside all that, and follow-ups lost in a crash.
+//! Every interleaving of the steps of one saga: two deliveries of `StockReserved`, up to two cancellations, the
+//! concurrent calls to the gateway, and follow-ups that a crash loses.
 
 use std::collections::HashSet;
 
@@ -11,46 +11,47 @@ use super::{
     transition::{cancel_requested, stock_reserved},
 };
 
-/// How far a question to the gateway has come.
+/// The progress of a call to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Call {
-    NotAsked,
+    NotStarted,
     /// It has not reached the gateway yet.
-    OnItsWay,
-    /// The gateway has done it; the answer has not been decided on yet.
+    InFlight,
+    /// The gateway has processed it, and the answer is not handled yet.
     Answered,
-    Over,
+    Done,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     row: Option<Payment>,
     authorizations: [Call; 2],
-    cancels_to_come: u8,
+    cancels_left: u8,
     cancelled: bool,
-    /// One by a cancellation, one by the clock: as many as may be under way at once.
+    /// One by a cancellation and one by the timer: the maximum number of concurrent voids.
     voids: [Call; 2],
-    /// Whether the gateway has answered the key before, and whether it has the customer's money.
+    /// Whether the gateway has answered a call with the key.
     key_is_known: bool,
+    /// Whether the gateway has charged the customer.
     charged: bool,
-    voided_said: bool,
+    voided_published: bool,
 }
 
 impl World {
-    fn new(cancels_to_come: u8) -> Self {
+    fn new(cancels_left: u8) -> Self {
         Self {
             row: None,
-            authorizations: [Call::NotAsked; 2],
-            cancels_to_come,
+            authorizations: [Call::NotStarted; 2],
+            cancels_left,
             cancelled: false,
-            voids: [Call::Over; 2],
+            voids: [Call::Done; 2],
             key_is_known: false,
             charged: false,
-            voided_said: false,
+            voided_published: false,
         }
     }
 
-    /// Every step that may be the next.
+    /// Returns the state after each possible step.
     fn next(&self, answer: &Answer) -> Vec<Self> {
         let mut worlds = Vec::new();
         let mut step = |step: &dyn Fn(&mut Self)| {
@@ -60,43 +61,43 @@ impl World {
         };
         for index in 0..2 {
             match self.authorizations[index] {
-                Call::NotAsked => step(&|world| world.authorizations[index] = Call::OnItsWay),
-                Call::OnItsWay => step(&|world| {
+                Call::NotStarted => step(&|world| world.authorizations[index] = Call::InFlight),
+                Call::InFlight => step(&|world| {
                     world.authorizations[index] = Call::Answered;
-                    // The first question charges, whatever was voided before; a repetition is only answered.
+                    // The first call charges, even after a void; a repeated call only gets the answer.
                     world.charged |= !world.key_is_known && matches!(answer, Answer::Authorized { .. });
                     world.key_is_known = true;
                 }),
                 Call::Answered => step(&|world| {
-                    world.authorizations[index] = Call::Over;
+                    world.authorizations[index] = Call::Done;
                     world.apply(stock_reserved(world.row.as_ref(), NEW(), answer, Timestamp::default()), 0);
                 }),
-                Call::Over => {}
+                Call::Done => {}
             }
             match self.voids[index] {
-                Call::OnItsWay => step(&|world| {
+                Call::InFlight => step(&|world| {
                     world.voids[index] = Call::Answered;
                     world.charged = false;
                 }),
                 Call::Answered => step(&|world| {
-                    world.voids[index] = Call::Over;
+                    world.voids[index] = Call::Done;
                     world.apply(on_voided(world.row.as_ref(), Timestamp::default()), 0);
                 }),
-                Call::NotAsked | Call::Over => {}
+                Call::NotStarted | Call::Done => {}
             }
-            // A crash: the service forgets what it was external_calls. (The authorizations come again with their messages.)
-            step(&|world| world.voids[index] = Call::Over);
+            // A crash: the service forgets the void. (An authorization is repeated with its message.)
+            step(&|world| world.voids[index] = Call::Done);
         }
-        if self.cancels_to_come > 0 {
+        if self.cancels_left > 0 {
             step(&|world| {
-                world.cancels_to_come -= 1;
+                world.cancels_left -= 1;
                 world.cancelled = true;
                 world.apply(cancel_requested(world.row.as_ref(), NEW(), Timestamp::default()), 0);
             });
         }
-        // The clock.
-        if self.state() == Some(&State::Voiding) && self.voids[1] == Call::Over {
-            step(&|world| world.voids[1] = Call::OnItsWay);
+        // The timer.
+        if self.state() == Some(&State::Voiding) && self.voids[1] == Call::Done {
+            step(&|world| world.voids[1] = Call::InFlight);
         }
         worlds
     }
@@ -105,13 +106,13 @@ impl World {
         self.row = transition.payment.or_else(|| self.row.take());
         match transition.event {
             Some(EventBody::PaymentAuthorized) => {
-                assert!(self.charged && !self.cancelled, "it is said to be authorized: {self:?}");
+                assert!(self.charged && !self.cancelled, "PaymentAuthorized must not be published: {self:?}");
             }
-            Some(EventBody::PaymentVoided) => self.voided_said = true,
+            Some(EventBody::PaymentVoided) => self.voided_published = true,
             _ => {}
         }
-        if transition.void && self.voids[void] == Call::Over {
-            self.voids[void] = Call::OnItsWay;
+        if transition.void && self.voids[void] == Call::Done {
+            self.voids[void] = Call::InFlight;
         }
     }
 
@@ -119,11 +120,11 @@ impl World {
         self.row.as_ref().map(|payment| &payment.state)
     }
 
-    /// Whether nothing is under way, and the clock finds nothing to do.
+    /// Returns whether nothing is in progress and the timer has nothing to do.
     fn is_quiet(&self) -> bool {
-        let over = |calls: [Call; 2]| calls == [Call::Over; 2];
+        let done = |calls: [Call; 2]| calls == [Call::Done; 2];
         let nothing_to_void = self.state() != Some(&State::Voiding);
-        over(self.authorizations) && self.cancels_to_come == 0 && over(self.voids) && nothing_to_void
+        done(self.authorizations) && self.cancels_left == 0 && done(self.voids) && nothing_to_void
     }
 }
 
@@ -134,7 +135,7 @@ const NEW: fn() -> NewPayment = || NewPayment {
     amount: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
 };
 
-/// Everything that can come of it.
+/// Returns all reachable states.
 fn reachable(cancels: u8, answer: &Answer) -> HashSet<World> {
     let mut seen = HashSet::from([World::new(cancels)]);
     let mut to_do: Vec<World> = seen.iter().cloned().collect();
@@ -149,7 +150,7 @@ fn reachable(cancels: u8, answer: &Answer) -> HashSet<World> {
 }
 
 #[test]
-fn whatever_crosses_the_gateway_has_the_money_only_of_an_authorized_payment() {
+fn in_every_interleaving_the_gateway_charges_only_for_an_authorized_payment() {
     let yes = Answer::Authorized { reference: "ref".to_owned() };
     let no = Answer::Declined { reason: "too much".to_owned() };
     for (cancels, answer) in [(0, &yes), (1, &yes), (2, &yes), (0, &no), (1, &no), (2, &no)] {
@@ -166,9 +167,9 @@ fn whatever_crosses_the_gateway_has_the_money_only_of_an_authorized_payment() {
         }
         for world in all {
             assert!(!(world.charged && world.state() == Some(&State::Voided)), "{world:?}");
-            // Said too early only where the cancellation came before there was anything to void.
+            // `PaymentVoided` comes too early only if the cancellation arrived before there was anything to void.
             let to_be_voided = matches!(world.state(), Some(State::Cancelled | State::Voiding));
-            assert!(!(world.charged && world.voided_said) || to_be_voided, "{world:?}");
+            assert!(!(world.charged && world.voided_published) || to_be_voided, "{world:?}");
         }
     }
 }

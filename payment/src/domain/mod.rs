@@ -1,4 +1,4 @@
-//! What a payment is and how it comes about: pure, without a database, a gateway or a clock.
+//! A payment, and how events change it: pure code, without a database, a gateway or a clock.
 
 #[cfg(test)]
 mod interleavings;

@@ -3,7 +3,7 @@ use std::fmt;
 use shared_events::{Money, OrderId, SagaId, Timestamp};
 use uuid::Uuid;
 
-/// The public number of a payment: 1, 2, 3, …
+/// The id of a payment, as shown by REST: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PaymentId(pub i64);
 
@@ -13,7 +13,7 @@ impl fmt::Display for PaymentId {
     }
 }
 
-/// What the gateway knows a payment by: the saga of its order, or an id made for the request.
+/// The gateway's idempotency key of a payment: the id of the order's saga, or an id created for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PaymentKey(pub Uuid);
 
@@ -23,38 +23,39 @@ impl From<SagaId> for PaymentKey {
     }
 }
 
-/// What the gateway says to an amount.
+/// The gateway's answer to an authorization.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// Yes.
+    /// The amount is authorized.
     Authorized {
-        /// The gateway's own name for the authorization.
+        /// The gateway's reference of the authorization.
         reference: String,
     },
-    /// No.
+    /// The amount is declined.
     Declined {
-        /// Why, in the gateway's words.
+        /// The reason, as reported by the gateway.
         reason: String,
     },
 }
 
-/// Where a payment stands.
+/// The state of a payment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// The gateway said yes.
+    /// The gateway authorized it.
     Authorized,
-    /// The gateway said no, for this reason.
+    /// The gateway declined it, for this reason.
     Declined(String),
-    /// Authorized once, and no longer wanted: the gateway is still to be told.
+    /// It was authorized and is no longer wanted; the gateway still has to void it.
     Voiding,
-    /// Authorized once, and given back.
+    /// It was authorized, and the gateway has voided it.
     Voided,
-    /// Cancelled before anything was authorized. It is no payment: it keeps one from coming about.
+    /// The order was cancelled before anything was authorized. This is not a payment but a tombstone: it prevents a
+    /// payment.
     Cancelled,
 }
 
 impl State {
-    /// As REST and the database say it.
+    /// Returns its name in REST and in the database.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -73,63 +74,63 @@ impl fmt::Display for State {
     }
 }
 
-/// A payment: what was asked for, which never changes, and what became of it.
+/// A payment: what was requested, which never changes, and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Payment {
-    /// Its public number.
+    /// Its id.
     pub payment_id: PaymentId,
-    /// The saga that it belongs to; `None` where a caller asked for it.
+    /// The saga that it belongs to; `None` if a client requested it over REST.
     pub saga_id: Option<SagaId>,
     /// The order that it pays.
     pub order_id: OrderId,
-    /// How much.
+    /// The amount.
     pub amount: Money,
-    /// What became of it.
+    /// Its state.
     pub state: State,
-    /// The gateway's name for the authorization, where there ever was one.
+    /// The gateway's reference of the authorization, if it was ever authorized.
     pub reference: Option<String>,
-    /// When it was first known here.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When its state last changed.
     pub changed_at: Timestamp,
 }
 
-/// What is asked for.
+/// The data of a new payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewPayment {
-    /// The number that it gets.
+    /// Its id.
     pub payment_id: PaymentId,
     /// The saga that it belongs to, if there is one.
     pub saga_id: Option<SagaId>,
     /// The order that it pays.
     pub order_id: OrderId,
-    /// How much.
+    /// The amount.
     pub amount: Money,
 }
 
 impl Payment {
-    /// A payment that the gateway has decided.
+    /// Creates a payment from the answer of the gateway.
     #[must_use]
-    pub fn decided(new: NewPayment, answer: &Answer, now: Timestamp) -> Self {
+    pub fn from_answer(new: NewPayment, answer: &Answer, now: Timestamp) -> Self {
         match answer {
             Answer::Authorized { reference } => Self::new(new, State::Authorized, Some(reference.clone()), now),
             Answer::Declined { reason } => Self::new(new, State::Declined(reason.clone()), None, now),
         }
     }
 
-    /// Not a payment, but the memory that there is to be none.
+    /// Creates a tombstone, which prevents a payment.
     #[must_use]
     pub fn cancelled(new: NewPayment, now: Timestamp) -> Self {
         Self::new(new, State::Cancelled, None, now)
     }
 
-    /// Whether the amount is the payee's.
+    /// Returns whether the amount is authorized now.
     #[must_use]
     pub fn is_authorized(&self) -> bool {
         self.state == State::Authorized
     }
 
-    pub(super) fn moved_to(&self, state: State, now: Timestamp) -> Self {
+    pub(super) fn with_state(&self, state: State, now: Timestamp) -> Self {
         Self { state, changed_at: now, ..self.clone() }
     }
 

@@ -1,47 +1,48 @@
-//! What each input of the saga makes of a payment. Any of them may come at any time, and any number of times.
+//! How each input of the saga changes a payment. Inputs may arrive at any time, in any order and any number of times.
 //!
 //! ```text
-//!                    StockReserved and the gateway's yes          cancel              the gateway voided it
+//!                    StockReserved, gateway authorizes            cancel              the gateway voided it
 //! nothing known ────────────────────────────────────► AUTHORIZED ────────► VOIDING ────────────────────────► VOIDED
-//!       │   └── StockReserved and the gateway's no ──► DECLINED              ▲
+//!       │   └── StockReserved, gateway declines ─────► DECLINED              ▲
 //!       └────────────── cancel ──────────────────────► CANCELLED ────────────┘
-//!                                                                 StockReserved and the gateway's yes
+//!                                                                 StockReserved, gateway authorizes
 //! ```
 //!
-//! The gateway is asked before `StockReserved` is decided, so a cancellation may be decided in between. Then the yes finds
-//! the cancellation and is voided. And a payment is voided only *after* its authorization is in the table: a void that is
-//! under way beside the authorization could reach the gateway first, and leave a charge that nobody knows of.
+//! The gateway is called before `StockReserved` is decided, so a cancellation may be decided in between. Then the
+//! authorization finds the tombstone, and is voided. A payment is voided only *after* its authorization is in the
+//! table: a void that runs at the same time as the authorization could reach the gateway first, and leave a charge that
+//! no row records.
 
 use shared_events::{Event, EventBody, EventType, FailureReason, Timestamp};
 
 use super::{Answer, NewPayment, Payment, PaymentId, State};
 
-/// What comes of one input.
+/// The result of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transition {
     /// The payment to be saved, if it is new or has changed.
     pub payment: Option<Payment>,
-    /// What is published.
+    /// The event to publish.
     pub event: Option<EventBody>,
-    /// Whether the gateway is to be asked to void the payment, once this is durable.
+    /// Whether the gateway has to void the payment, once this is durable.
     pub void: bool,
 }
 
-/// Why an event cannot be. Trying again is no use.
+/// Why an event cannot be handled. Retrying it does not help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Impossible {
-    /// `StockReserved` is decided by the gateway's answer.
-    #[error("the gateway was not asked")]
-    GatewayNotAsked,
+    /// `StockReserved` came without an answer of the gateway.
+    #[error("the gateway was not called")]
+    GatewayNotCalled,
     /// The flow table does not send this event here.
     #[error("{0} is not for the payment service")]
     NotForPayment(EventType),
 }
 
-/// What an event needs besides the payment.
+/// What the decision about an event needs besides the payment.
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// The number of the payment that comes about if none is known.
+    /// The id of the payment, if a new one is created.
     pub new_id: PaymentId,
     /// The gateway's answer, if the event needs one.
     pub answer: Option<&'a Answer>,
@@ -49,55 +50,55 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
-/// What an event makes of the payment that is `known` for its saga. Idempotent: the same event again changes nothing, and a
-/// cancellation is answered again.
+/// Decides how an event changes the payment that is `known` for its saga. Idempotent: a repeated event changes nothing,
+/// and a repeated cancellation is answered again.
 ///
 /// # Errors
-/// If the event cannot be.
+/// If payment does not consume the event, or the answer of the gateway is missing.
 pub fn on_event(known: Option<&Payment>, event: &Event, context: Context<'_>) -> Result<Transition, Impossible> {
     let Context { new_id, answer, now } = context;
     let Event { saga_id, order, body } = event;
     let new = NewPayment { payment_id: new_id, saga_id: Some(*saga_id), order_id: order.order_id, amount: order.total };
     match (body, answer) {
         (EventBody::StockReserved, Some(answer)) => Ok(stock_reserved(known, new, answer, now)),
-        (EventBody::StockReserved, None) => Err(Impossible::GatewayNotAsked),
+        (EventBody::StockReserved, None) => Err(Impossible::GatewayNotCalled),
         (EventBody::OrderCancelRequested { .. }, _) => Ok(cancel_requested(known, new, now)),
         _ => Err(Impossible::NotForPayment(body.event_type())),
     }
 }
 
-/// The stock is reserved, and the gateway has answered. `new` is the payment that comes about where none is known.
+/// Handles `StockReserved` with the gateway's answer. `new` becomes the payment if none is known.
 pub(super) fn stock_reserved(known: Option<&Payment>, new: NewPayment, answer: &Answer, now: Timestamp) -> Transition {
     match (known.map(|payment| (payment, &payment.state)), answer) {
         (None, Answer::Authorized { .. }) => {
-            Transition::of(Payment::decided(new, answer, now), EventBody::PaymentAuthorized)
+            Transition::of(Payment::from_answer(new, answer, now), EventBody::PaymentAuthorized)
         }
         (None, Answer::Declined { .. }) => {
             let failed = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
-            Transition::of(Payment::decided(new, answer, now), failed)
+            Transition::of(Payment::from_answer(new, answer, now), failed)
         }
-        // The order was cancelled while the gateway was asked, or before.
+        // The order was cancelled before or during the call to the gateway.
         (Some((tombstone, State::Cancelled)), Answer::Authorized { reference }) => {
-            let payment = Payment { reference: Some(reference.clone()), ..tombstone.moved_to(State::Voiding, now) };
+            let payment = Payment { reference: Some(reference.clone()), ..tombstone.with_state(State::Voiding, now) };
             Transition { payment: Some(payment), event: None, void: true }
         }
         (Some((_, State::Cancelled)), Answer::Declined { .. }) => Transition::default(),
-        // A repetition: the answer is the one that is known.
+        // A repeated event: the known answer counts.
         (Some((_, State::Authorized | State::Declined(_) | State::Voiding | State::Voided)), _) => {
             Transition::default()
         }
     }
 }
 
-/// The order is to be undone. That nothing is authorized is said at once where it is so already, and otherwise once the
-/// gateway has voided the payment. `new` is the payment that is kept from coming about where none is known.
+/// Handles a cancellation. If nothing is authorized, `PaymentVoided` is published at once, otherwise after the gateway
+/// has voided the payment. `new` becomes a tombstone if no payment is known.
 pub(super) fn cancel_requested(known: Option<&Payment>, new: NewPayment, now: Timestamp) -> Transition {
     let Some(payment) = known else {
         return Transition::of(Payment::cancelled(new, now), EventBody::PaymentVoided);
     };
     match payment.state {
         State::Authorized => {
-            Transition { payment: Some(payment.moved_to(State::Voiding, now)), event: None, void: true }
+            Transition { payment: Some(payment.with_state(State::Voiding, now)), event: None, void: true }
         }
         State::Voiding => Transition { payment: None, event: None, void: true },
         State::Declined(_) | State::Voided | State::Cancelled => {
@@ -106,15 +107,15 @@ pub(super) fn cancel_requested(known: Option<&Payment>, new: NewPayment, now: Ti
     }
 }
 
-/// The gateway has voided the payment. Saying so is only for who was asked to.
+/// Handles a void by the gateway. The caller publishes the event only if the void answers a cancellation.
 #[must_use]
 pub fn on_voided(known: Option<&Payment>, now: Timestamp) -> Transition {
     match known.map(|payment| (payment, &payment.state)) {
         Some((payment, State::Voiding)) => {
-            Transition::of(payment.moved_to(State::Voided, now), EventBody::PaymentVoided)
+            Transition::of(payment.with_state(State::Voided, now), EventBody::PaymentVoided)
         }
         Some((_, State::Voided)) => Transition { event: Some(EventBody::PaymentVoided), ..Transition::default() },
-        // The gateway is asked for nothing else.
+        // No other state is ever voided.
         Some((_, State::Authorized | State::Declined(_) | State::Cancelled)) | None => Transition::default(),
     }
 }
@@ -164,7 +165,8 @@ mod tests {
         Payment { state, reference, ..Payment::cancelled(new(5), at(1)) }
     }
 
-    /// Everything that may be known, and each of the four inputs: the state that is saved, what is said, what follows.
+    /// For every known state and each of the four inputs: the saved state, the published event, and whether a void
+    /// follows.
     #[test]
     fn every_input_in_every_state() {
         type Expected = (Option<State>, Option<EventBody>, bool);
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_input_twice_is_as_good_as_once() {
+    fn the_same_input_twice_has_the_effect_of_one() {
         let states = [State::Authorized, declined(), State::Voiding, State::Voided, State::Cancelled].map(Some);
         type Input = dyn Fn(Option<&Payment>) -> Transition;
         let inputs: [&Input; 4] = [

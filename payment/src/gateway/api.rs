@@ -5,33 +5,32 @@ use shared_events::{Money, OrderId};
 
 use crate::domain::{Answer, PaymentKey};
 
-/// Whoever moves the money.
+/// A payment gateway, which moves the money.
 ///
-/// What every implementation promises:
-/// - *idempotent by key*: a call that is repeated with its key is answered as the first time and charges nothing more, also while the
-///   first call is still under way, and also after the key was voided;
-/// - *void is final*: once it has returned, nothing is charged for the key, and no call with that key that is begun later
-///   changes that. It is harmless where nothing was authorized, and where it was done before.
+/// Every implementation guarantees:
+/// - *Calls are idempotent by key*: a repeated call with the same key gets the same answer and charges nothing more,
+///   also while the first call is still running, and also after the key was voided.
+/// - *A void is final*: once it has returned, nothing is charged for the key, and no repeated call that starts later
+///   changes this. It has no effect if nothing was authorized, or if it was done before.
 ///
-/// It is not promised that voiding a key keeps a *first* `authorize` that comes later from charging. So the service voids
+/// It is not guaranteed that the void of a key prevents a later *first* `authorize` from charging. So the service voids
 /// only what it knows to be authorized.
 #[async_trait]
 pub trait PaymentGateway: Send + Sync + fmt::Debug {
-    /// Asks for an amount.
+    /// Authorizes an amount.
     ///
     /// # Errors
-    /// If there is no answer for the moment. The gateway may have charged all the same: the same question, asked
-    /// again, tells.
+    /// If the gateway does not answer. It may have charged nevertheless: a repeated call gets the answer.
     async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<Answer, GatewayError>;
 
-    /// Gives back what was authorized with `key`.
+    /// Voids what was authorized with `key`.
     ///
     /// # Errors
-    /// If there is no answer for the moment: it may be done or not, and is to be asked for again.
+    /// If the gateway does not answer. It may have voided the payment or not: the call has to be repeated.
     async fn void(&self, key: PaymentKey) -> Result<(), GatewayError>;
 }
 
-/// The gateway does not answer for the moment, or not in time: why, in words.
+/// The gateway does not answer, or not in time. Contains the reason as text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the payment gateway is away: {0}")]
+#[error("the payment gateway is unavailable: {0}")]
 pub struct GatewayError(pub String);

@@ -10,7 +10,7 @@ use shared_events::{Money, OrderId};
 use super::{GatewayError, PaymentGateway};
 use crate::domain::{Answer, PaymentKey};
 
-/// How the service calls the gateway: under a time limit, and with at most one void of a payment at a time.
+/// Calls the gateway with a timeout, and with at most one void per payment at a time.
 #[derive(Debug)]
 pub(crate) struct Calls {
     gateway: Arc<dyn PaymentGateway>,
@@ -32,24 +32,24 @@ impl Calls {
         self.with_timeout(self.gateway.authorize(key, order_id, amount)).await
     }
 
-    /// Whether the payment is void now. Where that is being asked for already, this does not wait for it: the clock asks
-    /// again, so questions without an answer would heap up.
+    /// Voids a payment, and returns whether that succeeded. If a void of the payment is already running, returns
+    /// `false` at once: the timer repeats the call, so waiting calls would pile up.
     pub(crate) async fn void(&self, key: PaymentKey) -> bool {
         if !self.lock().insert(key) {
             return false;
         }
-        let _turn = Turn { calls: self, key };
+        let _running = RunningVoid { calls: self, key };
         match self.with_timeout(self.gateway.void(key)).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%error, saga.id = %key.0, "a payment is not voided yet; the clock tries again");
+                tracing::warn!(%error, saga.id = %key.0, "a payment is not voided yet; the timer tries again");
                 false
             }
         }
     }
 
     async fn with_timeout<T>(&self, call: impl Future<Output = Result<T, GatewayError>>) -> Result<T, GatewayError> {
-        // It polls the call first: one that answers at once sees no timer.
+        // The call is polled first, so one that answers at once needs no timer.
         let late = |_| GatewayError(format!("no answer within {}", humantime::format_duration(self.timeout)));
         tokio::time::timeout(self.timeout, call).await.map_err(late)?
     }
@@ -59,13 +59,13 @@ impl Calls {
     }
 }
 
-/// Ends with the call, also where that is dropped half way.
-struct Turn<'a> {
+/// Marks a void as running, until the call ends or is dropped.
+struct RunningVoid<'a> {
     calls: &'a Calls,
     key: PaymentKey,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for RunningVoid<'_> {
     fn drop(&mut self) {
         self.calls.lock().remove(&self.key);
     }

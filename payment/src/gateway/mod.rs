@@ -1,4 +1,4 @@
-//! The payment gateway, behind one trait: what the service asks of it, how it asks, and one that is simulated.
+//! The payment gateway: a trait, the calls that the service makes, and a simulated implementation.
 
 mod api;
 mod calls;
@@ -6,4 +6,4 @@ mod simulated;
 
 pub use api::{GatewayError, PaymentGateway};
 pub(crate) use calls::Calls;
-pub use simulated::{FailureRate, NotARate, SimulatedGateway};
+pub use simulated::{FailureRate, InvalidFailureRate, SimulatedGateway};

@@ -10,22 +10,22 @@ use shared_events::{Money, OrderId};
 use super::{GatewayError, PaymentGateway};
 use crate::domain::{Answer, PaymentKey};
 
-/// A gateway that moves no money: it authorizes amounts below a limit and declines the rest.
+/// A gateway that moves no money: it authorizes amounts below a limit and declines the others.
 ///
-/// Its answer and its reference are functions of the key and the amount, so it is idempotent without keeping a ledger.
+/// Its answer and its reference depend only on the key and the amount, so it is idempotent without storing anything.
 /// With no latency and no failures it answers at once, without yielding.
 #[derive(Debug)]
 pub struct SimulatedGateway {
     limit: u64,
     latency: Duration,
     failure_rate: FailureRate,
-    /// How many calls there were: the place in the fixed sequence that says which of them fail.
+    /// The number of calls so far. It is the index into the fixed sequence that determines which calls fail.
     calls: AtomicU64,
 }
 
 impl SimulatedGateway {
-    /// A gateway that authorizes amounts below `limit`, in whole major units whatever the currency, answers after
-    /// `latency`, and fails in `failure_rate` of all calls.
+    /// Creates a gateway that authorizes amounts below `limit`, in whole major units whatever the currency, answers
+    /// after `latency`, and fails in `failure_rate` of all calls.
     #[must_use]
     pub fn new(limit: u64, latency: Duration, failure_rate: FailureRate) -> Self {
         Self { limit, latency, failure_rate, calls: AtomicU64::new(0) }
@@ -46,7 +46,7 @@ impl SimulatedGateway {
 #[async_trait]
 impl PaymentGateway for SimulatedGateway {
     async fn authorize(&self, key: PaymentKey, _: OrderId, amount: Money) -> Result<Answer, GatewayError> {
-        // Wider than an `i64`, so that no limit is too large to be compared.
+        // Wider than an `i64`, so that no limit overflows.
         let limit = u128::from(self.limit) * 10_u128.pow(amount.currency().decimals());
         let answer = if u128::from(amount.minor_units().unsigned_abs()) < limit {
             Answer::Authorized { reference: format!("sim-{}", key.0.simple()) }
@@ -68,30 +68,30 @@ pub struct FailureRate(f64);
 /// A text that is not a [`FailureRate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a number from 0 to 1")]
-pub struct NotARate;
+pub struct InvalidFailureRate;
 
 impl TryFrom<f64> for FailureRate {
-    type Error = NotARate;
-    fn try_from(share: f64) -> Result<Self, NotARate> {
-        if (0.0..=1.0).contains(&share) { Ok(Self(share)) } else { Err(NotARate) }
+    type Error = InvalidFailureRate;
+    fn try_from(share: f64) -> Result<Self, InvalidFailureRate> {
+        if (0.0..=1.0).contains(&share) { Ok(Self(share)) } else { Err(InvalidFailureRate) }
     }
 }
 
 impl FromStr for FailureRate {
-    type Err = NotARate;
-    fn from_str(text: &str) -> Result<Self, NotARate> {
-        text.parse::<f64>().map_err(|_| NotARate)?.try_into()
+    type Err = InvalidFailureRate;
+    fn from_str(text: &str) -> Result<Self, InvalidFailureRate> {
+        text.parse::<f64>().map_err(|_| InvalidFailureRate)?.try_into()
     }
 }
 
-/// The `n`th number, at least 0 and below 1, of a fixed sequence without a visible pattern (SplitMix64,
-/// <https://prng.di.unimi.it/splitmix64.c>): two runs with the same calls fail alike.
+/// Returns the `n`th number, at least 0 and below 1, of a fixed sequence without a visible pattern (SplitMix64,
+/// <https://prng.di.unimi.it/splitmix64.c>): in two runs with the same calls, the same calls fail.
 fn chance(n: u64) -> f64 {
     let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^= z >> 31;
-    // The upper 53 bits: what an `f64` holds exactly.
+    // The upper 53 bits, which an `f64` holds exactly.
     (z >> 11) as f64 / (1_u64 << 53) as f64
 }
 
@@ -111,9 +111,10 @@ mod tests {
     fn is_authorized(limit: u64, amount: &str, currency: &str) -> bool {
         let amount = Money::parse(amount, currency.parse().unwrap()).unwrap();
         let gateway = gateway(limit);
-        let ask = || gateway.authorize(KEY, OrderId(1), amount).now_or_never().expect("it does not yield").unwrap();
-        let answer = ask();
-        assert_eq!(answer, ask(), "a call that is repeated is answered alike");
+        let authorize =
+            || gateway.authorize(KEY, OrderId(1), amount).now_or_never().expect("it does not yield").unwrap();
+        let answer = authorize();
+        assert_eq!(answer, authorize(), "a repeated call gets the same answer");
         matches!(answer, Answer::Authorized { .. })
     }
 
@@ -159,7 +160,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(FailureRate(rate)));
         }
         for text in ["-0.1", "1.1", "NaN", "inf", "", "half"] {
-            assert_eq!(text.parse::<FailureRate>(), Err(NotARate), "{text}");
+            assert_eq!(text.parse::<FailureRate>(), Err(InvalidFailureRate), "{text}");
         }
     }
 }

@@ -11,12 +11,12 @@ use crate::commands::Command;
 
 /// Authorize a payment
 ///
-/// Each request is a payment of its own, outside any order's saga. A decline is an answer, not an error.
+/// Each request is a payment of its own, outside any saga. A declined payment is a result, not an error.
 #[utoipa::path(
     post, path = "/api/v1/payments/authorize", tag = "payments", request_body = Authorize,
     responses(
-        (status = 200, body = PaymentView, description = "decided: `authorized` says how"),
-        (status = 503, description = "the gateway is away, or the service is overloaded or stopping; nothing was written"),
+        (status = 200, body = PaymentView, description = "the payment is authorized or declined; see `authorized`"),
+        (status = 503, description = "gateway unavailable, service overloaded or stopping; nothing was written"),
     ),
 )]
 pub(super) async fn authorize(

@@ -1,4 +1,4 @@
-//! The payment service over REST.
+//! The REST API of the payment service.
 
 mod commands;
 mod queries;

@@ -20,12 +20,12 @@ pub(super) struct List {
 
 /// List payments
 ///
-/// What was decided, ascending by number, a page at a time; `Link: …; rel="next"` leads on.
+/// Authorized and declined payments, ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
     get, path = "/api/v1/payments", tag = "payments",
     params(
         ("limit" = Option<Limit>, Query),
-        ("after" = Option<i64>, Query, description = "only payments with a greater number"),
+        ("after" = Option<i64>, Query, description = "only payments with a greater id"),
     ),
     responses((status = 200, body = [PaymentView])),
 )]

@@ -5,7 +5,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{commands, queries, state::AppState};
 
-/// The router of the payment service.
+/// Returns the router of the payment service.
 pub(crate) fn routes(app: AppState) -> Router {
     let operations = app.context.operations.clone();
     let routes = OpenApiRouter::new()

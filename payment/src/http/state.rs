@@ -2,7 +2,7 @@ use service_host::service::ServiceContext;
 
 use crate::participant::Payments;
 
-/// What the handlers need.
+/// The state of the HTTP handlers.
 #[derive(Debug)]
 pub(crate) struct AppState {
     pub(crate) context: ServiceContext<Payments>,

@@ -10,21 +10,21 @@ use crate::{
     domain::{Payment, PaymentKey, State},
 };
 
-/// What a client wants authorized.
+/// The request for an authorization.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Authorize {
     #[schema(example = 1, minimum = 1)]
     order_id: i64,
-    /// In major units, with at most as many decimals as the currency has. Read exactly, never as a float.
+    /// In major units, with at most as many decimals as the currency has. Parsed exactly, never as a float.
     #[schema(value_type = f64, example = 200.50)]
     amount: Box<RawValue>,
-    /// ISO 4217.
+    /// The ISO 4217 code.
     #[schema(example = "USD")]
     currency: String,
 }
 
 impl Authorize {
-    /// What this asks for, under a key of its own.
+    /// Validates the request, and gives it a new key.
     pub(super) fn parse(self) -> Result<AuthorizeRequest, Problem> {
         let mut errors = FieldErrors::new();
         let order_id = if self.order_id < 1 { Err("must be at least 1") } else { Ok(OrderId(self.order_id)) };
@@ -57,7 +57,7 @@ pub struct PaymentView {
     /// Why it was declined.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// The gateway's name for the authorization.
+    /// The gateway's reference of the authorization.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
     #[schema(value_type = String, format = DateTime)]

@@ -9,8 +9,8 @@ impl MigrationName for Migration {
     }
 }
 
-/// Times are microseconds since 1970. `saga_id` is null where a caller asked for the payment; `reason` and `reference` are
-/// the gateway's: why it declined, and its name for the authorization.
+/// Times are in microseconds since 1970. `saga_id` is null if a client requested the payment over REST. `reason` and
+/// `reference` come from the gateway: why it declined, and its reference of the authorization.
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {

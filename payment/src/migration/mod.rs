@@ -1,11 +1,11 @@
-//! The payment database, step by step. A step that has shipped is never edited.
+//! The migrations of the payment database. A released migration is never edited.
 
 mod m0002_payments;
 
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
 
-/// All steps, oldest first.
+/// All migrations, oldest first.
 #[derive(Debug)]
 pub struct Migrator;
 

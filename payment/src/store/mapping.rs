@@ -6,7 +6,7 @@ use shared_events::{Money, OrderId, SagaId, Timestamp};
 use super::tables::payments;
 use crate::domain::{Payment, PaymentId, State};
 
-/// The row of a payment.
+/// Converts a payment to its row.
 pub(crate) fn to_row(payment: &Payment) -> payments::Model {
     let Payment { payment_id, saga_id, order_id, amount, state, reference, created_at, changed_at } = payment;
     payments::Model {
@@ -26,10 +26,10 @@ pub(crate) fn to_row(payment: &Payment) -> payments::Model {
     }
 }
 
-/// The payment of a row.
+/// Converts a row to a payment.
 ///
 /// # Errors
-/// If the row holds what this program never writes.
+/// If the row has values that this program never writes.
 pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
     let payment_id = row.payment_id;
     let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("payment {payment_id}: {what}: {why}"));
@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_payment_survives_its_row(
+        fn a_payment_is_the_same_after_a_round_trip(
             payment_id in 1..i64::MAX,
             saga in prop::option::of(any::<u128>()),
             order_id in 1..i64::MAX,

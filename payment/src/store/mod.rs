@@ -1,4 +1,5 @@
-//! The payment database: its table, and the way from a row to a [`Payment`](crate::domain::Payment) and back.
+//! The database of the payment service: its table and queries, and the conversion between rows and a
+//! [`Payment`](crate::domain::Payment).
 
 mod mapping;
 mod queries;

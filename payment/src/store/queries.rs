@@ -8,7 +8,7 @@ use shared_events::SagaId;
 use super::{mapping::from_row, tables::payments};
 use crate::domain::{Payment, PaymentId, State};
 
-/// The payment of this number; not the memory of a cancellation.
+/// Returns the payment with this id; `None` if the row is a tombstone.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -17,8 +17,8 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: PaymentId) -> Result<O
     payments::Entity::find_by_id(id.0).filter(decided).one(connection).await?.map(from_row).transpose()
 }
 
-/// At most `limit` payments behind `after`, ascending by number, without the memory of cancellations; each by itself,
-/// for one of them may be unreadable.
+/// Returns at most `limit` payments with a greater id than `after`, ordered by id, without tombstones. Each row is
+/// converted separately, because one of them may be unreadable.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -28,20 +28,19 @@ pub async fn page(
     limit: u64,
 ) -> Result<Rows<i64, Payment>, DbErr> {
     let decided = payments::Column::State.ne(State::Cancelled.as_str());
-    behind(connection, after, limit, Some(decided)).await
+    rows_after(connection, after, limit, Some(decided)).await
 }
 
-/// All rows behind `after`, `limit` at a time, each by itself, also those that only remember a cancellation; for the
-/// audit.
+/// Returns at most `limit` payments with a greater id than `after`, ordered by id, with tombstones, each row converted
+/// separately. Used by the audit.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
 pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Rows<i64, Payment>, DbErr> {
-    behind(connection, after, limit, None).await
+    rows_after(connection, after, limit, None).await
 }
 
-/// The payments of these sagas, also those that only remember a cancellation, without those that cannot be read; for
-/// the audit.
+/// Returns the payments of these sagas, with tombstones, without those that cannot be read. Used by the audit.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -53,7 +52,7 @@ pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Re
     Ok(readable("payments", rows))
 }
 
-async fn behind(
+async fn rows_after(
     connection: &impl ConnectionTrait,
     after: PaymentId,
     limit: u64,
@@ -73,14 +72,14 @@ pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaI
     rows.into_iter().map(from_row).collect()
 }
 
-/// The payments that the gateway is still to void, the oldest first, at most `limit`, each by itself; without those of
-/// the numbers `except`.
+/// Returns at most `limit` payments that still have to be voided, oldest first, without those whose id is in `except`.
+/// Each row is converted separately.
 pub(crate) async fn to_void(
     transaction: &DatabaseTransaction,
     except: Vec<i64>,
     limit: u64,
 ) -> Result<Rows<i64, Payment>, DbErr> {
-    // As the index has it: with a parameter in its place, neither database would use the index.
+    // The condition is a literal, as in the index: with a parameter, neither database would use the index.
     let mut query = payments::Entity::find().filter(Expr::cust("state = 'VOIDING'"));
     if !except.is_empty() {
         query = query.filter(payments::Column::PaymentId.is_not_in(except));

@@ -1,11 +1,11 @@
-/// The payments, and the memory of what is not to be paid.
+/// The table of the payments. It also has the tombstones of cancelled orders.
 pub mod payments {
     use sea_orm::entity::prelude::*;
 
-    /// One payment; see `m0002_payments` for what the columns mean.
+    /// One payment. The migration `m0002_payments` describes the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "payments")]
-    #[allow(missing_docs, reason = "the columns are described where they are made")]
+    #[allow(missing_docs, reason = "the migration describes the columns")]
     pub struct Model {
         #[sea_orm(primary_key)]
         pub payment_id: i64,

@@ -231,7 +231,7 @@ async fn a_caller_is_told_that_the_gateway_is_unavailable(#[values(Sqlite, Postg
     let body = r#"{"order_id": 1, "amount": 200.50, "currency": "USD"}"#;
     let (status, problem) = harness.authorize(body).await;
     assert_eq!((status, &problem["status"]), (503, &503.into()), "{problem}");
-    assert!(problem["detail"].as_str().unwrap().starts_with("the payment gateway is away"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().starts_with("the payment gateway is unavailable"), "{problem}");
     harness.gateway.hold(Point::BeforeAuthorize);
     assert_eq!(harness.authorize(body).await.0, 503);
     harness.gateway.release(Point::BeforeAuthorize);

@@ -1,4 +1,4 @@
-//! Whatever arrives, decoding it does not panic.
+//! Decoding never panics, whatever the input.
 
 use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use shared_events::{Envelope, EventType};
 
 use super::golden;
 
-/// One change of a text of bytes, somewhere.
+/// One change at a random position of a text.
 #[derive(Debug, Clone)]
 enum Mutation {
     Replace(Index, u8),
@@ -16,7 +16,7 @@ enum Mutation {
 }
 
 fn mutation() -> impl Strategy<Value = Mutation> {
-    // Bytes that mean something in JSON come up as often as all the others together.
+    // Half of the bytes are those with a meaning in JSON.
     let byte = || prop_oneof![any::<u8>(), prop::sample::select(br#"{}[]",:\0-.eEtfnu"#.to_vec())];
     prop_oneof![
         (any::<Index>(), byte()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
@@ -43,7 +43,7 @@ fn mutate(text: &mut Vec<u8>, mutation: Mutation) {
     }
 }
 
-/// JSON values of every kind, the awkward ones among them.
+/// Generates JSON values of every kind, including unusual ones.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -61,7 +61,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The pointers to all values in `json`, itself included.
+/// Collects the pointers to all values in `json`, including `json` itself.
 fn pointers(json: &Value, here: &str, found: &mut Vec<String>) {
     found.push(here.to_owned());
     match json {
@@ -91,7 +91,7 @@ proptest! {
         let _ = Envelope::decode(&text);
     }
 
-    /// Well-formed JSON gets past the parser, and so deeper than damaged bytes do.
+    /// Well-formed JSON gets past the parser, so this tests more of the decoding than damaged bytes do.
     #[test]
     fn decoding_an_event_with_a_strange_value_never_panics(
         event in prop::sample::select(EventType::ALL.to_vec()),

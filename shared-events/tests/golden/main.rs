@@ -1,9 +1,9 @@
-//! The JSON of every event version, frozen.
+//! The JSON of every event version never changes.
 //!
-//! A message may wait in a queue or an outbox while the programs around it are replaced, so what was written once must
-//! be readable for ever. `golden/<routing key>.<version>.json` is what that version looks like on the wire, byte for
-//! byte, as the first release wrote it; `….system.json` is the same event with the id of its system. Nothing rewrites
-//! these files: a test that fails here asks for a new version of the event, not for a new file.
+//! A message may wait in a queue or an outbox while the programs are replaced, so what was written once must stay
+//! readable forever. `golden/<routing key>.<version>.json` is the JSON of that version, byte for byte, as the first
+//! release wrote it; `….system.json` is the same event with the id of its system. These files are never regenerated: if
+//! a test fails here, the event needs a new version, not a new file.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -38,7 +38,7 @@ fn body(event: EventType) -> EventBody {
     }
 }
 
-/// The envelope that the event's golden file holds. `OrderCreated` begins a trace of its own; the others continue one.
+/// Returns the envelope in the event's golden file. `OrderCreated` starts a trace; the others continue one.
 fn envelope(event: EventType) -> Envelope {
     let number = event as u128 + 1;
     let uuid = |last: u128| Uuid::from_u128(0x019a_ab01_5b00_7000_8000_0000_0000_0000 + last);
@@ -63,8 +63,8 @@ fn envelope(event: EventType) -> Envelope {
     }
 }
 
-/// The same as a system with an id says it.
-fn of_a_system(event: EventType) -> Envelope {
+/// Returns the same envelope with a system id.
+fn with_system(event: EventType) -> Envelope {
     let mut envelope = envelope(event);
     envelope.header.system_id = Some(SYSTEM.parse().unwrap());
     envelope
@@ -88,7 +88,7 @@ fn golden_name(event: EventType) -> String {
     format!("{}.v1.json", event.flow().routing_key)
 }
 
-fn golden_name_of_a_system(event: EventType) -> String {
+fn golden_name_with_system(event: EventType) -> String {
     format!("{}.v1.system.json", event.flow().routing_key)
 }
 
@@ -102,7 +102,7 @@ fn golden_file(name: &str) -> String {
     text.trim_end().to_owned()
 }
 
-/// The golden file of `OrderCreated` with the value at `pointer` (RFC 6901) replaced; decoded.
+/// Decodes the golden file of the event, with the value at `pointer` (RFC 6901) replaced.
 fn decode_with(event: EventType, pointer: &str, value: Value) -> Result<Envelope, DecodeError> {
     let mut json: Value = serde_json::from_str(&golden(event)).unwrap();
     *json.pointer_mut(pointer).unwrap_or_else(|| panic!("{event} has no {pointer}")) = value;
@@ -116,27 +116,27 @@ fn decode_without(event: EventType, parent: &str, field: &str) -> Result<Envelop
 }
 
 #[test]
-fn every_event_is_written_as_its_golden_file() {
+fn every_event_is_encoded_as_its_golden_file() {
     for event in EventType::ALL {
-        assert_eq!(envelope(event).encode(), golden(event), "{event} must have its frozen JSON");
-        let of_a_system = (of_a_system(event).encode(), golden_file(&golden_name_of_a_system(event)));
-        assert_eq!(of_a_system.0, of_a_system.1, "{event} must have its frozen JSON");
+        assert_eq!(envelope(event).encode(), golden(event), "{event} must have its fixed JSON");
+        let with_system = (with_system(event).encode(), golden_file(&golden_name_with_system(event)));
+        assert_eq!(with_system.0, with_system.1, "{event} must have its fixed JSON");
     }
 }
 
 #[test]
-fn every_golden_file_is_read_as_its_event() {
+fn every_golden_file_is_decoded_as_its_event() {
     for event in EventType::ALL {
         assert_eq!(Envelope::decode(golden(event).as_bytes()).unwrap(), envelope(event), "{event}");
-        let of_its_system = golden_file(&golden_name_of_a_system(event));
-        assert_eq!(Envelope::decode(of_its_system.as_bytes()).unwrap(), of_a_system(event), "{event}");
+        let with_its_system = golden_file(&golden_name_with_system(event));
+        assert_eq!(Envelope::decode(with_its_system.as_bytes()).unwrap(), with_system(event), "{event}");
     }
 }
 
 #[test]
-fn the_system_of_a_message_can_be_read_also_where_its_event_cannot() {
-    let of_a_system = golden_file(&golden_name_of_a_system(EventType::OrderCreated));
-    let unknown = of_a_system.replace("order.created.v1", "order.created.v9");
+fn the_system_of_a_message_is_read_even_if_its_event_is_unknown() {
+    let with_system = golden_file(&golden_name_with_system(EventType::OrderCreated));
+    let unknown = with_system.replace("order.created.v1", "order.created.v9");
     assert!(Envelope::decode(unknown.as_bytes()).is_err());
     assert_eq!(Envelope::system_of(unknown.as_bytes()), Some(SYSTEM.parse().unwrap()));
     for none in [golden(EventType::OrderCreated), unknown.replace(SYSTEM, "x"), String::new(), "{}".to_owned()] {
@@ -145,7 +145,7 @@ fn the_system_of_a_message_can_be_read_also_where_its_event_cannot() {
 }
 
 #[test]
-fn a_system_id_is_a_uuid_of_version_7_and_says_when_it_was_made() {
+fn a_system_id_is_a_uuid_of_version_7_and_has_its_creation_time() {
     let id: SystemId = SYSTEM.parse().unwrap();
     assert_eq!((id.to_string(), id.made_at().to_string()), (SYSTEM.to_owned(), "2025-11-22T09:59:44.128Z".to_owned()));
     for wrong in ["", "x", "019aab01-5b00-4000-8000-000000005751", "00000000-0000-0000-0000-000000000000"] {
@@ -160,13 +160,13 @@ fn there_is_one_golden_file_for_each_event_version() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| !name.ends_with(".rs"))
         .collect();
-    let expected = EventType::ALL.map(golden_name).into_iter().chain(EventType::ALL.map(golden_name_of_a_system));
+    let expected = EventType::ALL.map(golden_name).into_iter().chain(EventType::ALL.map(golden_name_with_system));
     assert_eq!(files, expected.collect());
 }
 
-/// A golden file holds one reason only; the others are as frozen.
+/// A golden file has only one reason; the texts of the others must not change either.
 #[test]
-fn every_reason_has_its_frozen_text() {
+fn every_reason_has_its_fixed_text() {
     for (reason, text) in [
         (FailureReason::InsufficientStock, "INSUFFICIENT_STOCK"),
         (FailureReason::UnknownItem, "UNKNOWN_ITEM"),
@@ -190,7 +190,7 @@ fn unknown_fields_are_ignored() {
         let mut json: Value = serde_json::from_str(&golden(event)).unwrap();
         for parent in ["", "/data", "/data/total", "/data/lines/0"] {
             let object = json.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-            object.insert("of_a_later_time".to_owned(), json!({"nested": [1, null, "x"]}));
+            object.insert("added_later".to_owned(), json!({"nested": [1, null, "x"]}));
         }
         assert_eq!(Envelope::decode(json.to_string().as_bytes()).unwrap(), envelope(event), "{event}");
     }

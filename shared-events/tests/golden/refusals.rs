@@ -1,4 +1,4 @@
-//! What is not an event of ours is refused, with a word on why.
+//! Messages that are not valid events are refused, with the reason.
 
 use serde_json::json;
 use shared_events::{DecodeError, Envelope, EventType, Money, Quantity};
@@ -6,7 +6,7 @@ use shared_events::{DecodeError, Envelope, EventType, Money, Quantity};
 use super::{decode_with, decode_without, envelope, golden};
 
 #[test]
-fn what_is_no_cloud_event_is_named_so() {
+fn what_is_not_a_cloud_event_is_refused_as_such() {
     let not_a_cloud_event = |result: Result<Envelope, DecodeError>, what: &str| {
         assert!(matches!(result, Err(DecodeError::NotACloudEvent(_))), "{what}: {result:?}");
     };
@@ -59,9 +59,9 @@ fn an_unknown_version_is_named() {
 }
 
 #[test]
-fn only_the_publisher_may_say_it() {
+fn only_the_publisher_is_accepted_as_the_source() {
     for event in EventType::ALL {
-        for source in ["/order", "/inventory", "/payment", "/", "", "order", "/nobody"] {
+        for source in ["/order", "/inventory", "/payment", "/", "", "order", "/unknown"] {
             let result = decode_with(event, "/source", json!(source));
             if source == format!("/{}", event.flow().publisher) {
                 assert_eq!(result.unwrap(), envelope(event));
@@ -73,7 +73,7 @@ fn only_the_publisher_may_say_it() {
 }
 
 #[test]
-fn content_that_cannot_be_is_refused() {
+fn impossible_content_is_refused() {
     let too_much = Money::MAX_MINOR_UNITS + 1;
     for event in EventType::ALL {
         for (pointer, values) in [
@@ -105,7 +105,7 @@ fn content_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn an_event_with_a_reason_must_give_a_known_one() {
+fn an_event_with_a_reason_must_have_a_known_one() {
     use EventType::{OrderCancelRequested, OrderFailed, PaymentFailed, StockReservationFailed};
     for event in [StockReservationFailed, PaymentFailed, OrderFailed, OrderCancelRequested] {
         assert_impossible(decode_without(event, "/data", "reason"), event, "no reason");

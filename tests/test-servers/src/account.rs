@@ -1,10 +1,16 @@
 //! The user that a server runs as.
 
-use std::{fs, os::unix::fs::MetadataExt as _, os::unix::process::CommandExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A user without rights, that root steps down to. PostgreSQL refuses to run as root, and RabbitMQ has no need to.
+/// An unprivileged user that a server runs as if the tests run as root. PostgreSQL refuses to run as root, and RabbitMQ
+/// does not need to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Account {
     uid: u32,
@@ -12,12 +18,12 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The first of `names` that the machine knows, if we are root; nobody to step down to otherwise.
+    /// If this process runs as root, returns the first of `names` that exists on the machine. Otherwise returns `None`.
     ///
     /// # Errors
-    /// If we are root and there is no such user.
+    /// If this process runs as root and none of the users exists.
     pub(crate) fn to_step_down_to(names: &[&str], owned_by_us: &Path) -> Result<Option<Self>> {
-        // There is no safe call for one's own id; a fresh directory's owner is that.
+        // There is no safe call for the own user id, but a fresh directory has it as its owner.
         if fs::metadata(owned_by_us)?.uid() != 0 {
             return Ok(None);
         }
@@ -31,7 +37,7 @@ impl Account {
     }
 
     pub(crate) fn runs(self, command: &mut Command) {
-        // The supplementary groups of root are dropped by this too.
+        // This also drops root's supplementary groups.
         command.uid(self.uid).gid(self.gid);
     }
 }

@@ -4,12 +4,12 @@ use anyhow::{Context as _, Result};
 
 use crate::{POSTGRES_URL, Postgres, RabbitMq, postgres, rabbitmq};
 
-/// One server of each kind. `Display` says what runs where, in a line each.
+/// One PostgreSQL and one RabbitMQ. `Display` shows their versions and ports, one line each.
 #[derive(Debug)]
 pub struct Both {
     /// The database server.
     pub postgres: Postgres,
-    /// The broker, with management.
+    /// The broker, with the management plugin.
     pub rabbitmq: RabbitMq,
 }
 
@@ -28,10 +28,10 @@ impl Both {
         Ok(Self { postgres: postgres?, rabbitmq: rabbitmq? })
     }
 
-    /// Where tests find the servers: name and value of environment variables.
+    /// Returns the environment variables through which tests find the servers.
     ///
     /// # Errors
-    /// If the broker was started without management.
+    /// If the broker was started without the management plugin.
     pub fn environment(&self) -> Result<[(&'static str, String); 3]> {
         let management = self.rabbitmq.management_url().context("the broker has no management")?;
         Ok([
@@ -41,10 +41,10 @@ impl Both {
         ])
     }
 
-    /// The same as lines for a shell, without the last line end.
+    /// Returns the variables as shell commands, without a final newline.
     ///
     /// # Errors
-    /// As for [`Self::environment`].
+    /// The same as those of [`Self::environment`].
     pub fn exports(&self) -> Result<String> {
         Ok(self.environment()?.map(|(name, value)| format!("export {name}='{value}'")).join("\n"))
     }

@@ -1,4 +1,4 @@
-//! A file system of limited size under a server's data, for a disk that is to run full.
+//! A file system of limited size for a server's data, to test a full disk.
 
 use std::{
     fs::{self, File},
@@ -9,30 +9,30 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Whether this process may mount a file system: usually root on Linux, unless a container forbids it.
+/// Checks whether this process may mount a file system: usually, only root on Linux may, and a container can forbid it.
 ///
 /// # Errors
-/// If it may not: what `mount` says.
+/// If it may not; the error contains the output of `mount`.
 pub fn can_be_limited() -> Result<()> {
     let directory = tempfile::tempdir()?;
     Disk::mount(directory.path(), 1).map(drop)
 }
 
-/// A mounted tmpfs. Dropped, it is unmounted, with all that is in it.
+/// A mounted tmpfs. Dropping it unmounts it and deletes its content.
 #[derive(Debug)]
 pub(crate) struct Disk {
     directory: PathBuf,
 }
 
 impl Disk {
-    /// Mounts one on a directory.
+    /// Mounts a tmpfs on a directory.
     pub(crate) fn mount(directory: &Path, megabytes: u32) -> Result<Self> {
         let options = format!("size={megabytes}m,mode=0700");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(directory);
         let output = mount.output().context("cannot run mount")?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}", complaint.lines().next().unwrap_or("mount says nothing"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}", stderr.lines().next().unwrap_or("mount failed without a message"));
         Ok(Self { directory: directory.to_owned() })
     }
 
@@ -61,7 +61,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // The watchdog has usually unmounted it already, and then this fails.
+        // Usually the watchdog has already unmounted it, and this fails.
         let _ = Command::new("umount").arg("-l").arg(&self.directory).output();
     }
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_takes_nothing_until_it_is_freed() {
+    fn a_full_disk_refuses_writes_until_it_is_freed() {
         if let Err(error) = can_be_limited() {
             eprintln!("not tested: {error:#}");
             return;

@@ -1,4 +1,4 @@
-//! What servers write and what they are given to read.
+//! Files that servers read and write.
 
 use std::{
     fs::{self, File, Permissions},
@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Erlang says in 60 lines that it ends; why, it says before.
+/// How many lines of a log are shown. When Erlang ends, its last 60 lines only state that; the reason is before them.
 const TAIL_LINES: usize = 100;
 
-/// Writes a file that only its owner reads; `mode` as in chmod.
+/// Writes a file that is never readable for more users than `mode` (as in chmod) allows.
 pub(crate) fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
     let write = || {
         File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(content.as_bytes())?;
@@ -21,7 +21,7 @@ pub(crate) fn write(path: &Path, content: &str, mode: u32) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The last lines of a log, for an error message.
+/// Returns the last lines of a log, for an error message.
 pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -30,7 +30,7 @@ pub(crate) fn tail(log: &Path) -> String {
     if last.is_empty() { "(its log is empty)".to_owned() } else { last.join("\n") }
 }
 
-/// 128 random bits, for a password or a cookie: letters and digits only.
+/// Returns 128 random bits as letters and digits, for a password or a cookie.
 pub(crate) fn secret() -> Result<String> {
     let mut bytes = [0_u8; 16];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("cannot read /dev/urandom")?;

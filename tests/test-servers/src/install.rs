@@ -1,4 +1,4 @@
-//! The servers' programs from the distribution's packages.
+//! Installs the servers' programs from the distribution's packages.
 
 use std::{
     fs,
@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::files;
 
-/// What Debian's packages ask before they start or restart a service; 101 is the answer "no".
+/// The script that Debian's packages run before they start or restart a service; exit code 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs packages; apt shows its progress.
+/// Installs packages, with apt's output visible.
 ///
 /// # Errors
-/// If this is not Debian or Ubuntu, we are not root, or apt fails: what to do by hand.
+/// If this is not Debian or Ubuntu, this process is not root, or apt fails; the error explains what to do by hand.
 pub(crate) fn packages(names: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install --no-install-recommends {}", names.join(" "));
     if !is_debian() {
@@ -26,16 +26,16 @@ pub(crate) fn packages(names: &[&str]) -> Result<()> {
 
     eprintln!("    {} missing here: installed now, once", names.join(" and "));
     let _no_starts = NoStarts::declare(Path::new(POLICY))?;
-    // Without the newest lists, the version that they name may be gone from the mirrors.
+    // With outdated lists, apt could request versions that the mirrors no longer have.
     apt(&["update"])?;
-    // What is there stays as it is: --no-upgrade.
+    // --no-upgrade leaves installed packages unchanged.
     let install = ["install", "--yes", "--no-install-recommends", "--no-upgrade"];
     apt(&[&install, names].concat()).with_context(|| format!("by hand it would be: {by_hand}"))
 }
 
 fn apt(args: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
-    // Another apt at work is waited for.
+    // Wait for another running apt.
     command.args(["--quiet", "-o", "DPkg::Lock::Timeout=300"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
     let status = command.status().context("cannot run apt-get")?;
     ensure!(status.success(), "apt-get {} failed ({status})", args.join(" "));
@@ -53,18 +53,18 @@ fn is_root() -> Result<bool> {
     Ok(output.stdout.trim_ascii() == b"0")
 }
 
-/// While it lives, packages start no services.
+/// As long as this value exists, packages do not start services.
 struct NoStarts {
     made: Option<PathBuf>,
 }
 
 impl NoStarts {
-    /// A policy that is there already is the administrator's (in containers it says no) and is left alone.
+    /// An existing policy belongs to the administrator and is not changed. (In containers, it usually forbids starts.)
     fn declare(policy: &Path) -> Result<Self> {
         if policy.exists() {
             return Ok(Self { made: None });
         }
-        // If we are killed and cannot remove it, it says yes from then on.
+        // If this process is killed and cannot remove the file, the script allows starts from then on.
         let process = std::process::id();
         let script = format!(
             "#!/bin/sh\n# Of `cargo xtask test` while it installs packages; may be removed.\n\

@@ -1,16 +1,16 @@
-//! What ends servers and removes their data, however the process that started them ends.
+//! Ends servers and removes their data, however the process that started them ends.
 //!
-//! A keeper is a temporary directory and two small shells:
+//! A keeper consists of a temporary directory and two small shell processes:
 //!
-//! - the *watchdog* waits on a pipe whose other end only this process holds. The kernel closes it when this process
-//!   ends, for whatever reason, and that sets the watchdog off: it ends the servers' process group, then removes the
-//!   directory. Dropping the keeper closes the pipe too, so a normal end and a crash go the same way.
-//! - the *anchor* only leads the process group that all servers are started in. While it or a server is there, the
-//!   group's number is not given to anybody else, so the watchdog cannot hit a stranger. Its input is a pipe that the
-//!   watchdog holds, so it does not outlive the watchdog either.
+//! - The *watchdog* waits on a pipe whose other end only this process holds. The kernel closes it when this process
+//!   ends, for whatever reason. Then the watchdog kills the servers' process group and removes the directory. Dropping
+//!   the keeper also closes the pipe, so a normal end and a crash take the same path.
+//! - The *anchor* only leads the process group in which all servers are started. As long as it or a server exists, the
+//!   group's id is not reused, so the watchdog cannot kill an unrelated process. Its input is a pipe that the watchdog
+//!   holds, so it does not outlive the watchdog.
 //!
-//! A server is in the group before it runs its first instruction: there is no moment at which it could be missed. The
-//! group also keeps the terminal's Ctrl-C from the servers.
+//! A server is in the group before it executes its first instruction, so none can be missed. The group also shields the
+//! servers from the terminal's Ctrl-C.
 
 use std::{
     collections::BTreeMap,
@@ -26,26 +26,26 @@ use tempfile::TempDir;
 use crate::{account::Account, disk::Disk};
 
 const WATCHDOG: &str = include_str!("keeper.sh");
-/// It is in the group that is signalled, and ends when the watchdog lets go of it.
+/// It ignores the signals that are sent to the group, and ends when the watchdog closes the pipe.
 const ANCHOR: &str = "trap '' HUP INT QUIT TERM; read -r _";
 
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    /// Open for as long as the servers may live.
+    /// Open as long as the servers may run.
     pipe: Option<ChildStdin>,
     watchdog: Child,
     anchor: Child,
     children: BTreeMap<&'static str, Child>,
     account: Option<Account>,
-    /// Unmounted by the watchdog, and here for the same case as the directory.
+    /// Usually unmounted by the watchdog; kept here in case the watchdog was killed.
     disk: Option<Disk>,
-    /// Removed by the watchdog; here for the case that somebody has killed that.
+    /// Usually removed by the watchdog; kept here in case the watchdog was killed.
     directory: TempDir,
 }
 
 impl Keeper {
-    /// A keeper with an empty directory. `signal` is what ends its servers, without regard to their data; `accounts`
-    /// are the users to run them as if we are root.
+    /// Creates a keeper with an empty directory. `signal` ends its servers immediately, without regard to their data.
+    /// `accounts` are the users to run the servers as if this process is root.
     pub(crate) fn new(name: &str, signal: &str, accounts: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix(&format!("test-{name}-")).tempdir()?;
         let account = Account::to_step_down_to(accounts, directory.path())?;
@@ -68,12 +68,12 @@ impl Keeper {
         self.directory.path()
     }
 
-    /// Where the servers keep their data. The watchdog knows this name too.
+    /// Returns the directory of the servers' data. The watchdog uses the same name.
     pub(crate) fn data(&self) -> PathBuf {
         self.directory().join("data")
     }
 
-    /// Limits the disk under [`Self::data`], which is there and empty, to this size.
+    /// Limits the size of [`Self::data`], which must exist and be empty.
     pub(crate) fn limit_disk(&mut self, megabytes: u32) -> Result<()> {
         let data = self.data();
         let disk = Disk::mount(&data, megabytes).with_context(|| format!("cannot mount {}", data.display()))?;
@@ -81,17 +81,18 @@ impl Keeper {
         self.account.map_or(Ok(()), |account| account.owns(&data))
     }
 
-    /// The disk, where it is limited.
+    /// Returns the disk, if it is limited.
     pub(crate) fn disk(&self) -> Result<&Disk> {
         self.disk.as_ref().context("the server's disk has no limit")
     }
 
-    /// Whom files for the servers must be given to, if not to us.
+    /// Returns the user that must own the servers' files, if it is not this process's own.
     pub(crate) fn account(&self) -> Option<Account> {
         self.account
     }
 
-    /// A command in the servers' group, as their user, in the directory, with nothing of our environment but `PATH`.
+    /// Creates a command in the servers' process group, as their user, in the directory, with only `PATH` from this
+    /// environment.
     pub(crate) fn command(&self, program: &Path) -> Result<Command> {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
@@ -103,7 +104,7 @@ impl Keeper {
         Ok(command)
     }
 
-    /// Starts a server under a name; one that ran under it must have ended.
+    /// Starts a server under a name. An earlier server of that name must have ended.
     pub(crate) fn start(&mut self, name: &'static str, command: &mut Command) -> Result<&mut Child> {
         ensure!(!self.runs(name), "{name} runs already");
         let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
@@ -119,13 +120,13 @@ impl Keeper {
         self.children.get_mut(name).is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Sends a signal to one server, by the signal's name, and waits until that has ended. Not an error if it has
-    /// already.
+    /// Sends a signal, given by name, to one server, and waits until it has ended. If it has already ended, this is not
+    /// an error.
     pub(crate) fn end(&mut self, name: &'static str, signal: &str) -> Result<()> {
         if self.runs(name) {
             let child = self.child(name)?;
-            // There is no safe call for it, and `kill` as a program is missing in small containers. The child is not
-            // waited for yet, so its number is still its own.
+            // There is no safe call to send a signal, and small containers have no `kill` program. The child has not
+            // been waited for yet, so its process id is not reused.
             let kill = ["-c", r#"kill -s "$0" "$1""#, signal, &child.id().to_string()];
             let sent = Command::new("sh").args(kill).output().context("cannot run sh")?;
             ensure!(sent.status.success(), "cannot signal {name}: {}", String::from_utf8_lossy(&sent.stderr));
@@ -137,12 +138,12 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        // The watchdog must live until here; where it does not, there is this much left to do.
+        // Usually the watchdog is still alive here. If it is not, kill the servers directly.
         if !matches!(self.watchdog.try_wait(), Ok(None)) {
             self.children.values_mut().for_each(|child| drop(child.kill()));
         }
         drop(self.pipe.take());
-        // The watchdog waits until the group is empty, and an ended child is in it until it is waited for.
+        // The watchdog waits until the group is empty, and an ended child belongs to it until it is waited for.
         self.children.values_mut().chain([&mut self.anchor, &mut self.watchdog]).for_each(|child| drop(child.wait()));
     }
 }
@@ -175,7 +176,7 @@ mod tests {
         let directory = keeper.directory().to_owned();
         keeper.watchdog.kill().unwrap();
         keeper.watchdog.wait().unwrap();
-        // It returns only when the sleeper has ended.
+        // This returns only when the sleeper has ended.
         drop(keeper);
         assert!(!directory.exists());
     }

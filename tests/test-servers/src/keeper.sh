@@ -1,18 +1,17 @@
-# The watchdog of keeper.rs. Arguments: the process group of the servers, the signal that ends them best, their
-# directory.
+# The watchdog of keeper.rs. Arguments: the process group of the servers, the signal that ends them, their directory.
 group=$1 signal=$2 directory=$3
 
-# Ends with its parent alone, which is seen by the pipe that the parent holds open and never writes to.
+# Ends only when the parent ends. The parent holds this pipe open and never writes to it.
 trap '' HUP INT QUIT TERM
 read -r _
 
-# Whether anything in the group still runs. To `kill`, an ended process that nobody has waited for yet is one more, and
-# in a container the first process may never wait for it; Linux tells the two apart.
+# Whether any process of the group is still running. `kill` also counts processes that have ended but were not waited
+# for, and in a container, process 1 may never wait for them. On Linux, /proc shows the difference.
 runs() {
     kill -s 0 -- "-$group" 2>/dev/null || return 1
     [ -r /proc/self/stat ] || return 0
     for file in /proc/[0-9]*/stat; do
-        # Number, name in brackets, state, parent, group.
+        # The fields are: id, name in brackets, state, parent, group.
         { read -r stat <"$file"; } 2>/dev/null || continue
         set -- ${stat##*) }
         [ "$3" != "$group" ] || [ "$1" = Z ] || return 0
@@ -31,12 +30,12 @@ ends_within_10_s() {
 }
 
 kill -s "$signal" -- "-$group" 2>/dev/null
-# Lets go of the anchor. From here on the servers alone hold the group's number, and where none does, all is done.
+# Close the pipe to the anchor. From now on, the group exists only as long as a server runs.
 exec >/dev/null
 if ! ends_within_10_s; then
     kill -s KILL -- "-$group" 2>/dev/null
     ends_within_10_s
 fi
-# Fails where the data has no disk of its own (disk.rs).
+# Fails if the data has no separate disk (disk.rs).
 { umount "$directory/data" || umount -l "$directory/data"; } 2>/dev/null
 rm -rf -- "$directory" || { sleep 1; rm -rf -- "$directory"; }

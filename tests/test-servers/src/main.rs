@@ -1,11 +1,11 @@
-//! A PostgreSQL and a RabbitMQ for as long as this program runs; it prints where they are. `cargo xtask servers` is the
-//! same for people; this one is small enough for the tests of this crate to kill.
-#![allow(clippy::print_stdout, reason = "a command line tool talks to its caller there")]
+//! Runs a PostgreSQL and a RabbitMQ until this program ends, and prints their addresses. `cargo xtask servers` does the
+//! same for developers; this program is small enough for this crate's tests to kill.
+#![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 fn main() -> anyhow::Result<()> {
     let servers = test_servers::Both::start()?;
     println!("{}\n# Ctrl-C ends them and removes their data.", servers.exports()?);
-    // There is nothing to do at the end of this process: what keeps the servers sees it.
+    // No cleanup is needed when this process ends: the servers' keeper notices it.
     loop {
         std::thread::park();
     }

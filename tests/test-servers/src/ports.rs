@@ -11,14 +11,14 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Below the ports that systems hand out to clients (from 32768 on Linux). A client that keeps on trying to reach a
-/// crashed server could otherwise get the server's own port for its end, connect to itself and keep the server from
-/// coming back.
+/// Below the range of ports for outgoing connections (from 32768 on Linux). Otherwise, a client that keeps trying to
+/// reach a crashed server could get the server's port as its own, connect to itself, and keep the server from
+/// restarting.
 const FIRST: u64 = 15_000;
 const COUNT: u64 = 17_000;
 
-/// A port on 127.0.0.1 that nobody listens on. No two calls in this process get the same one, and processes that
-/// run at the same time begin at random places.
+/// Returns an unused port on 127.0.0.1. No two calls in this process return the same one, and each process begins at a
+/// random port.
 ///
 /// # Errors
 /// If all ports are taken.

@@ -1,4 +1,4 @@
-//! A PostgreSQL server.
+//! A private PostgreSQL server.
 
 use std::{fs, path::Path, process::Command, thread, time::Instant};
 
@@ -6,19 +6,19 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{files, keeper::Keeper, ports, programs::PostgresPrograms, wait};
 
-/// The superuser, and the database that is there from the start.
+/// The name of the superuser and of the initial database.
 const POSTGRES: &str = "postgres";
 
-/// What may be different from one server to another.
+/// The options of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Settings as in `postgresql.conf`, name and value; they win over the ones made here.
+    /// Settings as in `postgresql.conf`, as name and value. They override the defaults of this module.
     pub settings: Vec<(String, String)>,
-    /// The size of the disk under its data, in MiB. That is a tmpfs, which only root may mount (see [`crate::disk`]).
+    /// Size of the server's data disk in MiB. It is a tmpfs, which only root may mount (see [`crate::disk`]).
     pub disk_megabytes: Option<u32>,
 }
 
-/// A running PostgreSQL with a superuser of its own. Dropped, it is stopped and its data is removed.
+/// A running PostgreSQL with its own superuser. Dropping it stops the server and removes its data.
 #[derive(Debug)]
 pub struct Postgres {
     keeper: Keeper,
@@ -30,13 +30,13 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster and starts its server; returns when it takes connections.
+    /// Creates a cluster and starts its server. Returns when the server accepts connections.
     ///
     /// # Errors
-    /// If the programs are missing, or the server does not start: with the tail of its log.
+    /// If the programs are missing, or the server does not start; the error contains the tail of its log.
     pub fn start(options: Options) -> Result<Self> {
         let programs = PostgresPrograms::find()?;
-        // SIGQUIT is the immediate shutdown. After a SIGKILL the server's shared memory would stay in the system.
+        // SIGQUIT is the immediate shutdown. After a SIGKILL, the server's shared memory would remain in the system.
         let mut keeper = Keeper::new("postgres", "QUIT", &["postgres", "nobody"])?;
         let version = version(&mut keeper.command(&programs.postgres)?)?;
         if let Some(megabytes) = options.disk_megabytes {
@@ -50,31 +50,31 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The URL of one of its databases, for the superuser.
+    /// Returns the URL of a database, with the superuser.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{POSTGRES}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// The URL of the database that is always there, `postgres`: the place to create others from.
+    /// Returns the URL of the database `postgres`, which always exists and from which others can be created.
     #[must_use]
     pub fn maintenance_url(&self) -> String {
         self.url(POSTGRES)
     }
 
-    /// The port on 127.0.0.1, the same one after [`Self::start_again`].
+    /// Returns the port on 127.0.0.1. It stays the same after [`Self::start_again`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The temporary directory with its data and its log.
+    /// Returns the temporary directory with its data and its log.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.keeper.directory()
     }
 
-    /// Such as `15.18`.
+    /// Returns the version, such as `15.18`.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
@@ -83,37 +83,38 @@ impl Postgres {
     /// Creates an empty database and returns its URL.
     ///
     /// # Errors
-    /// If there is one of that name.
+    /// If a database of that name exists.
     pub fn create_database(&self, name: &str) -> Result<String> {
         self.psql(POSTGRES, &format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")))?;
         Ok(self.url(name))
     }
 
-    /// Runs SQL in a database as the superuser; returns the rows, unaligned: `a|b` and a line end.
+    /// Runs SQL in a database as the superuser. Returns the rows unaligned: `a|b` and a newline.
     ///
     /// # Errors
-    /// If the server cannot be reached or refuses a statement: what it said.
+    /// If the server is unreachable or rejects a statement; the error contains its message.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
         let mut psql = self.keeper.command(&self.programs.psql)?;
-        // By the environment, for all users see the arguments of a process.
+        // Passed in the environment, because all users can see the arguments of a process.
         psql.env("PGPASSWORD", &self.password);
         psql.args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
         psql.args(["--host=127.0.0.1", "--username", POSTGRES, "--port", &self.port.to_string(), "--dbname", database]);
         output(psql.args(["--command", sql]))
     }
 
-    /// Ends it at once, as a crash would: no checkpoint, sessions torn off. The next start recovers from the log.
+    /// Stops the server at once, as in a crash: without a checkpoint, and with sessions aborted. The next start
+    /// recovers from the log.
     ///
     /// # Errors
-    /// If it cannot be signalled. Not where it has ended already.
+    /// If the signal cannot be sent. It is not an error if the server has already ended.
     pub fn stop_immediately(&mut self) -> Result<()> {
         self.keeper.end(POSTGRES, "QUIT")
     }
 
-    /// Starts it on its data and its port; returns when it takes connections.
+    /// Starts the server again with its data and its port. Returns when it accepts connections.
     ///
     /// # Errors
-    /// If it runs, or does not start: with the tail of its log.
+    /// If it is running, or does not start; the error contains the tail of its log.
     pub fn start_again(&mut self) -> Result<()> {
         let data = self.keeper.data();
         let log = self.keeper.directory().join("log");
@@ -125,7 +126,7 @@ impl Postgres {
             ("port", &self.port.to_string()),
             ("unix_socket_directories", &self.keeper.directory().to_string_lossy()),
             ("max_connections", "200"),
-            // The defaults, said aloud: a benchmark on a server that skips them would be worth nothing.
+            // These are the defaults. They are set explicitly because benchmarks depend on them.
             ("fsync", "on"),
             ("synchronous_commit", "on"),
         ]
@@ -136,18 +137,18 @@ impl Postgres {
         let server = self.keeper.start(POSTGRES, &mut command)?;
         let id = server.id().to_string();
         wait::for_start("PostgreSQL", server, &log, || {
-            // pg_ctl waits by this file too: the first line says whose it is, the eighth how far that is.
+            // pg_ctl also waits for this file: the first line has the process id, the eighth has the state.
             let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
             let mut lines = file.lines();
             (lines.next()?.trim() == id && lines.nth(6)?.trim() == "ready").then_some(())
         })
     }
 
-    /// Starts it where it has ended, and returns when it takes connections. It may also be about to end, or to recover by
-    /// itself.
+    /// Starts the server if it has ended, and returns when it accepts connections. The server may also be about to end,
+    /// or be recovering by itself.
     ///
     /// # Errors
-    /// As for [`Self::start_again`], or where it runs and takes no connection.
+    /// The same as those of [`Self::start_again`], and if it runs but does not accept connections.
     pub fn recover(&mut self) -> Result<()> {
         let deadline = Instant::now() + wait::LIMIT;
         while self.keeper.runs(POSTGRES) {
@@ -160,10 +161,10 @@ impl Postgres {
         self.start_again()
     }
 
-    /// Fills the disk under its data, which must have a limit.
+    /// Fills the data disk, which must be limited.
     ///
     /// # Errors
-    /// If it has none, or cannot be filled.
+    /// If the disk is not limited, or cannot be filled.
     pub fn fill_disk(&self) -> Result<()> {
         self.keeper.disk()?.fill()
     }
@@ -182,24 +183,24 @@ impl Postgres {
         self.keeper.account().map_or(Ok(()), |account| account.owns(&password_file))?;
         let mut initdb = self.keeper.command(&self.programs.initdb)?;
         initdb.args(["--username", POSTGRES, "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]);
-        // It need not be on the disk before the server writes its first own change, which will be.
+        // The cluster need not be on disk until the server writes its first own change, which will be synced.
         initdb.args(["--no-sync"]).arg("--pwfile").arg(&password_file).arg("--pgdata").arg(self.keeper.data());
         output(&mut initdb).map(drop)
     }
 }
 
 fn version(postgres: &mut Command) -> Result<String> {
-    let said = output(postgres.arg("--version"))?;
-    let number = said.split_whitespace().find(|word| word.starts_with(|char: char| char.is_ascii_digit()));
-    number.map(str::to_owned).with_context(|| format!("PostgreSQL says as its version: {said}"))
+    let stdout = output(postgres.arg("--version"))?;
+    let number = stdout.split_whitespace().find(|word| word.starts_with(|char: char| char.is_ascii_digit()));
+    number.map(str::to_owned).with_context(|| format!("postgres --version printed no version: {stdout}"))
 }
 
-/// Runs a command to its end; returns what it printed.
+/// Runs a command and returns its output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let program = command.get_program().display();
-    ensure!(output.status.success(), "{program} failed ({}):\n{said}{complaint}", output.status);
-    Ok(said)
+    ensure!(output.status.success(), "{program} failed ({}):\n{stdout}{stderr}", output.status);
+    Ok(stdout)
 }

@@ -1,4 +1,4 @@
-//! Where the servers' programs are.
+//! Finds the servers' programs.
 
 use std::{
     env, fs,
@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result};
 
 use crate::install;
 
-/// Finds the programs, or installs them: on Debian or Ubuntu, as root, from the distribution's packages. What is
-/// installed is not started, and a server that runs already is not restarted (unless the machine has a `policy-rc.d` of
-/// its own that says otherwise).
+/// Finds the programs, or installs them: on Debian or Ubuntu, as root, from the distribution's packages. Installed
+/// servers are not started, and running ones are not restarted, unless the machine has its own `policy-rc.d` that
+/// allows it.
 ///
 /// # Errors
-/// If they are missing and cannot be installed: what to install.
+/// If they are missing and cannot be installed; the error explains what to install.
 pub fn ensure() -> Result<()> {
     let missing = missing();
     if missing.is_empty() {
@@ -25,7 +25,7 @@ pub fn ensure() -> Result<()> {
     RabbitMqPrograms::find().map(drop)
 }
 
-/// The Debian packages of the programs that are not there.
+/// Returns the Debian packages of the missing programs.
 fn missing() -> Vec<&'static str> {
     let postgresql = PostgresPrograms::find().is_err().then_some("postgresql");
     let rabbitmq = RabbitMqPrograms::find().is_err().then_some("rabbitmq-server");
@@ -41,10 +41,10 @@ pub(crate) struct PostgresPrograms {
 
 impl PostgresPrograms {
     pub(crate) fn find() -> Result<Self> {
-        // A link in the PATH leads to where all the programs of its version are.
+        // A link in the PATH leads to the directory with all programs of its version.
         let linked = on_path("initdb").and_then(|initdb| initdb.canonicalize().ok());
         let linked = linked.and_then(|initdb| initdb.parent().map(Path::to_owned));
-        // Debian keeps the server's programs off the PATH.
+        // On Debian, the server's programs are not on the PATH.
         let versions = versions_in("/usr/lib/postgresql").into_iter().map(|version| version.join("bin"));
         let complete = |bin: PathBuf| {
             let [initdb, postgres] = ["initdb", "postgres"].map(|name| bin.join(name));
@@ -64,8 +64,8 @@ pub(crate) struct RabbitMqPrograms {
 
 impl RabbitMqPrograms {
     pub(crate) fn find() -> Result<Self> {
-        // The PATH comes last, for what Debian's packages have there (/usr/sbin) is a wrapper that demands to be root,
-        // becomes the user rabbitmq and drops the environment on the way.
+        // The PATH is searched last, because Debian's /usr/sbin/rabbitmq-server is a wrapper that requires root,
+        // switches to the user rabbitmq, and drops the environment.
         let known = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin"].map(|bin| Path::new(bin).join("rabbitmq-server"));
         let server = known.into_iter().find(|server| server.is_file()).or_else(|| on_path("rabbitmq-server"));
         let complete = |server: PathBuf| {
@@ -77,7 +77,7 @@ impl RabbitMqPrograms {
     }
 }
 
-/// Erlang's port mapper, on the PATH or in the newest runtime.
+/// Returns Erlang's port mapper, from the PATH or the newest runtime.
 fn epmd() -> Option<PathBuf> {
     let homes = ["/usr/lib/erlang", "/usr/local/lib/erlang", "/opt/erlang/lib/erlang"];
     let runtimes = homes.into_iter().flat_map(versions_in).map(|runtime| runtime.join("bin/epmd"));
@@ -86,8 +86,8 @@ fn epmd() -> Option<PathBuf> {
 
 fn no_program(server: &str, package: &str) -> String {
     format!(
-        "{server} is not installed. `cargo xtask test` installs it on Debian and Ubuntu if root runs it; by hand that is\n\n    \
-         apt-get install --no-install-recommends {package}"
+        "{server} is not installed. `cargo xtask test` installs it on Debian and Ubuntu if root runs it; by hand that \
+         is\n\n    apt-get install --no-install-recommends {package}"
     )
 }
 
@@ -96,7 +96,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// The folders in `parent` that have a version in their name, newest first.
+/// Returns the directories in `parent` whose names contain a version, newest first.
 fn versions_in(parent: &str) -> Vec<PathBuf> {
     let folders = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
     let version = |folder: &Path| {

@@ -1,4 +1,4 @@
-//! Waiting for a server that starts.
+//! Waits for a server to start.
 
 use std::{
     path::Path,
@@ -11,14 +11,14 @@ use anyhow::{Result, bail};
 
 use crate::files;
 
-/// Far above what a start needs, also on a machine that is busy with other tests.
+/// Far longer than a start takes, even on a machine that is busy with other tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks until there is an answer.
+/// Polls until `answer` returns a value.
 ///
 /// # Errors
-/// If the server ends, or the time does: with the tail of its log.
+/// If the server ends or is not ready in time; the error contains the tail of its log.
 pub(crate) fn for_start<T>(
     name: &str,
     server: &mut Child,

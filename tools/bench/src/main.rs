@@ -49,7 +49,7 @@ struct Settings {
     /// Number of SKUs in the uniform load
     #[arg(long, default_value_t = 1000)]
     skus: u64,
-    /// How long inventory is stopped while orders go on coming in
+    /// How long inventory is stopped while orders keep arriving
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     backlog: Duration,
     /// Number of ended orders to fill the databases with before the last measurement; 0 skips it

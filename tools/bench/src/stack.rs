@@ -128,7 +128,7 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
     found.scenarios.push(one(stack, settings, progress, &Scenario::half_of(settings, uniform)).await?);
     found.scenarios.push(one(stack, settings, progress, &Scenario::uniform(settings, 1)).await?);
 
-    progress.next("a backlog, inventory being away");
+    progress.next("a backlog, with inventory stopped");
     found.backlog = Some(backlog::measure(stack, settings, uniform / 2.0).await?);
     // Results of a system that lost data would be worthless.
     stack.verified().await?;

@@ -87,33 +87,33 @@ impl LoadGenerator {
     /// If a check fails.
     pub(crate) async fn stop_and_check(mut self, stack: &Stack) -> Result<()> {
         self.shared.stop.store(true, Ordering::Relaxed);
-        let mut told = Vec::new();
+        let mut order_ids = Vec::new();
         let all = async {
             while let Some(one) = self.loops.join_next().await {
-                told.extend(one??);
+                order_ids.extend(one??);
             }
             anyhow::Ok(())
         };
         timeout(TIMEOUT, all).await.context("a client still waits for a response")??;
         stack.verified().await?;
-        self.accounted(&stack.client().await?, &told).await
+        self.check_orders(&stack.client().await?, &order_ids).await
     }
 
-    async fn accounted(&self, client: &Client, told: &[i64]) -> Result<()> {
+    async fn check_orders(&self, client: &Client, order_ids: &[i64]) -> Result<()> {
         let orders = client.orders().await?;
         let mine: Vec<_> = orders.iter().filter(|order| order["item_sku"] == *self.sku).collect();
         let numbers: HashSet<i64> = mine.iter().filter_map(|order| order["order_id"].as_i64()).collect();
-        for number in told {
+        for number in order_ids {
             ensure!(numbers.contains(number), "order {number} was answered and is lost");
         }
-        ensure!(mine.len() == told.len(), "{} orders for {} answers", mine.len(), told.len());
+        ensure!(mine.len() == order_ids.len(), "{} orders for {} answers", mine.len(), order_ids.len());
         let count = |status: &str| mine.iter().filter(|order| order["status"] == status).count();
         let (confirmed, failed) = (count("CONFIRMED"), count("FAILED"));
         ensure!(confirmed + failed == mine.len(), "{confirmed} of {} are confirmed, {failed} have failed", mine.len());
         let stock = client.stock(&self.sku).await?;
         let left = STOCK - i64::try_from(confirmed)?;
         ensure!(stock["quantity"] == left && stock["reserved"] == 0, "{confirmed} are sold, and the stock is {stock}");
-        println!("    {} orders answered, all of them there: {confirmed} confirmed, {failed} failed", told.len());
+        println!("    {} orders answered, all of them there: {confirmed} confirmed, {failed} failed", order_ids.len());
         Ok(())
     }
 }
@@ -125,12 +125,12 @@ async fn order_repeatedly(
     shared: Arc<Shared>,
 ) -> Result<Vec<i64>> {
     let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build()?;
-    let mut told = Vec::new();
+    let mut order_ids = Vec::new();
     let mut tries = 0;
     while !shared.stop.load(Ordering::Relaxed) {
         // Every fifth order is declined by the payment gateway.
-        let amount = if told.len() % 5 == 4 { 1_000 } else { 200 };
-        let key = format!("{name}-{}", told.len());
+        let amount = if order_ids.len() % 5 == 4 { 1_000 } else { 200 };
+        let key = format!("{name}-{}", order_ids.len());
         let body = json!({"item_sku": sku, "quantity": 1, "amount": amount, "currency": "USD", "idempotency_key": key});
         let order = loop {
             tries += 1;
@@ -145,8 +145,8 @@ async fn order_repeatedly(
                 Ok((status, body)) => anyhow::bail!("{key}: {status} {body}"),
             }
         };
-        told.push(order["order_id"].as_i64().with_context(|| format!("{key}: {order}"))?);
+        order_ids.push(order["order_id"].as_i64().with_context(|| format!("{key}: {order}"))?);
         shared.answered.fetch_add(1, Ordering::Relaxed);
     }
-    Ok(told)
+    Ok(order_ids)
 }

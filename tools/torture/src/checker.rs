@@ -198,7 +198,11 @@ mod tests {
 
     #[test]
     fn stock_adds_up_and_what_is_sold_stays_sold() {
-        let item = |received: i64, available: i64, held: i64, sold: i64| json!({"item_sku": "A", "received": received, "quantity": available, "reserved": held, "sold": sold});
+        let item = |received: i64, available: i64, held: i64, sold: i64| {
+            json!({
+                "item_sku": "A", "received": received, "quantity": available, "reserved": held, "sold": sold,
+            })
+        };
         let mut floor = StockFloor::default();
         floor.read(&item(10, 8, 2, 0), 0, 1).unwrap();
         floor.read(&item(10, 7, 1, 2), 2, 5).unwrap();

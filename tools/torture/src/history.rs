@@ -26,7 +26,7 @@ pub(crate) struct Operation {
     pub(crate) what: String,
     /// The response's status, or why there was no response. In Jepsen's terms, the latter is `info`: it may have taken
     /// effect.
-    pub(crate) told: String,
+    pub(crate) response: String,
 }
 
 /// What is known about an order from the client that placed it.

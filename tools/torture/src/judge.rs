@@ -42,7 +42,7 @@ pub(super) fn judge(report: &mut Report, stack: &Stack, history: &History) {
                 let _ = writeln!(
                     about,
                     "    {began:>8.3} to {ended:>8.3} s  {}: {} -> {}",
-                    operation.who, operation.what, operation.told
+                    operation.who, operation.what, operation.response
                 );
             }
             let words = [format!("\"order.id\":\"{order_id}\""), format!("\"order.id\":{order_id},")];

@@ -28,9 +28,8 @@ pub(crate) struct Addresses {
     pub(crate) inventory: Vec<SocketAddr>,
 }
 
-/// A response, or `None` if there was none.
-type Told = Option<Answer>;
-type Answer = (StatusCode, Value);
+/// The status and the body of a response.
+type Response = (StatusCode, Value);
 
 /// One client.
 pub(crate) struct Client {
@@ -78,31 +77,31 @@ impl Client {
     }
 
     /// Sends a request and records it. Returns the response and the times at which the request began and ended.
-    async fn send(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Told, u64, u64) {
-        let (told, began, ended) = self.try_send(kind, request).await;
-        (told.ok(), began, ended)
+    async fn send(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Option<Response>, u64, u64) {
+        let (response, began, ended) = self.try_send(kind, request).await;
+        (response.ok(), began, ended)
     }
 
-    async fn try_send(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Result<Answer>, u64, u64) {
+    async fn try_send(&self, kind: &'static str, request: reqwest::RequestBuilder) -> (Result<Response>, u64, u64) {
         let began = self.history.now();
-        let told = answer(request).await;
+        let response = answer(request).await;
         let ended = self.history.now();
-        self.history.lock().count(kind, told.is_ok());
-        if let Ok((status, body)) = &told
+        self.history.lock().count(kind, response.is_ok());
+        if let Ok((status, body)) = &response
             && status.is_server_error()
             && *status != StatusCode::SERVICE_UNAVAILABLE
         {
             self.history.lock().violation(None, format!("{kind}: {status} {body}"));
         }
-        (told, began, ended)
+        (response, began, ended)
     }
 
-    fn note(&self, order_id: i64, what: String, told: &Told, began: u64, ended: u64) {
-        let told = match told {
+    fn note(&self, order_id: i64, what: String, response: &Option<Response>, began: u64, ended: u64) {
+        let response = match response {
             Some((status, body)) => format!("{status} {}", body["status"].as_str().unwrap_or_default()),
             None => "no answer".to_owned(),
         };
-        let operation = Operation { began, ended, who: self.name.clone(), what, told };
+        let operation = Operation { began, ended, who: self.name.clone(), what, response };
         self.history.lock().note(order_id, operation);
     }
 
@@ -128,18 +127,18 @@ impl Client {
             1 => request = request.header("prefer", "wait=3"),
             _ => {}
         }
-        let (told, began, ended) = self.try_send("place", request).await;
-        if unanswered::nothing_was_written(&told) {
+        let (response, began, ended) = self.try_send("place", request).await;
+        if unanswered::nothing_was_written(&response) {
             return;
         }
-        let told = told.ok().filter(|(status, _)| *status != StatusCode::SERVICE_UNAVAILABLE);
-        let Some((status, order)) = &told else {
+        let response = response.ok().filter(|(status, _)| *status != StatusCode::SERVICE_UNAVAILABLE);
+        let Some((status, order)) = &response else {
             return self.history.lock().unanswered.push(Unanswered { key, wants, began });
         };
         let Some(order_id) = order["order_id"].as_i64().filter(|_| matches!(status.as_u16(), 200 | 202)) else {
             return self.history.lock().violation(None, format!("{wants:?} {key:?}: {status} {order}"));
         };
-        self.note(order_id, format!("place {wants:?} {key:?}"), &told, began, ended);
+        self.note(order_id, format!("place {wants:?} {key:?}"), &response, began, ended);
         let mut history = self.history.lock();
         history.order_read(order, began, ended);
         let new = Placed { key: key.clone(), wants, began, answered: ended, cancel: Cancel::No };
@@ -165,9 +164,9 @@ impl Client {
         let Some((order_id, Some(key), wants)) = self.own.last().cloned() else { return };
         let other = if wants == Wants::Hot { Wants::Plenty } else { Wants::Hot };
         let url = self.url(Service::Order, "/api/v1/orders/");
-        let (told, began, ended) = self.send("misuse key", self.http.post(url).json(&other.body(Some(&key)))).await;
-        self.note(order_id, format!("misuse {key}"), &told, began, ended);
-        if let Some((status, body)) = told
+        let (response, began, ended) = self.send("misuse key", self.http.post(url).json(&other.body(Some(&key)))).await;
+        self.note(order_id, format!("misuse {key}"), &response, began, ended);
+        if let Some((status, body)) = response
             && !matches!(status.as_u16(), 422 | 503)
         {
             self.history.lock().violation(Some(order_id), format!("another order by the key {key}: {status} {body}"));
@@ -177,13 +176,13 @@ impl Client {
     async fn cancel(&mut self) {
         let Some((order_id, ..)) = self.own.last().cloned() else { return };
         let url = self.url(Service::Order, &format!("/api/v1/orders/{order_id}/cancel"));
-        let (told, began, ended) = self.send("cancel", self.http.post(url)).await;
-        self.note(order_id, "cancel".to_owned(), &told, began, ended);
-        let cancel = match told.as_ref().map(|(status, _)| status.as_u16()) {
+        let (response, began, ended) = self.send("cancel", self.http.post(url)).await;
+        self.note(order_id, "cancel".to_owned(), &response, began, ended);
+        let cancel = match response.as_ref().map(|(status, _)| status.as_u16()) {
             Some(202) => Cancel::Accepted,
             Some(409) => Cancel::Refused,
             None | Some(503) => Cancel::Maybe,
-            Some(_) => return self.history.lock().violation(Some(order_id), format!("cancel: {told:?}")),
+            Some(_) => return self.history.lock().violation(Some(order_id), format!("cancel: {response:?}")),
         };
         let mut history = self.history.lock();
         if let Some(placed) = history.placed.get_mut(&order_id)
@@ -192,7 +191,7 @@ impl Client {
         {
             placed.cancel = cancel;
         }
-        match (cancel, told) {
+        match (cancel, response) {
             (Cancel::Accepted, Some((_, order))) => history.order_read(&order, began, ended),
             (Cancel::Refused, _) => {
                 let confirmed = json!({"order_id": order_id, "status": "CONFIRMED"});
@@ -209,9 +208,9 @@ impl Client {
         }
         let order_id = *self.random.one_of(&known);
         let url = self.url(Service::Order, &format!("/api/v1/orders/{order_id}"));
-        let (told, began, ended) = self.send("get", self.http.get(url)).await;
-        self.note(order_id, "get".to_owned(), &told, began, ended);
-        match told {
+        let (response, began, ended) = self.send("get", self.http.get(url)).await;
+        self.note(order_id, "get".to_owned(), &response, began, ended);
+        match response {
             Some((StatusCode::OK, order)) => self.history.lock().order_read(&order, began, ended),
             Some((StatusCode::NOT_FOUND, _)) => {
                 self.history.lock().violation(Some(order_id), "it was answered, and is not there".to_owned());
@@ -223,8 +222,8 @@ impl Client {
     async fn list(&mut self) {
         let after = self.own.first().map_or(0, |(order_id, ..)| order_id - 1);
         let url = self.url(Service::Order, &format!("/api/v1/orders/?limit=200&after={after}"));
-        let (told, began, ended) = self.send("list", self.http.get(url)).await;
-        let Some((StatusCode::OK, Value::Array(orders))) = told else { return };
+        let (response, began, ended) = self.send("list", self.http.get(url)).await;
+        let Some((StatusCode::OK, Value::Array(orders))) = response else { return };
         let mut history = self.history.lock();
         for order in &orders {
             history.order_read(order, began, ended);
@@ -249,8 +248,8 @@ impl Client {
     async fn timeline(&mut self) {
         let Some((order_id, ..)) = self.own.last().cloned() else { return };
         let url = self.url(Service::Order, &format!("/api/v1/orders/{order_id}/events"));
-        let (told, ..) = self.send("timeline", self.http.get(url)).await;
-        if let Some((StatusCode::OK, events)) = told
+        let (response, ..) = self.send("timeline", self.http.get(url)).await;
+        if let Some((StatusCode::OK, events)) = response
             && events[0]["event"] != "OrderCreated"
         {
             self.history.lock().violation(Some(order_id), format!("its timeline begins otherwise: {events}"));
@@ -260,8 +259,8 @@ impl Client {
     async fn stock(&mut self) {
         let sku = *self.random.one_of(&[PLENTY, MORE, HOT, SCARCE, SET]);
         let url = self.url(Service::Inventory, &format!("/api/v1/stock/{sku}"));
-        let (told, began, ended) = self.send("stock", self.http.get(url)).await;
-        if let Some((StatusCode::OK, item)) = told {
+        let (response, began, ended) = self.send("stock", self.http.get(url)).await;
+        if let Some((StatusCode::OK, item)) = response {
             self.history.lock().stock_read(&item, began, ended);
         }
     }
@@ -270,8 +269,8 @@ impl Client {
         let quantity = self.random.between(0, 1_000);
         let url = self.url(Service::Inventory, "/api/v1/stock/items");
         let body = json!({"item_sku": SET, "quantity": quantity});
-        let (told, began, ended) = self.send("set stock", self.http.request(Method::POST, url).json(&body)).await;
-        if let Some((StatusCode::CREATED, item)) = told {
+        let (response, began, ended) = self.send("set stock", self.http.request(Method::POST, url).json(&body)).await;
+        if let Some((StatusCode::CREATED, item)) = response {
             self.history.lock().stock_read(&item, began, ended);
         }
     }

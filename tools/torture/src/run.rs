@@ -226,7 +226,8 @@ impl Run<'_> {
         };
         let Fault { kind, target, lasts_ms, .. } = fault;
         (self.progress)(format!(
-            "{:>7.1} s  {:>4}/{}  {kind:<17} {:<12} {:>4.1} s; {answered} orders answered, {confirmed} confirmed{outcome}",
+            "{:>7.1} s  {:>4}/{}  {kind:<17} {:<12} {:>4.1} s; {answered} orders answered, \
+             {confirmed} confirmed{outcome}",
             began as f64 / 1e6,
             index + 1,
             self.schedule.faults.len(),

@@ -27,8 +27,8 @@ pub(crate) struct Unanswered {
 
 /// Returns whether it is certain that a placement has written nothing, because it was not sent or the service reports
 /// so.
-pub(crate) fn nothing_was_written(told: &Result<(StatusCode, Value)>) -> bool {
-    match told {
+pub(crate) fn nothing_was_written(response: &Result<(StatusCode, Value)>) -> bool {
+    match response {
         Ok((StatusCode::SERVICE_UNAVAILABLE, problem)) => {
             problem["detail"].as_str().is_some_and(|detail| detail.contains("nothing was written"))
         }
@@ -57,12 +57,12 @@ pub(crate) async fn repeat_unanswered(clients: &[Client], history: &History) -> 
     let count = asked.len();
     let answers = asked.into_iter().enumerate().map(async |(number, one)| {
         let began = history.now();
-        let mut told = Vec::new();
+        let mut responses = Vec::new();
         for client in [&clients[number % clients.len()], &clients[(number + 1) % clients.len()]] {
-            told.push(place(client, &one).await);
+            responses.push(place(client, &one).await);
         }
         let ended = history.now();
-        history.lock().record_repeated(&one, &told, &before, began, ended);
+        history.lock().record_repeated(&one, &responses, &before, began, ended);
     });
     stream::iter(answers).buffer_unordered(AT_ONCE).collect::<()>().await;
     Ok(count)
@@ -73,10 +73,10 @@ async fn place(client: &Client, one: &Unanswered) -> Option<(StatusCode, Value)>
     loop {
         let body = one.wants.body(one.key.as_deref());
         let request = client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(&body);
-        let told = answer(request).await.ok();
-        let is_open = told.as_ref().is_none_or(|(status, _)| *status == StatusCode::SERVICE_UNAVAILABLE);
+        let response = answer(request).await.ok();
+        let is_open = response.as_ref().is_none_or(|(status, _)| *status == StatusCode::SERVICE_UNAVAILABLE);
         if !is_open || Instant::now() > end {
-            return told;
+            return response;
         }
         sleep(Duration::from_millis(500)).await;
     }
@@ -88,22 +88,22 @@ impl Inner {
     fn record_repeated(
         &mut self,
         one: &Unanswered,
-        told: &[Option<(StatusCode, Value)>],
+        responses: &[Option<(StatusCode, Value)>],
         before: &HashSet<i64>,
         began: u64,
         ended: u64,
     ) {
-        let order_id = |told: &Option<(StatusCode, Value)>| {
-            let (_, order) = told.as_ref().filter(|(status, _)| matches!(status.as_u16(), 200 | 202))?;
+        let order_id = |response: &Option<(StatusCode, Value)>| {
+            let (_, order) = response.as_ref().filter(|(status, _)| matches!(status.as_u16(), 200 | 202))?;
             order["order_id"].as_i64()
         };
-        let named: Vec<Option<i64>> = told.iter().map(order_id).collect();
+        let named: Vec<Option<i64>> = responses.iter().map(order_id).collect();
         let Some(Some(order_id)) = named.first().copied().filter(|first| named.iter().all(|other| other == first))
         else {
             let about = named.iter().copied().flatten().next();
-            return self.violation(about, format!("{one:?} was repeated and answered {told:?}"));
+            return self.violation(about, format!("{one:?} was repeated and answered {responses:?}"));
         };
-        for (_, order) in told.iter().flatten() {
+        for (_, order) in responses.iter().flatten() {
             self.order_read(order, began, ended);
         }
         // If the order did not exist before, the repeated request has created it.
@@ -147,7 +147,7 @@ mod tests {
         Unanswered { key: key.map(str::to_owned), wants: Wants::Plenty, began: 5 }
     }
 
-    fn told(status: StatusCode, order_id: i64) -> Option<(StatusCode, Value)> {
+    fn response(status: StatusCode, order_id: i64) -> Option<(StatusCode, Value)> {
         Some((status, order(order_id, Wants::Plenty)))
     }
 
@@ -170,21 +170,21 @@ mod tests {
 
     #[test]
     fn a_key_names_one_order_also_if_its_placement_got_no_answer() {
-        let record = |told: &[Option<(StatusCode, Value)>]| {
+        let record = |responses: &[Option<(StatusCode, Value)>]| {
             let mut history = Inner::default();
-            history.record_repeated(&unanswered(Some("key")), told, &HashSet::from([7]), 100, 110);
+            history.record_repeated(&unanswered(Some("key")), responses, &HashSet::from([7]), 100, 110);
             history
         };
-        let made_before = record(&[told(StatusCode::OK, 7), told(StatusCode::ACCEPTED, 7)]);
+        let made_before = record(&[response(StatusCode::OK, 7), response(StatusCode::ACCEPTED, 7)]);
         assert!(made_before.violations.is_empty(), "{:?}", made_before.violations);
         assert_eq!((made_before.placed[&7].began, made_before.by_key["key"]), (5, 7));
-        let made_now = record(&[told(StatusCode::ACCEPTED, 8), told(StatusCode::ACCEPTED, 8)]);
+        let made_now = record(&[response(StatusCode::ACCEPTED, 8), response(StatusCode::ACCEPTED, 8)]);
         assert_eq!((made_now.placed[&8].began, made_now.violations.len()), (100, 0));
 
         for bad in [
-            [told(StatusCode::OK, 7), told(StatusCode::OK, 8)],
-            [told(StatusCode::OK, 7), told(StatusCode::UNPROCESSABLE_ENTITY, 7)],
-            [told(StatusCode::OK, 7), None],
+            [response(StatusCode::OK, 7), response(StatusCode::OK, 8)],
+            [response(StatusCode::OK, 7), response(StatusCode::UNPROCESSABLE_ENTITY, 7)],
+            [response(StatusCode::OK, 7), None],
             [None, None],
         ] {
             assert_eq!(record(&bad).violations.len(), 1, "{bad:?}");
@@ -196,8 +196,8 @@ mod tests {
         let mut history = Inner::default();
         let other = Placed { key: None, wants: Wants::Plenty, began: 1, answered: 2, cancel: Cancel::No };
         history.placed.insert(7, other);
-        let told = [told(StatusCode::OK, 7), told(StatusCode::OK, 7)];
-        history.record_repeated(&unanswered(Some("key")), &told, &HashSet::from([7]), 100, 110);
+        let responses = [response(StatusCode::OK, 7), response(StatusCode::OK, 7)];
+        history.record_repeated(&unanswered(Some("key")), &responses, &HashSet::from([7]), 100, 110);
         assert!(history.violations[0].what.contains("was given to"), "{:?}", history.violations);
     }
 

@@ -37,8 +37,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for path in [&args.env_file, &args.definitions] {
         ensure!(
             args.force || !path.exists(),
-            "{} is there. --force replaces it; databases that exist keep the password that they have until you change it \
-             (docs/operations.md)",
+            "{} is there. --force replaces it; databases that exist keep the password that they have until you \
+             change it (docs/operations.md)",
             path.display()
         );
     }
@@ -48,8 +48,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     write(&args.definitions, &passwords.definitions(&development)?, 0o644)?;
     write(&args.env_file, &passwords.env_file(&before, &args.definitions), 0o600)?;
     println!(
-        "Written: {} and {}.\n`docker compose up` takes them from there. The operator's password for the management UI is \
-         OPERATOR_PASSWORD.",
+        "Written: {} and {}.\n`docker compose up` takes them from there. The operator's password for the management UI \
+         is OPERATOR_PASSWORD.",
         args.env_file.display(),
         args.definitions.display()
     );

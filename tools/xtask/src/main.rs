@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> anyhow::Result<ExitCode> {
     // Read at run time, because the checkout may be moved together with its target directory.
     let here = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
-    let root = Path::new(&here).ancestors().nth(2).context("xtask stands in tools/ of the workspace")?;
+    let root = Path::new(&here).ancestors().nth(2).context("xtask is in tools/ of the workspace")?;
     env::set_current_dir(root).with_context(|| format!("cannot work in {}", root.display()))?;
     match task {
         Task::Test(args) => test::run(&args),

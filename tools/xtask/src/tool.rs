@@ -27,6 +27,7 @@ pub(crate) fn run_with_all(title: &'static str, program: &str, args: &Args) -> a
     Step::cargo("release build", ALL_RELEASED).run()?;
     // This program is in the `debug` directory next to `release`.
     let this = env::current_exe().context("this program does not know where it is")?;
-    let products = this.parent().and_then(|debug| debug.parent()).context("this program lies in no target folder")?;
+    let products =
+        this.parent().and_then(|debug| debug.parent()).context("this program is not in a target directory")?;
     Step::program(title, &products.join("release").join(program), []).args(&args.args).run_last()
 }

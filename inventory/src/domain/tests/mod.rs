@@ -1,4 +1,4 @@
-//! The inventory's domain, tested as a whole: an inventory in memory, and helpers for its tests.
+//! Tests of the whole inventory domain: an inventory in memory, and helpers.
 
 mod sequences;
 mod table;
@@ -56,7 +56,7 @@ fn every_body() -> [EventBody; 12] {
     bodies
 }
 
-/// An inventory in memory: what the participant does around the decisions, without a database.
+/// An inventory in memory. Does what the participant does around the decisions, without a database.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct World {
     stock: BTreeMap<Sku, StockItem>,
@@ -86,14 +86,19 @@ impl World {
         self.reservations.values().find(|one| one.saga_id() == Some(saga_id))
     }
 
-    fn hear(&mut self, order: &OrderDetails, body: EventBody, now: Timestamp) -> Result<Option<EventBody>, Impossible> {
+    fn handle(
+        &mut self,
+        order: &OrderDetails,
+        body: EventBody,
+        now: Timestamp,
+    ) -> Result<Option<EventBody>, Impossible> {
         let before = self.clone();
         let mut ids = self.new_ids();
         let known = before.of(order);
         let context = Context { stock: &mut self.stock, new_ids: &mut ids, now, hold_policy: &POLICY };
         let outcome = on_event(known, &event(order, body), context);
         let Ok(transition) = outcome else {
-            assert_eq!(*self, before, "who refuses changes nothing");
+            assert_eq!(*self, before, "a refused event changes nothing");
             return Err(outcome.unwrap_err());
         };
         if let Some(reservation) = transition.reservation {
@@ -107,8 +112,8 @@ impl World {
         (item.available(), item.held(), item.sold())
     }
 
-    /// The stock equation, nothing negative, and the stock holds just what the reservations say.
-    fn is_sound(&self) {
+    /// Checks the stock equation, that nothing is negative, and that the stock holds what the reservations hold.
+    fn assert_consistent(&self) {
         for item in self.stock.values() {
             let numbers = [item.available(), item.held(), item.sold()];
             assert!(numbers.iter().all(|number| *number >= 0), "{item:?}");

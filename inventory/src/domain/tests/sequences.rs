@@ -1,26 +1,26 @@
-//! Every order of arrival, the clock, and the stock equation under everything at once.
+//! Every order of arrival, the timer, and the stock equation with all kinds of inputs.
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn in_whichever_order_an_undone_order_is_heard_of_nothing_stays_held() {
+fn nothing_stays_held_for_a_cancelled_order_whatever_the_order_of_arrival() {
     let [created, _, _, _, declined, _, _, .., cancel, _, _] = every_body();
     let order = order(1, [line("A", 2)]);
     // Each of the three up to twice, in every order of arrival.
     let events = [&created, &declined, &cancel];
-    for arrivals in (0..3_usize.pow(6)).map(|n| (0..6).map(move |place| n / 3_usize.pow(place) % 3)) {
+    for arrivals in (0..3_usize.pow(6)).map(|n| (0..6).map(move |digit| n / 3_usize.pow(digit) % 3)) {
         let mut world = World::with(&[("A", 10)]);
-        let mut said = Vec::new();
-        let mut undone = false;
+        let mut published = Vec::new();
+        let mut cancelled = false;
         for index in arrivals {
-            undone |= index > 0;
-            said.extend(world.hear(&order, events[index].clone(), at(1)).unwrap());
-            world.is_sound();
-            if undone {
+            cancelled |= index > 0;
+            published.extend(world.handle(&order, events[index].clone(), at(1)).unwrap());
+            world.assert_consistent();
+            if cancelled {
                 assert_eq!(world.numbers("A"), (10, 0, 0));
-                assert_eq!(said.last(), Some(&EventBody::StockReleased));
+                assert_eq!(published.last(), Some(&EventBody::StockReleased));
             }
         }
         assert_eq!(world.reservations.len(), 1);
@@ -28,24 +28,24 @@ fn in_whichever_order_an_undone_order_is_heard_of_nothing_stays_held() {
 }
 
 #[test]
-fn an_overdue_hold_asks_with_growing_pauses_and_only_while_it_is_held() {
+fn an_overdue_hold_is_reported_with_growing_pauses_and_only_while_it_is_held() {
     let order = order(1, [line("A", 2)]);
     let mut world = World::with(&[("A", 10)]);
-    world.hear(&order, EventBody::OrderCreated, at(0)).unwrap();
+    world.handle(&order, EventBody::OrderCreated, at(0)).unwrap();
     let mut held = world.of(&order).unwrap().clone();
-    let mut asked = Vec::new();
+    let mut overdue_at = Vec::new();
     for second in 0..1_000 {
-        if let Some(told) = held.wake(at(second), &POLICY) {
-            assert_eq!(told, event(&order, EventBody::StockHoldOverdue));
-            asked.push(second);
+        if let Some(overdue) = held.wake(at(second), &POLICY) {
+            assert_eq!(overdue, event(&order, EventBody::StockHoldOverdue));
+            overdue_at.push(second);
         }
     }
-    // 60, then hold_policy of 60, 120 and 200, 200, …
-    assert_eq!(asked, [60, 120, 240, 440, 640, 840]);
+    // 60, then pauses of 60, 120 and 200, 200, …
+    assert_eq!(overdue_at, [60, 120, 240, 440, 640, 840]);
     assert_eq!((held.repeats, held.state.clone()), (6, State::Held));
     held.repeats = u32::MAX;
-    assert!(held.wake(at(5_000), &POLICY).is_some(), "however often");
-    world.hear(&order, EventBody::OrderConfirmed, at(2)).unwrap();
+    assert!(held.wake(at(5_000), &POLICY).is_some(), "after any number of repeats");
+    world.handle(&order, EventBody::OrderConfirmed, at(2)).unwrap();
     let mut sold = world.of(&order).unwrap().clone();
     assert_eq!(sold.wake(at(10_000), &POLICY), None);
     let mut of_a_client =
@@ -55,16 +55,16 @@ fn an_overdue_hold_asks_with_growing_pauses_and_only_while_it_is_held() {
 
 #[derive(Debug, Clone)]
 enum Input {
-    Hears(usize, EventBody),
-    Sets(&'static str, i64),
-    Reserves(Line),
-    Releases(i64),
-    Ticks,
+    Event(usize, EventBody),
+    SetStock(&'static str, i64),
+    Reserve(Line),
+    Release(i64),
+    Tick,
 }
 
 fn inputs() -> impl Strategy<Value = Vec<Input>> {
     let name = || prop::sample::select(vec!["A", "B", "C"]);
-    // The events that are for the inventory come more often.
+    // The events that inventory consumes are more frequent.
     let ours = prop::sample::select(vec![
         every_body()[0].clone(),
         every_body()[4].clone(),
@@ -73,18 +73,18 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
     ]);
     let body = prop_oneof![6 => ours, 1 => prop::sample::select(every_body().to_vec())];
     let input = prop_oneof![
-        6 => (0..6_usize, body).prop_map(|(order, body)| Input::Hears(order, body)),
-        2 => (name(), 0..20_i64).prop_map(|(name, units)| Input::Sets(name, units)),
-        2 => (name(), 1..8_i64).prop_map(|(name, units)| Input::Reserves(line(name, units))),
-        2 => (1..20_i64).prop_map(Input::Releases),
-        1 => Just(Input::Ticks),
+        6 => (0..6_usize, body).prop_map(|(order, body)| Input::Event(order, body)),
+        2 => (name(), 0..20_i64).prop_map(|(name, units)| Input::SetStock(name, units)),
+        2 => (name(), 1..8_i64).prop_map(|(name, units)| Input::Reserve(line(name, units))),
+        2 => (1..20_i64).prop_map(Input::Release),
+        1 => Just(Input::Tick),
     ];
     prop::collection::vec(input, 0..80)
 }
 
 proptest! {
     #[test]
-    fn whatever_comes_the_stock_adds_up(inputs in inputs()) {
+    fn the_stock_adds_up_after_any_inputs(inputs in inputs()) {
         let orders: [OrderDetails; 6] = std::array::from_fn(|index| {
             let number = i64::try_from(index).unwrap() + 1;
             order(number, [line(["A", "B", "C"][index % 3], number), line(["B", "B", "A"][index % 3], 2)])
@@ -93,10 +93,10 @@ proptest! {
         for (second, input) in (0..).zip(inputs) {
             let now = at(second * 30);
             match input {
-                // What cannot be changes nothing; `hear` sees to that.
-                Input::Hears(index, body) => drop(world.hear(&orders[index], body, now)),
-                Input::Sets(name, units) => world.set(name, units),
-                Input::Reserves(line) => {
+                // `handle` checks that a refused event changes nothing.
+                Input::Event(index, body) => drop(world.handle(&orders[index], body, now)),
+                Input::SetStock(name, units) => world.set(name, units),
+                Input::Reserve(line) => {
                     let id = world.new_ids().next().unwrap();
                     let before = world.clone();
                     match Reservation::hold_for_client(id, line, &mut world.stock, now) {
@@ -104,7 +104,7 @@ proptest! {
                         Err(_) => prop_assert_eq!(&world, &before),
                     }
                 }
-                Input::Releases(id) => {
+                Input::Release(id) => {
                     let known = world.reservations.get(&ReservationId(id)).cloned();
                     let held = known.filter(|one| one.state == State::Held && one.saga_id().is_none());
                     if let Some(held) = held {
@@ -112,9 +112,9 @@ proptest! {
                         world.reservations.insert(released.id, released);
                     }
                 }
-                Input::Ticks => world.reservations.values_mut().for_each(|one| drop(one.wake(now, &POLICY))),
+                Input::Tick => world.reservations.values_mut().for_each(|one| drop(one.wake(now, &POLICY))),
             }
-            world.is_sound();
+            world.assert_consistent();
         }
     }
 }

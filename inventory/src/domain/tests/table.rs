@@ -4,14 +4,14 @@ use shared_events::{EventBody, EventType, FailureReason, OrderDetails};
 
 use super::{super::Rejection, *};
 
-/// An order of 2 A and 3 B, where there are 10 of each, and its reservation brought to each state in turn.
+/// An order of 2 A and 3 B, with 10 of each in stock, and its reservation in each state.
 fn every_state() -> Vec<(&'static str, OrderDetails, World)> {
     let known = order(1, [line("A", 2), line("B", 3)]);
     let world = World::with(&[("A", 10), ("B", 10)]);
     let [created, _, _, _, declined, _, confirmed, .., cancel, _, _] = every_body();
     let after = |order: &OrderDetails, bodies: &[&EventBody]| {
         let mut world = world.clone();
-        bodies.iter().for_each(|body| drop(world.hear(order, (*body).clone(), at(0)).unwrap()));
+        bodies.iter().for_each(|body| drop(world.handle(order, (*body).clone(), at(0)).unwrap()));
         world
     };
     let too_much = order(1, [line("A", 2), line("B", 11)]);
@@ -36,7 +36,7 @@ fn name(state: Option<&State>) -> &'static str {
     }
 }
 
-/// From state, by event: to state, and what is said. `None`: it cannot be.
+/// For a state and an event: the next state and the published event, if any. `None` if the event is impossible.
 fn table(state: &'static str, event: EventType) -> Option<(&'static str, &'static str)> {
     use EventType as E;
     match (event, state) {
@@ -55,39 +55,40 @@ fn table(state: &'static str, event: EventType) -> Option<(&'static str, &'stati
 }
 
 #[test]
-fn every_event_in_every_state_does_what_the_table_says() {
+fn every_event_in_every_state_follows_the_table() {
     for (state, order, before) in every_state() {
         assert_eq!(name(before.of(&order).map(|one| &one.state)), state);
-        before.is_sound();
+        before.assert_consistent();
         for body in every_body() {
             let event = body.event_type();
             let mut after = before.clone();
-            let said = after.hear(&order, body.clone(), at(5));
+            let result = after.handle(&order, body.clone(), at(5));
             let now = name(after.of(&order).map(|one| &one.state));
-            let outcome = said.as_ref().ok().map(|said| (now, said.as_ref().map(|said| said.event_type().to_string())));
+            let outcome =
+                result.as_ref().ok().map(|event| (now, event.as_ref().map(|body| body.event_type().to_string())));
             let expected =
-                table(state, event).map(|(now, says)| (now, Some(says.to_owned()).filter(|says| !says.is_empty())));
+                table(state, event).map(|(now, event)| (now, Some(event.to_owned()).filter(|event| !event.is_empty())));
             assert_eq!(outcome, expected, "{event} while {state}");
-            after.is_sound();
+            after.assert_consistent();
             let numbers = match now {
                 "held" => [(8, 2, 0), (7, 3, 0)],
                 "sold" => [(8, 0, 2), (7, 0, 3)],
                 _ => [(10, 0, 0), (10, 0, 0)],
             };
             assert_eq!([after.numbers("A"), after.numbers("B")], numbers, "{event} while {state}");
-            // Heard once more, it changes nothing more.
+            // A duplicate changes nothing more.
             let once = after.clone();
-            let again = after.hear(&order, body, at(9));
-            assert_eq!((again.is_ok(), &after), (said.is_ok(), &once), "{event} twice while {state}");
+            let again = after.handle(&order, body, at(9));
+            assert_eq!((again.is_ok(), &after), (result.is_ok(), &once), "{event} twice while {state}");
         }
     }
 }
 
 #[test]
-fn what_cannot_be_says_why() {
+fn an_impossible_event_is_refused_with_the_reason() {
     let why = |state: &str, body: &EventBody| {
         let (_, order, mut world) = every_state().into_iter().find(|(name, ..)| *name == state).unwrap();
-        world.hear(&order, body.clone(), at(5)).unwrap_err().to_string()
+        world.handle(&order, body.clone(), at(5)).unwrap_err().to_string()
     };
     let [_, reserved, _, _, declined, _, confirmed, .., cancel, _, _] = every_body();
     assert_eq!(why("sold", &declined), "PaymentFailed, but the stock is sold: the order was confirmed before");
@@ -96,7 +97,7 @@ fn what_cannot_be_says_why() {
         ("none", "there is no reservation"),
         ("released", "it was released"),
         ("rejected", "it was rejected"),
-        ("cancelled", "the order was undone before it was heard of"),
+        ("cancelled", "it was cancelled before OrderCreated arrived"),
     ] {
         let expected = format!("OrderConfirmed, but no stock is held for the order: {reason}");
         assert_eq!(why(state, &confirmed), expected);
@@ -105,15 +106,15 @@ fn what_cannot_be_says_why() {
 }
 
 #[test]
-fn an_order_is_not_sold_what_was_not_held_for_it() {
+fn an_order_with_other_content_than_its_hold_is_not_sold() {
     let (held, other) = (order(1, [line("A", 2)]), order(1, [line("A", 1)]));
     let mut world = World::with(&[("A", 10)]);
-    world.hear(&held, EventBody::OrderCreated, at(0)).unwrap();
-    assert_eq!(world.hear(&other, EventBody::OrderConfirmed, at(1)), Err(Impossible::AnotherOrder));
+    world.handle(&held, EventBody::OrderCreated, at(0)).unwrap();
+    assert_eq!(world.handle(&other, EventBody::OrderConfirmed, at(1)), Err(Impossible::AnotherOrder));
 }
 
 #[test]
-fn all_lines_are_held_or_none_and_the_first_reason_is_told() {
+fn all_lines_are_held_or_none_and_the_first_reason_is_reported() {
     use FailureReason::{InsufficientStock, UnknownItem};
     let whole = World::with(&[("B", 5), ("C", 5), ("D", 0)]);
     for (lines, reason, item_sku) in [
@@ -122,7 +123,7 @@ fn all_lines_are_held_or_none_and_the_first_reason_is_told() {
         (vec![line("A", 1)], UnknownItem, "A"),
         (vec![line("B", 5), line("C", 6)], InsufficientStock, "C"),
         (vec![line("C", 6), line("B", 6)], InsufficientStock, "B"),
-        // An unknown item is told before one of which there is too little, wherever it stands.
+        // An unknown item is reported before one with insufficient stock, wherever it is.
         (vec![line("B", 6), line("Z", 1)], UnknownItem, "Z"),
         (vec![line("X", 1), line("A", 1), line("B", 9)], UnknownItem, "A"),
     ] {
@@ -130,11 +131,11 @@ fn all_lines_are_held_or_none_and_the_first_reason_is_told() {
         let order = order(1, lines);
         let rejection = Rejection { reason, item_sku: sku(item_sku) };
         let failed = EventBody::StockReservationFailed { reason, item_sku: sku(item_sku) };
-        assert_eq!(world.hear(&order, EventBody::OrderCreated, at(0)), Ok(Some(failed)));
+        assert_eq!(world.handle(&order, EventBody::OrderCreated, at(0)), Ok(Some(failed)));
         assert_eq!(world.of(&order).map(|one| &one.state), Some(&State::Rejected(rejection)));
         assert_eq!(world.stock, whole.stock, "nothing is held");
     }
     let mut world = whole.clone();
     let order = order(1, [line("B", 5), line("C", 5)]);
-    assert_eq!(world.hear(&order, EventBody::OrderCreated, at(0)), Ok(Some(EventBody::StockReserved)));
+    assert_eq!(world.handle(&order, EventBody::OrderCreated, at(0)), Ok(Some(EventBody::StockReserved)));
 }

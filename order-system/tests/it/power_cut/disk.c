@@ -1,10 +1,10 @@
 /*
  * Simulates a disk that loses its cache; loaded with LD_PRELOAD.
  *
- * What a program writes below POWER_CUT_FROM is copied to POWER_CUT_TO only when the program syncs it (fsync, fdatasync):
- * then everything that was written to that file since the last sync is copied. So at any moment, POWER_CUT_TO holds the
- * files as they would be on disk after a power cut. Deleting a file takes effect at once, as on a file system with a
- * journal.
+ * What a program writes below POWER_CUT_FROM is copied to POWER_CUT_TO only when the program syncs it (fsync,
+ * fdatasync): then everything that was written to that file since the last sync is copied. So at any moment,
+ * POWER_CUT_TO holds the files as they would be on disk after a power cut. Deleting a file takes effect at once, as on a
+ * file system with a journal.
  *
  * A process that is killed in the middle of a copy leaves a sync half done, as a power cut can.
  */

@@ -1,4 +1,4 @@
-//! A broker that is there, and takes nothing.
+//! A broker that is running but blocks publishers.
 
 use anyhow::Result;
 use shared_events::Service;
@@ -14,7 +14,7 @@ async fn a_broker_without_memory_delays_orders_and_loses_none() -> Result<()> {
     let mut stack = Stack::start("memory", Options::default().with(Service::Order, &["--order-wait=1s"])).await?;
     let mut load = LoadGenerator::start(&mut stack, 8).await?;
     load.ended(50).await?;
-    // It is over any such mark: it blocks whoever publishes, until it is told otherwise.
+    // The broker always uses more memory than this mark, so it blocks publishers until the mark is raised.
     memory(&stack, "1")?;
     stack.says(0, "the broker takes no messages for the moment").await?;
     load.answered(30).await?;

@@ -1,5 +1,5 @@
-//! Somebody operates on the broker behind the services' backs. Messages are lost in a queue that is purged or deleted,
-//! and nowhere else; and no order is.
+//! Somebody changes the broker while the services run. Only messages in a queue that is purged or deleted are lost, and
+//! no order is lost.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use testkit::{
 };
 use tokio::task::block_in_place;
 
-/// Healthy orders take a fraction of a second. The stock is held for longer than an order may take, as the settings say.
+/// Without faults, orders take a fraction of a second. The hold time of the stock is longer than an order may take.
 const DEADLINE: &[&str] =
     &["--order-wait=1s", "--order-deadline=8s", "--cancel-repeat=2s", "--cancel-repeat-longest=4s"];
 const HOLD_TIME: &[&str] = &["--hold-time=12s"];
@@ -29,7 +29,7 @@ async fn stack(name: &str, options: Options) -> Result<(Stack, LoadGenerator)> {
     Ok((stack, load))
 }
 
-/// Works on for a while, and then everything must be in order.
+/// Keeps the load running for a while, and then checks that everything is consistent.
 async fn heals(mut stack: Stack, mut load: LoadGenerator, ends: Expect) -> Result<()> {
     load.answered(10).await?;
     stack.ready().await?;
@@ -39,11 +39,11 @@ async fn heals(mut stack: Stack, mut load: LoadGenerator, ends: Expect) -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_purged_queue_held_is_ended_by_its_deadline() -> Result<()> {
+async fn orders_whose_messages_were_purged_end_by_their_deadline() -> Result<()> {
     let (mut stack, mut load) = stack("purge", Options::default()).await?;
     let administrator = stack.administrator()?;
     for service in Service::ALL {
-        // With nobody to consume, all that is under way lies in its queue.
+        // Without a consumer, all messages for the service are in its queue.
         stack.replica(service, 0)?.kill()?;
         if service != Service::Order {
             load.answered(20).await?;
@@ -56,7 +56,7 @@ async fn what_a_purged_queue_held_is_ended_by_its_deadline() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_is_deleted_is_made_again() -> Result<()> {
+async fn a_deleted_queue_is_declared_again() -> Result<()> {
     let (stack, mut load) = stack("queues", Options::default()).await?;
     let administrator = stack.administrator()?;
     for service in Service::ALL {
@@ -66,10 +66,10 @@ async fn a_queue_that_is_deleted_is_made_again() -> Result<()> {
     heals(stack, load, Expect::AsRequestedOrDeadline).await
 }
 
-/// No message is in an exchange, and none is taken for published that did not come to every queue: so not even the
-/// deadline ends an order.
+/// An exchange holds no messages, and a message that did not reach every queue does not count as published. So no order
+/// ends by its deadline.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exchange_that_is_deleted_is_made_again_and_costs_no_order() -> Result<()> {
+async fn a_deleted_exchange_is_declared_again_and_costs_no_order() -> Result<()> {
     let (stack, mut load) = stack("exchanges", Options::default()).await?;
     let administrator = stack.administrator()?;
     for service in Service::ALL {
@@ -81,9 +81,9 @@ async fn an_exchange_that_is_deleted_is_made_again_and_costs_no_order() -> Resul
     heals(stack, load, Expect::AsRequested).await
 }
 
-/// Where the services may declare nothing, an administrator imports the definitions again.
+/// If the services may not declare anything, an administrator imports the definitions again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exchange_that_is_deleted_and_imported_again_costs_no_order() -> Result<()> {
+async fn a_deleted_exchange_that_is_imported_again_costs_no_order() -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rabbitmq/definitions.json");
     let broker = rabbitmq::Options {
         management: true,
@@ -93,7 +93,7 @@ async fn an_exchange_that_is_deleted_and_imported_again_costs_no_order() -> Resu
     };
     let amqp = Some(("{service}:{service}-dev".to_owned(), "orders".to_owned()));
     let (stack, mut load) = stack("imported", Options { broker, amqp, ..Options::default() }).await?;
-    // The operator of the definitions only looks on. This one may do everything.
+    // The operator in the definitions has read-only access. This user has all permissions.
     for arguments in [
         &["add_user", "root", "root-dev"][..],
         &["set_user_tags", "root", "administrator"],

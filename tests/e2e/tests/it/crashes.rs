@@ -16,7 +16,7 @@ async fn services_are_killed_at_random_moments_again_and_again() -> Result<()> {
     let mut load = LoadGenerator::start(&mut stack, 8).await?;
     for kill in 0..KILLS {
         load.answered(1 + random(30)).await?;
-        // Each at least a few times, whatever the dice say.
+        // Each service at least twice, the rest at random.
         let service = Service::ALL[if kill < 6 { kill % 3 } else { random(3) }];
         let replica = stack.replica(service, 0)?;
         replica.kill()?;
@@ -28,7 +28,7 @@ async fn services_are_killed_at_random_moments_again_and_again() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_replicas_either_goes_on_without_the_other() -> Result<()> {
+async fn each_of_two_replicas_works_without_the_other() -> Result<()> {
     let mut stack = Stack::start("replicas", Options { replicas: 2, ..Options::default() }).await?;
     let mut load = LoadGenerator::start(&mut stack, 8).await?;
     load.answered(50).await?;
@@ -37,15 +37,15 @@ async fn of_two_replicas_either_goes_on_without_the_other() -> Result<()> {
         for service in Service::ALL {
             stack.replica(service, number)?.kill()?;
         }
-        // Those that are left do all the work: that an order ends takes all three of them.
+        // The remaining replicas do all the work: an order ends only if all three services run.
         load.ended(100).await?;
         stack.start_all()?;
         stack.ready().await?;
     }
-    // Whoever was publishing at first was among the killed.
+    // The first publishers were among those that were killed.
     let last = publishers(&stack)?;
     ensure!(first.iter().zip(&last).all(|(first, last)| first != last), "{first:?} {last:?}");
-    // And now one of each at a time, the one that publishes or the other.
+    // Now kill one replica of each service in turn, which may be the publisher or the other one.
     for service in Service::ALL {
         load.answered(1 + random(30)).await?;
         let replica = stack.replica(service, random(2))?;
@@ -58,7 +58,7 @@ async fn of_two_replicas_either_goes_on_without_the_other() -> Result<()> {
     stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
-/// The sessions that hold the publishers' locks, a service each.
+/// Returns the sessions that hold the relay lock, one per service.
 fn publishers(stack: &Stack) -> Result<Vec<String>> {
     let lock = "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database \
                 WHERE datname = current_database() AND locktype = 'advisory' AND mode = 'ExclusiveLock'";

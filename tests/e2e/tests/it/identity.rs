@@ -1,4 +1,4 @@
-//! A service on the wrong database: it handles nothing, undoes nothing, and says what is wrong.
+//! A service with the wrong database: it handles nothing, undoes nothing, and reports what is wrong.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,10 +19,10 @@ use tokio::{
 
 use crate::missing;
 
-/// Between two looks at a state that is waited for.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval at which a state is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A system that was made in 2024.
+/// A system id that was created in 2024.
 const OLD_SYSTEM: &str = "018d0000-0000-7000-8000-000000000001";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +35,7 @@ async fn an_order_service_on_an_empty_database_undoes_nothing() -> Result<()> {
     let answered = load.stop().await?;
     ensure!(answered.iter().any(|one| !one.has_ended()), "no order is under way");
 
-    // Payment's answers wait for order, which comes back on an empty database.
+    // Payment's events wait for order, which restarts with an empty database.
     stack.replica(Service::Order, 0)?.stop().await?;
     stack.start_payment().await?;
     let before = stack.until_paid().await?;
@@ -50,7 +50,7 @@ async fn an_order_service_on_an_empty_database_undoes_nothing() -> Result<()> {
     stack.says(wrong, "--system-id").await?;
     stack.queue_is_taken("order").await?;
 
-    // Clients are refused, and nothing was handled, parked, published or undone.
+    // Clients are refused, and nothing was handled, dead-lettered, published or undone.
     let body = serde_json::json!({"item_sku": "PLENTY", "quantity": 1, "amount": 20, "currency": "USD"});
     let mut client = stack.client(0)?;
     client.addresses[0] = stack.replicas[wrong].address;
@@ -61,7 +61,7 @@ async fn an_order_service_on_an_empty_database_undoes_nothing() -> Result<()> {
     }
     ensure!(stack.states()? == before, "something was undone: {before:?} has become {:?}", stack.states()?);
 
-    // On the right one, everything ends as if nothing had happened.
+    // With the right database, everything ends normally.
     ensure!(stack.replicas[wrong].stop().await?.code() == Some(0));
     stack.replicas.remove(wrong);
     stack.start_all()?;
@@ -83,7 +83,7 @@ async fn a_payment_service_on_a_new_database_needs_to_be_told_the_system() -> Re
     ensure!(first["status"] == "CONFIRMED", "{first}");
     stack.verified().await?;
 
-    // Its database is lost, and an empty one is in its place.
+    // Its database is lost and replaced by an empty one.
     stack.replica(Service::Payment, 0)?.stop().await?;
     let new = block_in_place(|| stack.postgres.create_database("new"))?;
     let payment = stack.another(Service::Payment, "new", |variables| {
@@ -131,8 +131,8 @@ async fn replicas_that_start_at_once_on_new_databases_make_one_system() -> Resul
     stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
-/// What these tests ask of a stack.
-trait Ask {
+/// Helpers of these tests.
+trait StackExt {
     async fn start_payment(&mut self) -> Result<()>;
     async fn until_paid(&self) -> Result<[String; 2]>;
     async fn queue_is_taken(&self, queue: &str) -> Result<()>;
@@ -140,18 +140,17 @@ trait Ask {
     fn count(&self, database: &str, table: &str) -> Result<u64>;
 }
 
-impl Ask for Stack {
+impl StackExt for Stack {
     async fn start_payment(&mut self) -> Result<()> {
         self.replica(Service::Payment, 0)?.start()?;
         self.readiness(2, "ready", |status, _| status == 200).await.map(drop)
     }
 
-    /// Waits until payment has decided about all stock that is held, and its answers are in their queues; returns the
-    /// states.
+    /// Waits until payment has authorized all held stock and its events are in the queues. Returns the states.
     async fn until_paid(&self) -> Result<[String; 2]> {
-        let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(LOOK));
+        let (deadline, mut ticks) = (Instant::now() + TIMEOUT, interval(POLL_INTERVAL));
         loop {
-            looks.tick().await;
+            ticks.tick().await;
             let held = self.sql("inventory", "SELECT saga_id FROM reservations WHERE state = 'HELD' ORDER BY 1")?;
             let paid = self.sql("payment", "SELECT saga_id FROM payments WHERE state = 'AUTHORIZED'")?;
             let waiting = self.count("payment", "outbox")? + self.count("inventory", "outbox")?;
@@ -162,12 +161,12 @@ impl Ask for Stack {
         }
     }
 
-    /// Waits until nothing lies in a queue that no consumer has.
+    /// Waits until a consumer has taken all messages of the queue.
     async fn queue_is_taken(&self, queue: &str) -> Result<()> {
         let administrator = self.administrator()?;
-        let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(LOOK));
+        let (deadline, mut ticks) = (Instant::now() + TIMEOUT, interval(POLL_INTERVAL));
         loop {
-            looks.tick().await;
+            ticks.tick().await;
             let queues = administrator.list("queues/{vhost}").await?;
             let this = queues.iter().find(|one| one["name"] == queue).context("the queue is there")?;
             if this["messages_ready"] == 0 && this["messages_unacknowledged"].as_u64() > Some(0) {
@@ -177,7 +176,7 @@ impl Ask for Stack {
         }
     }
 
-    /// The states of all reservations and payments.
+    /// Returns the states of all reservations and payments.
     fn states(&self) -> Result<[String; 2]> {
         let of = |database, table| self.sql(database, &format!("SELECT saga_id, state FROM {table} ORDER BY 1"));
         Ok([of("inventory", "reservations")?, of("payment", "payments")?])

@@ -1,7 +1,8 @@
-//! The three services as processes, on a PostgreSQL and a RabbitMQ of their own: whatever fails, nothing that was answered is
-//! lost and nothing happens twice. Each test starts its own servers; one test at a time is enough for a machine.
+//! Runs the three services as processes, on their own PostgreSQL and RabbitMQ, and checks that no fault loses anything
+//! that was confirmed or makes anything happen twice. Each test starts its own servers; run one test at a time on a
+//! small machine.
 
-#![allow(clippy::print_stdout, reason = "the torture run says what it did")]
+#![allow(clippy::print_stdout, reason = "the torture test prints its progress")]
 
 mod alarms;
 mod broker_tampering;
@@ -15,7 +16,7 @@ mod rights;
 mod starts;
 mod torture;
 
-/// What a service misses, by its answer at `/health/ready`.
+/// Returns the dependencies that are down, from the body of `/health/ready`.
 fn missing(body: &serde_json::Value) -> Vec<&str> {
     let dependencies = body["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
     dependencies.iter().filter(|one| one["status"] != "ok").filter_map(|one| one["name"].as_str()).collect()

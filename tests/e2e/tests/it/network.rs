@@ -1,4 +1,4 @@
-//! A network that fails between one service and one server, under load.
+//! A network between one service and one server that fails under load.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -18,7 +18,7 @@ async fn proxied(name: &str) -> Result<Stack> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_tears_connections_off_loses_nothing() -> Result<()> {
+async fn a_network_that_drops_connections_loses_nothing() -> Result<()> {
     let mut stack = proxied("drops").await?;
     let mut load = LoadGenerator::start(&mut stack, 8).await?;
     for server in [Server::Broker, Server::Database] {
@@ -38,8 +38,8 @@ async fn a_network_that_tears_connections_off_loses_nothing() -> Result<()> {
     stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
-/// Nothing says that the other end is gone, but its silence.
-async fn a_network_that_swallows_everything_loses_nothing(service: Service, server: Server) -> Result<()> {
+/// The only sign that the other end is gone is its silence.
+async fn a_stalled_network_loses_nothing(service: Service, server: Server) -> Result<()> {
     let mut stack = proxied(&format!("stalls-{service}-{server:?}")).await?;
     let mut load = LoadGenerator::start(&mut stack, 8).await?;
     load.ended(50).await?;
@@ -54,21 +54,21 @@ async fn a_network_that_swallows_everything_loses_nothing(service: Service, serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_to_the_broker_swallows_everything() -> Result<()> {
-    a_network_that_swallows_everything_loses_nothing(Service::Inventory, Server::Broker).await
+async fn the_network_to_the_broker_stalls() -> Result<()> {
+    a_stalled_network_loses_nothing(Service::Inventory, Server::Broker).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_to_a_database_swallows_everything() -> Result<()> {
-    a_network_that_swallows_everything_loses_nothing(Service::Payment, Server::Database).await
+async fn the_network_to_a_database_stalls() -> Result<()> {
+    a_stalled_network_loses_nothing(Service::Payment, Server::Database).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_to_the_database_of_the_orders_swallows_everything() -> Result<()> {
-    a_network_that_swallows_everything_loses_nothing(Service::Order, Server::Database).await
+async fn the_network_to_the_order_database_stalls() -> Result<()> {
+    a_stalled_network_loses_nothing(Service::Order, Server::Database).await
 }
 
-/// The service says that it misses the server.
+/// Waits until the service reports that the server is down.
 async fn noticed(stack: &mut Stack, number: usize, server: Server) -> Result<()> {
     let names: &[&str] = if server == Server::Database { &["database"] } else { &["broker", "queue"] };
     let misses = |status: u16, body: &Value| {

@@ -1,4 +1,4 @@
-//! A server that is gone for a while, under load.
+//! A server that is down for a while, under load.
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::StatusCode;
@@ -14,7 +14,7 @@ use tokio::task::block_in_place;
 
 use crate::missing;
 
-/// While a broker is unavailable, every answer to a POST takes as long as the service waits for the order's end.
+/// While the broker is unavailable, every response to a POST takes as long as the service waits for the order's end.
 const SHORT_WAIT: &str = "--order-wait=1s";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +28,7 @@ async fn without_its_broker_the_system_takes_orders_and_ends_them_when_it_is_bac
         let why = |status, body: &Value| status == 503 && missing(body) == ["broker", "queue"];
         stack.readiness(number, "without its broker", why).await?;
     }
-    // They are durable, and nobody can end them now.
+    // These orders are durable, but cannot end now.
     load.answered(30).await?;
     let key = "by-hand".to_owned();
     let (status, order) = stack.client(0)?.place(PLENTY, 1, 200, Some(&key)).await?;
@@ -67,7 +67,7 @@ async fn a_password_that_is_changed_under_load_makes_no_message_a_dead_letter() 
     let mut stack = Stack::start("password", Options::default().with(Service::Order, &[SHORT_WAIT])).await?;
     let mut load = LoadGenerator::start(&mut stack, 8).await?;
     load.ended(50).await?;
-    // The sessions that are there stay, so this one can change it back.
+    // Existing sessions stay open, so this one can change the password back.
     let mut session = PgConnection::connect(&stack.postgres.maintenance_url()).await?;
     let url = stack.postgres.maintenance_url();
     let (_, password) = url.split_once('@').and_then(|(user, _)| user.rsplit_once(':')).context("it has a password")?;

@@ -1,4 +1,4 @@
-//! Messages that nobody can handle, put into a queue by hand.
+//! Messages that cannot be handled, put into a queue directly.
 
 use anyhow::{Context as _, Result, ensure};
 use lapin::{BasicProperties, Connection, ConnectionProperties, options::BasicPublishOptions};
@@ -18,7 +18,7 @@ const ADMIN: &str = "--admin-token=let-the-operator-in";
 const LARGE: usize = 10 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_handled_is_parked_with_its_reason_and_what_is_behind_it_goes_on() -> Result<()> {
+async fn a_message_that_cannot_be_handled_becomes_a_dead_letter_and_does_not_block_others() -> Result<()> {
     let mut stack = Stack::start("poison", Options::default().with(Service::Inventory, &[ADMIN])).await?;
     let mut load = LoadGenerator::start(&mut stack, 4).await?;
     load.ended(20).await?;
@@ -30,13 +30,13 @@ async fn what_cannot_be_handled_is_parked_with_its_reason_and_what_is_behind_it_
         let options = BasicPublishOptions::default();
         channel.basic_publish("".into(), "inventory".into(), options, message, properties).await?;
     }
-    // In the order of the queue: these come behind the poison.
+    // A queue keeps its order, so these orders come after the poison messages.
     load.ended(50).await?;
 
     let client = stack.client(0)?;
     let list = async || ok(client.inventory(Method::GET, "/admin/dead-letters").bearer_auth(TOKEN)).await;
     let all = |list: &Value| list.as_array().is_some_and(|list| list.len() >= poison.len());
-    let list = client.until("all of it is parked", list, all).await?;
+    let list = client.until("all of them are dead letters", list, all).await?;
     let letters = list.as_array().context("a list")?;
     ensure!(letters.len() == poison.len(), "{list}");
     for (message, reason) in &poison {
@@ -57,7 +57,7 @@ async fn what_cannot_be_handled_is_parked_with_its_reason_and_what_is_behind_it_
     stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
-/// Messages, and a part of the reason why each cannot be handled.
+/// Returns messages that cannot be handled, each with a part of the reason.
 fn poison() -> Vec<(Vec<u8>, &'static str)> {
     let event = |kind: &str, data: Value| {
         let event = json!({

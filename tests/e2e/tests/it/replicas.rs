@@ -1,4 +1,4 @@
-//! Two replicas of every service are one service.
+//! Two replicas of every service behave like one.
 
 use std::{
     collections::HashMap,
@@ -21,8 +21,8 @@ const ORDERS: usize = 60;
 const IN_STOCK: usize = 20;
 const SAME: usize = 40;
 
-/// Far above the time that an order takes, and above the test's patience for the machine: whoever was not told of the end
-/// would wait until then.
+/// How long the order service waits for an order to end: far longer than an order takes, even on a slow machine. A
+/// client that is not notified of the end waits that long.
 const WAIT: Duration = Duration::from_secs(50);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +34,8 @@ async fn two_replicas_of_every_service_are_one_service() -> Result<()> {
     clients[0].put_in_stock("HOT", i64::try_from(IN_STOCK)?).await?;
     clients[1].put_in_stock("PLENTY", 1_000).await?;
 
-    // Many want the last pieces: whoever comes late gets nothing, and nobody waits in vain for an end at the other replica.
+    // Many orders compete for the last units: late ones fail, and no client misses an end that happens at the other
+    // replica.
     let started = Instant::now();
     let orders = (0..ORDERS).map(|number| {
         let client = &clients[number % 2];
@@ -47,7 +48,7 @@ async fn two_replicas_of_every_service_are_one_service() -> Result<()> {
     let failed = answers.iter().filter(|(_, order)| order["failure_reason"] == "INSUFFICIENT_STOCK").count();
     ensure!((confirmed, failed) == (IN_STOCK, ORDERS - IN_STOCK), "{confirmed} confirmed, {failed} failed");
 
-    // One request, sent many times to both, is one order.
+    // The same request, sent many times to both replicas, creates one order.
     let started = Instant::now();
     let same = (0..SAME).map(|number| clients[number % 2].place("PLENTY", 1, 20, Some("the same")));
     let answers = try_join_all(same).await?;
@@ -76,7 +77,7 @@ const AT_ONCE: usize = 32;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
     let mut stack = Stack::servers("streams", Options { replicas: 2, ..Options::default() }).await?;
-    // One of the two has a wrong clock, which is to matter to nobody.
+    // One of the two has a wrong clock, which must have no effect.
     stack.replica(Service::Order, 1)?.settings.arguments.push("--clock-offset=+10min".to_owned());
     stack.start_all()?;
     stack.ready().await?;
@@ -84,7 +85,7 @@ async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
     let clients = [stack.client(0)?, stack.client(1)?];
     clients[0].put_in_stock("PLENTY", 1_000_000).await?;
     let mut streams = [watch(clients[0].addresses[0]).await?, watch(clients[1].addresses[0]).await?];
-    // The first changes may be over before the two know of each other.
+    // The first changes may happen before the two replicas are connected.
     for (placing, watching) in [(0, 1), (1, 0)] {
         let known = async {
             loop {
@@ -105,7 +106,7 @@ async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
         async move { placed(here, there).await }
     });
     let mut numbers: Vec<i64> = stream::iter(orders).buffer_unordered(AT_ONCE).try_collect().await?;
-    // Behind these, each stream has shown what came before, from here and from there.
+    // When these orders are shown, each stream has shown all earlier ones, from both replicas.
     numbers.push(placed(&clients[0], &clients[1]).await?);
     numbers.push(placed(&clients[1], &clients[0]).await?);
     for events in &mut streams {
@@ -125,7 +126,7 @@ async fn no_stream_of_two_replicas_goes_back() -> Result<()> {
     Ok(())
 }
 
-/// Places an order at one replica; the other one shows nothing older than the answer.
+/// Places an order at one replica, and checks that the other one shows nothing older than the response.
 async fn placed(here: &Client, there: &Client) -> Result<i64> {
     let body = json!({"item_sku": "PLENTY", "quantity": 1, "amount": 20, "currency": "USD"});
     let (status, answered) = answer(here.order(Method::POST, "/api/v1/orders/").json(&body)).await?;
@@ -136,7 +137,7 @@ async fn placed(here: &Client, there: &Client) -> Result<i64> {
     Ok(number)
 }
 
-/// The events of a stream, read as they come.
+/// Returns the events of a stream as they arrive.
 async fn watch(address: SocketAddr) -> Result<mpsc::UnboundedReceiver<Result<Value>>> {
     let url = format!("http://{address}/api/v1/orders/stream");
     let mut response = reqwest::Client::builder().no_proxy().build()?.get(url).send().await?;

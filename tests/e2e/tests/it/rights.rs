@@ -1,5 +1,5 @@
-//! A broker that an administrator has provisioned, with users that may do no more than they must; and what that administrator
-//! sees of the services.
+//! A broker that an administrator has provisioned, with the minimal permissions for each user; and what this
+//! administrator sees of the services.
 
 use std::path::Path;
 
@@ -22,9 +22,9 @@ use tokio::time::timeout;
 const STATISTICS: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_provisioned_broker_three_users_with_the_least_rights_do() -> Result<()> {
+async fn three_users_with_minimal_rights_suffice_on_a_provisioned_broker() -> Result<()> {
     let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rabbitmq/definitions.json");
-    // The one who sees everything and may do nothing.
+    // A user that sees everything and may change nothing.
     let operator = Credentials { user: "operator".to_owned(), password: "operator-dev".to_owned() };
     let broker = rabbitmq::Options {
         management: true,
@@ -37,14 +37,14 @@ async fn on_a_provisioned_broker_three_users_with_the_least_rights_do() -> Resul
     let mut load = LoadGenerator::start(&mut stack, 4).await?;
     load.ended(50).await?;
 
-    // What people see: which service on which machine, and what for.
+    // Connection names show the service, the machine and the purpose.
     let administrator = stack.administrator()?;
     let connections = async {
-        let mut looks = tokio::time::interval(std::time::Duration::from_millis(250));
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(250));
         loop {
-            looks.tick().await;
+            ticks.tick().await;
             let connections = administrator.list("connections").await?;
-            // They are listed before their properties are known.
+            // Connections are listed before their properties are known.
             let names: Vec<String> = connections.iter().filter_map(client_name).collect();
             if names.len() >= 9 {
                 return anyhow::Ok(names);
@@ -86,7 +86,7 @@ fn client_name(connection: &Value) -> Option<String> {
     Some(connection["client_properties"]["connection_name"].as_str()?.to_owned())
 }
 
-/// Tries to publish in the name of `user`; returns what the broker says.
+/// Tries to publish as `user`, and returns the broker's response.
 async fn publish(stack: &Stack, user: &str, exchange: &str) -> Result<String> {
     let url = format!("amqp://{user}:{user}-dev@127.0.0.1:{}/orders", stack.rabbitmq.port());
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
@@ -94,7 +94,7 @@ async fn publish(stack: &Stack, user: &str, exchange: &str) -> Result<String> {
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
     let published = channel.basic_publish(exchange.into(), "inventory".into(), options, b"{}", properties).await;
-    let said = match published {
+    let response = match published {
         Ok(confirm) => match confirm.await {
             Ok(confirmation) => format!("{confirmation:?}"),
             Err(error) => error.to_string(),
@@ -102,5 +102,5 @@ async fn publish(stack: &Stack, user: &str, exchange: &str) -> Result<String> {
         Err(error) => error.to_string(),
     };
     let _ = connection.close(200, "OK".into()).await;
-    Ok(said)
+    Ok(response)
 }

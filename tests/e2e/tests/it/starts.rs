@@ -1,4 +1,4 @@
-//! The order in which things start, and what stands in the way of it.
+//! Start order, and wrong settings.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use tokio::task::block_in_place;
 use crate::missing;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn services_that_are_there_before_their_servers_wait_and_start_by_themselves() -> Result<()> {
+async fn services_that_start_before_their_servers_wait_for_them() -> Result<()> {
     let mut stack = Stack::servers("order-of-start", Options::default()).await?;
     block_in_place(|| stack.rabbitmq.kill())?;
     block_in_place(|| stack.postgres.stop_immediately())?;
@@ -26,7 +26,7 @@ async fn services_that_are_there_before_their_servers_wait_and_start_by_themselv
         stack.says(number, "Connection refused").await?;
     }
 
-    // One that is not to wait any longer ends at once, and in good order.
+    // A service that is stopped while it waits ends at once and gracefully.
     let status = stack.replicas[2].stop().await?;
     ensure!(status.code() == Some(0), "{status}");
     stack.says(2, "stopped before the database was there").await?;
@@ -47,16 +47,16 @@ async fn services_that_are_there_before_their_servers_wait_and_start_by_themselv
     stack.assert_consistent(&answered, Expect::AsRequested).await
 }
 
-/// Longer than a service takes to start, and short enough for an order that lost an event to end by it within the test.
+/// Longer than a service takes to start, and short enough that an order that lost an event ends by it within the test.
 const DEADLINE: &[&str] = &["--order-wait=1s", "--order-deadline=30s"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_before_a_service_was_ever_started_waits_for_it() -> Result<()> {
+async fn events_wait_for_a_service_that_has_never_been_started() -> Result<()> {
     let mut stack = Stack::servers("payment-last", Options::default().with(Service::Order, DEADLINE)).await?;
     stack.replica(Service::Order, 0)?.start()?;
     stack.replica(Service::Inventory, 0)?.start()?;
     stack.ready().await?;
-    // Each of these orders has its stock reserved, of which order and payment must hear.
+    // Each of these orders has its stock reserved, and order and payment must receive that event.
     let mut load = LoadGenerator::start(&mut stack, 4).await?;
     load.answered(30).await?;
     stack.replica(Service::Payment, 0)?.start()?;
@@ -89,7 +89,7 @@ async fn a_wrong_setting_is_named_in_the_log_and_on_the_readiness_page() -> Resu
             |status, body: &Value| status == 503 && missing(body).contains(&dependency) && named(body, dependency);
         let body = stack.readiness(0, "telling what is wrong", why).await?.to_string();
         for private in ["127.0.0.1", "://", "nowhere", "guest", "postgres", "vhost '", "password"] {
-            ensure!(!body.contains(private), "everybody may read {private:?}: {body}");
+            ensure!(!body.contains(private), "the response reveals {private:?}: {body}");
         }
         stack.says(0, words).await?;
         let order = stack.replica(Service::Order, 0)?;
@@ -98,7 +98,7 @@ async fn a_wrong_setting_is_named_in_the_log_and_on_the_readiness_page() -> Resu
         ensure!(order.stop().await?.code() == Some(0));
         order.settings.variables = variables;
     }
-    // With the right ones it starts.
+    // With the right settings, it starts.
     stack.start_all()?;
     stack.ready().await?;
     stack.verified().await?;
@@ -106,7 +106,7 @@ async fn a_wrong_setting_is_named_in_the_log_and_on_the_readiness_page() -> Resu
     Ok(())
 }
 
-/// Whether there is more to read than that nothing is known yet.
+/// Returns whether the dependency has a detail other than the initial one.
 fn named(body: &Value, dependency: &str) -> bool {
     let dependencies = body["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
     let detail = dependencies.iter().find(|one| one["name"] == dependency).and_then(|one| one["detail"].as_str());
@@ -114,8 +114,8 @@ fn named(body: &Value, dependency: &str) -> bool {
 }
 
 #[test]
-fn a_missing_setting_is_named_and_nobody_needs_one_to_ask_for_the_health() {
-    let said = |arguments: &[&str]| {
+fn a_missing_setting_is_named_and_the_health_check_needs_none() {
+    let stderr_of = |arguments: &[&str]| {
         let order = program(Service::Order.name()).unwrap();
         let output = bare_command(&order).args(arguments).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");
@@ -126,6 +126,6 @@ fn a_missing_setting_is_named_and_nobody_needs_one_to_ask_for_the_health() {
         (&["--database-url", "sqlite:unused"], "--amqp-url (AMQP_URL)"),
         (&["health", "--listen", "127.0.0.1:1"], "cannot connect to 127.0.0.1:1"),
     ] {
-        assert!(said(arguments).contains(words), "{arguments:?}: {}", said(arguments));
+        assert!(stderr_of(arguments).contains(words), "{arguments:?}: {}", stderr_of(arguments));
     }
 }

@@ -1,4 +1,4 @@
-//! Two minutes of the torture run, with faults that nobody has chosen: docs/reliability.md.
+//! Two minutes of the torture test, with random faults: docs/reliability.md.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use torture::{Kind, Schedule, Settings, torture};
 const TIME: Duration = Duration::from_secs(110);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_fails_at_the_same_time_no_answer_is_untrue() -> Result<()> {
-    // The last eight bytes of such an id are random.
+async fn no_combination_of_faults_makes_a_response_untrue() -> Result<()> {
+    // The last eight bytes of a UUIDv7 are random.
     let seed = u64::from_le_bytes(uuid::Uuid::now_v7().as_bytes()[8..].try_into()?);
     let kinds = Kind::possible(Kind::ALL.iter().copied().collect(), &|line| println!("{line}"));
     let schedule = Schedule::new(seed, 2, &kinds, usize::MAX, u64::try_from(TIME.as_millis())?);

@@ -61,9 +61,9 @@ async fn a_message_counts_once_however_often_it_comes(#[values(Sqlite, Postgres)
     let (one, other) = (created(1, 1), created(2, 1));
     // In one batch, and again later.
     engine.hold().await;
-    world.order.say(&[one.clone(), one.clone(), other.clone(), one.clone()]).await;
+    world.order.publish(&[one.clone(), one.clone(), other.clone(), one.clone()]).await;
     engine.script.gate.open();
-    world.order.hear_confirmed(4).await;
+    world.order.confirmed(4).await;
     world.told(&[other.clone(), one.clone(), other]).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 1));
     assert_eq!(engine.in_the_inbox().await, 2);
@@ -86,9 +86,9 @@ async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_agai
     world.told(std::slice::from_ref(&message)).await;
     engine.script.cured.store(false, Ordering::SeqCst);
     engine.hold().await;
-    world.order.say(&[created(2, 1), message, created(3, 1)]).await;
+    world.order.publish(&[created(2, 1), message, created(3, 1)]).await;
     engine.script.gate.open();
-    world.order.hear_confirmed(3).await;
+    world.order.confirmed(3).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 1, 1));
     assert_eq!(engine.dead_letters().await, []);
     engine.finish().await;

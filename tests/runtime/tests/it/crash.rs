@@ -42,11 +42,11 @@ async fn a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, &deaf(world.tally()), Plan::default()).await;
     let messages: Vec<_> = (1..=20).map(|order| created(order, 1)).collect();
-    world.order.say(&messages).await;
+    world.order.publish(&messages).await;
     until("all are committed", async || engine.in_the_inbox().await == 20).await;
     engine.crash().await;
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.order.hear_confirmed(20).await;
+    world.order.confirmed(20).await;
     for order in 1..=20 {
         assert_eq!(engine.heard_of(order).await, 1);
     }
@@ -65,11 +65,11 @@ async fn a_crash_in_the_middle_of_a_transaction_leaves_nothing_of_it(
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.gate.shut();
-    world.order.say(&[created(1, 1), created(2, 1)]).await;
+    world.order.publish(&[created(1, 1), created(2, 1)]).await;
     until("it has begun", async || !engine.batches().is_empty()).await;
     engine.crash().await;
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.order.hear_confirmed(2).await;
+    world.order.confirmed(2).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.in_the_inbox().await), (1, 1, 2));
     engine.finish().await;
 }
@@ -102,7 +102,7 @@ async fn an_open_question_does_not_hold_the_end_up(#[values(Sqlite, Postgres)] d
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
-    world.order.say(&[outgoing(event(1, 1, declined))]).await;
+    world.order.publish(&[outgoing(event(1, 1, declined))]).await;
     let caller = engine.mailbox.ask(Command::Ask(2).with_reply(), Cause::new());
     let end = async {
         until("both are asked", async || engine.script.asked.load(std::sync::atomic::Ordering::SeqCst) == 2).await;
@@ -113,7 +113,7 @@ async fn an_open_question_does_not_hold_the_end_up(#[values(Sqlite, Postgres)] d
     engine.end().await;
     // The event is still there.
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 0));
     engine.finish().await;
 }

@@ -29,9 +29,9 @@ async fn an_event_that_cannot_be_handled_is_dead_lettered_and_the_rest_of_its_ba
         let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
         let messages: Vec<_> = (1..=5).map(|order| created(order, if order == 3 { trouble } else { 1 })).collect();
         engine.hold().await;
-        world.order.say(&messages).await;
+        world.order.publish(&messages).await;
         engine.script.gate.open();
-        world.order.hear_confirmed(5).await;
+        world.order.confirmed(5).await;
 
         let letters = engine.dead_letters().await;
         assert_eq!(letters.len(), 1, "{reason}");

@@ -8,7 +8,11 @@ use saga_database::{
 };
 use saga_runtime::{
     Cause, Engine, EngineSettings, IdentitySettings, Mailbox, Outbox, Readiness, Refusal, Relay, Source, Stages,
-    SystemIdentity, broker::Broker, broker::Outgoing, consume,
+    SystemIdentity,
+    broker::Broker,
+    broker::Outgoing,
+    conformance::{TestPublisher, TimeLimits},
+    consume,
 };
 use sea_orm::EntityTrait;
 use shared_events::{
@@ -193,10 +197,10 @@ fn listen(broker: &Arc<dyn Broker>, heard: &Heard) -> JoinSet<()> {
 
 type Heard = Arc<Mutex<Vec<MessageId>>>;
 
-/// The in-process broker with the test as order and payment: a voice to speak to the tally, and listeners to it.
+/// The in-process broker with the test as order and payment: a publisher to the tally, and listeners to it.
 pub(crate) struct World {
     pub(crate) brokers: crate::broker::Brokers,
-    pub(crate) order: crate::broker::Voice,
+    pub(crate) order: TestPublisher,
     at_payment: Heard,
     _listeners: [JoinSet<()>; 2],
 }
@@ -204,7 +208,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn begin() -> Self {
         let brokers = crate::in_process::in_process(&Service::ALL, 4_096);
-        let order = crate::broker::Voice::open(&brokers[&Service::Order]).await;
+        let order = TestPublisher::open(&*brokers[&Service::Order], TimeLimits::default()).await;
         let (at_order, at_payment) = (Heard::default(), Heard::default());
         let _listeners =
             [listen(&brokers[&Service::Order], &at_order), listen(&brokers[&Service::Payment], &at_payment)];
@@ -222,7 +226,7 @@ impl World {
 
     /// Publishes these, and waits until the tally has committed them, one way or the other.
     pub(crate) async fn told(&mut self, messages: &[Outgoing]) {
-        self.order.say(messages).await;
-        self.order.hear_confirmed(messages.len()).await;
+        self.order.publish(messages).await;
+        self.order.confirmed(messages.len()).await;
     }
 }

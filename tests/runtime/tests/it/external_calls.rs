@@ -42,7 +42,7 @@ async fn a_slow_answer_holds_nobody_up(#[values(Sqlite, Postgres)] database: Dat
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.world.shut();
-    world.order.say(&[declined(1)]).await;
+    world.order.publish(&[declined(1)]).await;
     let slow = engine.mailbox.ask(Command::Ask(1).with_reply(), Cause::new());
     let others = async {
         until("both are asked", async || engine.script.asked.load(Ordering::SeqCst) == 2).await;
@@ -52,7 +52,7 @@ async fn a_slow_answer_holds_nobody_up(#[values(Sqlite, Postgres)] database: Dat
     };
     let (reply, ()) = soon("the slow reply", join(slow, others)).await;
     assert!(reply.is_ok());
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     assert_eq!(engine.heard_of(1).await, 2);
     assert_eq!(engine.script.asked.load(Ordering::SeqCst), 2, "each was asked once");
     engine.finish().await;

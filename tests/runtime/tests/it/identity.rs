@@ -115,8 +115,8 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it(
     let unreadable = of(id(OTHER), &created(1, 1));
     let unreadable =
         Outgoing { body: unreadable.body.replace("order.created.v1", "order.created.v9").into(), ..unreadable };
-    world.order.say(&[foreign.clone(), unreadable, of(id(ONE), &created(2, 1)), created(3, 1)]).await;
-    world.order.hear_confirmed(2).await;
+    world.order.publish(&[foreign.clone(), unreadable, of(id(ONE), &created(2, 1)), created(3, 1)]).await;
+    world.order.confirmed(2).await;
     until("it is not ready", async || !first.is_up("system")).await;
     let refused = first.ask(Command::Count(4)).await;
     assert!(matches!(&refused, Err(Refusal::Unavailable(why)) if why.contains("another system")), "{refused:?}");
@@ -143,13 +143,13 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let first = engine(&storage, &world, settings(Some(id(ONE)))).await;
     let foreign = of(id(OTHER), &created(1, 1));
-    world.order.say(std::slice::from_ref(&foreign)).await;
+    world.order.publish(std::slice::from_ref(&foreign)).await;
     until("it is not ready", async || !first.is_up("system")).await;
     first.crash().await;
 
     let given_up = IdentitySettings { dead_letter_systems: vec![id(OTHER)], ..settings(None) };
     let again = engine(&storage, &world, given_up).await;
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     let letters = again.dead_letters().await;
     assert_eq!((letters.len(), letters[0].message_id), (1, foreign.message_id.0));
     assert!(letters[0].reason.contains(OTHER), "{}", letters[0].reason);
@@ -182,7 +182,7 @@ async fn a_new_database_belongs_to_the_system_of_the_first_event(#[values(Sqlite
     first.crash().await;
 
     let again = engine(&storage, &world, settings(None)).await;
-    world.order.say(&[of(new_id(), &created(4, 1))]).await;
+    world.order.publish(&[of(new_id(), &created(4, 1))]).await;
     until("it does not take another one", async || !again.is_up("system")).await;
     assert_eq!(again.heard_of(4).await, 0);
     again.crash().await;
@@ -196,9 +196,9 @@ async fn of_two_systems_in_one_batch_the_first_is_taken_and_the_other_is_given_b
     let (storage, mut world, system) = (TestDatabase::create(database), World::begin().await, new_id());
     let engine = engine(&storage, &world, settings(None)).await;
     engine.hold().await;
-    world.order.say(&[of(system, &created(1, 1)), of(new_id(), &created(2, 1)), created(3, 1)]).await;
+    world.order.publish(&[of(system, &created(1, 1)), of(new_id(), &created(2, 1)), created(3, 1)]).await;
     engine.script.gate.open();
-    world.order.hear_confirmed(2).await;
+    world.order.confirmed(2).await;
     assert_eq!(system_id(&engine.database).await.unwrap(), Some(system));
     until("the other one is noticed", async || !engine.is_up("system")).await;
     assert_eq!([engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await], [1, 0, 1]);
@@ -213,13 +213,13 @@ async fn a_new_database_does_not_belong_to_an_older_system_until_it_is_told(
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let first = engine(&storage, &world, settings(None)).await;
-    world.order.say(&[of(id(ONE), &created(1, 1))]).await;
+    world.order.publish(&[of(id(ONE), &created(1, 1))]).await;
     until("it is not ready", async || !first.is_up("system")).await;
     assert_eq!((first.heard_of(1).await, system_id(&first.database).await.unwrap()), (0, None));
     first.crash().await;
 
     let told = engine(&storage, &world, settings(Some(id(ONE)))).await;
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     assert_eq!((told.heard_of(1).await, told.is_up("system")), (1, true));
     told.crash().await;
     let again = engine(&storage, &world, settings(None)).await;
@@ -267,12 +267,12 @@ async fn a_database_that_is_exchanged_behind_the_service_is_noticed(
     world.told(&[of(id(ONE), &created(1, 1))]).await;
     belongs_to(&first.database, OTHER).await;
     until("it is not ready", async || !first.is_up("system")).await;
-    world.order.say(&[of(id(ONE), &created(2, 1)), created(3, 1)]).await;
+    world.order.publish(&[of(id(ONE), &created(2, 1)), created(3, 1)]).await;
     assert!(first.ask(Command::Count(4)).await.is_err());
     first.crash().await;
 
     let again = engine(&storage, &world, settings(None)).await;
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     assert_eq!([again.heard_of(1).await, again.heard_of(2).await, again.heard_of(3).await], [1, 0, 1]);
     again.crash().await;
 }

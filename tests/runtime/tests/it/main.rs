@@ -4,6 +4,8 @@
 
 mod admin;
 mod batches;
+mod broken_broker;
+mod broken_promises;
 mod broker;
 mod bulk;
 mod counting_participant;

@@ -74,18 +74,18 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Pos
     service.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     let waiting: Vec<_> = (1..=2_050).map(|order| outgoing(event(order, 1, declined.clone()))).collect();
-    world.order.say(&waiting).await;
+    world.order.publish(&waiting).await;
     until_it_is(&service, "queue_ready_messages", 2.0).await;
     service.script.world.open();
     until_it_is(&service, "queue_ready_messages", 0.0).await;
-    world.order.hear_confirmed(2_050).await;
+    world.order.confirmed(2_050).await;
 
     // The writer stands still in a transaction.
     service.script.gate.shut();
-    world.order.say(&[created(9_999, 1)]).await;
+    world.order.publish(&[created(9_999, 1)]).await;
     until("the writer is busy", async || busy(&service).await > 0.0).await;
     service.script.gate.open();
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     until("the writer rests", async || busy(&service).await == 0.0).await;
     service.finish(1).await;
 }
@@ -134,10 +134,10 @@ async fn a_dependency_that_comes_back_is_counted(#[values(Sqlite, Postgres)] dat
     }
     assert!(!service.metrics().await.contains_key("dependency_reconnects_total{dependency=\"database\"}"));
     service.script.away.store(true, Ordering::SeqCst);
-    world.order.say(&[created(1, 1)]).await;
+    world.order.publish(&[created(1, 1)]).await;
     until_it_is(&service, "dependency_up{dependency=\"database\"}", 0.0).await;
     service.script.away.store(false, Ordering::SeqCst);
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     until_it_is(&service, "dependency_up{dependency=\"database\"}", 1.0).await;
     assert_eq!(service.metrics().await["dependency_reconnects_total{dependency=\"database\"}"], 1.0);
     service.finish(0).await;

@@ -28,18 +28,18 @@ async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_af
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     assert_eq!(engine.ask(Command::Count(9)).await, Ok(1));
     engine.script.away.store(true, Ordering::SeqCst);
-    world.order.say(&[created(1, 1), created(2, 1)]).await;
+    world.order.publish(&[created(1, 1), created(2, 1)]).await;
     until("it is noticed", async || !engine.is_up("database")).await;
     // The engine has messages to try again and again; whoever calls meanwhile is not kept waiting behind them.
     for _ in 0..5 {
         assert_eq!(engine.ask(Command::Count(9)).await, away());
     }
-    world.order.say(&[created(3, 1)]).await;
-    stays_pending("nothing is acknowledged", world.order.hear_confirmed(1)).await;
+    world.order.publish(&[created(3, 1)]).await;
+    stays_pending("nothing is acknowledged", world.order.confirmed(1)).await;
     assert!(!engine.is_up("database"));
 
     engine.script.away.store(false, Ordering::SeqCst);
-    world.order.hear_confirmed(3).await;
+    world.order.confirmed(3).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 1, 1));
     assert_eq!(engine.ask(Command::Count(9)).await, Ok(2), "what was refused was not carried out");
     assert!(engine.is_up("database"));
@@ -55,11 +55,11 @@ async fn a_service_that_stops_meanwhile_leaves_its_messages_to_the_next(
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.script.away.store(true, Ordering::SeqCst);
-    world.order.say(&[created(1, 1), created(2, 1)]).await;
+    world.order.publish(&[created(1, 1), created(2, 1)]).await;
     until("it is noticed", async || !engine.is_up("database")).await;
     engine.end().await;
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.order.hear_confirmed(2).await;
+    world.order.confirmed(2).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 1));
     engine.finish().await;
 }

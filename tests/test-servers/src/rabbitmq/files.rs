@@ -1,4 +1,4 @@
-//! What a private node must be told, so that it neither reads nor writes anything of the system's own.
+//! Writes the configuration of a private node, so that it neither reads nor writes any system-wide files.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use crate::{account::Account, files};
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) ports: Ports,
-    /// For the node and for `rabbitmqctl`.
+    /// The environment of the node and of `rabbitmqctl`.
     pub(super) environment: BTreeMap<&'static str, OsString>,
 }
 
@@ -30,7 +30,7 @@ impl Files {
         let give = |path: &Path| account.map_or(Ok(()), |account| account.owns(path));
         let file = |name: &str, content: &str| -> Result<PathBuf> {
             let path = directory.join(name);
-            // Erlang demands of its cookie that nobody else can read it; to the others it does no harm.
+            // Erlang requires that only the owner can read its cookie; for the other files, it does no harm.
             files::write(&path, content, 0o400)?;
             give(&path)?;
             Ok(path)
@@ -44,7 +44,7 @@ impl Files {
 
         let definitions = match &options.definitions {
             None => None,
-            // The user that the node runs as may not be allowed to read the original.
+            // The node's user may not be allowed to read the original.
             Some(path) => {
                 let content = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
                 Some(file("definitions.json", &content)?)
@@ -64,19 +64,19 @@ impl Files {
 
         let environment = BTreeMap::from([
             ("HOME", directory.into()),
-            // Localhost rather than the machine's name, which need not be known to its resolver.
+            // Uses localhost because the resolver may not know the machine's name.
             ("RABBITMQ_NODENAME", format!("test-{}@localhost", ports.amqp).into()),
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
             ("RABBITMQ_NODE_PORT", ports.amqp.to_string().into()),
             ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".into()),
-            // `rabbitmqctl` listens as well: anywhere.
+            // `rabbitmqctl` listens too, on any port.
             ("RABBITMQ_CTL_DIST_PORT_MIN", "0".into()),
             ("RABBITMQ_CTL_DIST_PORT_MAX", "0".into()),
             ("ERL_EPMD_PORT", ports.epmd.to_string().into()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
             ("RABBITMQ_CONFIG_FILE", config.into()),
-            // The defaults of these are below /etc/rabbitmq.
+            // The defaults of these are in /etc/rabbitmq.
             ("RABBITMQ_ADVANCED_CONFIG_FILE", file("advanced.config", "[].\n")?.into()),
             ("RABBITMQ_CONFIG_FILES", folder("conf.d")?.into()),
             ("RABBITMQ_CONF_ENV_FILE", file("rabbitmq-env.conf", "")?.into()),
@@ -84,12 +84,12 @@ impl Files {
             // This name is also in `Keeper::data`.
             ("RABBITMQ_MNESIA_BASE", folder("data")?.into()),
             ("RABBITMQ_LOG_BASE", folder("logs")?.into()),
-            // To its output: so all that goes wrong is in one file, from the shell script to the crash of the VM.
+            // Log to standard output, so that all errors are in one file, from the shell script to a crash of the VM.
             ("RABBITMQ_LOGS", "-".into()),
             ("RABBITMQ_PID_FILE", directory.join("pid").into()),
             ("ERL_CRASH_DUMP_SECONDS", "0".into()),
-            // The script then becomes the Erlang VM instead of waiting for one (3.10 to 4.x): signals reach the node
-            // itself.
+            // With this, the script replaces itself by the Erlang VM instead of waiting for it (3.10 to 4.x), so that
+            // signals reach the node itself.
             ("RUNNING_UNDER_SYSTEMD", "true".into()),
         ]);
         Ok(Self { ports, environment })

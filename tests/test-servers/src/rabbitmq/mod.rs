@@ -1,4 +1,4 @@
-//! A RabbitMQ node.
+//! A private RabbitMQ node.
 
 mod files;
 mod probe;

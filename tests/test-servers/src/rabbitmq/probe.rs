@@ -1,4 +1,4 @@
-//! Is it there yet?
+//! Checks whether a node is ready.
 
 use std::{
     io::{Read as _, Write as _},
@@ -12,7 +12,8 @@ pub(super) fn accepts(port: u16) -> Option<()> {
     connect(port).map(drop)
 }
 
-/// The version that a node names in its greeting. It listens only after all else of its start, definitions included.
+/// Returns the version from a node's AMQP greeting. The node listens only when its start is complete, including
+/// definitions.
 pub(super) fn amqp(port: u16) -> Option<String> {
     let mut stream = connect(port)?;
     stream.write_all(b"AMQP\0\0\x09\x01").ok()?;
@@ -25,7 +26,7 @@ pub(super) fn amqp(port: u16) -> Option<String> {
     start.starts_with(&[0, 10, 0, 10]).then(|| version(&start).unwrap_or_else(|| "of an unknown version".to_owned()))
 }
 
-/// The entry `version` of the server's properties: a name with its length, then `S`, a length and the value.
+/// Reads the entry `version` of the server's properties: a name with its length, then `S`, a length and the value.
 fn version(start: &[u8]) -> Option<String> {
     const KEY: &[u8] = b"\x07versionS";
     let key = start.windows(KEY.len()).position(|window| window == KEY)?;
@@ -34,7 +35,7 @@ fn version(start: &[u8]) -> Option<String> {
     String::from_utf8(version.to_owned()).ok()
 }
 
-/// Whether the management API answers; without credentials, with a 401.
+/// Returns whether the management API responds: without credentials, with a 401.
 pub(super) fn management(port: u16) -> bool {
     let answer = || {
         let mut stream = connect(port)?;

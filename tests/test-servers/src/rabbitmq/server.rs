@@ -11,45 +11,45 @@ use crate::{files, keeper::Keeper, ports, postgres::output, programs::RabbitMqPr
 const NODE: &str = "RabbitMQ";
 const EPMD: &str = "epmd";
 
-/// What may be different from one node to another.
+/// The options of a node.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// With the management plugin: its UI and its HTTP API.
+    /// Enables the management plugin, with its UI and HTTP API.
     pub management: bool,
-    /// With the plugin that serves metrics to Prometheus.
+    /// Enables the plugin that serves metrics to Prometheus.
     pub prometheus: bool,
-    /// More lines for `rabbitmq.conf`; they win over the ones made here.
+    /// More lines for `rabbitmq.conf`. They override the defaults of this module.
     pub config: Vec<String>,
-    /// With a port for AMQP over TLS, too.
+    /// Also opens a port for AMQP over TLS, with this certificate.
     pub tls: Option<Certificate>,
-    /// A file of definitions, imported at every start. On a fresh node RabbitMQ then makes neither its default user nor
-    /// its default virtual host: the file must have them, and `credentials` name one of its users.
+    /// A file of definitions that is imported at every start. A new node then creates neither its default user nor its
+    /// default virtual host: the file must contain them, and `credentials` must be one of its users.
     pub definitions: Option<PathBuf>,
-    /// The user in the URLs; a default user with a random password where there is none.
+    /// The user in the URLs. By default, a user with a random password is created.
     pub credentials: Option<Credentials>,
-    /// The size of the disk under its data, in MiB. That is a tmpfs, which only root may mount (see [`crate::disk`]).
+    /// Size of the node's data disk in MiB. It is a tmpfs, which only root may mount (see [`crate::disk`]).
     pub disk_megabytes: Option<u32>,
 }
 
-/// What the node shows to its clients, in PEM. It asks them for none.
+/// The certificate of the node, in PEM. It does not request certificates from clients.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    /// Its certificate, and those between it and the authority.
+    /// Its certificate, and the intermediate ones up to the authority.
     pub chain: String,
-    /// The key of the first of them.
+    /// The private key of the first one.
     pub key: String,
 }
 
-/// A user of RabbitMQ. Both parts stand in URLs as they are.
+/// A user of RabbitMQ. Name and password are used in URLs without encoding.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Its name.
+    /// The user's name.
     pub user: String,
-    /// Its password.
+    /// The user's password.
     pub password: String,
 }
 
-/// A running RabbitMQ node. Dropped, it is stopped and its data is removed.
+/// A running RabbitMQ node. Dropping it stops the node and removes its data.
 #[derive(Debug)]
 pub struct RabbitMq {
     keeper: Keeper,
@@ -59,23 +59,23 @@ pub struct RabbitMq {
     version: String,
 }
 
-/// The ports of a node, all on 127.0.0.1 and its own.
+/// The ports of a node, all on 127.0.0.1.
 #[derive(Debug)]
 pub(super) struct Ports {
     pub(super) amqp: u16,
     pub(super) tls: Option<u16>,
     pub(super) management: Option<u16>,
     pub(super) prometheus: Option<u16>,
-    /// Where Erlang nodes, `rabbitmqctl` among them, reach this one.
+    /// For connections of other Erlang nodes, such as `rabbitmqctl`.
     pub(super) distribution: u16,
     pub(super) epmd: u16,
 }
 
 impl RabbitMq {
-    /// Starts a fresh node; returns when it has taken an AMQP connection (and an HTTP request, with management).
+    /// Starts a fresh node. Returns when it has accepted an AMQP connection (and, with management, an HTTP request).
     ///
     /// # Errors
-    /// If the programs are missing, or the node does not start: with the tail of its log.
+    /// If the programs are missing, or the node does not start; the error contains the tail of its log.
     pub fn start(options: Options) -> Result<Self> {
         let programs = RabbitMqPrograms::find()?;
         let mut keeper = Keeper::new("rabbitmq", "KILL", &["rabbitmq", "nobody"])?;
@@ -100,79 +100,80 @@ impl RabbitMq {
         Ok(rabbitmq)
     }
 
-    /// The URL for AMQP clients: the user, and the virtual host `/`.
+    /// Returns the URL for AMQP clients, with the user and the virtual host `/`.
     #[must_use]
     pub fn amqp_url(&self) -> String {
         let Credentials { user, password } = &self.credentials;
         format!("amqp://{user}:{password}@127.0.0.1:{}/%2f", self.node.ports.amqp)
     }
 
-    /// The URL for AMQP over TLS to `host`, which is a name of 127.0.0.1. None without a certificate.
+    /// Returns the URL for AMQP over TLS to `host`, which must be a name of 127.0.0.1. `None` without a certificate.
     #[must_use]
     pub fn amqps_url(&self, host: &str) -> Option<String> {
         let Credentials { user, password } = &self.credentials;
         self.node.ports.tls.map(|port| format!("amqps://{user}:{password}@{host}:{port}/%2f"))
     }
 
-    /// The URL of the management UI, with the user in it; its API is `/api` below. None without the plugin.
+    /// Returns the URL of the management UI, with the user in it; its API is at `/api`. `None` without the plugin.
     #[must_use]
     pub fn management_url(&self) -> Option<String> {
         let Credentials { user, password } = &self.credentials;
         self.node.ports.management.map(|port| format!("http://{user}:{password}@127.0.0.1:{port}"))
     }
 
-    /// The URL of the metrics. None without the plugin.
+    /// Returns the URL of the metrics. `None` without the plugin.
     #[must_use]
     pub fn metrics_url(&self) -> Option<String> {
         self.node.ports.prometheus.map(|port| format!("http://127.0.0.1:{port}/metrics"))
     }
 
-    /// The AMQP port on 127.0.0.1, the same one after [`Self::start_again`].
+    /// Returns the AMQP port on 127.0.0.1. It stays the same after [`Self::start_again`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.node.ports.amqp
     }
 
-    /// The temporary directory with its data and its log.
+    /// Returns the temporary directory with its data and its log.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.keeper.directory()
     }
 
-    /// Such as `3.10.8`.
+    /// Returns the version, such as `3.10.8`.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Runs `rabbitmqctl` on this node (about a second: it starts an Erlang of its own); returns what it printed.
+    /// Runs `rabbitmqctl` on this node and returns its output. This takes about a second, because it starts an Erlang
+    /// VM.
     ///
     /// # Errors
-    /// If it fails: what it said.
+    /// If it fails; the error contains its output.
     pub fn rabbitmqctl(&self, args: &[&str]) -> Result<String> {
         output(self.keeper.command(&self.programs.rabbitmqctl)?.envs(&self.node.environment).args(args))
     }
 
-    /// SIGKILL of the node, as in a crash. Messages that it has confirmed are there after the next start.
+    /// Kills the node with SIGKILL, as in a crash. Messages that it has confirmed are there after the next start.
     ///
     /// # Errors
-    /// If it cannot be signalled. Not where it has ended already.
+    /// If the signal cannot be sent. It is not an error if the node has already ended.
     pub fn kill(&mut self) -> Result<()> {
         self.keeper.end(NODE, "KILL")
     }
 
-    /// Stops the node in order, which takes some seconds; its data stays for [`Self::start_again`].
+    /// Stops the node in an orderly way, which takes some seconds. Its data is kept for [`Self::start_again`].
     ///
     /// # Errors
-    /// If it cannot be signalled. Not where it has ended already.
+    /// If the signal cannot be sent. It is not an error if the node has already ended.
     pub fn stop(&mut self) -> Result<()> {
         self.keeper.end(NODE, "TERM")
     }
 
-    /// Starts the node on its data and its ports; returns as [`Self::start`] does.
+    /// Starts the node again with its data and its ports. Returns under the same conditions as [`Self::start`].
     ///
     /// # Errors
-    /// If it runs, or does not start: with the tail of its log.
+    /// If it is running, or does not start; the error contains the tail of its log.
     pub fn start_again(&mut self) -> Result<()> {
         let log = self.keeper.directory().join("log");
         let log_file = fs::File::options().create(true).append(true).open(&log)?;
@@ -188,10 +189,10 @@ impl RabbitMq {
         Ok(())
     }
 
-    /// Ends the node, removes its data, and starts it as fresh as [`Self::start`] does, at its ports.
+    /// Kills the node, removes its data, and starts it like a new one with the same ports.
     ///
     /// # Errors
-    /// As for [`Self::start_again`], or where the data cannot be removed.
+    /// The same as those of [`Self::start_again`], and if the data cannot be removed.
     pub fn start_empty(&mut self) -> Result<()> {
         self.kill()?;
         for entry in fs::read_dir(self.keeper.data())? {
@@ -201,10 +202,10 @@ impl RabbitMq {
         self.start_again()
     }
 
-    /// Fills the disk under its data, which must have a limit.
+    /// Fills the data disk, which must be limited.
     ///
     /// # Errors
-    /// If it has none, or cannot be filled.
+    /// If the disk is not limited, or cannot be filled.
     pub fn fill_disk(&self) -> Result<()> {
         self.keeper.disk()?.fill()
     }
@@ -217,8 +218,8 @@ impl RabbitMq {
         self.keeper.disk()?.free()
     }
 
-    /// Erlang's port mapper, by which `rabbitmqctl` finds the node. A node brings one that outlives it; with this one
-    /// in its place before, on a port of our own, it does not.
+    /// Starts Erlang's port mapper, through which `rabbitmqctl` finds the node. Without it, the node would start one
+    /// that outlives it. This one has its own port, and ends with the node.
     fn start_epmd(&mut self) -> Result<()> {
         let log = self.keeper.directory().join("epmd.log");
         let log_file = fs::File::create(&log)?;

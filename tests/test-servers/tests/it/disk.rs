@@ -2,7 +2,7 @@ use std::fs;
 
 use test_servers::{Postgres, RabbitMq, disk, postgres, rabbitmq};
 
-/// Whether it can be tested; says why not.
+/// Returns whether this can be tested, and prints the reason if not.
 fn possible() -> bool {
     disk::can_be_limited().inspect_err(|error| eprintln!("not tested: {error:#}")).is_ok()
 }
@@ -18,7 +18,7 @@ fn a_postgresql_whose_disk_was_full_has_what_it_has_committed() {
     postgres.psql("postgres", "INSERT INTO orders VALUES (7, '')").unwrap();
 
     postgres.fill_disk().unwrap();
-    // More than what is left in the segment of the log that is being written.
+    // More than fits into the current segment of the write-ahead log.
     let much = "INSERT INTO orders SELECT 8, repeat('x', 2000) FROM generate_series(1, 20000)";
     let error = postgres.psql("postgres", much).unwrap_err().to_string();
     eprintln!("{error}");

@@ -1,5 +1,5 @@
-//! The servers as tests use them, with the real programs. Where those are missing, the tests fail and say what to do.
-#![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+//! Tests of the servers with the real programs. If those are missing, the tests fail and explain what to install.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk;
 mod end;

@@ -3,7 +3,7 @@ use std::thread;
 use test_servers::{Postgres, postgres::Options};
 
 #[test]
-fn it_takes_connections_and_keeps_over_a_crash_what_was_committed() {
+fn it_accepts_connections_and_keeps_committed_data_over_a_crash() {
     let mut postgres = Postgres::start(Options::default()).unwrap();
     let url = postgres.create_database("od\"d").unwrap();
     assert!(url.starts_with("postgres://postgres:") && url.ends_with("/od\"d"), "{url}");
@@ -25,7 +25,7 @@ fn it_takes_connections_and_keeps_over_a_crash_what_was_committed() {
 }
 
 #[test]
-fn two_servers_know_nothing_of_each_other() {
+fn two_servers_are_independent() {
     let start = || {
         let options = Options { settings: vec![("max_connections".to_owned(), "20".to_owned())], ..Options::default() };
         Postgres::start(options).unwrap()
@@ -42,7 +42,7 @@ fn two_servers_know_nothing_of_each_other() {
 }
 
 #[test]
-fn a_server_that_does_not_start_says_why() {
+fn a_failed_start_is_explained() {
     let options = Options { settings: vec![("no_such_setting".to_owned(), "x".to_owned())], ..Options::default() };
     let error = Postgres::start(options).unwrap_err().to_string();
     assert!(error.contains("PostgreSQL did not start (exit status: 1)"), "{error}");

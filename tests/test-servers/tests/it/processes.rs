@@ -1,4 +1,4 @@
-//! What runs, by `/proc`.
+//! Inspects processes through `/proc`.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Waits until it holds.
+/// Waits until the condition holds.
 pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
@@ -16,18 +16,18 @@ pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// The processes that `parent` started, and theirs.
+/// Returns all descendants of a process.
 pub(crate) fn descendants(parent: u32) -> Vec<u32> {
     let children: Vec<u32> = all().filter(|id| stat(*id).is_some_and(|(_, its_parent)| its_parent == parent)).collect();
     children.iter().copied().chain(children.iter().flat_map(|child| descendants(*child))).collect()
 }
 
-/// Whether it runs; one that has ended and is not waited for does not.
+/// Returns whether a process is running. One that has ended but was not waited for is not.
 pub(crate) fn runs(id: u32) -> bool {
     stat(id).is_some_and(|(state, _)| state != "Z")
 }
 
-/// Whether any process has the path in its command line.
+/// Returns whether any process has the path in its command line.
 pub(crate) fn mention(path: &Path) -> bool {
     let path = path.to_str().unwrap();
     all().any(|id| {
@@ -39,7 +39,7 @@ fn all() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-/// State and parent.
+/// Returns the state and the parent of a process.
 fn stat(id: u32) -> Option<(String, u32)> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();

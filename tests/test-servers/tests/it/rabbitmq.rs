@@ -11,7 +11,7 @@ use test_servers::{
 };
 
 #[test]
-fn a_node_with_everything() {
+fn a_node_with_all_options() {
     let folder = tempfile::tempdir().unwrap();
     let definitions = folder.path().join("definitions.json");
     let content = r#"{
@@ -49,7 +49,7 @@ fn a_node_with_everything() {
 }
 
 #[test]
-fn two_nodes_know_nothing_of_each_other_and_a_crash_or_a_stop_keeps_the_data() {
+fn two_nodes_are_independent_and_a_crash_or_a_stop_keeps_the_data() {
     let start = || RabbitMq::start(Options::default()).unwrap();
     let (mut one, two) = thread::scope(|scope| {
         let one = scope.spawn(start);
@@ -57,7 +57,7 @@ fn two_nodes_know_nothing_of_each_other_and_a_crash_or_a_stop_keeps_the_data() {
     });
     assert_eq!((one.management_url(), one.metrics_url()), (None, None));
     one.rabbitmqctl(&["add_vhost", "mine"]).unwrap();
-    // What is said to a queue is on the disk when it is confirmed; for this, a moment later.
+    // Messages in a queue are on disk when they are confirmed; the vhost is only a moment later.
     one.rabbitmqctl(&["eval", "mnesia:sync_log()."]).unwrap();
     let vhosts = |node: &RabbitMq| node.rabbitmqctl(&["-q", "--no-table-headers", "list_vhosts"]).unwrap();
     assert_eq!(vhosts(&two), "/\n");
@@ -75,14 +75,14 @@ fn two_nodes_know_nothing_of_each_other_and_a_crash_or_a_stop_keeps_the_data() {
 }
 
 #[test]
-fn a_node_that_does_not_start_says_why() {
+fn a_failed_start_is_explained() {
     let options = Options { config: vec!["no_such.setting = 1".to_owned()], ..Options::default() };
     let error = RabbitMq::start(options).unwrap_err().to_string();
     assert!(error.starts_with("RabbitMQ did not start (exit status: "), "{error}");
     assert!(error.contains("no_such.setting"), "{error}");
 }
 
-/// The first bytes of the frame that answers AMQP 0-9-1's protocol header: a method, on channel 0.
+/// Returns the first bytes of the response to AMQP 0-9-1's protocol header: a method, on channel 0.
 fn greeting(rabbitmq: &RabbitMq) -> [u8; 3] {
     let mut stream = TcpStream::connect(("127.0.0.1", rabbitmq.port())).unwrap();
     stream.write_all(b"AMQP\0\0\x09\x01").unwrap();

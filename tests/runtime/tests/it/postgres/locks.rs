@@ -31,13 +31,13 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
     // In one batch: one that needs the row, and forty that do not.
     engine.hold().await;
     let waits = created(1, 1);
-    world.order.say(std::slice::from_ref(&waits)).await;
+    world.order.publish(std::slice::from_ref(&waits)).await;
     let others: Vec<_> = (2..42).map(|order| created(order, 1)).collect();
-    world.order.say(&others).await;
+    world.order.publish(&others).await;
     until("all are delivered", async || world.tally().queue().unwrap().ready == 0).await;
     engine.script.gate.open();
-    let confirmed = world.order.hear_confirmed(others.len()).await;
-    assert_eq!(confirmed, crate::broker::ids(&others), "all but the first");
+    let confirmed = world.order.confirmed(others.len()).await;
+    assert_eq!(confirmed, saga_runtime::conformance::ids(&others), "all but the first");
 
     // A caller is told; callers who need other rows are served.
     assert_eq!(engine.ask(Command::Count(1)).await, locked());
@@ -47,7 +47,7 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
     assert!(!engine.is_up("database"), "and says that something waits");
 
     lock.rollback().await.unwrap();
-    assert_eq!(world.order.hear_confirmed(1).await, [waits.message_id]);
+    assert_eq!(world.order.confirmed(1).await, [waits.message_id]);
     until("it is over", async || engine.is_up("database")).await;
     assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (2, vec![]));
     engine.finish().await;
@@ -60,11 +60,11 @@ async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
     world.told(&[created(1, 1)]).await;
     let lock = locking(&storage, "LOCK TABLE counts, inbox IN ACCESS EXCLUSIVE MODE").await;
     let sent: Vec<_> = (1..=200).map(|order| created(order, 1)).collect();
-    world.order.say(&sent).await;
+    world.order.publish(&sent).await;
     assert_eq!(engine.ask(Command::Count(7)).await, locked());
     until("it is seen", async || !engine.is_up("database")).await;
     lock.rollback().await.unwrap();
-    world.order.hear_confirmed(sent.len()).await;
+    world.order.confirmed(sent.len()).await;
     until("it is over", async || engine.is_up("database")).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(200).await, engine.dead_letters().await), (2, 1, vec![]));
     engine.finish().await;
@@ -77,12 +77,12 @@ async fn what_waits_for_a_locked_row_comes_again_after_the_end() {
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.told(&[created(1, 1)]).await;
     let lock = locking(&storage, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
-    world.order.say(&[created(1, 1)]).await;
+    world.order.publish(&[created(1, 1)]).await;
     until("it is seen", async || !engine.is_up("database")).await;
     engine.end().await;
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     lock.rollback().await.unwrap();
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (2, vec![]));
     engine.finish().await;
 }

@@ -140,7 +140,7 @@ async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_an
     let error = publisher.publish(Vec::new()).await.unwrap_err();
     let BrokerError::Unusable { wrong, remedy, .. } = &error else { panic!("{error}") };
     assert!(wrong.contains("NOT_FOUND - no exchange 'order.deliveries'"), "{error}");
-    assert!(remedy.contains("the next connection makes it anew"), "{error}");
+    assert!(remedy.contains("the next connection declares it again"), "{error}");
 
     // The bindings went with it. The consumer has noticed nothing.
     let (mut publisher, mut outcomes) = order.publisher().await.unwrap();

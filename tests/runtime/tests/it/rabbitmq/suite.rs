@@ -1,22 +1,40 @@
-//! RabbitMQ is held to what every broker promises.
+//! RabbitMQ passes the conformance suite.
 
 use async_trait::async_trait;
-use saga_rabbitmq::topology::{Exchange, ExchangeType, Topology};
-use saga_runtime::broker::Broker;
+use saga_message::ServiceSpec;
+use saga_rabbitmq::{
+    RabbitMq, RabbitMqSettings,
+    topology::{DELIVERY_LIMIT, Exchange, ExchangeType, Topology},
+};
+use saga_runtime::{
+    broker::Broker,
+    conformance::{BrokerUnderTest, Brokers, Capabilities, SERVICES},
+};
 use serde_json::json;
-use shared_events::Service;
 use uuid::Uuid;
 
-use crate::{
-    broker::{BrokerUnderTest, Brokers, held_to_the_suite},
-    server::{Vhost, broker},
-};
+use crate::server::Vhost;
 
 struct OnRabbitMq;
 
 #[async_trait]
 impl BrokerUnderTest for OnRabbitMq {
-    async fn fresh(&self, services: &[Service]) -> Brokers {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            keeps_order: true,
+            // Quorum queues do not promise it.
+            keeps_order_of_redeliveries: false,
+            reports_unroutable: true,
+            counts_redeliveries: true,
+            keeps_message_ids: true,
+            // Replicas of a service share its queue.
+            single_consumer: false,
+            queue_capacity: None,
+            dead_letters_after: Some(DELIVERY_LIMIT),
+        }
+    }
+
+    async fn fresh(&self, services: &[ServiceSpec]) -> Brokers {
         let vhost = Vhost::new().await;
         // Whoever may declare makes the queues that are missing.
         let user = format!("user-{}", Uuid::now_v7());
@@ -26,18 +44,17 @@ impl BrokerUnderTest for OnRabbitMq {
         brokers(vhost, user)
     }
 
-    async fn completed(&self, brokers: Brokers) -> Brokers {
-        let site = brokers.rest.downcast::<(Vhost, String)>().expect("what `brokers` keeps");
-        let (vhost, user) = *site;
-        make_queues(&vhost, &Service::ALL).await;
+    async fn with_all_queues(&self, brokers: Brokers) -> Brokers {
+        let (vhost, user): (Vhost, String) = brokers.into_kept();
+        make_queues(&vhost, &SERVICES).await;
         self::brokers(vhost, user)
     }
 }
 
 const PASSWORD: &str = "a-secret";
 
-/// The exchanges of all, and the queues of some: a consumer makes its queue. It is gone entirely when this returns.
-async fn make_queues(vhost: &Vhost, services: &[Service]) {
+/// The exchanges of all services, and the queues of some: a consumer makes its queue. It is gone when this returns.
+async fn make_queues(vhost: &Vhost, services: &[ServiceSpec]) {
     let exchange = |exchange: Exchange| {
         let kind = match exchange.kind {
             ExchangeType::Direct => "direct",
@@ -45,20 +62,23 @@ async fn make_queues(vhost: &Vhost, services: &[Service]) {
         };
         json!({"name": exchange.name, "type": kind, "durable": true, "auto_delete": false, "internal": false, "arguments": {}})
     };
-    let exchanges =
-        Service::ALL.into_iter().flat_map(|service| Topology::to_publish(&service.spec()).exchanges).map(exchange);
+    let exchanges = SERVICES.iter().flat_map(|service| Topology::to_publish(service).exchanges).map(exchange);
     vhost.import(json!({ "exchanges": exchanges.collect::<Vec<_>>() })).await;
     for &service in services {
-        let broker = vhost.broker(service);
+        let broker = broker(service, vhost.url(None));
         drop(broker.subscribe(1).await.unwrap());
         broker.closed().await;
     }
 }
 
+fn broker(service: ServiceSpec, url: String) -> RabbitMq {
+    RabbitMq::new(&RabbitMqSettings { service, url, password_file: None, ca_file: None }).unwrap()
+}
+
 fn brokers(vhost: Vhost, user: String) -> Brokers {
     let url = vhost.url(Some((&user, PASSWORD)));
-    let brokers: Vec<_> = Service::ALL.into_iter().map(|service| (service, broker(service, url.clone()))).collect();
+    let brokers = SERVICES.map(|service| (service.name, broker(service, url.clone())));
     Brokers::new(brokers, (vhost, user))
 }
 
-held_to_the_suite!(OnRabbitMq);
+saga_runtime::conformance_tests!(OnRabbitMq);

@@ -24,9 +24,9 @@ async fn a_file_that_somebody_else_keeps_locked_is_away() {
         Err(Refusal::Unavailable("the database is unavailable".to_owned()))
     );
     assert!(!engine.is_up("database"));
-    world.order.say(&[created(1, 1)]).await;
+    world.order.publish(&[created(1, 1)]).await;
     lock.rollback().await.unwrap();
-    world.order.hear_confirmed(1).await;
+    world.order.confirmed(1).await;
     assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (1, vec![]));
     assert_eq!(engine.ask(Command::Count(1)).await, Ok(2));
     engine.finish().await;

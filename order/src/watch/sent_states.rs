@@ -4,27 +4,28 @@ use shared_events::{OrderId, Timestamp};
 
 use crate::domain::Order;
 
-/// How many orders a generation remembers. What is told late was read or committed just before, and both are given up
-/// after half a minute at most; so this is enough for a thousand changed orders a second with the whole half minute in
-/// between, and takes a few megabytes.
+/// How many orders one generation remembers. A change that is reported late was read or committed shortly before, and
+/// both time out after at most half a minute. So this suffices for a thousand changed orders per second, and takes a
+/// few megabytes.
 const GENERATION: usize = 32_768;
 
-/// Which state of which order the watchers were told last, so that they are told nothing older. It remembers at least
-/// the last 32,768 orders, at most twice as many, and forgets those first that were told longest ago.
+/// The state of each order that was sent to the watchers last, so that they are sent nothing older. Remembers at least
+/// the last 32,768 orders, at most twice as many, and forgets first those that were sent longest ago.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct SentStates {
     young: HashMap<OrderId, State>,
     old: HashMap<OrderId, State>,
 }
 
-/// A replica of a release that knows no versions leaves them as they are; then the time of the change decides.
+/// The version and the time of the change. A replica of a release without versions does not increment the version; then
+/// the time decides.
 type State = (i64, Timestamp);
 
-impl Told {
-    /// Whether `order` is newer than what was told of it. It is remembered then.
+impl SentStates {
+    /// Returns whether `order` is newer than the state that was sent last, and remembers it in that case.
     pub(super) fn is_new(&mut self, order: &Order) -> bool {
         let (id, state) = (order.details.order_id, (order.version, order.changed_at));
-        if self.young.get(&id).or_else(|| self.old.get(&id)).is_some_and(|told| *told >= state) {
+        if self.young.get(&id).or_else(|| self.old.get(&id)).is_some_and(|sent| *sent >= state) {
             return false;
         }
         self.young.insert(id, state);
@@ -34,8 +35,8 @@ impl Told {
         true
     }
 
-    /// Nobody watches any more.
-    pub(super) fn forget(&mut self) {
+    /// Forgets everything, because there are no watchers any more.
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 }
@@ -66,26 +67,26 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_newer_is_new() {
-        let mut told = Told::default();
+    fn only_a_newer_state_is_new() {
+        let mut sent = SentStates::default();
         let states = [(1, 1, true), (1, 1, false), (3, 2, true), (2, 2, false), (3, 3, true), (3, 2, false)];
         for (version, second, new) in states {
-            assert_eq!(told.is_new(&order(1, version, second)), new, "version {version} of second {second}");
+            assert_eq!(sent.is_new(&order(1, version, second)), new, "version {version} of second {second}");
         }
-        assert!(told.is_new(&order(2, 1, 1)), "another order");
-        told.forget();
-        assert!(told.is_new(&order(1, 1, 1)));
+        assert!(sent.is_new(&order(2, 1, 1)), "another order");
+        sent.clear();
+        assert!(sent.is_new(&order(1, 1, 1)));
     }
 
     #[test]
-    fn it_is_bounded_and_forgets_what_was_told_longest_ago() {
-        let mut told = Told::default();
+    fn it_is_bounded_and_forgets_what_was_sent_longest_ago() {
+        let mut sent = SentStates::default();
         let generation = i64::try_from(GENERATION).unwrap();
         for id in 1..=3 * generation {
-            assert!(told.is_new(&order(id, 2, 1)));
-            assert!(told.young.len() + told.old.len() <= 2 * GENERATION);
-            assert!(!told.is_new(&order(id - generation / 2, 1, 1)) || id <= generation / 2);
+            assert!(sent.is_new(&order(id, 2, 1)));
+            assert!(sent.young.len() + sent.old.len() <= 2 * GENERATION);
+            assert!(!sent.is_new(&order(id - generation / 2, 1, 1)) || id <= generation / 2);
         }
-        assert!(told.is_new(&order(1, 1, 1)));
+        assert!(sent.is_new(&order(1, 1, 1)));
     }
 }
