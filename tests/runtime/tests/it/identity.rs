@@ -33,7 +33,7 @@ use crate::{
     dead_letter_queue::giving_up,
     engine_harness::{EngineHarness, Plan, World, created},
     one_system::{belongs_to, execute},
-    wait::{soon, until},
+    wait::{until, within_timeout},
 };
 
 /// Systems of 2024.
@@ -156,7 +156,7 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
     assert!(again.is_up("system") && again.ask(Command::Count(2)).await == Ok(1));
     // It cannot be driven into this database either.
     let letter = dead_letter(&again.database, foreign.message_id.0).await.unwrap().unwrap();
-    let driven = soon("an answer", again.mailbox.redrive(&letter)).await;
+    let driven = within_timeout("an answer", again.mailbox.redrive(&letter)).await;
     assert!(matches!(&driven, Ok(Redriven::ParkedAgain { reason }) if reason.contains(OTHER)), "{driven:?}");
     assert_eq!(again.heard_of(1).await, 0);
     again.crash().await;
