@@ -226,7 +226,7 @@ impl Participant for Inventory {
         Ok(())
     }
 
-    fn committed(&self, state: State) {
+    fn on_committed(&self, state: State) {
         for reservation in state.reservations.into_changed() {
             if let Owner::Saga { saga_id, order } = &reservation.owner {
                 tracing::debug!(

@@ -11,7 +11,7 @@ use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_al
 use sea_orm_migration::MigratorTrait;
 use service_host::{
     admin::AdminSettings,
-    program::{listen, open_patiently},
+    program::{listen, open_when_available},
     service::{self, RunningService, ServiceDeps},
     settings::WorkSettings,
     startup::wait_for_database,
@@ -182,7 +182,7 @@ impl SystemSettings {
             }
             (Place::Databases, database) => {
                 let database = database.as_ref().context("there is an address")?;
-                open_patiently::<M>(&database.for_service(service.name())?, listener).await
+                open_when_available::<M>(&database.for_service(service.name())?, listener).await
             }
         }
     }

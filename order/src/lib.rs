@@ -39,7 +39,7 @@ pub async fn start(settings: &OrderSettings, deps: ServiceDeps, listener: TcpLis
     let orders = Orders::new(settings.cancel_policy(), watchers.clone());
     let (wait, max_backlog) = (settings.order_wait, deps.work.max_backlog);
     RunningService::start(orders, deps, listener, |context| {
-        context.run_beside(replicas::listen(context.database.clone(), Arc::clone(&watchers)));
+        context.spawn_background(replicas::listen(context.database.clone(), Arc::clone(&watchers)));
         http::routes(AppState { context, watchers, wait, max_backlog })
     })
     .await

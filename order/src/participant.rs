@@ -147,7 +147,7 @@ impl Participant for Orders {
         Service::Order.spec()
     }
 
-    fn measure(&self, registry: &mut Registry) {
+    fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
     }
 
@@ -203,7 +203,7 @@ impl Participant for Orders {
         }
     }
 
-    fn published(&self, state: &mut State, envelope: &Envelope) {
+    fn on_published(&self, state: &mut State, envelope: &Envelope) {
         let id = envelope.event.order.order_id;
         if let Some(order) = state.orders.get(&id).filter(|order| order.saga_id == envelope.event.saga_id) {
             let status = format!("status is {}", order.status());
@@ -219,7 +219,7 @@ impl Participant for Orders {
         Ok(())
     }
 
-    fn committed(&self, state: State) {
+    fn on_committed(&self, state: State) {
         state.ended.iter().filter_map(|id| state.orders.get(id)).for_each(|order| self.metrics.ended(order));
         let orders = state.orders.into_changed().inspect(|order| {
             if order.status().is_terminal() {

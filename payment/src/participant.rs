@@ -194,7 +194,7 @@ impl Participant for Payments {
         Ok(())
     }
 
-    fn committed(&self, state: State) {
+    fn on_committed(&self, state: State) {
         for payment in state.of_sagas.into_changed().chain(state.of_clients) {
             tracing::debug!(
                 payment.id = payment.payment_id.0, order.id = payment.order_id.0,

@@ -25,7 +25,7 @@ pub struct DeadLetterSummary {
     /// What the message is about, if it can be decoded.
     pub subject: Option<String>,
     /// When it was dead-lettered, in microseconds since 1970.
-    pub parked_at: i64,
+    pub dead_lettered_at: i64,
     /// The size of its body, in bytes.
     pub size: i64,
 }
@@ -42,14 +42,8 @@ pub async fn dead_letters(
     use dead_letter::Column;
     dead_letter::Entity::find()
         .select_only()
-        .columns([
-            Column::MessageId,
-            Column::Reason,
-            Column::Attempts,
-            Column::Event,
-            Column::Subject,
-            Column::ParkedAt,
-        ])
+        .columns([Column::MessageId, Column::Reason, Column::Attempts, Column::Event, Column::Subject])
+        .column_as(Column::DeadLetteredAt, "dead_lettered_at")
         // On both databases, LENGTH of a binary column is its number of bytes, and is known without reading the body.
         .column_as(Expr::cust("CAST(LENGTH(body) AS BIGINT)"), "size")
         .apply_if(after, |query, after| query.filter(Column::MessageId.gt(after)))
@@ -81,7 +75,7 @@ pub async fn dead_letter_ids(
         .select_only()
         .column(Column::MessageId)
         .apply_if(after, |query, after| query.filter(Column::MessageId.gt(after)))
-        .filter(Column::ParkedAt.lte(until.unix_micros()))
+        .filter(Column::DeadLetteredAt.lte(until.unix_micros()))
         .order_by_asc(Column::MessageId)
         .limit(limit)
         .into_tuple()

@@ -12,10 +12,10 @@ pub enum Fault {
     /// Another transaction was in the way (deadlock, serialization failure): try again at once.
     Conflict,
     /// Another session held a lock on a row or a table for longer than the lock timeout.
-    Locked,
+    LockTimeout,
     /// A unique key already exists. If another transaction inserted it at the same moment, trying again at once sees
     /// that row; otherwise it will always fail the same way.
-    Taken,
+    UniqueViolation,
     /// It will always fail the same way with this input.
     Permanent,
 }
@@ -24,39 +24,39 @@ pub enum Fault {
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>). The first entry that matches counts; if none
 /// does, it is [`Fault::Unavailable`].
 const SQL_STATES: &[(&str, Fault)] = &[
-    ("09", Fault::Permanent),   // triggered action exception
-    ("21", Fault::Permanent),   // cardinality violation
-    ("22", Fault::Permanent),   // data exception: a value that does not fit
-    ("23", Fault::Permanent),   // integrity constraint violation (a unique one is `Taken`)
-    ("27", Fault::Permanent),   // triggered data change violation
-    ("40", Fault::Conflict),    // transaction rollback: serialization failure, deadlock
-    ("44", Fault::Permanent),   // WITH CHECK OPTION violation
-    ("54", Fault::Permanent),   // program limit exceeded: a value too long for an index
-    ("55P03", Fault::Locked),   // lock not available
-    ("72", Fault::Conflict),    // snapshot too old
-    ("P0", Fault::Permanent),   // raised by a user-defined function or trigger
-    ("08", Fault::Unavailable), // connection exception
-    ("0A", Fault::Unavailable), // feature not supported, for example a cached plan after a migration
-    ("0B", Fault::Unavailable), // invalid transaction initiation
-    ("0F", Fault::Unavailable), // locator exception
-    ("0L", Fault::Unavailable), // invalid grantor
-    ("0P", Fault::Unavailable), // invalid role
-    ("0Z", Fault::Unavailable), // diagnostics exception
-    ("10", Fault::Unavailable), // XQuery error
-    ("20", Fault::Unavailable), // case not found
-    ("24", Fault::Unavailable), // invalid cursor state
-    ("25", Fault::Unavailable), // invalid transaction state: 25006 is a server that became a standby
-    ("26", Fault::Unavailable), // invalid prepared statement name, for example behind a pooler
-    ("28", Fault::Unavailable), // invalid authorization: the password or pg_hba.conf was changed
-    ("2B", Fault::Unavailable), // dependent privileges exist
-    ("2D", Fault::Unavailable), // invalid transaction termination
-    ("2F", Fault::Unavailable), // SQL routine exception
-    ("34", Fault::Unavailable), // invalid cursor name
-    ("38", Fault::Unavailable), // external routine exception
-    ("39", Fault::Unavailable), // external routine invocation exception
-    ("3B", Fault::Unavailable), // savepoint exception
-    ("3D", Fault::Unavailable), // no such database
-    ("3F", Fault::Unavailable), // no such schema
+    ("09", Fault::Permanent),      // triggered action exception
+    ("21", Fault::Permanent),      // cardinality violation
+    ("22", Fault::Permanent),      // data exception: a value that does not fit
+    ("23", Fault::Permanent),      // integrity constraint violation (a unique one is `UniqueViolation`)
+    ("27", Fault::Permanent),      // triggered data change violation
+    ("40", Fault::Conflict),       // transaction rollback: serialization failure, deadlock
+    ("44", Fault::Permanent),      // WITH CHECK OPTION violation
+    ("54", Fault::Permanent),      // program limit exceeded: a value too long for an index
+    ("55P03", Fault::LockTimeout), // lock not available
+    ("72", Fault::Conflict),       // snapshot too old
+    ("P0", Fault::Permanent),      // raised by a user-defined function or trigger
+    ("08", Fault::Unavailable),    // connection exception
+    ("0A", Fault::Unavailable),    // feature not supported, for example a cached plan after a migration
+    ("0B", Fault::Unavailable),    // invalid transaction initiation
+    ("0F", Fault::Unavailable),    // locator exception
+    ("0L", Fault::Unavailable),    // invalid grantor
+    ("0P", Fault::Unavailable),    // invalid role
+    ("0Z", Fault::Unavailable),    // diagnostics exception
+    ("10", Fault::Unavailable),    // XQuery error
+    ("20", Fault::Unavailable),    // case not found
+    ("24", Fault::Unavailable),    // invalid cursor state
+    ("25", Fault::Unavailable),    // invalid transaction state: 25006 is a server that became a standby
+    ("26", Fault::Unavailable),    // invalid prepared statement name, for example behind a pooler
+    ("28", Fault::Unavailable),    // invalid authorization: the password or pg_hba.conf was changed
+    ("2B", Fault::Unavailable),    // dependent privileges exist
+    ("2D", Fault::Unavailable),    // invalid transaction termination
+    ("2F", Fault::Unavailable),    // SQL routine exception
+    ("34", Fault::Unavailable),    // invalid cursor name
+    ("38", Fault::Unavailable),    // external routine exception
+    ("39", Fault::Unavailable),    // external routine invocation exception
+    ("3B", Fault::Unavailable),    // savepoint exception
+    ("3D", Fault::Unavailable),    // no such database
+    ("3F", Fault::Unavailable),    // no such schema
     ("42", Fault::Unavailable), // access rule violation: 42501 privileges, 42P01 no such table; inputs do not write statements
     ("53", Fault::Unavailable), // insufficient resources: disk full, too many connections
     ("55", Fault::Unavailable), // object not in prerequisite state
@@ -71,7 +71,7 @@ const SQL_STATES: &[(&str, Fault)] = &[
 /// [`Fault::Unavailable`].
 const SQLITE_CODES: &[(u32, Fault)] = &[
     (18, Fault::Permanent),   // TOOBIG: a value that does not fit
-    (19, Fault::Permanent),   // CONSTRAINT (a unique one is `Taken`)
+    (19, Fault::Permanent),   // CONSTRAINT (a unique one is `UniqueViolation`)
     (20, Fault::Permanent),   // MISMATCH
     (1, Fault::Unavailable),  // ERROR: no such table
     (2, Fault::Unavailable),  // INTERNAL
@@ -129,7 +129,7 @@ impl Fault {
     /// `code` is an SQLSTATE of PostgreSQL (five characters) or an extended result code of SQLite (a number).
     fn of_code(code: &str, unique_violation: bool) -> Self {
         if unique_violation {
-            return Self::Taken;
+            return Self::UniqueViolation;
         }
         let found = if code.len() == 5 {
             SQL_STATES.iter().find(|(start, _)| code.starts_with(start)).map(|(_, fault)| *fault)
@@ -152,7 +152,7 @@ mod tests {
     fn codes_of_both_databases_are_classified() {
         for (fault, codes) in [
             (Fault::Conflict, &["40001", "40P01", "72000"][..]),
-            (Fault::Locked, &["55P03"]),
+            (Fault::LockTimeout, &["55P03"]),
             // What an input can cause.
             (Fault::Permanent, &["21000", "22001", "22003", "22P05", "23502", "23514", "54000", "P0001", "275", "18"]),
             // Connecting and resources.
@@ -173,7 +173,7 @@ mod tests {
             }
         }
         for code in ["23505", "2067", "1555"] {
-            assert_eq!(Fault::of_code(code, true), Fault::Taken, "{code}");
+            assert_eq!(Fault::of_code(code, true), Fault::UniqueViolation, "{code}");
         }
     }
 

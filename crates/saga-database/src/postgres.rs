@@ -56,7 +56,7 @@ pub(super) const CLOCK_QUERY: &str = "SELECT (extract(epoch FROM clock_timestamp
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     options: PgConnectOptions,
-    most_connections: u32,
+    max_connections: u32,
     /// The address for messages, without the password.
     pub(super) place: String,
 }
@@ -66,7 +66,7 @@ impl Server {
         let options = PgConnectOptions::clone(&settings.options);
         let place = place(&options);
         let options = options.options(SESSION).disable_statement_logging();
-        Self { options, most_connections: settings.most_connections, place }
+        Self { options, max_connections: settings.max_connections, place }
     }
 
     /// Checks that the database exists and can be used.
@@ -112,11 +112,11 @@ impl Server {
     }
 
     fn writers(&self) -> u32 {
-        WRITERS.min(self.most_connections.saturating_sub(1)).max(1)
+        WRITERS.min(self.max_connections.saturating_sub(1)).max(1)
     }
 
     fn readers(&self) -> u32 {
-        self.most_connections.saturating_sub(self.writers()).max(1)
+        self.max_connections.saturating_sub(self.writers()).max(1)
     }
 
     /// Opens a connection outside the pools.

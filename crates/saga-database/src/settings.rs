@@ -46,7 +46,7 @@ pub enum DatabaseTarget {
 #[derive(Clone)]
 pub struct PostgresSettings {
     pub(super) options: Box<PgConnectOptions>,
-    pub(super) most_connections: u32,
+    pub(super) max_connections: u32,
 }
 
 /// Why the settings cannot be used. It never contains a password.
@@ -99,7 +99,7 @@ impl DatabaseArgs {
         let options = options.application_name(&name.chars().take(63).collect::<String>());
         Ok(DatabaseTarget::Postgres(PostgresSettings {
             options: Box::new(options),
-            most_connections: self.database_connections,
+            max_connections: self.database_connections,
         }))
     }
 }

@@ -75,7 +75,8 @@ pub mod dead_letter {
         /// The message's body, as received.
         pub body: Vec<u8>,
         /// When it was dead-lettered, in microseconds since 1970.
-        pub parked_at: i64,
+        #[sea_orm(column_name = "parked_at")]
+        pub dead_lettered_at: i64,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -109,7 +109,7 @@ impl Broker for InProcessBroker {
         let queue = self.hub.queues.get(self.service).cloned();
         let queue = queue.ok_or_else(|| BrokerError::Unreachable(format!("there is no queue for {}", self.service)))?;
         let only_consumer = Arc::clone(&queue.consumer).try_acquire_owned();
-        let only_consumer = only_consumer.map_err(|_| BrokerError::Taken(queue.service.to_owned()))?;
+        let only_consumer = only_consumer.map_err(|_| BrokerError::AlreadyConsumed(queue.service.to_owned()))?;
         let (deliveries, subscription) = mpsc::channel(prefetch.max(1));
         tokio::spawn(async move {
             deliver(&queue, &deliveries, prefetch.max(1)).await;

@@ -19,7 +19,7 @@ use saga_memory_broker::InProcessBroker;
 use saga_message::{Header, Message, Route, ServiceSpec};
 use saga_runtime::{
     Cause, Decision, EngineMetrics, EngineSettings, IdentitySettings, Input, Mailbox, Outbox, Participant, Payload,
-    Readiness, ReplyTo, Runtime, RuntimeDeps, Stages, SystemIdentity, Unacceptable, broker::Broker,
+    Readiness, ReplyTo, Runtime, RuntimeDeps, ShutdownStages, SystemIdentity, Unacceptable, broker::Broker,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -185,7 +185,7 @@ async fn start(department: Department, directory: &std::path::Path, broker: Arc<
         identity,
         readiness,
         metrics: EngineMetrics::default(),
-        stop: Stages::default(),
+        stop: ShutdownStages::default(),
     };
     let Runtime { mailbox, parts } = Runtime::new(department, deps, EngineSettings::default(), 100);
     parts.into_iter().for_each(|part| drop(tokio::spawn(part)));

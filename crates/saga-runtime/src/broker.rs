@@ -169,7 +169,7 @@ pub enum BrokerError {
     },
     /// The queue already has a consumer, and only one is allowed.
     #[error("the queue of {0} already has a consumer")]
-    Taken(String),
+    AlreadyConsumed(String),
 }
 
 impl BrokerError {
@@ -180,7 +180,7 @@ impl BrokerError {
         match self {
             Self::Unreachable(_) => "it cannot be reached; see the log",
             Self::Unusable { .. } => "it refuses this service, or lacks what this service needs; see the log",
-            Self::Taken(_) => "the queue has another consumer",
+            Self::AlreadyConsumed(_) => "the queue has another consumer",
         }
     }
 }
@@ -199,11 +199,11 @@ mod tests {
                 wrong: "NOT_ALLOWED - vhost 'orders' not found".to_owned(),
                 remedy: "check the vhost in AMQP_URL".to_owned(),
             },
-            BrokerError::Taken("order".to_owned()),
+            BrokerError::AlreadyConsumed("order".to_owned()),
         ] {
             // If a variant is added, it must be added to this list too.
             match &error {
-                BrokerError::Unreachable(_) | BrokerError::Unusable { .. } | BrokerError::Taken(_) => {}
+                BrokerError::Unreachable(_) | BrokerError::Unusable { .. } | BrokerError::AlreadyConsumed(_) => {}
             }
             let public = error.public_reason();
             for secret in ["order", "rabbit", "5672", "amqp", "://", "vhost '", "AMQP_URL", "127.0.0.1"] {

@@ -31,7 +31,7 @@ pub use metrics::EngineMetrics;
 pub use readiness::{Dependency, Readiness};
 pub use relay::{Outbox, Relay};
 pub use runtime::{Runtime, RuntimeDeps};
-pub use shutdown::Stages;
+pub use shutdown::ShutdownStages;
 
 // The README's example compiles.
 #[cfg(all(doctest, feature = "conformance"))]

@@ -59,7 +59,7 @@ impl EngineMetrics {
         let help = "Duration of a committed transaction, from its beginning";
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_duration.clone());
         let help = "Deliveries that became dead letters because they cannot be handled";
-        registry.register("dead_letters_parked", help, self.dead_lettered.clone());
+        registry.register("messages_dead_lettered", help, self.dead_lettered.clone());
         let help = "Inputs that wait because another session keeps rows locked";
         registry.register("inputs_put_aside", help, self.put_aside.clone());
     }

@@ -11,7 +11,7 @@ use crate::{
     metrics::EngineMetrics,
     readiness::Readiness,
     relay::{Outbox, Relay},
-    shutdown::Stages,
+    shutdown::ShutdownStages,
 };
 
 /// What a [`Runtime`] works with.
@@ -30,7 +30,7 @@ pub struct RuntimeDeps {
     /// Records what the engine does.
     pub metrics: EngineMetrics,
     /// Ends the runtime.
-    pub stop: Stages,
+    pub stop: ShutdownStages,
 }
 
 /// A participant with everything that it needs: the engine, the relay, and the consumers of its queue and of the broker's dead
@@ -38,7 +38,7 @@ pub struct RuntimeDeps {
 pub struct Runtime<P: Participant> {
     /// Takes commands.
     pub mailbox: Mailbox<P>,
-    /// The parts that do the work. Spawn each of them; they end after [`Stages::work`] is cancelled. One that ends
+    /// The parts that do the work. Spawn each of them; they end after [`ShutdownStages::work`] is cancelled. One that ends
     /// earlier has panicked.
     pub parts: [BoxFuture<'static, ()>; 4],
 }
@@ -66,7 +66,7 @@ impl<P: Participant> Runtime<P> {
         let consume_until = if broker.confirms_after_commit() { stop.work } else { stop.intake.clone() };
         let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake);
         let consumer = consume(broker, mailbox.clone(), Source::Queue { prefetch, readiness }, consume_until);
-        let engine = engine.measured(metrics).run();
+        let engine = engine.with_metrics(metrics).run();
         Self { mailbox, parts: [engine.boxed(), relay.run().boxed(), consumer.boxed(), dead_letters.boxed()] }
     }
 }

@@ -101,7 +101,7 @@ async fn run<M: MigratorTrait>(
     let drain_timeout = work.drain_timeout;
     let address = listener.local_addr()?;
     let starting = async {
-        let database = open_patiently::<M>(&target, &listener).await?;
+        let database = open_when_available::<M>(&target, &listener).await?;
         database.clock().skew_system_clock(clock_offset);
         let deps = ServiceDeps { database, broker: Arc::new(broker.clone()), work, admin, identity };
         start(deps, listener).await
@@ -152,6 +152,9 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
 ///
 /// # Errors
 /// If the error is permanent, so that waiting does not help.
-pub async fn open_patiently<M: MigratorTrait>(target: &DatabaseTarget, listener: &TcpListener) -> Result<Database> {
+pub async fn open_when_available<M: MigratorTrait>(
+    target: &DatabaseTarget,
+    listener: &TcpListener,
+) -> Result<Database> {
     wait_for_database(listener, || target.open::<M>(), DatabaseError::may_pass).await
 }

@@ -18,7 +18,7 @@ use crate::{
 use saga_database::Database;
 use saga_runtime::{
     EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Runtime, RuntimeDeps,
-    Stages, SystemIdentity, broker::Broker,
+    ShutdownStages, SystemIdentity, broker::Broker,
 };
 use service_http::serve;
 
@@ -56,7 +56,7 @@ pub struct ServiceContext<P: Participant> {
 
 impl<P: Participant> ServiceContext<P> {
     /// Runs `task` in the background until the service begins to stop.
-    pub fn run_beside(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn_background(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
         self.beside
             .spawn(async move { stopping.run_until_cancelled(task).await.unwrap_or_default() }.in_current_span());
@@ -67,7 +67,7 @@ impl<P: Participant> ServiceContext<P> {
 #[derive(Debug)]
 pub struct RunningService {
     name: &'static str,
-    stop: Stages,
+    stop: ShutdownStages,
     http: TaskTracker,
     server: AbortHandle,
     work: TaskTracker,
@@ -94,7 +94,7 @@ impl RunningService {
         let service = participant.service();
         let name = service.name;
         let span = tracing::info_span!("service", service = name);
-        let stop = Stages::default();
+        let stop = ShutdownStages::default();
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let may_pass = |error: &DbErr| database.may_pass(error);
         let identity = wait_for_database(
@@ -111,7 +111,7 @@ impl RunningService {
         let metrics = Metrics::new(service, &engine_metrics, gauges, |registry| {
             let help = "Requests to the admin endpoints that had no valid token";
             registry.register("admin_refused", help, refused.counter.clone());
-            participant.measure(registry);
+            participant.register_metrics(registry);
         });
         let confirms_after_commit = broker.confirms_after_commit();
         let deps = RuntimeDeps {

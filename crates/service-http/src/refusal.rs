@@ -29,11 +29,11 @@ impl From<TooManyLists> for Problem {
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
         match Fault::of(&error) {
-            Fault::Unavailable | Fault::Conflict | Fault::Locked => {
+            Fault::Unavailable | Fault::Conflict | Fault::LockTimeout => {
                 tracing::warn!(%error, "the database could not be read");
                 Self::unavailable("the database is unavailable")
             }
-            Fault::Taken | Fault::Permanent => {
+            Fault::UniqueViolation | Fault::Permanent => {
                 tracing::error!(%error, "the database could not be read");
                 Self::internal()
             }

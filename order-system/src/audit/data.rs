@@ -93,7 +93,7 @@ impl Databases {
         let mut ticks = interval(POLL_INTERVAL);
         loop {
             ticks.tick().await;
-            let mut unfinished = order::store::under_way(&self.order.reader()).await?;
+            let mut unfinished = order::store::count_unfinished(&self.order.reader()).await?;
             for (_, connection) in self.all() {
                 unfinished += outbox::Entity::find().count(&connection).await?;
             }
@@ -143,7 +143,7 @@ impl Databases {
             let now = self.order.clock().now();
             for order in orders {
                 report.orders += 1;
-                report.under_way += u64::from(!order.status().is_terminal());
+                report.count_unfinished += u64::from(!order.status().is_terminal());
                 let (reservation, payment) = (reservations.get(&order.saga_id), payments.get(&order.saga_id));
                 for breach in rules::of_order(&order, reservation, payment, now) {
                     report.breaches.push(format!("order {} ({}): {breach}", order.details.order_id, order.status()));

@@ -170,7 +170,7 @@ async fn redrive(clients: &[AdminClient], message_ids: &[Uuid]) -> Result<ExitCo
             found = true;
             match outcome {
                 RedriveOutcome::Handled => println!("{id}: handled by {}", client.service),
-                RedriveOutcome::ParkedAgain => {
+                RedriveOutcome::FailedAgain => {
                     println!("{id}: failed again at {}: {}", client.service, visible(&reason.unwrap_or_default()));
                     code = ExitCode::FAILURE;
                 }
@@ -186,12 +186,12 @@ async fn redrive(clients: &[AdminClient], message_ids: &[Uuid]) -> Result<ExitCo
 async fn redrive_all(clients: &[AdminClient]) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for client in clients {
-        let RedriveAllView { handled, parked_again, postponed, complete } = client.redrive_all().await?;
-        println!("{}: {handled} handled, {parked_again} failed again, {postponed} postponed", client.service);
+        let RedriveAllView { handled, failed_again, postponed, complete } = client.redrive_all().await?;
+        println!("{}: {handled} handled, {failed_again} failed again, {postponed} postponed", client.service);
         if !complete {
             println!("{}: not all were processed, because something is unavailable; try again later", client.service);
         }
-        if !complete || parked_again + postponed > 0 {
+        if !complete || failed_again + postponed > 0 {
             code = ExitCode::FAILURE;
         }
     }

@@ -9,7 +9,7 @@ use shared_events::Service;
 const REASON: usize = 100;
 
 pub(super) fn head() -> String {
-    line(["SERVICE", "MESSAGE", "PARKED AT", "ATTEMPTS", "EVENT", "ORDER", "BYTES", "REASON"])
+    line(["SERVICE", "MESSAGE", "DEAD-LETTERED AT", "ATTEMPTS", "EVENT", "ORDER", "BYTES", "REASON"])
 }
 
 pub(super) fn row(service: Service, letter: &DeadLetterSummaryView) -> String {
@@ -18,12 +18,12 @@ pub(super) fn row(service: Service, letter: &DeadLetterSummaryView) -> String {
         reason = reason.chars().take(REASON).chain(['…']).collect();
     }
     // Without fractions of a second.
-    let parked_at = letter.parked_at.to_string();
-    let parked_at = parked_at.split('.').next().unwrap_or(&parked_at).trim_end_matches('Z');
+    let dead_lettered_at = letter.dead_lettered_at.to_string();
+    let dead_lettered_at = dead_lettered_at.split('.').next().unwrap_or(&dead_lettered_at).trim_end_matches('Z');
     line([
         service.name(),
         &letter.message_id.to_string(),
-        parked_at,
+        dead_lettered_at,
         &letter.attempts.to_string(),
         &visible(letter.event.as_deref().unwrap_or("-")),
         &visible(letter.subject.as_deref().unwrap_or("-")),
@@ -39,7 +39,7 @@ pub(super) fn whole(letter: &DeadLetterView) -> String {
         let _ = writeln!(text, "{name:<10} {value}");
     };
     field("message", &summary.message_id.to_string());
-    field("parked at", &summary.parked_at.to_string());
+    field("dead-lettered at", &summary.dead_lettered_at.to_string());
     field("attempts", &summary.attempts.to_string());
     field("event", &visible(summary.event.as_deref().unwrap_or("-")));
     field("order", &visible(summary.subject.as_deref().unwrap_or("-")));
@@ -66,9 +66,9 @@ pub(super) fn visible(text: &str) -> String {
     visible
 }
 
-fn line([service, message, parked_at, attempts, event, order, bytes, reason]: [&str; 8]) -> String {
+fn line([service, message, dead_lettered_at, attempts, event, order, bytes, reason]: [&str; 8]) -> String {
     format!(
-        "{service:<9}  {message:<36}  {parked_at:<19}  {attempts:>8}  {event:<22}  {order:>8}  {bytes:>9}  {reason}\n"
+        "{service:<9}  {message:<36}  {dead_lettered_at:<19}  {attempts:>8}  {event:<22}  {order:>8}  {bytes:>9}  {reason}\n"
     )
 }
 
@@ -86,7 +86,7 @@ mod tests {
             attempts: 3,
             event: None,
             subject: Some("7".to_owned()),
-            parked_at: Timestamp::from_unix_micros(1_763_800_000_123_456),
+            dead_lettered_at: Timestamp::from_unix_micros(1_763_800_000_123_456),
             size: 10_485_760,
         }
     }
@@ -97,7 +97,7 @@ mod tests {
         for (name, value) in [
             ("SERVICE", "order"),
             ("MESSAGE", "00000000-0000"),
-            ("PARKED AT", "2025-11-22T08:26:40  "),
+            ("DEAD-LETTERED AT", "2025-11-22T08:26:40  "),
             ("EVENT", "- "),
             ("REASON", "not a CloudEvent\n"),
         ] {

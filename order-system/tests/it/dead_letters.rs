@@ -21,7 +21,7 @@ async fn insert_dead_letter(data: &Path, service: &str, id: Uuid, body: &[u8]) {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let sql = format!(
         "INSERT INTO dead_letters (message_id, reason, attempts, body, parked_at) \
-         VALUES (x'{}', 'parked by the test', 1, x'{}', 1700000000000000)",
+         VALUES (x'{}', 'dead-lettered by the test', 1, x'{}', 1700000000000000)",
         hex(id.as_bytes()),
         hex(body)
     );
@@ -75,7 +75,10 @@ async fn an_operator_lists_shows_redrives_and_discards() {
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!((code, lines.len()), (0, 4), "{printed}");
     assert!(lines[0].starts_with("SERVICE") && lines[1].starts_with(&format!("order      {good}")), "{printed}");
-    assert!(lines[3].contains("2023-11-14T22:13:20") && lines[3].ends_with("2  parked by the test"), "{printed}");
+    assert!(
+        lines[3].contains("2023-11-14T22:13:20") && lines[3].ends_with("2  dead-lettered by the test"),
+        "{printed}"
+    );
 
     let (code, printed) = run(&["show", &poison.to_string()]);
     assert!(code == 0 && printed.ends_with("body       12 bytes:\n\n\\u{1b}[2J no JSON\n"), "{printed}");

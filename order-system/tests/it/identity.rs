@@ -21,7 +21,7 @@ fn rename(data_dir: &Path, from: &str, to: &str) {
 }
 
 /// Places an order that waits for its payment, and returns its number.
-async fn under_way(client: &Client) -> i64 {
+async fn count_unfinished(client: &Client) -> i64 {
     let body = json!({"item_sku": "SKU-ABC", "quantity": 1, "amount": 10, "currency": "USD"});
     let request = client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(&body);
     let id = answer(request).await.unwrap().1["order_id"].as_i64().unwrap();
@@ -38,7 +38,7 @@ async fn an_empty_order_database_beside_the_others_is_refused_and_undoes_nothing
     let system = program.start(&data_dir, &[NEVER]).unwrap();
     let client = Client::new(system.addresses).unwrap();
     client.put_in_stock("SKU-ABC", 10).await.unwrap();
-    let order = under_way(&client).await;
+    let order = count_unfinished(&client).await;
     system.crash().unwrap();
 
     rename(&data_dir, "order.sqlite", "aside.sqlite");
@@ -68,7 +68,7 @@ async fn a_lost_order_database_is_replaced_by_an_explicit_act_and_then_nothing_s
     let system = program.start(&data_dir, &[NEVER]).unwrap();
     let client = Client::new(system.addresses).unwrap();
     client.put_in_stock("SKU-ABC", 10).await.unwrap();
-    under_way(&client).await;
+    count_unfinished(&client).await;
     system.crash().unwrap();
     let audit = program.verify(&data_dir, "0s").unwrap();
     let audit = String::from_utf8(audit.stdout).unwrap();

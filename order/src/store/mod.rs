@@ -6,6 +6,6 @@ mod queries;
 mod tables;
 
 pub(crate) use mapping::to_row;
-pub use queries::{by_id, known_sagas, of_sagas, page, timeline, under_way};
+pub use queries::{by_id, count_unfinished, known_sagas, of_sagas, page, timeline};
 pub(crate) use queries::{by_idempotency_keys, by_order_ids, by_sagas, due};
 pub use tables::{order_events, orders};

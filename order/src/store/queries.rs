@@ -73,7 +73,7 @@ pub async fn known_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) ->
 ///
 /// # Errors
 /// If the database fails or is unavailable.
-pub async fn under_way(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
+pub async fn count_unfinished(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
     orders::Entity::find().filter(orders::Column::WakeAt.is_not_null()).count(connection).await
 }
 

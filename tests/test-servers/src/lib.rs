@@ -6,8 +6,8 @@
 //! [`programs::ensure`] installs the programs if they are missing; [`Both`] is one server of each kind.
 //!
 //! *Guaranteed:* a server and its data are gone when its value is dropped **or when the process that started it has
-//! ended**, whether by a panic, Ctrl-C or SIGKILL (`keeper.rs` explains how). [`Postgres::stop_immediately`] and
-//! [`RabbitMq::kill`] are crashes: everything that was confirmed to a client as durable is there after `start_again`.
+//! ended**, whether by a panic, Ctrl-C or SIGKILL (`keeper.rs` explains how). [`Postgres::crash`] and
+//! [`RabbitMq::kill`] are crashes: everything that was confirmed to a client as durable is there after `restart`.
 //!
 //! *Not guaranteed:* that the data survives a crash of the machine, and anything outside Unix.
 //!

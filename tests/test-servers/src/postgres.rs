@@ -46,7 +46,7 @@ impl Postgres {
         let (port, password) = (ports::free()?, files::secret()?);
         let mut postgres = Self { keeper, programs, options, port, password, version };
         postgres.make_cluster()?;
-        postgres.start_again()?;
+        postgres.restart()?;
         Ok(postgres)
     }
 
@@ -62,7 +62,7 @@ impl Postgres {
         self.url(POSTGRES)
     }
 
-    /// Returns the port on 127.0.0.1. It stays the same after [`Self::start_again`].
+    /// Returns the port on 127.0.0.1. It stays the same after [`Self::restart`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -107,7 +107,7 @@ impl Postgres {
     ///
     /// # Errors
     /// If the signal cannot be sent. It is not an error if the server has already ended.
-    pub fn stop_immediately(&mut self) -> Result<()> {
+    pub fn crash(&mut self) -> Result<()> {
         self.keeper.end(POSTGRES, "QUIT")
     }
 
@@ -115,7 +115,7 @@ impl Postgres {
     ///
     /// # Errors
     /// If it is running, or does not start; the error contains the tail of its log.
-    pub fn start_again(&mut self) -> Result<()> {
+    pub fn restart(&mut self) -> Result<()> {
         let data = self.keeper.data();
         let log = self.keeper.directory().join("log");
         let log_file = fs::File::options().create(true).append(true).open(&log)?;
@@ -148,7 +148,7 @@ impl Postgres {
     /// or be recovering by itself.
     ///
     /// # Errors
-    /// The same as those of [`Self::start_again`], and if it runs but does not accept connections.
+    /// The same as those of [`Self::restart`], and if it runs but does not accept connections.
     pub fn recover(&mut self) -> Result<()> {
         let deadline = Instant::now() + wait::LIMIT;
         while self.keeper.runs(POSTGRES) {
@@ -158,7 +158,7 @@ impl Postgres {
                 Err(_) => thread::sleep(wait::PAUSE),
             }
         }
-        self.start_again()
+        self.restart()
     }
 
     /// Fills the data disk, which must be limited.

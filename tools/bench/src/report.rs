@@ -95,7 +95,7 @@ fn on_servers(found: &OnServers) -> String {
     let history = found.history.iter().map(|history| &history.measured);
     let all: Vec<&stack::Measured> = found.scenarios.iter().chain(history).collect();
     for one in &all {
-        let share = one.figures.share_of_floor.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0));
+        let share = one.figures.share_of_baseline.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0));
         table.row(speed(&one.figures).into_iter().chain([share, ratio(&one.figures)]));
     }
     text.push_str(&table.markdown());

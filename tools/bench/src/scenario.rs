@@ -45,7 +45,7 @@ pub(crate) struct Figures {
     pub(crate) orders_per_second: f64,
     /// Fraction of the baseline's rate, in batches of the same size.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) share_of_floor: Option<f64>,
+    pub(crate) share_of_baseline: Option<f64>,
     /// Ratio to the uniform load at 64 connections, earlier in the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ratio_to_uniform: Option<f64>,
@@ -122,7 +122,7 @@ impl Scenario {
             connections,
             scheduled_orders_per_second: scheduled,
             orders_per_second: outcome.rate(),
-            share_of_floor: None,
+            share_of_baseline: None,
             ratio_to_uniform: None,
             p50_milliseconds: outcome.milliseconds(0.5),
             p99_milliseconds: outcome.milliseconds(0.99),

@@ -109,7 +109,7 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
         let batch = if connections <= 64 { 64 } else { 256 };
         let baseline = found.baseline.iter().find(|baseline| baseline.is_of_both(batch));
         let rate = measured.figures.orders_per_second;
-        measured.figures.share_of_floor = baseline.map(|baseline| rate / baseline.orders_per_second);
+        measured.figures.share_of_baseline = baseline.map(|baseline| rate / baseline.orders_per_second);
         if connections == REFERENCE {
             uniform = rate;
         }

@@ -41,7 +41,7 @@ pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String
     block_in_place(|| {
         stack.rabbitmq.free_disk()?;
         stack.rabbitmq.kill()?;
-        stack.rabbitmq.start_again()
+        stack.rabbitmq.restart()
     })?;
     let deadline = Instant::now() + START_TIMEOUT;
     let mut silent = silent_queues(stack).await?;

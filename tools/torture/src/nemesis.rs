@@ -61,7 +61,7 @@ impl Nemesis {
                 }
                 stack.replicas.iter_mut().filter(|one| one.service != last).try_for_each(|one| one.start())
             }
-            (Kind::CrashDatabase, _) => block_in_place(|| stack.postgres.stop_immediately()),
+            (Kind::CrashDatabase, _) => block_in_place(|| stack.postgres.crash()),
             (Kind::SuspendDatabase, _) => signal("STOP", tree_in(stack.postgres.directory())),
             (Kind::EndSessions, Target::Service(service)) => end_sessions(stack, service),
             (Kind::RotatePassword, _) => {
@@ -114,7 +114,7 @@ impl Nemesis {
                 replica.start()
             }
             (Kind::StartLate, _) => stack.start_all(),
-            (Kind::CrashDatabase, _) => block_in_place(|| stack.postgres.start_again()),
+            (Kind::CrashDatabase, _) => block_in_place(|| stack.postgres.restart()),
             (Kind::SuspendDatabase, _) => signal("CONT", tree_in(stack.postgres.directory())),
             (Kind::RotatePassword, _) => set_password(stack, PASSWORD),
             (Kind::LockRow | Kind::LockTable, Target::Service(service)) => {
@@ -122,7 +122,7 @@ impl Nemesis {
                 drop(self.locks.remove(&service));
                 Ok(())
             }
-            (Kind::KillBroker, _) => block_in_place(|| stack.rabbitmq.start_again()),
+            (Kind::KillBroker, _) => block_in_place(|| stack.rabbitmq.restart()),
             (Kind::SuspendBroker, _) => signal("CONT", tree_in(stack.rabbitmq.directory())),
             (Kind::BrokerAlarm, _) => memory(stack, "1GB"),
             (Kind::FillDisk, target) => {

@@ -99,7 +99,7 @@ impl TestConsumer {
             loop {
                 match broker.subscribe(prefetch).await {
                     Ok(deliveries) => return deliveries,
-                    Err(BrokerError::Taken(_)) => tokio::task::yield_now().await,
+                    Err(BrokerError::AlreadyConsumed(_)) => tokio::task::yield_now().await,
                     Err(error) => panic!("the queue cannot be consumed: {error}"),
                 }
             }

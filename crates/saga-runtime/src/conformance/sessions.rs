@@ -105,7 +105,7 @@ pub(super) async fn a_second_consumer_shares_the_queue_or_is_refused(kind: &dyn 
     let first = brokers.consumer(WORKER, 2, limits).await;
     if capabilities.single_consumer {
         let second = limits.wait_for("the second consumer", brokers.of(WORKER).subscribe(1)).await;
-        assert!(matches!(second, Err(BrokerError::Taken(_))), "the queue has a consumer already: {second:?}");
+        assert!(matches!(second, Err(BrokerError::AlreadyConsumed(_))), "the queue has a consumer already: {second:?}");
         drop(first);
         brokers.consumer(WORKER, 1, limits).await;
         return;

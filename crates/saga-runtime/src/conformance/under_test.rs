@@ -25,7 +25,7 @@ pub struct Capabilities {
     /// [`Delivery::message_id`](crate::broker::Delivery::message_id) is always there. Otherwise it may be missing, but is never
     /// another message's.
     pub keeps_message_ids: bool,
-    /// A queue has one consumer, and a second one is [`Taken`](crate::broker::BrokerError::Taken). Otherwise consumers share it.
+    /// A queue has one consumer, and a second one is [`AlreadyConsumed`](crate::broker::BrokerError::AlreadyConsumed). Otherwise consumers share it.
     pub single_consumer: bool,
     /// How many unacknowledged messages a queue of the broker under test holds, at least 4, before its publishers wait. `None`:
     /// more than a thousand.

@@ -305,7 +305,7 @@ fn dead_letter<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, rea
         event: message.map(Message::event_name),
         subject: message.map(Message::subject),
         body: raw.body.to_vec(),
-        parked_at: raw.received_at.unix_micros(),
+        dead_lettered_at: raw.received_at.unix_micros(),
     };
     tracing::warn!(
         message.id = %row.message_id, event = row.event, subject = row.subject, reason = row.reason,

@@ -11,7 +11,7 @@ use super::{Cause, Reply};
 ///
 /// For each batch, the engine calls [`load`](Self::load) for the rows that the inputs touch, [`decide`](Self::decide)
 /// for each input, in memory, [`save`](Self::save) for what has changed, and after the commit
-/// [`committed`](Self::committed).
+/// [`on_committed`](Self::on_committed).
 pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     /// The messages that it receives from other services and publishes to them.
     type Message: Message;
@@ -42,7 +42,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     }
 
     /// Registers the metrics that only this service has.
-    fn measure(&self, _registry: &mut Registry) {}
+    fn register_metrics(&self, _registry: &mut Registry) {}
 
     /// Loads the rows that `inputs` touch, with one query for each table, and locks them in the order of their keys.
     fn load(
@@ -61,7 +61,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
 
     /// Called for each event that a decision publishes, with the id and the time that it is published with, before the
     /// rows are saved.
-    fn published(&self, _state: &mut Self::State, _message: &Self::Message) {}
+    fn on_published(&self, _state: &mut Self::State, _message: &Self::Message) {}
 
     /// Adds the changed rows to what the batch writes, each table once.
     ///
@@ -70,7 +70,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     fn save(&self, state: &mut Self::State, writes: &mut Writes) -> Result<(), DbErr>;
 
     /// Called after the commit and before the replies, for example to notify those who wait for a change.
-    fn committed(&self, _state: Self::State) {}
+    fn on_committed(&self, _state: Self::State) {}
 }
 
 /// What the engine decides about.

@@ -13,7 +13,7 @@ pub enum Redriven {
     /// The message is handled, now or by an earlier delivery, and is no longer a dead letter.
     Handled,
     /// It cannot be handled. It stays a dead letter, with one more attempt and this reason.
-    ParkedAgain {
+    FailedAgain {
         /// Why it cannot be handled, as text.
         reason: String,
     },
@@ -80,7 +80,7 @@ impl DeadLetterAgain {
             message.id = %redrive.message_id, reason,
             "a dead letter was redriven and still cannot be handled"
         );
-        redrive.answer(Ok(Redriven::ParkedAgain { reason }));
+        redrive.answer(Ok(Redriven::FailedAgain { reason }));
     }
 }
 

@@ -15,7 +15,9 @@ use super::{
     external_calls::ExternalCalls,
     transaction::{Committed, Failure, commit_catching},
 };
-use crate::{identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::Stages};
+use crate::{
+    identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::ShutdownStages,
+};
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ pub struct Engine<P: Participant> {
     pub(super) locked_out: u64,
     /// How many items the last batch had.
     last_batch: usize,
-    stop: Stages,
+    stop: ShutdownStages,
     external_calls: ExternalCalls<P>,
     pub(super) metrics: EngineMetrics,
 }
@@ -89,7 +91,7 @@ impl<P: Participant> Engine<P> {
         readiness: Readiness,
         identity: Arc<SystemIdentity>,
         settings: EngineSettings,
-        stop: Stages,
+        stop: ShutdownStages,
     ) -> (Self, Mailbox<P>) {
         let clock = database.clock().clone();
         let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity), clock);
@@ -117,7 +119,7 @@ impl<P: Participant> Engine<P> {
 
     /// Records the engine's metrics in `metrics`.
     #[must_use]
-    pub fn measured(self, metrics: EngineMetrics) -> Self {
+    pub fn with_metrics(self, metrics: EngineMetrics) -> Self {
         Self { metrics, ..self }
     }
 
@@ -246,12 +248,12 @@ impl<P: Participant> Engine<P> {
                 Err(Failure::Database(error)) => error,
             };
             match Fault::of(&error) {
-                Fault::Conflict | Fault::Taken if conflicts < MAX_CONFLICTS => {
+                Fault::Conflict | Fault::UniqueViolation if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     tracing::debug!(%error, conflicts, "another transaction was in the way; trying again");
                 }
-                Fault::Locked => return self.locked(batch).await,
-                Fault::Taken | Fault::Permanent if batch.inputs.len() > 1 => {
+                Fault::LockTimeout => return self.locked(batch).await,
+                Fault::UniqueViolation | Fault::Permanent if batch.inputs.len() > 1 => {
                     let inputs = batch.inputs.len();
                     tracing::warn!(%error, inputs, "a batch failed; its inputs are tried one at a time");
                     for single in batch.one_at_a_time() {
@@ -259,7 +261,7 @@ impl<P: Participant> Engine<P> {
                     }
                     return;
                 }
-                Fault::Taken | Fault::Permanent if batch.inputs.len() == 1 => {
+                Fault::UniqueViolation | Fault::Permanent if batch.inputs.len() == 1 => {
                     batch.dead_letter_input(0, error.to_string())
                 }
                 _ => {
@@ -297,7 +299,7 @@ impl<P: Participant> Engine<P> {
             let _ = forgotten.send(());
         }
         if let Some(state) = committed.state {
-            self.participant.committed(state);
+            self.participant.on_committed(state);
         }
         for command in committed.follow_ups {
             self.mailbox.tell(command);

@@ -60,7 +60,7 @@ impl Failure {
         match self {
             Self::Unacceptable { .. } => true,
             Self::Foreign { .. } => false,
-            Self::Database(error) => matches!(Fault::of(error), Fault::Taken | Fault::Permanent),
+            Self::Database(error) => matches!(Fault::of(error), Fault::UniqueViolation | Fault::Permanent),
         }
     }
 }
@@ -120,7 +120,7 @@ async fn commit<P: Participant>(
             replies[index] = decision.reply;
             for event in decision.events {
                 let message = P::Message::new(header(input, system_id), event);
-                participant.published(&mut rows, &message);
+                participant.on_published(&mut rows, &message);
                 outgoing.push(message);
             }
             follow_ups.extend(decision.follow_ups);

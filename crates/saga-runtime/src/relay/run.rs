@@ -19,7 +19,7 @@ use crate::{
     broker::{Broker, BrokerError, Outcome, Outgoing, Publication, Publisher},
     engine::{Mailbox, Participant},
     readiness::Readiness,
-    shutdown::Stages,
+    shutdown::ShutdownStages,
 };
 
 /// Publishes the events in the outbox, and has the engine delete those that the broker has confirmed.
@@ -32,7 +32,7 @@ pub struct Relay<P: Participant> {
     notices: Option<mpsc::Receiver<Vec<Uuid>>>,
     mailbox: Mailbox<P>,
     readiness: Readiness,
-    stop: Stages,
+    stop: ShutdownStages,
 }
 
 /// The most events that are published and not yet confirmed.
@@ -81,7 +81,7 @@ impl<P: Participant> Relay<P> {
         outbox: Arc<Outbox>,
         mailbox: Mailbox<P>,
         readiness: Readiness,
-        stop: Stages,
+        stop: ShutdownStages,
     ) -> Self {
         let committed = outbox.take_receiver().expect("an outbox has one relay");
         let notices = database.replica_bus().subscribe(Topic::Outbox);

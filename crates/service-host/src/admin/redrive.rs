@@ -38,7 +38,7 @@ impl AdminState {
             while let Some(outcome) = outcomes.next().await {
                 match outcome {
                     Ok(Redriven::Handled) => sum.handled += 1,
-                    Ok(Redriven::ParkedAgain { .. }) => sum.parked_again += 1,
+                    Ok(Redriven::FailedAgain { .. }) => sum.failed_again += 1,
                     Ok(Redriven::Gone) => {}
                     Err(_) => sum.postponed += 1,
                 }

@@ -23,7 +23,7 @@ pub struct DeadLetterSummaryView {
     pub subject: Option<String>,
     /// When it became a dead letter.
     #[schema(value_type = String, format = DateTime)]
-    pub parked_at: Timestamp,
+    pub dead_lettered_at: Timestamp,
     /// Size of its body in bytes.
     pub size: i64,
 }
@@ -70,7 +70,7 @@ pub enum RedriveOutcome {
     /// It was handled, and is no longer a dead letter.
     Handled,
     /// It could not be handled, and remains a dead letter with one more attempt.
-    ParkedAgain,
+    FailedAgain,
 }
 
 /// The result of redriving all dead letters.
@@ -79,7 +79,7 @@ pub struct RedriveAllView {
     /// How many were handled, and are no longer dead letters.
     pub handled: u64,
     /// How many could not be handled, and remain dead letters with one more attempt.
-    pub parked_again: u64,
+    pub failed_again: u64,
     /// How many were not tried, because something that they need is unavailable. They remain dead letters, unchanged.
     pub postponed: u64,
     /// Whether all dead letters were processed. Otherwise the service is stopping, or something that it needs is
@@ -89,18 +89,18 @@ pub struct RedriveAllView {
 
 impl From<DeadLetterSummary> for DeadLetterSummaryView {
     fn from(letter: DeadLetterSummary) -> Self {
-        let DeadLetterSummary { message_id, reason, attempts, event, subject, parked_at, size } = letter;
-        let parked_at = Timestamp::from_unix_micros(parked_at);
-        Self { message_id, reason, attempts, event, subject, parked_at, size }
+        let DeadLetterSummary { message_id, reason, attempts, event, subject, dead_lettered_at, size } = letter;
+        let dead_lettered_at = Timestamp::from_unix_micros(dead_lettered_at);
+        Self { message_id, reason, attempts, event, subject, dead_lettered_at, size }
     }
 }
 
 impl From<dead_letter::Model> for DeadLetterView {
     fn from(letter: dead_letter::Model) -> Self {
-        let dead_letter::Model { message_id, reason, attempts, event, subject, body, parked_at } = letter;
-        let parked_at = Timestamp::from_unix_micros(parked_at);
+        let dead_letter::Model { message_id, reason, attempts, event, subject, body, dead_lettered_at } = letter;
+        let dead_lettered_at = Timestamp::from_unix_micros(dead_lettered_at);
         let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
-        let summary = DeadLetterSummaryView { message_id, reason, attempts, event, subject, parked_at, size };
+        let summary = DeadLetterSummaryView { message_id, reason, attempts, event, subject, dead_lettered_at, size };
         let (body, body_encoding) = match String::from_utf8(body) {
             Ok(text) => (text, BodyEncoding::Utf8),
             Err(error) => (BASE64_STANDARD.encode(error.into_bytes()), BodyEncoding::Base64),
@@ -114,7 +114,7 @@ impl RedriveView {
     pub(super) fn new(message_id: Uuid, redriven: Redriven) -> Option<Self> {
         let (outcome, reason) = match redriven {
             Redriven::Handled => (RedriveOutcome::Handled, None),
-            Redriven::ParkedAgain { reason } => (RedriveOutcome::ParkedAgain, Some(reason)),
+            Redriven::FailedAgain { reason } => (RedriveOutcome::FailedAgain, Some(reason)),
             Redriven::Gone => return None,
         };
         Some(Self { message_id, outcome, reason })

@@ -35,7 +35,7 @@ async fn without_its_broker_the_system_takes_orders_and_ends_them_when_it_is_bac
     ensure!(status == StatusCode::ACCEPTED && order["status"] == "PENDING", "{status}: {order}");
     let order_id = order["order_id"].as_i64().context("a number")?;
     let by_hand = Answered { key, wish: Wish::Ordinary, order_id, status: "PENDING".to_owned(), cancelled: None };
-    block_in_place(|| stack.rabbitmq.start_again())?;
+    block_in_place(|| stack.rabbitmq.restart())?;
     stack.ready().await?;
     load.ended(50).await?;
     let answered = [load.stop().await?, vec![by_hand]].concat();
@@ -48,13 +48,13 @@ async fn without_its_database_the_system_refuses_orders_and_recovers_by_itself()
     let mut load = LoadGenerator::start(&mut stack, 8).await?;
     for outage in 0..2 {
         load.answered(50).await?;
-        block_in_place(|| stack.postgres.stop_immediately())?;
+        block_in_place(|| stack.postgres.crash())?;
         let why = |status, body: &Value| status == 503 && missing(body).contains(&"database");
         stack.readiness(0, "without its database", why).await?;
         let client = stack.client(0)?;
         let (status, body) = client.place(PLENTY, 1, 200, Some(&format!("refused-{outage}"))).await?;
         ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}: {body}");
-        block_in_place(|| stack.postgres.start_again())?;
+        block_in_place(|| stack.postgres.restart())?;
         stack.ready().await?;
         load.ended(50).await?;
     }

@@ -17,7 +17,7 @@ use crate::missing;
 async fn services_that_start_before_their_servers_wait_for_them() -> Result<()> {
     let mut stack = Stack::servers("order-of-start", Options::default()).await?;
     block_in_place(|| stack.rabbitmq.kill())?;
-    block_in_place(|| stack.postgres.stop_immediately())?;
+    block_in_place(|| stack.postgres.crash())?;
     stack.start_all()?;
     for number in 0..3 {
         let why = |status, body: &Value| status == 503 && missing(body) == ["database", "broker", "queue"];
@@ -32,14 +32,14 @@ async fn services_that_start_before_their_servers_wait_for_them() -> Result<()> 
     stack.says(2, "stopped before the database was there").await?;
     stack.start_all()?;
 
-    block_in_place(|| stack.postgres.start_again())?;
+    block_in_place(|| stack.postgres.restart())?;
     for number in 0..3 {
         let named = |body: &Value| named(body, "broker") && named(body, "queue");
         let why = |status, body: &Value| status == 503 && missing(body) == ["broker", "queue"] && named(body);
         stack.readiness(number, "waiting for its broker", why).await?;
         stack.says(number, "the broker cannot be reached").await?;
     }
-    block_in_place(|| stack.rabbitmq.start_again())?;
+    block_in_place(|| stack.rabbitmq.restart())?;
     stack.ready().await?;
     let mut load = LoadGenerator::start(&mut stack, 2).await?;
     load.ended(10).await?;

@@ -151,7 +151,9 @@ impl Broker for BrokenBroker {
     async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError> {
         let prefetch = if self.fault == Fault::ExceedsPrefetch { 2 * prefetch } else { prefetch };
         let inner = match self.inner.subscribe(prefetch).await {
-            Err(BrokerError::Taken(_)) if self.fault == Fault::AdmitsSecondConsumer => return Ok(mpsc::channel(1).1),
+            Err(BrokerError::AlreadyConsumed(_)) if self.fault == Fault::AdmitsSecondConsumer => {
+                return Ok(mpsc::channel(1).1);
+            }
             subscribed => subscribed?,
         };
         self.consumed.lock().unwrap().insert(self.service);

@@ -37,7 +37,7 @@ fn rows(count: usize) -> Vec<Model> {
             event: number.is_multiple_of(2).then(|| "OrderCreated".to_owned()),
             subject: number.is_multiple_of(3).then(|| whole.to_string()),
             body: vec![0, 255, u8::try_from(number % 256).unwrap()],
-            parked_at: i64::MAX - whole,
+            dead_lettered_at: i64::MAX - whole,
         }
     };
     (0..count).map(row).collect()

@@ -7,8 +7,8 @@ use saga_database::{
     tables::{dead_letter, inbox, outbox},
 };
 use saga_runtime::{
-    Cause, Engine, EngineSettings, IdentitySettings, Mailbox, Outbox, Readiness, Refusal, Relay, Source, Stages,
-    SystemIdentity,
+    Cause, Engine, EngineSettings, IdentitySettings, Mailbox, Outbox, Readiness, Refusal, Relay, ShutdownStages,
+    Source, SystemIdentity,
     broker::Broker,
     broker::Outgoing,
     conformance::{TestPublisher, TimeLimits},
@@ -47,7 +47,7 @@ pub(crate) struct EngineHarness {
     pub(crate) mailbox: Mailbox<CountingParticipant>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) readiness: Readiness,
-    pub(crate) stop: Stages,
+    pub(crate) stop: ShutdownStages,
     tasks: JoinSet<()>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn open(storage: &TestDatabase) -> Database {
 impl EngineHarness {
     pub(crate) async fn start(storage: &TestDatabase, broker: &Arc<dyn Broker>, plan: Plan) -> Self {
         let database = open(storage).await;
-        let (script, stop) = (Arc::new(Script::default()), Stages::default());
+        let (script, stop) = (Arc::new(Script::default()), ShutdownStages::default());
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let service = Service::Inventory.spec();
         let outbox = Outbox::open(&database, service).await.unwrap();

@@ -157,7 +157,7 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
     // It cannot be driven into this database either.
     let letter = dead_letter(&again.database, foreign.message_id.0).await.unwrap().unwrap();
     let driven = within_timeout("an answer", again.mailbox.redrive(&letter)).await;
-    assert!(matches!(&driven, Ok(Redriven::ParkedAgain { reason }) if reason.contains(OTHER)), "{driven:?}");
+    assert!(matches!(&driven, Ok(Redriven::FailedAgain { reason }) if reason.contains(OTHER)), "{driven:?}");
     assert_eq!(again.heard_of(1).await, 0);
     again.crash().await;
 }

@@ -34,7 +34,7 @@ async fn the_engine_counts_what_it_commits(#[values(Sqlite, Postgres)] database:
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let service = ServiceHarness::start(&storage, world.tally()).await;
     let before = service.metrics().await;
-    assert_eq!((before["batch_inputs_count"], before["dead_letters_parked_total"]), (0.0, 0.0));
+    assert_eq!((before["batch_inputs_count"], before["messages_dead_lettered_total"]), (0.0, 0.0));
 
     let bad = created(2, UNACCEPTABLE);
     world.told(&[created(1, 1), created(1, 1)]).await;
@@ -45,7 +45,7 @@ async fn the_engine_counts_what_it_commits(#[values(Sqlite, Postgres)] database:
     let after = service.metrics().await;
     assert_eq!(after["inputs_total{kind=\"event\"}"], 2.0);
     assert_eq!(after["inputs_total{kind=\"redriven\"}"], 1.0);
-    assert_eq!(after["dead_letters_parked_total"], 2.0);
+    assert_eq!(after["messages_dead_lettered_total"], 2.0);
     assert_eq!(after["batch_inputs_sum"], 3.0);
     assert!((1.0..=3.0).contains(&after["batch_inputs_count"]));
     assert_eq!(after["batch_inputs_bucket{le=\"+Inf\"}"], after["batch_inputs_count"]);

@@ -96,7 +96,7 @@ impl RabbitMq {
         options.disk_megabytes.map_or(Ok(()), |megabytes| keeper.limit_disk(megabytes))?;
         let mut rabbitmq = Self { keeper, programs, credentials, node, version: String::new() };
         rabbitmq.start_epmd()?;
-        rabbitmq.start_again()?;
+        rabbitmq.restart()?;
         Ok(rabbitmq)
     }
 
@@ -127,7 +127,7 @@ impl RabbitMq {
         self.node.ports.prometheus.map(|port| format!("http://127.0.0.1:{port}/metrics"))
     }
 
-    /// Returns the AMQP port on 127.0.0.1. It stays the same after [`Self::start_again`].
+    /// Returns the AMQP port on 127.0.0.1. It stays the same after [`Self::restart`].
     #[must_use]
     pub fn port(&self) -> u16 {
         self.node.ports.amqp
@@ -162,7 +162,7 @@ impl RabbitMq {
         self.keeper.end(NODE, "KILL")
     }
 
-    /// Stops the node in an orderly way, which takes some seconds. Its data is kept for [`Self::start_again`].
+    /// Stops the node in an orderly way, which takes some seconds. Its data is kept for [`Self::restart`].
     ///
     /// # Errors
     /// If the signal cannot be sent. It is not an error if the node has already ended.
@@ -174,7 +174,7 @@ impl RabbitMq {
     ///
     /// # Errors
     /// If it is running, or does not start; the error contains the tail of its log.
-    pub fn start_again(&mut self) -> Result<()> {
+    pub fn restart(&mut self) -> Result<()> {
         let log = self.keeper.directory().join("log");
         let log_file = fs::File::options().create(true).append(true).open(&log)?;
         let mut command = self.keeper.command(&self.programs.rabbitmq_server)?;
@@ -192,14 +192,14 @@ impl RabbitMq {
     /// Kills the node, removes its data, and starts it like a new one with the same ports.
     ///
     /// # Errors
-    /// The same as those of [`Self::start_again`], and if the data cannot be removed.
+    /// The same as those of [`Self::restart`], and if the data cannot be removed.
     pub fn start_empty(&mut self) -> Result<()> {
         self.kill()?;
         for entry in fs::read_dir(self.keeper.data())? {
             let path = entry?.path();
             if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
         }
-        self.start_again()
+        self.restart()
     }
 
     /// Fills the data disk, which must be limited.

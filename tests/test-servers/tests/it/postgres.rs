@@ -13,15 +13,15 @@ fn it_accepts_connections_and_keeps_committed_data_over_a_crash() {
     assert_eq!(postgres.psql("od\"d", show).unwrap(), "on|on|200\n");
     postgres.psql("od\"d", "CREATE TABLE orders (id int); INSERT INTO orders VALUES (7)").unwrap();
 
-    postgres.stop_immediately().unwrap();
-    postgres.stop_immediately().unwrap();
+    postgres.crash().unwrap();
+    postgres.crash().unwrap();
     let error = postgres.psql("od\"d", "SELECT 1").unwrap_err().to_string();
     assert!(error.contains("refused"), "{error}");
 
-    postgres.start_again().unwrap();
+    postgres.restart().unwrap();
     assert_eq!(postgres.port(), port);
     assert_eq!(postgres.psql("od\"d", "SELECT id FROM orders").unwrap(), "7\n");
-    assert!(postgres.start_again().unwrap_err().to_string().contains("runs already"));
+    assert!(postgres.restart().unwrap_err().to_string().contains("runs already"));
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn two_servers_are_independent() {
     assert_ne!(one.port(), two.port());
     one.create_database("mine").unwrap();
     assert!(two.psql("mine", "SELECT 1").is_err());
-    one.stop_immediately().unwrap();
+    one.crash().unwrap();
     assert_eq!(two.psql("postgres", "SHOW max_connections").unwrap(), "20\n");
 }
 

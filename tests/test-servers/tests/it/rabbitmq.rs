@@ -65,12 +65,12 @@ fn two_nodes_are_independent_and_a_crash_or_a_stop_keeps_the_data() {
     one.kill().unwrap();
     assert!(TcpStream::connect(("127.0.0.1", one.port())).is_err());
     assert_eq!(greeting(&two), [1, 0, 0]);
-    one.start_again().unwrap();
+    one.restart().unwrap();
     assert!(vhosts(&one).contains("mine"));
 
     one.stop().unwrap();
     assert!(TcpStream::connect(("127.0.0.1", one.port())).is_err());
-    one.start_again().unwrap();
+    one.restart().unwrap();
     assert!(vhosts(&one).contains("mine"));
 }
 

@@ -129,7 +129,7 @@ impl<S: TestedService> ServiceHarness<S> {
         self.expected_dead_letters = count;
         let mut letters = dead_letter::Entity::find().all(&self.observer.reader()).await.unwrap();
         assert_eq!(letters.len(), count, "{letters:?}");
-        letters.sort_by_key(|letter| letter.parked_at);
+        letters.sort_by_key(|letter| letter.dead_lettered_at);
         letters
     }
 
@@ -142,7 +142,7 @@ impl<S: TestedService> ServiceHarness<S> {
             event: None,
             subject: None,
             body: message.encode().into_bytes(),
-            parked_at: 0,
+            dead_lettered_at: 0,
         };
         let transaction = self.observer.begin().await.unwrap();
         Writes::default().insert::<dead_letter::Entity>(&[row]).run(&transaction).await.unwrap();

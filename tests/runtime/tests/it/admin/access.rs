@@ -89,7 +89,7 @@ async fn the_list_has_pages_and_no_bodies(#[values(Sqlite, Postgres)] database: 
     assert_eq!(list.len(), 4);
     let nil = json!({
         "message_id": Uuid::nil(), "reason": "dead-lettered by the test", "attempts": 1, "event": null, "subject": null,
-        "parked_at": LONG_AGO, "size": 2,
+        "dead_lettered_at": LONG_AGO, "size": 2,
     });
     assert_eq!(list[0], nil, "also the smallest id there is");
     // What cannot be read goes by its content.
@@ -134,7 +134,7 @@ async fn a_message_is_shown_whole(#[values(Sqlite, Postgres)] database: Database
             service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(number))).await;
         assert_eq!((status, &letter["body_encoding"]), (200, &json!(encoding)));
         assert!(letter["body"] == body, "{number}");
-        assert_eq!((&letter["attempts"], &letter["parked_at"]), (&json!(1), &json!(LONG_AGO)));
+        assert_eq!((&letter["attempts"], &letter["dead_lettered_at"]), (&json!(1), &json!(LONG_AGO)));
         assert_eq!(letter["size"], bodies[usize::try_from(number).unwrap() - 1].len());
     }
     let (status, problem) = service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(9))).await;

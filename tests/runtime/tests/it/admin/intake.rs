@@ -43,7 +43,7 @@ async fn it_is_dead_lettered_unhandled_with_the_brokers_reason_and_can_be_redriv
         assert_eq!((&letter["event"], &letter["subject"]), (&event, &order));
     }
     assert_eq!(service.redrive(readable.message_id.0).await.1["outcome"], "HANDLED");
-    assert_eq!(service.redrive(filed).await.1["outcome"], "PARKED_AGAIN");
+    assert_eq!(service.redrive(filed).await.1["outcome"], "FAILED_AGAIN");
     assert_eq!(service.heard_of(7).await, 1);
     service.finish(1).await;
 }

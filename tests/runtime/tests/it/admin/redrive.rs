@@ -23,8 +23,8 @@ use crate::{
     wait::{until, within_timeout},
 };
 
-fn report(handled: u64, parked_again: u64, postponed: u64, complete: bool) -> serde_json::Value {
-    json!({"handled": handled, "parked_again": parked_again, "postponed": postponed, "complete": complete})
+fn report(handled: u64, failed_again: u64, postponed: u64, complete: bool) -> serde_json::Value {
+    json!({"handled": handled, "failed_again": failed_again, "postponed": postponed, "complete": complete})
 }
 
 /// Payment's "declined", for which the tally asks the world outside.
@@ -46,7 +46,7 @@ async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
         assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
 
         let (status, again) = service.redrive(id).await;
-        assert_eq!((status, &again["outcome"]), (200, &json!("PARKED_AGAIN")));
+        assert_eq!((status, &again["outcome"]), (200, &json!("FAILED_AGAIN")));
         let list = service.list().await;
         assert_eq!((list.len(), &list[0]["attempts"], &list[0]["reason"]), (1, &json!(2), &again["reason"]));
         assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
@@ -102,7 +102,7 @@ async fn poison_stays_dead_lettered_and_is_counted(#[values(Sqlite, Postgres)] d
     let filed = |body: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
     for (message, (body, reason)) in messages.iter().zip(kinds) {
         let (status, again) = service.redrive(filed(body)).await;
-        assert_eq!((status, &again["outcome"]), (200, &json!("PARKED_AGAIN")));
+        assert_eq!((status, &again["outcome"]), (200, &json!("FAILED_AGAIN")));
         let again = again["reason"].as_str().unwrap();
         assert!(again.starts_with(reason), "{reason}: {again}");
         assert!(again.ends_with(&format!("(message_id {})", message.message_id)), "{again}");
@@ -182,7 +182,7 @@ async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once(
         assert!([200, 404].contains(&status), "{status}");
     }
     for sweep in sweeps {
-        assert_eq!((&sweep["parked_again"], &sweep["postponed"]), (&json!(0), &json!(0)), "{sweep}");
+        assert_eq!((&sweep["failed_again"], &sweep["postponed"]), (&json!(0), &json!(0)), "{sweep}");
     }
     for order in 1..=20 {
         assert_eq!(one.heard_of(order).await, 1);

@@ -117,7 +117,7 @@ impl ServiceHarness {
             event: None,
             subject: None,
             body: body.to_vec(),
-            parked_at: 1_700_000_000_000_000,
+            dead_lettered_at: 1_700_000_000_000_000,
         };
         let transaction = self.database.begin().await.unwrap();
         Writes::default().insert::<dead_letter::Entity>(&[row]).run(&transaction).await.unwrap();
