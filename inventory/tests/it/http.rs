@@ -121,7 +121,7 @@ async fn a_client_reserves_and_releases(#[values(Sqlite, Postgres)] database: Da
 async fn what_an_order_holds_is_not_for_clients_to_release(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let mut inventory = Harness::start(database).await;
     inventory.stock("A", 10).await;
-    // Held, sold, released, rejected, and undone before it was heard of.
+    // Held, sold, released, rejected, and cancelled before it was created.
     for (number, units, end) in [
         (1, 2, None),
         (2, 2, Some(EventBody::OrderConfirmed)),

@@ -87,7 +87,7 @@ impl Harness {
         Self { service, inventory, payment }
     }
 
-    /// One more replica of the service, and where it listens.
+    /// One more replica of the service, and its address.
     pub(crate) async fn replica(&self) -> (RunningService, SocketAddr) {
         self.service.start_on(self.service.another_writer().await).await
     }

@@ -48,7 +48,7 @@ async fn a_failing_gateway_is_asked_again_and_never_charges_twice(#[values(Sqlit
 
 #[rstest]
 #[tokio::test]
-async fn a_gateway_that_hangs_counts_as_away(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn a_gateway_that_hangs_counts_as_unavailable(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let mut harness = Harness::start_with(database, &["--gateway-timeout", "50ms"]).await;
     let order = Order::of(1, "20");
     harness.gateway.hold(Point::AfterAuthorize);
@@ -83,7 +83,7 @@ async fn a_cancellation_overtakes_the_authorization(#[values(Sqlite, Postgres)] 
         harness.committed(reserved.header.id).await;
         harness.until_state(order.saga_id, "VOIDED").await;
         assert_eq!((harness.gateway.holds(order.saga_id), harness.gateway.charges(order.saga_id)), (0, 1), "{point:?}");
-        // And nobody was told that it was authorized.
+        // `PaymentAuthorized` was never published.
         harness.finish().await;
     }
 }
@@ -104,7 +104,7 @@ async fn a_cancellation_follows_the_authorization(#[values(Sqlite, Postgres)] da
         let (_, body) = harness.get("/api/v1/payments/1").await;
         assert_eq!((&body["status"], &body["authorized"]), (&"VOIDING".into(), &false.into()));
 
-        // A repetition of what was reserved meets the void half way.
+        // A repeated reservation arrives during the void.
         harness.publish(&order.reserved()).await;
         harness.gateway.release(point);
         assert_eq!(harness.receive().await, order.event(EventBody::PaymentVoided));
@@ -153,9 +153,9 @@ async fn a_void_that_fails_is_tried_again_by_the_clock(#[values(Sqlite, Postgres
     harness.publish(&order.cancel()).await;
     harness.until_state(order.saga_id, "VOIDED").await;
     assert_eq!(harness.gateway.holds(order.saga_id), 0);
-    // The clock may have asked once more before it saw the end; that is harmless.
+    // A tick may have called once more before it saw the result; that is harmless.
     assert!(harness.gateway.count(Point::BeforeVoid) >= 4);
-    // The answer that was lost with the first try is given to the repetition.
+    // The first attempt failed, and its answer is lost; the repetition is answered.
     harness.publish(&order.cancel()).await;
     assert_eq!(harness.receive().await, order.event(EventBody::PaymentVoided));
     harness.finish().await;
@@ -208,11 +208,11 @@ async fn questions_to_void_do_not_heap_up(#[values(Sqlite, Postgres)] database: 
     harness.publish(&order.reserved()).await;
     assert_eq!(harness.receive().await, order.event(EventBody::PaymentAuthorized));
     harness.gateway.hold(Point::BeforeVoid);
-    // Each of these, and each look of the clock meanwhile, asks for the void.
+    // Each of these, and each tick meanwhile, calls for the void.
     for _ in 0..20 {
         harness.publish(&order.cancel()).await;
     }
-    // What each of them left to be asked is behind the engine once something later is.
+    // Once a later message is answered, the engine has handed over the calls of all of these.
     let later = Order::of(2, "20");
     harness.publish(&later.cancel()).await;
     assert_eq!(harness.receive().await, later.event(EventBody::PaymentVoided));
@@ -225,7 +225,7 @@ async fn questions_to_void_do_not_heap_up(#[values(Sqlite, Postgres)] database: 
 
 #[rstest]
 #[tokio::test]
-async fn a_caller_is_told_that_the_gateway_is_away(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn a_caller_is_told_that_the_gateway_is_unavailable(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let harness = Harness::start_with(database, &["--gateway-timeout", "50ms"]).await;
     harness.gateway.fail(Point::BeforeAuthorize, 1);
     let body = r#"{"order_id": 1, "amount": 200.50, "currency": "USD"}"#;

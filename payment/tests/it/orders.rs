@@ -6,7 +6,7 @@ use shared_events::{
 };
 use uuid::Uuid;
 
-/// An order of its own saga, for this amount.
+/// An order with a saga of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
     pub(crate) saga_id: SagaId,
@@ -25,7 +25,7 @@ impl Order {
         Event { saga_id: self.saga_id, order: self.details.clone(), body }
     }
 
-    /// A message of its own.
+    /// A new message about the order.
     pub(crate) fn message(&self, body: EventBody) -> Envelope {
         Envelope {
             header: Header {

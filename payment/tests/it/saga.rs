@@ -40,7 +40,7 @@ async fn a_decline_is_told(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     assert_eq!(harness.receive().await, order.event(FAILED));
     let payment = harness.row(order.saga_id).await.unwrap();
     assert_eq!((payment.state, payment.reference), (State::Declined("over the limit".to_owned()), None));
-    // A cancellation of it is answered, and changes nothing.
+    // A cancellation after that is answered, and changes nothing.
     harness.publish(&order.cancel()).await;
     assert_eq!(harness.receive().await, order.event(EventBody::PaymentVoided));
     assert_eq!(harness.states().await, ["DECLINED"]);
@@ -76,7 +76,7 @@ async fn a_cancellation_that_comes_first_keeps_the_payment_from_coming_about(
         assert_eq!(harness.receive().await, order.event(EventBody::PaymentVoided));
     }
     assert_eq!(harness.states().await, ["CANCELLED", "CANCELLED"]);
-    // Nothing was decided, so there is nothing to see.
+    // No payment was decided, so REST shows none.
     assert_eq!(harness.get("/api/v1/payments/").await, (200, serde_json::json!([])));
     assert_eq!(harness.get("/api/v1/payments/1").await.0, 404);
 

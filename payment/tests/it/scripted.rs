@@ -13,10 +13,10 @@ use payment::{
 use shared_events::{Money, OrderId};
 use tokio::sync::watch;
 
-/// A place on a call's way.
+/// A point in a call to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Point {
-    /// The question has not reached the gateway.
+    /// The call has not reached the gateway.
     BeforeAuthorize,
     /// The gateway has charged or declined; its answer has not reached the service.
     AfterAuthorize,
@@ -24,7 +24,8 @@ pub(crate) enum Point {
     AfterVoid,
 }
 
-/// A gateway that keeps books, and whose calls a test holds up, lets go, and lets fail. Below 1000 it authorizes.
+/// A gateway that records its charges, and whose calls a test holds up, releases, and makes fail. It authorizes amounts
+/// below 1000.
 #[derive(Debug)]
 pub(crate) struct ScriptedGateway(watch::Sender<Script>);
 
@@ -34,7 +35,7 @@ struct Script {
     reached: HashMap<Point, usize>,
     failures: HashMap<Point, usize>,
     answers: HashMap<PaymentKey, Answer>,
-    /// How often each key was charged, and for how much in sum.
+    /// How often each key was charged, and the sum in minor units.
     charged: HashMap<PaymentKey, (usize, i64)>,
     voided: HashSet<PaymentKey>,
 }
@@ -99,7 +100,7 @@ impl ScriptedGateway {
                 fails = true;
             }
         });
-        if fails { Err(GatewayError("as the test wishes".to_owned())) } else { Ok(()) }
+        if fails { Err(GatewayError("as the test demands".to_owned())) } else { Ok(()) }
     }
 }
 

@@ -14,7 +14,7 @@ use testkit::service::{
 use crate::{
     counting_participant::{Command, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
     engine_harness::{EngineHarness, Plan, World, created, event},
-    wait::soon,
+    wait::within_timeout,
 };
 
 #[rstest]
@@ -30,7 +30,7 @@ async fn what_waits_is_one_transaction_up_to_the_limit(#[values(Sqlite, Postgres
         // `join` polls the questions first, so all of them lie in the mailbox by now.
         engine.script.gate.open();
     };
-    let (sums, ()) = soon("the replies", futures::future::join(asks, open)).await;
+    let (sums, ()) = within_timeout("the replies", futures::future::join(asks, open)).await;
     assert_eq!(sums.into_iter().map(Result::unwrap).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
     assert_eq!(engine.batches()[held..], [8, 8, 4]);
     assert_eq!(engine.heard_of(1).await, 20);
@@ -47,7 +47,8 @@ async fn nothing_of_a_batch_is_seen_before_all_of_it(#[values(Sqlite, Postgres)]
     let asks =
         [Command::Count(1), Command::Announce(event(2, UNACCEPTABLE, EventBody::OrderCreated)), Command::Count(3)];
     let asks = join_all(asks.map(|command| engine.mailbox.ask(command.with_reply(), Cause::new())));
-    let (replies, ()) = soon("the replies", futures::future::join(asks, async { engine.script.gate.open() })).await;
+    let (replies, ()) =
+        within_timeout("the replies", futures::future::join(asks, async { engine.script.gate.open() })).await;
     assert_eq!(replies, [Ok(1), Err(Refusal::Internal), Ok(1)], "each is counted once, though they were tried twice");
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 0, 1));
     engine.finish().await;
@@ -122,7 +123,7 @@ async fn one_command_too_many_is_refused_at_once(#[values(Sqlite, Postgres)] dat
         engine.script.gate.open();
         refused
     };
-    let (first, second, third) = soon("the replies", futures::future::join3(ask(), ask(), third)).await;
+    let (first, second, third) = within_timeout("the replies", futures::future::join3(ask(), ask(), third)).await;
     assert_eq!((first, second, third), (Ok(1), Ok(2), Err(Refusal::Overloaded)));
     assert_eq!(engine.ask(Command::Count(1)).await, Ok(3), "the places are free again");
     engine.finish().await;

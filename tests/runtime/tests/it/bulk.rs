@@ -26,7 +26,7 @@ async fn create(kind: DatabaseKind) -> (TestDatabase, Database) {
     (storage, database)
 }
 
-/// Rows with every type of column, and nothing where there may be nothing.
+/// Rows with every type of column, and with NULL in the columns that may have it.
 fn rows(count: usize) -> Vec<Model> {
     let row = |number: usize| {
         let whole = i64::try_from(number).unwrap();

@@ -116,7 +116,7 @@ impl Gate {
     }
 }
 
-/// What happens around the participant, as the test wishes.
+/// What happens around the participant, as the test demands.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     /// Shut, the engine stands still in the middle of a transaction.

@@ -15,7 +15,7 @@ use crate::{
     counting_participant::Command,
     engine_harness::{EngineHarness, Plan, World, created, event, outgoing},
     scripted::deaf,
-    wait::{soon, until},
+    wait::{until, within_timeout},
 };
 
 #[rstest]
@@ -29,7 +29,7 @@ async fn a_crash_between_commit_and_publishing_loses_nothing(#[values(Sqlite, Po
     assert_eq!(waiting.len(), 300);
     engine.crash().await;
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    soon("all is published", engine.outbox.empty()).await;
+    within_timeout("all is published", engine.outbox.empty()).await;
     assert_eq!(world.heard(), waiting);
     engine.finish().await;
 }
@@ -50,7 +50,7 @@ async fn a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
     for order in 1..=20 {
         assert_eq!(engine.heard_of(order).await, 1);
     }
-    soon("all is published", engine.outbox.empty()).await;
+    within_timeout("all is published", engine.outbox.empty()).await;
     // The crash may also have come between a confirmation and its deletion: then the same message goes out once more.
     let heard: HashSet<_> = world.heard().into_iter().collect();
     assert_eq!(heard.len(), 20, "nor does anything happen twice");
@@ -86,12 +86,12 @@ async fn an_orderly_end_handles_what_lies_in_the_mailbox(#[values(Sqlite, Postgr
     engine.stop.intake.cancel();
     engine.stop.work.cancel();
     engine.script.gate.open();
-    let replies = soon("the replies", join_all(asks)).await;
+    let replies = within_timeout("the replies", join_all(asks)).await;
     assert!(replies.iter().all(|reply| *reply == Ok(1)));
     let mailbox = engine.mailbox.clone();
     engine.finish().await;
     // And who comes after that is told.
-    let late = soon("a reply", mailbox.ask(Command::Count(1).with_reply(), Cause::new())).await;
+    let late = within_timeout("a reply", mailbox.ask(Command::Count(1).with_reply(), Cause::new())).await;
     assert_eq!(late, Err(Refusal::Unavailable("the service is stopping".to_owned())));
 }
 
@@ -108,7 +108,7 @@ async fn an_open_question_does_not_hold_the_end_up(#[values(Sqlite, Postgres)] d
         until("both are asked", async || engine.script.asked.load(std::sync::atomic::Ordering::SeqCst) == 2).await;
         engine.stop.work.cancel();
     };
-    let (reply, ()) = soon("the reply", futures::future::join(caller, end)).await;
+    let (reply, ()) = within_timeout("the reply", futures::future::join(caller, end)).await;
     assert_eq!(reply, Err(Refusal::Unavailable("the service is stopping".to_owned())));
     engine.end().await;
     // The event is still there.

@@ -12,18 +12,18 @@ use saga_runtime::{
 };
 use tokio::sync::mpsc;
 
-/// The messages that the broker gave up on, and has not yet been told to forget.
+/// The messages that the broker gave up on and nobody has consumed yet.
 #[derive(Debug, Default)]
-pub(crate) struct Graveyard {
-    buried: Mutex<Vec<(Outgoing, String, u32)>>,
+pub(crate) struct DeadLetterQueue {
+    messages: Mutex<Vec<(Outgoing, String, u32)>>,
     consumer: Mutex<Option<mpsc::Sender<Delivery>>>,
     acknowledged: Arc<AtomicUsize>,
 }
 
-impl Graveyard {
+impl DeadLetterQueue {
     /// The broker gives up on `message` for this reason, after so many redeliveries.
-    pub(crate) fn bury(&self, message: &Outgoing, reason: &str, redeliveries: u32) {
-        self.buried.lock().unwrap().push((message.clone(), reason.to_owned(), redeliveries));
+    pub(crate) fn add(&self, message: &Outgoing, reason: &str, redeliveries: u32) {
+        self.messages.lock().unwrap().push((message.clone(), reason.to_owned(), redeliveries));
         self.hand_over();
     }
 
@@ -35,10 +35,10 @@ impl Graveyard {
         *self.consumer.lock().unwrap() = None;
     }
 
-    /// Hands all over, where somebody consumes.
+    /// Hands all messages over, if there is a consumer.
     fn hand_over(&self) {
         let Some(consumer) = &*self.consumer.lock().unwrap() else { return };
-        for (message, reason, redeliveries) in self.buried.lock().unwrap().drain(..) {
+        for (message, reason, redeliveries) in self.messages.lock().unwrap().drain(..) {
             let (settle, mut settlements) = mpsc::unbounded_channel();
             let receipt = Receipt::new(1, settle);
             let acknowledged = Arc::clone(&self.acknowledged);
@@ -59,16 +59,16 @@ impl Graveyard {
     }
 }
 
-/// A broker with a graveyard beside its queue.
+/// A broker with a dead-letter queue beside its queue.
 #[derive(Debug)]
 struct GivingUp {
     inner: Arc<dyn Broker>,
-    graveyard: Arc<Graveyard>,
+    dead_letters: Arc<DeadLetterQueue>,
 }
 
-pub(crate) fn giving_up(inner: &Arc<dyn Broker>) -> (Arc<dyn Broker>, Arc<Graveyard>) {
-    let graveyard = Arc::new(Graveyard::default());
-    (Arc::new(GivingUp { inner: Arc::clone(inner), graveyard: Arc::clone(&graveyard) }), graveyard)
+pub(crate) fn giving_up(inner: &Arc<dyn Broker>) -> (Arc<dyn Broker>, Arc<DeadLetterQueue>) {
+    let dead_letters = Arc::new(DeadLetterQueue::default());
+    (Arc::new(GivingUp { inner: Arc::clone(inner), dead_letters: Arc::clone(&dead_letters) }), dead_letters)
 }
 
 #[async_trait]
@@ -83,8 +83,8 @@ impl Broker for GivingUp {
 
     async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
         let (sender, receiver) = mpsc::channel(prefetch);
-        *self.graveyard.consumer.lock().unwrap() = Some(sender);
-        self.graveyard.hand_over();
+        *self.dead_letters.consumer.lock().unwrap() = Some(sender);
+        self.dead_letters.hand_over();
         Ok(Some(receiver))
     }
 

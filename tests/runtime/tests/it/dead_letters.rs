@@ -1,4 +1,4 @@
-//! Dead letters: what cannot be handled is dead-lettered, and delays nothing else.
+//! What cannot be handled is dead-lettered, and holds nothing up.
 
 use rstest::rstest;
 use saga_runtime::broker::Outgoing;

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     counting_participant::{Command, CountingParticipant, Migrator, Script, counts},
-    wait::{soon, until},
+    wait::{until, within_timeout},
 };
 
 /// The parts and settings of an engine.
@@ -86,7 +86,7 @@ impl EngineHarness {
     }
 
     pub(crate) async fn ask(&self, command: Command) -> Result<i64, Refusal> {
-        soon("a reply", self.mailbox.ask(command.with_reply(), Cause::new())).await
+        within_timeout("a reply", self.mailbox.ask(command.with_reply(), Cause::new())).await
     }
 
     /// Shuts the gate, and has the engine stand still in it: what comes in now is one batch.
@@ -129,7 +129,7 @@ impl EngineHarness {
 
     /// An orderly end; nothing may be left unpublished.
     pub(crate) async fn finish(self) {
-        soon("everything is published", self.outbox.empty()).await;
+        within_timeout("everything is published", self.outbox.empty()).await;
         assert_eq!(self.in_the_outbox().await, []);
         self.end().await;
     }
@@ -138,13 +138,16 @@ impl EngineHarness {
     pub(crate) async fn end(mut self) {
         self.stop.intake.cancel();
         self.stop.work.cancel();
-        soon("everything ends", async { while self.tasks.join_next().await.transpose().unwrap().is_some() {} }).await;
+        within_timeout("everything ends", async {
+            while self.tasks.join_next().await.transpose().unwrap().is_some() {}
+        })
+        .await;
         self.database.close().await;
     }
 
     /// Ends it as a crash does, without a word to anyone.
     pub(crate) async fn crash(mut self) {
-        soon("it is gone", self.tasks.shutdown()).await;
+        within_timeout("it is gone", self.tasks.shutdown()).await;
         self.database.close().await;
     }
 }

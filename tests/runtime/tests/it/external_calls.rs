@@ -14,7 +14,7 @@ use testkit::service::{
 use crate::{
     counting_participant::Command,
     engine_harness::{EngineHarness, Plan, World, event, outgoing},
-    wait::{soon, until},
+    wait::{until, within_timeout},
 };
 
 fn declined(order: i64) -> saga_runtime::broker::Outgoing {
@@ -30,7 +30,7 @@ async fn a_question_that_is_answered_at_once_stays_in_its_batch(#[values(Sqlite,
     let held = engine.batches().len();
     let asks = [Command::Count(1), Command::Ask(1), Command::Count(1), Command::Ask(1)];
     let asks = join_all(asks.map(|command| engine.mailbox.ask(command.with_reply(), Cause::new())));
-    let (replies, ()) = soon("the replies", join(asks, async { engine.script.gate.open() })).await;
+    let (replies, ()) = within_timeout("the replies", join(asks, async { engine.script.gate.open() })).await;
     assert_eq!(replies, [Ok(1), Ok(2), Ok(3), Ok(4)], "and in its place");
     assert_eq!(engine.batches()[held..], [4]);
     engine.finish().await;
@@ -50,7 +50,7 @@ async fn a_slow_answer_holds_nobody_up(#[values(Sqlite, Postgres)] database: Dat
         assert_eq!(engine.heard_of(1).await, 0);
         engine.script.world.open();
     };
-    let (reply, ()) = soon("the slow reply", join(slow, others)).await;
+    let (reply, ()) = within_timeout("the slow reply", join(slow, others)).await;
     assert!(reply.is_ok());
     world.order.confirmed(1).await;
     assert_eq!(engine.heard_of(1).await, 2);

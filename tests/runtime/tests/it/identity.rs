@@ -33,7 +33,7 @@ use crate::{
     dead_letter_queue::giving_up,
     engine_harness::{EngineHarness, Plan, World, created},
     one_system::{belongs_to, execute},
-    wait::{soon, until},
+    wait::{until, within_timeout},
 };
 
 /// Systems of 2024.
@@ -111,7 +111,7 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it(
     let plan = Plan { relay: false, identity: settings(Some(id(ONE))), ..Plan::default() };
     let first = EngineHarness::start(&storage, &(Arc::clone(&counted) as Arc<dyn Broker>), plan).await;
     let foreign = of(id(OTHER), &created(1, 1));
-    // One that this version cannot read is not for this service to park either.
+    // One that this version cannot read is not for this service to dead-letter either.
     let unreadable = of(id(OTHER), &created(1, 1));
     let unreadable =
         Outgoing { body: unreadable.body.replace("order.created.v1", "order.created.v9").into(), ..unreadable };
@@ -156,7 +156,7 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
     assert!(again.is_up("system") && again.ask(Command::Count(2)).await == Ok(1));
     // It cannot be driven into this database either.
     let letter = dead_letter(&again.database, foreign.message_id.0).await.unwrap().unwrap();
-    let driven = soon("an answer", again.mailbox.redrive(&letter)).await;
+    let driven = within_timeout("an answer", again.mailbox.redrive(&letter)).await;
     assert!(matches!(&driven, Ok(Redriven::FailedAgain { reason }) if reason.contains(OTHER)), "{driven:?}");
     assert_eq!(again.heard_of(1).await, 0);
     again.crash().await;
@@ -283,14 +283,14 @@ async fn what_the_broker_gave_up_on_is_held_too_where_it_belongs_to_another_syst
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let (broker, graveyard) = giving_up(world.tally());
+    let (broker, dead_letters) = giving_up(world.tally());
     let service = ServiceHarness::start(&storage, &broker).await;
-    graveyard.bury(&of(id(ONE), &created(1, 1)), "delivered more than 100 times", 100);
+    dead_letters.add(&of(id(ONE), &created(1, 1)), "delivered more than 100 times", 100);
     let is_down = |report: &serde_json::Value| {
         let all = report["dependencies"].as_array().unwrap();
         all.iter().any(|one| one["name"] == "system" && one["status"] == "down")
     };
     until("it is not ready", async || is_down(&service.ask(Method::GET, "/health/ready").await.1)).await;
-    assert_eq!((service.list().await.len(), graveyard.acknowledged()), (0, 0));
+    assert_eq!((service.list().await.len(), dead_letters.acknowledged()), (0, 0));
     service.finish(0).await;
 }

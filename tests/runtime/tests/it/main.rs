@@ -26,6 +26,3 @@ mod relay;
 mod scripted;
 mod sqlite;
 mod wait;
-
-// `rabbitmq/suite.rs` uses this path.
-use rabbitmq::server;

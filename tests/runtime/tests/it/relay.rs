@@ -18,7 +18,7 @@ use crate::{
     counting_participant::Command,
     engine_harness::{EngineHarness, Plan, event, outgoing},
     scripted::{Reaction, Scripted, broker},
-    wait::{A_WHILE, soon, stays_pending, until},
+    wait::{A_WHILE, stays_pending, until, within_timeout},
 };
 
 const CONFIRM: Reaction = Reaction::Say(PublishResult::Confirmed);
@@ -37,7 +37,7 @@ fn roomy() -> Plan {
 async fn announce(engine: &EngineHarness, count: i64) {
     let announce = |order| Command::Announce(event(order, 1, EventBody::OrderCreated));
     let asks = (1..=count).map(|order| engine.mailbox.ask(announce(order).with_reply(), Cause::new()));
-    let replies = soon("the events are committed", join_all(asks)).await;
+    let replies = within_timeout("the events are committed", join_all(asks)).await;
     assert!(replies.iter().all(Result::is_ok));
 }
 
@@ -57,7 +57,7 @@ async fn a_full_outbox_is_published_in_order_a_window_at_a_time(#[values(Sqlite,
     stays_pending("no more", until("", async || scripted.published().len() > WINDOW)).await;
     scripted.now(|_| CONFIRM);
     scripted.confirm(&scripted.published());
-    soon("all is published", engine.outbox.empty()).await;
+    within_timeout("all is published", engine.outbox.empty()).await;
     assert_eq!(scripted.published(), waiting, "each once, and in order");
     engine.finish().await;
 }
@@ -100,7 +100,7 @@ async fn what_no_queue_takes_rests_and_the_others_go_on(#[values(Sqlite, Postgre
     assert_eq!(trouble.as_deref(), Some("no queue takes events for payment"));
     announce(&engine, 2).await;
     until("the others are confirmed", async || engine.is_up("broker")).await;
-    soon("and so is the first, after its rest", engine.outbox.empty()).await;
+    within_timeout("and so is the first, after its rest", engine.outbox.empty()).await;
     let published = scripted.published();
     assert_eq!(published.iter().filter(|message| **message == published[0]).count(), 2);
     assert_eq!((published.len(), published[3]), (4, published[0]));
@@ -122,7 +122,7 @@ async fn of_many_that_no_queue_takes_one_is_tried_at_a_time_until_it_is_taken(
     assert_eq!(scripted.published(), [&waiting[..], &[waiting[0]; 3]].concat());
     assert!(!engine.is_up("broker"));
     scripted.now(|_| CONFIRM);
-    soon("all are published as soon as one is taken", engine.outbox.empty()).await;
+    within_timeout("all are published as soon as one is taken", engine.outbox.empty()).await;
     until("it is up again", async || engine.is_up("broker")).await;
     let published = scripted.published();
     assert_eq!(published[published.len() - 19..], waiting[1..]);
@@ -140,7 +140,7 @@ async fn what_the_broker_refuses_is_tried_again(#[values(Sqlite, Postgres)] data
     });
     let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     announce(&engine, 1).await;
-    soon("it is taken at last", engine.outbox.empty()).await;
+    within_timeout("it is taken at last", engine.outbox.empty()).await;
     assert_eq!(scripted.published().len(), 3);
     engine.finish().await;
 }
@@ -164,7 +164,7 @@ async fn a_connection_that_breaks_loses_nothing(#[values(Sqlite, Postgres)] data
     let waiting: HashSet<_> = engine.in_the_outbox().await.into_iter().collect();
     engine.crash().await;
     let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
-    soon("all is published", engine.outbox.empty()).await;
+    within_timeout("all is published", engine.outbox.empty()).await;
     let published = scripted.published();
     assert!(published.len() > 200, "some twice");
     assert_eq!(published.into_iter().collect::<HashSet<_>>(), waiting, "and none not at all");
@@ -211,7 +211,7 @@ async fn what_the_relay_is_too_slow_for_is_published_in_order_and_once(
     let waiting = engine.in_the_outbox().await;
     assert_eq!((waiting.len(), engine.outbox.depth()), (150, 150));
     scripted.room.open();
-    soon("all is published", engine.outbox.empty()).await;
+    within_timeout("all is published", engine.outbox.empty()).await;
     assert_eq!(scripted.published(), waiting);
     engine.finish().await;
 }
@@ -260,7 +260,7 @@ async fn clients_that_use_all_connections_keep_no_event_from_being_published(
     };
     let mut reading = Vec::new();
     for _ in 0..connections {
-        reading.push(soon("a connection", reader.begin()).await.unwrap());
+        reading.push(within_timeout("a connection", reader.begin()).await.unwrap());
     }
     stays_pending("all of them are in use", reader.begin()).await;
     let message = put_behind_the_relays_back(&engine).await;

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin, time::Duration};
 
-pub(crate) use testkit::service::{TIMEOUT as SOON, until, within_timeout as soon};
+pub(crate) use testkit::service::{TIMEOUT, until, within_timeout};
 use tokio::time::timeout;
 
 /// Long enough to see most of what must not happen. A test may miss a fault by it, and never reports one that is none.

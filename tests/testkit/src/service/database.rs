@@ -34,7 +34,7 @@ impl TestDatabase {
         }
     }
 
-    /// Where it is, as in the settings of a service.
+    /// Its address, as in the settings of a service.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

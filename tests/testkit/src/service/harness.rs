@@ -87,7 +87,7 @@ impl<S: TestedService> ServiceHarness<S> {
         self.replace((running, address)).await;
     }
 
-    /// Starts one more replica of the service, at the same broker, on this database; returns where it listens.
+    /// Starts one more replica of the service, at the same broker, on this database; returns its address, too.
     pub async fn start_on(&self, database: Database) -> (RunningService, SocketAddr) {
         run(&self.service, database, Arc::clone(&self.brokers[&S::SERVICE])).await
     }

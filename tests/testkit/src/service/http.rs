@@ -22,7 +22,7 @@ impl HttpClient {
         Self { client: Client::builder().no_proxy().build().unwrap(), address }
     }
 
-    /// Where the service listens.
+    /// The address of the service.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -5,7 +5,7 @@
 //! theirs is started, and get the rest from [`ServiceHarness`]. The database is an argument, too: a test that runs on
 //! both takes a [`DatabaseKind`], which `rstest` gives it:
 //!
-//! ```ignore
+//! ```text
 //! #[rstest]
 //! #[tokio::test]
 //! async fn it_works(#[values(Sqlite, Postgres)] database: DatabaseKind) {

@@ -17,17 +17,17 @@ use crate::{
 
 #[rstest]
 #[tokio::test]
-async fn it_is_dead_lettered_unhandled_with_the_brokers_reason_and_can_be_driven(
+async fn it_is_dead_lettered_unhandled_with_the_brokers_reason_and_can_be_redriven(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let (readable, nonsense) = (created(7, 1), raw("nonsense"));
-    let (broker, graveyard) = giving_up(world.tally());
+    let (broker, dead_letters) = giving_up(world.tally());
     let service = ServiceHarness::start(&storage, &broker).await;
     for message in [&readable, &nonsense, &readable] {
-        graveyard.bury(message, "delivered too often", 20);
+        dead_letters.add(message, "delivered too often", 20);
     }
-    until("all are acknowledged", async || graveyard.acknowledged() == 3).await;
+    until("all are acknowledged", async || dead_letters.acknowledged() == 3).await;
 
     let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, nonsense.body.as_bytes());
     let list = service.list().await;
@@ -52,12 +52,12 @@ async fn it_is_dead_lettered_unhandled_with_the_brokers_reason_and_can_be_driven
 #[tokio::test]
 async fn a_lost_connection_is_opened_again(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let (broker, graveyard) = giving_up(world.tally());
+    let (broker, dead_letters) = giving_up(world.tally());
     let service = ServiceHarness::start(&storage, &broker).await;
-    graveyard.bury(&created(1, 1), "delivered too often", 20);
-    until("it is acknowledged", async || graveyard.acknowledged() == 1).await;
-    graveyard.lose_the_connection();
-    graveyard.bury(&created(2, 1), "delivered too often", 20);
-    until("the next one is too", async || graveyard.acknowledged() == 2).await;
+    dead_letters.add(&created(1, 1), "delivered too often", 20);
+    until("it is acknowledged", async || dead_letters.acknowledged() == 1).await;
+    dead_letters.lose_the_connection();
+    dead_letters.add(&created(2, 1), "delivered too often", 20);
+    until("the next one is too", async || dead_letters.acknowledged() == 2).await;
     service.finish(2).await;
 }

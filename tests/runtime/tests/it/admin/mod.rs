@@ -1,4 +1,4 @@
-//! The dead letters, as an operator sees and treats them: over HTTP, on a whole service.
+//! Dead letters, as an operator sees and treats them: over HTTP, on a whole service.
 
 mod access;
 mod intake;

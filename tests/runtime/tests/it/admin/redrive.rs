@@ -20,7 +20,7 @@ use super::service_harness::ServiceHarness;
 use crate::{
     counting_participant::{CANNOT_BE_SAVED, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
     engine_harness::{EngineHarness, Plan, World, created, event, outgoing, raw},
-    wait::{soon, until},
+    wait::{until, within_timeout},
 };
 
 fn report(handled: u64, failed_again: u64, postponed: u64, complete: bool) -> serde_json::Value {
@@ -66,7 +66,7 @@ async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
 
 #[rstest]
 #[tokio::test]
-async fn what_is_dead_lettered_and_was_handled_meanwhile_is_taken_out_and_not_handled_twice(
+async fn a_dead_letter_that_was_handled_meanwhile_is_taken_out_and_not_handled_twice(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
@@ -201,7 +201,7 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
 
-    // Who drives it is told where there is no answer, and it stays dead-lettered as it was.
+    // The operator is told if the call fails; the dead letter stays as it was.
     service.script.refusals.store(1, Ordering::SeqCst);
     let (status, problem) = service.redrive(id).await;
     assert_eq!((status, &problem["detail"]), (503, &json!("the gateway is away")));
@@ -218,7 +218,7 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
         assert_eq!((service.heard_of(1).await, service.heard_of(2).await), (0, 1));
         service.script.world.open();
     };
-    let (answer, ()) = soon("the answer", join(service.redrive(id), others)).await;
+    let (answer, ()) = within_timeout("the answer", join(service.redrive(id), others)).await;
     assert_eq!(answer, (200, json!({"message_id": id, "outcome": "HANDLED"})));
     assert_eq!(service.heard_of(1).await, 1);
     service.finish(0).await;
@@ -286,7 +286,7 @@ async fn a_crash_in_the_middle_leaves_it_dead_lettered(#[values(Sqlite, Postgres
     assert_eq!(engine.dead_letters().await, letters);
     assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await), (0, 0));
     engine.script.cured.store(true, Ordering::SeqCst);
-    assert_eq!(soon("it is handled", engine.mailbox.redrive(&letters[0])).await, Ok(Redriven::Handled));
+    assert_eq!(within_timeout("it is handled", engine.mailbox.redrive(&letters[0])).await, Ok(Redriven::Handled));
     assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (1, vec![]));
     engine.finish().await;
 }
@@ -300,8 +300,8 @@ async fn what_was_discarded_while_it_was_read_is_not_handled(#[values(Sqlite, Po
     world.told(&messages).await;
     engine.script.cured.store(true, Ordering::SeqCst);
     for letter in engine.dead_letters().await {
-        assert_eq!(soon("it is discarded", engine.mailbox.discard(letter.message_id)).await, Ok(true));
-        assert_eq!(soon("it is refused", engine.mailbox.redrive(&letter)).await, Ok(Redriven::Gone));
+        assert_eq!(within_timeout("it is discarded", engine.mailbox.discard(letter.message_id)).await, Ok(true));
+        assert_eq!(within_timeout("it is refused", engine.mailbox.redrive(&letter)).await, Ok(Redriven::Gone));
     }
     assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await, engine.dead_letters().await), (0, 0, vec![]));
     // It is not remembered as handled: should it be delivered again, it is.

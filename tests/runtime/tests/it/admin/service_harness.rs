@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::{
     counting_participant::{CountingParticipant, Script, counts},
     engine_harness::open,
-    wait::{SOON, soon},
+    wait::{TIMEOUT, within_timeout},
 };
 
 #[derive(Debug, Parser)]
@@ -78,7 +78,7 @@ impl ServiceHarness {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        soon("an answer", request.send()).await.unwrap()
+        within_timeout("an answer", request.send()).await.unwrap()
     }
 
     /// A request with the token: status and JSON, which is null if there is no body.
@@ -86,7 +86,7 @@ impl ServiceHarness {
         let authorization = format!("Bearer {ADMIN_TOKEN}");
         let response = self.request(method, path, &[(header::AUTHORIZATION.as_str(), &authorization)]).await;
         let status = response.status().as_u16();
-        let body = soon("its body", response.bytes()).await.unwrap();
+        let body = within_timeout("its body", response.bytes()).await.unwrap();
         (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
     }
 
@@ -130,7 +130,7 @@ impl ServiceHarness {
         assert_eq!(response.status(), 200);
         let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
         assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"), "{content_type}");
-        parse(&soon("its body", response.text()).await.unwrap())
+        parse(&within_timeout("its body", response.text()).await.unwrap())
     }
 
     pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
@@ -146,13 +146,13 @@ impl ServiceHarness {
     pub(crate) async fn finish(self, dead_letters: usize) {
         let letters = dead_letter::Entity::find().all(&self.database.reader()).await.unwrap();
         assert_eq!(letters.len(), dead_letters, "{letters:?}");
-        soon("everything is published", async {
+        within_timeout("everything is published", async {
             while self.running.unpublished() > 0 {
                 tokio::task::yield_now().await;
             }
         })
         .await;
-        stop(vec![self.running], SOON).await;
+        stop(vec![self.running], TIMEOUT).await;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     admin::service_harness::work_settings,
     counting_participant::{CountingParticipant, Script},
     engine_harness::{World, open},
-    wait::{SOON, soon, until},
+    wait::{TIMEOUT, until, within_timeout},
 };
 
 #[tokio::test]
@@ -41,11 +41,11 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
     });
     let http = Client::builder().no_proxy().build().unwrap();
     let status = async |path: &str| http.get(format!("{url}{path}")).send().await.unwrap().status();
-    assert_eq!(soon("it answers while it waits", status("/health")).await, StatusCode::OK);
+    assert_eq!(within_timeout("it answers while it waits", status("/health")).await, StatusCode::OK);
     assert_eq!(status("/health/ready").await, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!starting.is_finished());
     lock.rollback().await.unwrap();
-    let running = soon("it starts once it can", starting).await.unwrap().unwrap();
+    let running = within_timeout("it starts once it can", starting).await.unwrap().unwrap();
     until("it is ready", async || status("/health/ready").await == StatusCode::OK).await;
-    soon("it stops", stop(vec![running], SOON)).await;
+    within_timeout("it stops", stop(vec![running], TIMEOUT)).await;
 }

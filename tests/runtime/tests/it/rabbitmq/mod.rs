@@ -12,5 +12,5 @@ mod provisioned;
 mod proxy;
 mod publishing;
 mod refusals;
-pub(crate) mod server;
+mod server;
 mod suite;

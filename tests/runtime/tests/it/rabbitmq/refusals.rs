@@ -111,7 +111,7 @@ async fn a_queue_with_other_properties_is_told() {
         &error,
         &vhost.address(vhost.administrator()),
         "for queue 'order' in vhost",
-        "make it as in rabbitmq/definitions.json",
+        "create it as in rabbitmq/definitions.json",
     );
 }
 
@@ -123,5 +123,5 @@ async fn an_exchange_of_another_kind_is_told() {
     }] })).await;
     let error = vhost.broker(Service::Order).publisher().await.map(|_| ()).unwrap_err();
     let wrong = "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'order.events'";
-    unusable(&error, &vhost.address(vhost.administrator()), wrong, "make it as in rabbitmq/definitions.json");
+    unusable(&error, &vhost.address(vhost.administrator()), wrong, "create it as in rabbitmq/definitions.json");
 }

@@ -13,7 +13,7 @@ use saga_runtime::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::server::Vhost;
+use super::server::Vhost;
 
 struct OnRabbitMq;
 
