@@ -15,6 +15,7 @@ mod settings;
 pub mod store;
 
 use anyhow::Result;
+use futures::{FutureExt as _, future::BoxFuture};
 use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
@@ -25,9 +26,13 @@ pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings
 ///
 /// # Errors
 /// If the database cannot be read.
-pub async fn start(settings: &InventorySettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
-    RunningService::start(Inventory::new(settings.hold_policy()), deps, listener, |context| {
-        http::routes(AppState { context })
-    })
-    .await
+#[must_use]
+pub fn start(
+    settings: &InventorySettings,
+    deps: ServiceDeps,
+    listener: TcpListener,
+) -> BoxFuture<'static, Result<RunningService>> {
+    let inventory = Inventory::new(settings.hold_policy());
+    // Boxed, so that the service is compiled here and not again in each program that starts it.
+    RunningService::start(inventory, deps, listener, |context| http::routes(AppState { context })).boxed()
 }

@@ -20,7 +20,8 @@ mod watch;
 use std::sync::Arc;
 
 use anyhow::Result;
-use service_host::service::{RunningService, ServiceDeps};
+use futures::{FutureExt as _, future::BoxFuture};
+use service_host::service::{RunningService, ServiceContext, ServiceDeps};
 use tokio::net::TcpListener;
 
 use crate::{http::AppState, participant::Orders, watch::Watchers};
@@ -34,13 +35,19 @@ pub use crate::{
 ///
 /// # Errors
 /// If the database cannot be read.
-pub async fn start(settings: &OrderSettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
+#[must_use]
+pub fn start(
+    settings: &OrderSettings,
+    deps: ServiceDeps,
+    listener: TcpListener,
+) -> BoxFuture<'static, Result<RunningService>> {
     let watchers = Watchers::new(deps.database.replica_bus());
     let orders = Orders::new(settings.cancel_policy(), watchers.clone());
     let (wait, max_backlog) = (settings.order_wait, deps.work.max_backlog);
-    RunningService::start(orders, deps, listener, |context| {
+    let routes = move |context: ServiceContext<Orders>| {
         context.spawn_background(replicas::listen(context.database.clone(), Arc::clone(&watchers)));
         http::routes(AppState { context, watchers, wait, max_backlog })
-    })
-    .await
+    };
+    // Boxed, so that the service is compiled here and not again in each program that starts it.
+    RunningService::start(orders, deps, listener, routes).boxed()
 }

@@ -17,6 +17,7 @@ pub mod store;
 use std::sync::Arc;
 
 use anyhow::Result;
+use futures::{FutureExt as _, future::BoxFuture};
 use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
@@ -27,20 +28,27 @@ pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSetting
 ///
 /// # Errors
 /// If the database cannot be read.
-pub async fn start(settings: &PaymentSettings, deps: ServiceDeps, listener: TcpListener) -> Result<RunningService> {
-    start_with(Arc::new(settings.gateway()), settings, deps, listener).await
+#[must_use]
+pub fn start(
+    settings: &PaymentSettings,
+    deps: ServiceDeps,
+    listener: TcpListener,
+) -> BoxFuture<'static, Result<RunningService>> {
+    start_with(Arc::new(settings.gateway()), settings, deps, listener)
 }
 
 /// Starts the service with another gateway. It accepts requests on `listener` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.
-pub async fn start_with(
+#[must_use]
+pub fn start_with(
     gateway: Arc<dyn PaymentGateway>,
     settings: &PaymentSettings,
     deps: ServiceDeps,
     listener: TcpListener,
-) -> Result<RunningService> {
+) -> BoxFuture<'static, Result<RunningService>> {
     let payments = Payments::new(gateway, settings.gateway_timeout);
-    RunningService::start(payments, deps, listener, |context| http::routes(AppState { context })).await
+    // Boxed, so that the service is compiled here and not again in each program that starts it.
+    RunningService::start(payments, deps, listener, |context| http::routes(AppState { context })).boxed()
 }

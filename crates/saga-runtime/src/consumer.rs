@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::{Broker, BrokerError, Receipt, Subscription},
-    engine::{Mailbox, Participant},
+    engine::{Intake, Mailbox, Participant},
     readiness::Readiness,
 };
 
@@ -40,6 +40,10 @@ pub async fn consume<P: Participant>(
     source: Source,
     stop: CancellationToken,
 ) {
+    consume_into(broker, &mailbox, source, stop).await;
+}
+
+async fn consume_into(broker: Arc<dyn Broker>, mailbox: &dyn Intake, source: Source, stop: CancellationToken) {
     let mut backoff = Backoff::growing(Duration::from_millis(100), Duration::from_secs(3));
     loop {
         let (error, reason) = match stop.run_until_cancelled(source.open(&*broker)).await {
@@ -50,7 +54,7 @@ pub async fn consume<P: Participant>(
             Some(Ok(Some(deliveries))) => {
                 source.report(Ok(()));
                 backoff.reset();
-                if stop.run_until_cancelled(consume_deliveries(deliveries, &mailbox)).await.is_none() {
+                if stop.run_until_cancelled(consume_deliveries(deliveries, mailbox)).await.is_none() {
                     return;
                 }
                 (CLOSED.to_owned(), CLOSED)
@@ -91,7 +95,7 @@ impl Source {
 /// then returned to the queue, the oldest first. All held deliveries are unacknowledged, so there are never more of
 /// them than the prefetch. (Returning them earlier would not help, because the broker delivers returned messages before
 /// all others.)
-async fn consume_deliveries<P: Participant>(mut deliveries: Subscription, mailbox: &Mailbox<P>) {
+async fn consume_deliveries(mut deliveries: Subscription, mailbox: &dyn Intake) {
     let mut held: VecDeque<(Instant, Receipt)> = VecDeque::new();
     loop {
         let next = held.front().map(|(until, _)| *until);

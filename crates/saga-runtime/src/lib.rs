@@ -5,9 +5,20 @@
 //! batches, each in one database transaction, and only after the commit replies to callers, acknowledges deliveries and
 //! wakes the [`Relay`].
 //!
-//! It guarantees that a change, the message that caused it and the events that it causes become durable together or not
-//! at all, and that an event is published at least once and handled once. It does not depend on any particular event.
-//! For what it does not guarantee, see the README.
+//! | to … | use |
+//! |---|---|
+//! | change rows and publish an event about it, both or neither | [`Participant::decide`] returns both |
+//! | react to another service's event, once | [`Participant::decide`] gets it as an [`Input`] |
+//! | run a participant on a database and a broker | [`Runtime`] |
+//! | carry out a command, and know that it is durable | [`Mailbox::ask`] |
+//! | call another system before a decision | [`Participant::call`] |
+//! | do something when it is due | [`Participant::on_tick`] |
+//! | handle a dead letter again, or drop it | [`Mailbox::redrive`], [`Mailbox::discard`] |
+//! | know whether the service can work | [`Readiness`] |
+//! | stop without giving up what was accepted | [`ShutdownStages`] |
+//! | use a broker of your own | [`broker::Broker`], and the feature `conformance` to test it |
+//!
+//! `examples/parcels.rs` is a complete pair of services. The README says what is guaranteed and what is not.
 
 pub mod broker;
 #[cfg(feature = "conformance")]

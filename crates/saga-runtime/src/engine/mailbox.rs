@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use saga_database::{Clock, tables::dead_letter};
 use saga_message::{Message, MessageId};
@@ -149,10 +149,45 @@ impl<P: Participant> Mailbox<P> {
         let _ = self.put(Payload::Command(command), Cause::new(), Origin::Itself);
     }
 
+    /// Puts an input back after its external call has returned.
+    pub(super) fn put_back(&self, pending: Pending<P>) {
+        let _ = self.items.send(Item::Input(pending));
+    }
+
+    /// Takes a permit for one more waiting command.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Overloaded)
+    }
+
+    fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin) -> Result<(), ()> {
+        let input = Input { at: self.clock.now(), cause, payload, call_result: None };
+        self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
+    }
+
+    fn event(&self, message: P::Message) -> Input<P> {
+        let header = message.header();
+        let cause = Cause { id: header.id.0, traceparent: header.traceparent.clone() };
+        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(message)), call_result: None }
+    }
+}
+
+/// What the relay and the consumers need of a mailbox. It does not depend on the participant, so they are compiled once
+/// and not again for each service.
+pub(crate) trait Intake: Send + Sync + fmt::Debug + 'static {
     /// Puts in what the broker delivered. What the broker itself has dead-lettered is stored as a dead letter without
     /// being handled, because it may be what crashed its consumers. For a message of another system, the receipt is
     /// returned, for holding it.
-    pub(crate) fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
+    fn deliver(&self, delivery: Delivery) -> Option<Receipt>;
+
+    /// Returns how long messages of another system are held.
+    fn hold(&self) -> Duration;
+
+    /// Deletes confirmed messages from the outbox. The receiver resolves when that is committed.
+    fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()>;
+}
+
+impl<P: Participant> Intake for Mailbox<P> {
+    fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
         let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
         let raw = Raw { body, message_id, redeliveries, received_at: self.clock.now() };
         let message = P::Message::decode(&raw.body);
@@ -178,37 +213,14 @@ impl<P: Participant> Mailbox<P> {
         None
     }
 
-    /// Returns how long messages of another system are held.
-    pub(crate) fn hold(&self) -> Duration {
+    fn hold(&self) -> Duration {
         self.identity.hold()
     }
 
-    /// Puts an input back after its external call has returned.
-    pub(super) fn put_back(&self, pending: Pending<P>) {
-        let _ = self.items.send(Item::Input(pending));
-    }
-
-    /// Deletes confirmed messages from the outbox. The receiver resolves when that is committed.
-    pub(crate) fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()> {
+    fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()> {
         let (forgotten, done) = oneshot::channel();
         let _ = self.items.send(Item::Confirmed { messages, forgotten });
         done
-    }
-
-    /// Takes a permit for one more waiting command.
-    fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Refusal::Overloaded)
-    }
-
-    fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin) -> Result<(), ()> {
-        let input = Input { at: self.clock.now(), cause, payload, call_result: None };
-        self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
-    }
-
-    fn event(&self, message: P::Message) -> Input<P> {
-        let header = message.header();
-        let cause = Cause { id: header.id.0, traceparent: header.traceparent.clone() };
-        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(message)), call_result: None }
     }
 }
 

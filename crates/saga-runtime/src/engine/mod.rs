@@ -11,6 +11,7 @@ mod reply;
 mod run;
 mod transaction;
 
+pub(crate) use mailbox::Intake;
 pub use mailbox::{Cause, Mailbox, Refusal};
 pub use participant::{CallError, Decision, EventOf, Input, Participant, Payload, Unacceptable};
 pub use redrive::Redriven;

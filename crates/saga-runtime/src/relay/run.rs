@@ -17,20 +17,20 @@ use super::{
 };
 use crate::{
     broker::{Broker, BrokerError, Outcome, Outgoing, Publication, Publisher},
-    engine::{Mailbox, Participant},
+    engine::{Intake, Mailbox, Participant},
     readiness::Readiness,
     shutdown::ShutdownStages,
 };
 
 /// Publishes the events in the outbox, and has the engine delete those that the broker has confirmed.
-pub struct Relay<P: Participant> {
+pub struct Relay {
     database: Database,
     broker: Arc<dyn Broker>,
     outbox: Arc<Outbox>,
     committed: mpsc::Receiver<Vec<Outgoing>>,
     /// The ids of events that other replicas have committed.
     notices: Option<mpsc::Receiver<Vec<Uuid>>>,
-    mailbox: Mailbox<P>,
+    mailbox: Arc<dyn Intake>,
     readiness: Readiness,
     stop: ShutdownStages,
 }
@@ -69,13 +69,13 @@ impl Broken {
     }
 }
 
-impl<P: Participant> Relay<P> {
+impl Relay {
     /// Creates the only relay of `outbox`.
     ///
     /// # Panics
     /// If the outbox has a relay already.
     #[must_use]
-    pub fn new(
+    pub fn new<P: Participant>(
         database: Database,
         broker: Arc<dyn Broker>,
         outbox: Arc<Outbox>,
@@ -85,6 +85,7 @@ impl<P: Participant> Relay<P> {
     ) -> Self {
         let committed = outbox.take_receiver().expect("an outbox has one relay");
         let notices = database.replica_bus().subscribe(Topic::Outbox);
+        let mailbox = Arc::new(mailbox);
         Self { database, broker, outbox, committed, notices, mailbox, readiness, stop }
     }
 
