@@ -27,7 +27,7 @@ fn report(handled: u64, failed_again: u64, postponed: u64, complete: bool) -> se
     json!({"handled": handled, "failed_again": failed_again, "postponed": postponed, "complete": complete})
 }
 
-/// Payment's "declined", for which the tally asks the world outside.
+/// `PaymentFailed`, for which the counting participant makes an external call.
 fn declined(order: i64) -> Outgoing {
     outgoing(event(order, 1, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined }))
 }

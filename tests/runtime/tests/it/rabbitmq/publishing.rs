@@ -90,7 +90,7 @@ async fn what_no_queue_is_bound_for_is_unroutable_and_what_is_for_whoever_listen
     assert_eq!(id(&next(&mut subscription).await), ids(&sent)[0]);
 }
 
-/// RabbitMQ says of a message only whether some queue took it: so listeners and consumers have exchanges of their own.
+/// RabbitMQ reports only whether *some* queue accepted a message, so listeners and consumers have separate exchanges.
 #[tokio::test]
 async fn a_queue_that_listens_to_everything_gets_each_event_once_and_stands_in_for_no_consumer() {
     let vhost = Vhost::new().await;
@@ -160,8 +160,8 @@ async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
     assert_eq!(take(&mut order, 2).await.iter().map(id).collect::<Vec<_>>(), ids(&sent));
 }
 
-/// The trap that the module `results` is about: among thousands of confirms, each return is to be told of exactly the
-/// message that came back, and of the copy. A queue in memory confirms at once and in bulk, and then some of the
+/// The problem that the module `return_tracker` solves: among thousands of confirms, each return must be assigned to
+/// the message and the copy that was returned. A queue in memory confirms at once and in bulk, and then some of the
 /// returns come with another message's confirm.
 #[tokio::test(flavor = "multi_thread")]
 async fn among_thousands_exactly_the_unroutable_ones_are_told() {
