@@ -257,8 +257,8 @@ impl Stack {
 
     /// Makes the broker write the names of its quorum queues to the disk. RabbitMQ 3.10 does so only minutes after a
     /// queue was created, or when it stops. After a crash, a queue whose name is not on the disk is empty, has no
-    /// leader and does not answer (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). Here, a broker crashes within
-    /// minutes of its start.
+    /// leader and does not answer (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). Here, a broker crashes
+    /// within minutes of its start.
     ///
     /// # Errors
     /// If `rabbitmqctl` fails.

@@ -12,7 +12,7 @@ use super::{
     server::{Vhost, broker},
 };
 
-/// On a connection of its own, which it keeps open.
+/// Opens a channel on a connection of its own, which stays open.
 async fn channel(vhost: &Vhost) -> Channel {
     let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
     connection.create_channel().await.unwrap()
@@ -23,7 +23,7 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, routing_key: &str)
     channel.queue_bind(queue.into(), exchange.into(), routing_key.into(), options, none).await.unwrap();
 }
 
-/// A queue in memory.
+/// Declares a queue in memory.
 async fn declare_queue(channel: &Channel, name: &str) {
     let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
     channel.queue_declare(name.into(), exclusive, FieldTable::default()).await.unwrap();
@@ -80,7 +80,7 @@ async fn what_no_queue_is_bound_for_is_unroutable_and_what_is_for_whoever_listen
     let results = publish(&mut *publisher, &mut outcomes, &sent).await;
     assert_eq!(results, [unroutable("order"), PublishResult::Confirmed]);
 
-    // A queue is bound: the same message goes through.
+    // Once a queue is bound, the same message is accepted.
     let channel = channel(&vhost).await;
     bind(&channel, "inventory", "order.deliveries", "order").await;
     assert_eq!(
@@ -145,7 +145,7 @@ async fn what_is_published_before_its_consumers_were_ever_started_waits_for_them
     }
 }
 
-/// It is only a help, and what is wrong there is the consumer's concern.
+/// Declaring the consumers' queues is optional: a failure there is the consumer's concern, and publishing continues.
 #[tokio::test]
 async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
     let vhost = Vhost::new().await;
@@ -166,7 +166,7 @@ async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
 #[tokio::test(flavor = "multi_thread")]
 async fn among_thousands_exactly_the_unroutable_ones_are_told() {
     let vhost = Vhost::new().await;
-    // This one may make no bindings, so that what is deleted stays so.
+    // This user may not declare bindings, so a deleted one stays deleted.
     vhost.user(&vhost.name, json!({ "password": "secret" })).await;
     vhost.permit(&vhost.name, "^$", ".*", ".*").await;
     drop(vhost.broker(Service::Order).publisher().await.unwrap());
