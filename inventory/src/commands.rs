@@ -14,7 +14,7 @@ pub(crate) enum Command {
     Reserve(Line, ReplyTo<ReserveReply>),
     /// A client releases what it has reserved.
     Release(ReservationId, ReplyTo<ReleaseReply>),
-    /// The timer: process the reservations that are due.
+    /// The timer processes the reservations that are due.
     WakeDue,
 }
 

@@ -4,7 +4,7 @@
 //! It guarantees that for every item `received = available + held + sold`, always, and that no number is ever negative;
 //! that a saga holds its stock at most once, whatever arrives in whatever order; and that nothing is held for an order
 //! whose cancellation arrived first. It does not know the status of an order: if it holds stock for an order for too
-//! long, it asks.
+//! long, it publishes `StockHoldOverdue`, and the order service answers with its last decision.
 
 mod commands;
 pub mod domain;

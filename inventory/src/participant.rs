@@ -12,8 +12,8 @@ use shared_events::{Envelope, Event, EventBody, Line, SagaId, Service, Sku, Time
 use crate::{
     commands::{Command, ReleaseReply, ReserveReply, SetStockReply},
     domain::{
-        Context, HoldPolicy, Owner, Reservation, ReservationId, State as Held, Stock, StockItem, Transition, on_event,
-        on_tick,
+        Context, HoldPolicy, Owner, Reservation, ReservationId, State as ReservationState, Stock, StockItem,
+        Transition, on_event, on_tick,
     },
     store::{self, reservations, stock_items},
 };
@@ -50,7 +50,7 @@ impl Stock for WorkingSet<Sku, StockItem> {
 }
 
 impl Inventory {
-    /// Creates the participant.
+    /// Creates the participant. `hold_policy` is how long stock is held before the order service is asked about it.
     #[must_use]
     pub(crate) fn new(hold_policy: HoldPolicy) -> Self {
         Self { hold_policy }
@@ -125,7 +125,9 @@ impl State {
         let Some(reservation) = self.reservations.get(&id) else { return Ok(ReleaseReply::NotFound) };
         let line = match &reservation.owner {
             Owner::Saga { .. } => return Ok(ReleaseReply::HeldForOrder),
-            Owner::Client { .. } if reservation.state != Held::Held => return Ok(ReleaseReply::ReleasedBefore),
+            Owner::Client { .. } if reservation.state != ReservationState::Held => {
+                return Ok(ReleaseReply::ReleasedBefore);
+            }
             Owner::Client { line } => line.clone(),
         };
         let released = reservation.release(&mut self.items, now);
@@ -136,7 +138,7 @@ impl State {
     fn wake_due(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Vec<Event> {
         let mut events = Vec::new();
         for id in std::mem::take(&mut self.due) {
-            // An earlier input of the batch may have ended it.
+            // An earlier input of the batch may have changed it.
             let Some(reservation) = self.reservations.get(&id) else { continue };
             let Owner::Saga { saga_id, order } = reservation.owner.clone() else { continue };
             let body = self.apply(on_tick(reservation, now, hold_policy));
@@ -182,7 +184,7 @@ impl Participant for Inventory {
         let known: HashSet<SagaId> = loaded.iter().filter_map(Reservation::saga_id).collect();
         let (mut of_clients, owned_by_sagas) = store::of_clients(transaction, ids).await?;
         loaded.append(&mut of_clients);
-        let held = loaded.iter().filter(|reservation| reservation.state == Held::Held);
+        let held = loaded.iter().filter(|reservation| reservation.state == ReservationState::Held);
         skus.extend(held.flat_map(Reservation::lines).map(|line| &line.sku));
         for input in inputs {
             if let Payload::Event(envelope) = &input.payload

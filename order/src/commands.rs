@@ -12,7 +12,7 @@ pub(crate) enum Command {
     Place(NewOrder, ReplyTo<PlaceReply>),
     /// A client cancels an order.
     Cancel(OrderId, ReplyTo<CancelReply>),
-    /// The timer: process the orders that are due.
+    /// The timer processes the orders that are due.
     WakeDue,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! It guarantees that an order that was answered (`200` or `202`) is durable and ends exactly once, whatever arrives in
 //! whatever order; that the same idempotency key never creates two orders; and that an order that has not ended at its
-//! deadline is cancelled. It holds no stock and moves no money: the services that consume its events do.
+//! deadline is cancelled. It holds no stock and moves no money; the other services do.
 
 mod commands;
 pub mod domain;

@@ -46,7 +46,7 @@ pub(crate) struct State {
     timeline: Vec<order_events::Model>,
     /// The orders that ended in this batch.
     ended: Vec<OrderId>,
-    /// Every change, oldest first. `None` if there were no watchers when the batch began.
+    /// Every change of an order, oldest first, for the watchers. `None` if there were none when the batch began.
     changes: Option<Vec<Order>>,
 }
 
@@ -214,7 +214,7 @@ impl Participant for Orders {
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         writes.save::<orders::Entity>(&state.orders.to_save(store::to_row));
-        // If the inbox has already forgotten an event, its duplicate is handled again. The timeline has it then.
+        // If the inbox no longer has an event, its duplicate is handled again. Then the timeline already has an entry.
         writes.insert_missing::<order_events::Entity>(&std::mem::take(&mut state.timeline));
         Ok(())
     }

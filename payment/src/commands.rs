@@ -1,4 +1,4 @@
-//! The commands of the payment service.
+//! The commands of the payment service. Only one of them has a reply: the payment itself.
 
 use saga_runtime::ReplyTo;
 use shared_events::{Money, OrderDetails, OrderId, SagaId};
@@ -11,13 +11,13 @@ pub(crate) enum Command {
     /// A client requests the authorization of an amount, outside any saga. The reply is the payment, authorized or
     /// declined.
     Authorize(AuthorizeRequest, ReplyTo<Payment>),
-    /// The service itself: call the gateway to void what was authorized for this saga.
+    /// The service itself calls the gateway to void what was authorized for this saga.
     VoidAtGateway {
         saga_id: SagaId,
-        /// The order whose cancellation is answered once the payment is voided.
+        /// The order whose cancellation is answered once the payment is voided; `None` if the timer sent the command.
         answer_to: Option<OrderDetails>,
     },
-    /// The timer: void the payments that are still `VOIDING`.
+    /// The timer voids the payments that are still `VOIDING`.
     VoidDue,
 }
 

@@ -40,7 +40,8 @@ const VOIDS_AT_ONCE: u64 = 500;
 #[derive(Debug)]
 pub(crate) struct Payments {
     calls: Calls,
-    /// The payments that have to be voided but cannot be read, and until when they are skipped.
+    /// The payments that have to be voided but cannot be read, and until when they are skipped. (Order and inventory
+    /// postpone `wake_at` in the row instead; a payment has no such column.)
     unreadable: Mutex<HashMap<i64, Timestamp>>,
 }
 

@@ -81,7 +81,7 @@ struct CloudEventIn<'a> {
     data: &'a RawValue,
 }
 
-/// The `data` of an event: the order's facts, and the fields that only some events have.
+/// The `data` of an event: the order's id, lines and total, and the fields that only some events have.
 #[derive(Serialize)]
 struct DataOut<'a> {
     order_id: OrderId,

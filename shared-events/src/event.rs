@@ -6,7 +6,7 @@ use crate::{FLOWS, Flow, Lines, Money, OrderId, SagaId, Sku};
 
 /// Something that happened to an order, published to the services that need to know it.
 ///
-/// It contains the order's unchanging facts, so that no consumer has to query another service.
+/// It contains everything about the order that never changes, so that no consumer has to query another service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Event {
     /// The id of the saga of the order.
@@ -17,7 +17,7 @@ pub struct Event {
     pub body: EventBody,
 }
 
-/// The facts of an order that never change.
+/// What never changes about an order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderDetails {
     /// Its id.

@@ -39,8 +39,8 @@ use super::{
 };
 use saga_runtime::broker::{BrokerError, Outcome, Outgoing, Publication, PublishResult, Publisher};
 
-/// Maximum number of unconfirmed copies of messages; beyond it, a publisher waits. (The relay keeps below it by
-/// itself.)
+/// Maximum number of unconfirmed copies of messages; beyond it, a publisher waits. (The relay's own limit is
+/// lower.)
 const MAX_UNCONFIRMED: usize = 16_384;
 
 /// Time between two barriers of the [`ReturnTracker`]. Each barrier costs one round trip to the broker, and only the
@@ -69,7 +69,7 @@ pub(crate) async fn start(
 ) -> lapin::Result<Publication> {
     let channel = confirming(&connection).await?;
     let events = confirming(&connection).await?;
-    let (orders, taken) = mpsc::channel(1);
+    let (batches, received) = mpsc::channel(1);
     let (outcomes, receiver) = mpsc::unbounded_channel();
     let end = Arc::new(OnceLock::new());
     let address = settings.address.clone();
@@ -77,7 +77,7 @@ pub(crate) async fn start(
         settings,
         channel,
         events,
-        orders: taken,
+        batches: received,
         outcomes,
         confirms: FuturesUnordered::new(),
         return_tracker: ReturnTracker::default(),
@@ -87,7 +87,7 @@ pub(crate) async fn start(
         unroutable: Arc::default(),
     };
     tasks.spawn(session.run(connection, Arc::clone(&end)));
-    Ok((Box::new(RabbitMqPublisher { orders, address, end }), receiver))
+    Ok((Box::new(RabbitMqPublisher { batches, address, end }), receiver))
 }
 
 async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
@@ -97,7 +97,8 @@ async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
 }
 
 struct RabbitMqPublisher {
-    orders: mpsc::Sender<Vec<Outgoing>>,
+    /// Messages for the [`Session`], as they are passed to [`Publisher::publish`].
+    batches: mpsc::Sender<Vec<Outgoing>>,
     address: String,
     /// Why the connection was lost.
     end: Arc<OnceLock<BrokerError>>,
@@ -106,14 +107,14 @@ struct RabbitMqPublisher {
 #[async_trait]
 impl Publisher for RabbitMqPublisher {
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
-        let handed_over = self.orders.send(messages).await;
+        let handed_over = self.batches.send(messages).await;
         let closed = || BrokerFailure::Lost("the connection is closed".to_owned()).at(&self.address);
         handed_over.map_err(|_| self.end.get().cloned().unwrap_or_else(closed))
     }
 }
 
-/// The state of publishing on one connection. It runs in one task, because two tasks on one channel could receive each
-/// other's confirms.
+/// Publishes on one connection. It runs in one task, because two tasks on one channel could receive each other's
+/// confirms.
 ///
 /// Copies for listeners have their own channel. If no queue is bound, RabbitMQ confirms them at once, long before the
 /// consumers' queues confirm theirs. On a shared channel, it could then not confirm many messages with one answer.
@@ -123,7 +124,8 @@ struct Session {
     channel: Channel,
     /// For the listeners' copies.
     events: Channel,
-    orders: mpsc::Receiver<Vec<Outgoing>>,
+    /// The messages to publish.
+    batches: mpsc::Receiver<Vec<Outgoing>>,
     outcomes: mpsc::UnboundedSender<Outcome>,
     confirms: FuturesUnordered<BoxFuture<'static, Confirm>>,
     return_tracker: ReturnTracker,
@@ -160,8 +162,8 @@ impl Session {
             tracing::warn!(%error, "the connection to the broker for publishing is lost");
             let _ = end.set(error);
         }
-        let Self { orders, outcomes, .. } = self;
-        drop((orders, outcomes));
+        let Self { batches, outcomes, .. } = self;
+        drop((batches, outcomes));
         close(connection).await;
     }
 
@@ -171,12 +173,12 @@ impl Session {
         let mut events = pin!(connection.events_listener());
         let mut checks = interval(self.settings.confirm_timeout / CHECKS_PER_TIMEOUT);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ordered = true;
-        while ordered || !self.confirms.is_empty() || !self.return_tracker.is_empty() {
+        let mut is_open = true;
+        while is_open || !self.confirms.is_empty() || !self.return_tracker.is_empty() {
             tokio::select! {
-                order = self.orders.recv(), if ordered && self.confirms.len() < MAX_UNCONFIRMED => match order {
+                batch = self.batches.recv(), if is_open && self.confirms.len() < MAX_UNCONFIRMED => match batch {
                     Some(messages) => messages.into_iter().try_for_each(|message| self.publish_copies(message))?,
-                    None => ordered = false,
+                    None => is_open = false,
                 },
                 Some(confirm) = self.confirms.next() => self.on_confirm(confirm)?,
                 Some(barrier) = OptionFuture::from(self.barrier.as_mut()) => {

@@ -8,9 +8,9 @@ use saga_runtime::broker::{Outcome, PublishResult};
 ///
 /// RabbitMQ returns an unroutable mandatory message and then acknowledges it like any other. lapin attaches the return
 /// to whichever confirm it resolves next, and it resolves the confirms of one "multiple" acknowledgement in no
-/// particular order. So a copy's own confirm tells nothing about a return; the return may come with a later confirm, of
-/// another message. Only one thing is certain: once lapin has fully processed the acknowledgement of a copy, it has
-/// attached the copy's return to some confirm.
+/// particular order. So a copy's own confirm does not show whether the copy was returned; the return may come with a
+/// later confirm, of another message. Only one thing is certain: once lapin has fully processed the acknowledgement of
+/// a copy, it has attached the copy's return to some confirm.
 ///
 /// So the tracker waits for a barrier, which proves that lapin has processed everything before it: the answer to a
 /// request that was sent later. If all copies of a message were answered before the request, then all returns of the
@@ -21,7 +21,7 @@ pub(crate) struct ReturnTracker {
     open: HashMap<MessageId, Open>,
     /// Messages whose copies are all answered, and for which no barrier was requested yet.
     answered: Vec<MessageId>,
-    /// Messages whose copies were all answered before the current barrier was requested.
+    /// Messages whose copies were all answered before the current barrier was requested, so that it decides about them.
     behind_barrier: Vec<MessageId>,
 }
 
@@ -50,10 +50,10 @@ impl ReturnTracker {
         }
     }
 
-    /// Records the broker's answer for one more copy: whether it was acknowledged.
-    pub(crate) fn answered(&mut self, message: MessageId, taken: bool) {
+    /// Records the broker's answer for one more copy: acknowledged, or refused (nacked).
+    pub(crate) fn answered(&mut self, message: MessageId, acknowledged: bool) {
         let Some(open) = self.open.get_mut(&message) else { return };
-        open.refused |= !taken;
+        open.refused |= !acknowledged;
         open.unanswered = open.unanswered.saturating_sub(1);
         if open.unanswered == 0 {
             self.answered.push(message);
@@ -73,8 +73,8 @@ impl ReturnTracker {
     /// Call when the barrier's answer has arrived and all confirms that were resolved before it have been handled.
     /// Returns the outcomes that are now known.
     pub(crate) fn pass_barrier(&mut self) -> Vec<Outcome> {
-        let pass_barrier = std::mem::take(&mut self.behind_barrier).into_iter();
-        pass_barrier
+        let known = std::mem::take(&mut self.behind_barrier).into_iter();
+        known
             .filter_map(|message_id| Some(Outcome { message_id, result: self.open.remove(&message_id)?.result() }))
             .collect()
     }
@@ -166,8 +166,8 @@ mod tests {
         // One copy of the first message was returned, the other one is refused. The result is reported once, when all
         // is known.
         return_tracker.returned(message(1), "a");
-        for (number, taken) in [(1, false), (2, false), (3, true)] {
-            return_tracker.answered(message(number), taken);
+        for (number, acknowledged) in [(1, false), (2, false), (3, true)] {
+            return_tracker.answered(message(number), acknowledged);
         }
         return_tracker.returned(message(3), "a");
         return_tracker.begin_barrier();

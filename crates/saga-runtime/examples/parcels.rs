@@ -119,7 +119,7 @@ impl MigratorTrait for Migrator {
 #[derive(Debug)]
 struct Department(&'static str);
 
-/// The one command: ship this parcel, and tell the caller once it is durable.
+/// The only command: ship this parcel, and reply to the caller once that is durable.
 #[derive(Debug)]
 struct Ship {
     parcel: Uuid,

@@ -18,13 +18,22 @@ use tokio::sync::mpsc;
 #[async_trait]
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Opens a publisher. Its outcomes arrive on the receiver; both end together with the connection.
+    ///
+    /// # Errors
+    /// If the broker is unreachable, or refuses this service.
     async fn publisher(&self) -> Result<Publication, BrokerError>;
 
-    /// Consumes this service's queue until the connection ends.
+    /// Consumes this service's queue until the connection ends, with at most `prefetch` unacknowledged deliveries.
+    ///
+    /// # Errors
+    /// If the broker is unreachable, refuses this service, or allows one consumer and has one already.
     async fn subscribe(&self, prefetch: usize) -> Result<Subscription, BrokerError>;
 
     /// Consumes this service's messages that the broker itself has dead-lettered, until the connection ends. The reason
     /// is in [`Delivery::dead_lettered`]. Returns `None` if this broker never dead-letters.
+    ///
+    /// # Errors
+    /// As for [`subscribe`](Self::subscribe).
     async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError>;
 
     /// Returns the state of this service's queue as last reported by the broker, or `None` if it is unknown. It sends
@@ -50,13 +59,17 @@ pub struct QueueStats {
 /// An open publisher, and the receiver of its outcomes.
 pub type Publication = (Box<dyn Publisher>, mpsc::UnboundedReceiver<Outcome>);
 
-/// Deliveries in the order of the queue, except for redelivered ones. The channel ends if the connection is lost.
+/// A consumer's deliveries, in the order of the queue, except for redelivered ones. The channel ends if the connection
+/// is lost.
 pub type Subscription = mpsc::Receiver<Delivery>;
 
 /// Publishes messages through the broker.
 #[async_trait]
 pub trait Publisher: Send {
     /// Sends the messages, and waits while the broker is full. The [`Outcome`] of each message follows later.
+    ///
+    /// # Errors
+    /// If the connection was lost. Then some of the messages may have been published.
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<(), BrokerError>;
 }
 
@@ -78,17 +91,17 @@ pub struct Outgoing {
 pub struct Outcome {
     /// The message's id.
     pub message_id: MessageId,
-    /// Whether it was published.
+    /// Whether every consumer's queue has it.
     pub result: PublishResult,
 }
 
 /// What the broker reported about a published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishResult {
-    /// The queue of every consumer has stored the message.
+    /// The queue of every consumer is responsible for the message; see [`Broker`].
     Confirmed,
-    /// The queues of these consumers are not bound, so these consumers do not get the message. The others may have it,
-    /// and get it again when it is published again.
+    /// The queues of these consumers are missing or not bound, so these consumers do not get the message. The others
+    /// may have it, and get it again when it is published again.
     Unroutable(Vec<String>),
     /// The broker did not accept it, or not for every consumer.
     Refused,

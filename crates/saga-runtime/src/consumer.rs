@@ -18,7 +18,7 @@ pub enum Source {
     /// The service's queue. At most `prefetch` deliveries are in the mailbox at the same time; the backlog stays at the
     /// broker. The state of the connection is reported to `readiness`.
     Queue {
-        /// The most unacknowledged deliveries.
+        /// Maximum number of unacknowledged deliveries.
         prefetch: usize,
         /// Where the state of the connection is reported, as `queue`.
         readiness: Readiness,

@@ -31,16 +31,16 @@ struct Reported {
 }
 
 impl Readiness {
-    /// Starts with all of `dependencies` (such as `database` and `broker`) down; the service is ready when each was
+    /// Starts with all of `dependencies` (such as `database` and `broker`) down. The service is ready once each was
     /// reported up.
     pub fn new(dependencies: impl IntoIterator<Item = &'static str>) -> Self {
         let unknown = dependencies.into_iter().map(|name| Reported { name, state: None }).collect();
         Self { reported: Arc::new(Mutex::new(unknown)), reconnects: Family::default() }
     }
 
-    /// Reports that a dependency is up, or down and why. The reason is shown in public health checks, so it must be one
-    /// of a few fixed texts: no address, user, database, vhost or file. The details belong in the log of the reporting
-    /// code. A dependency that [`Readiness::new`] did not list is added.
+    /// Reports that a dependency is up (`Ok`), or down and why (`Err`). The reason is shown in public health checks, so
+    /// it must be one of a few fixed texts: no address, user, database, vhost or file. The details belong in the log of
+    /// the reporting code. A dependency that [`Readiness::new`] did not list is added.
     pub fn set(&self, dependency: &'static str, state: Result<(), String>) {
         let mut all = self.lock();
         let known = all.iter().position(|reported| reported.name == dependency);

@@ -1,3 +1,5 @@
+//! The parts of a service's runtime, connected to each other.
+
 use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
@@ -25,18 +27,18 @@ pub struct RuntimeDeps {
     pub outbox: Arc<Outbox>,
     /// The system that `database` belongs to: [`SystemIdentity::open`].
     pub identity: Arc<SystemIdentity>,
-    /// Is told about the dependencies `database`, `broker` and `queue`.
+    /// Receives the state of the dependencies `database`, `broker` and `queue`.
     pub readiness: Readiness,
     /// Records what the engine does.
     pub metrics: EngineMetrics,
-    /// Ends the runtime.
+    /// Ends the runtime in two stages.
     pub stop: ShutdownStages,
 }
 
 /// A participant with everything that it needs: the engine, the relay, and the consumers of its queue and of the
 /// broker's dead letters.
 pub struct Runtime<P: Participant> {
-    /// Takes commands.
+    /// The way to send commands to the participant.
     pub mailbox: Mailbox<P>,
     /// The parts that do the work. Spawn each of them; they end after [`ShutdownStages::work`] is cancelled. One that
     /// ends earlier has panicked.
@@ -44,7 +46,7 @@ pub struct Runtime<P: Participant> {
 }
 
 impl<P: Participant> Runtime<P> {
-    /// Builds the runtime of `participant`. `prefetch` is the most deliveries that are unacknowledged at a time.
+    /// Builds the runtime of `participant`. `prefetch` is the maximum number of unacknowledged deliveries.
     ///
     /// # Panics
     /// If the outbox has a runtime already.

@@ -51,14 +51,14 @@ pub struct ServiceContext<P: Participant> {
     /// Cancelled when the service begins to stop, so that handlers can stop waiting.
     pub stopping: CancellationToken,
     /// Background tasks that run until the service stops.
-    beside: TaskTracker,
+    background: TaskTracker,
 }
 
 impl<P: Participant> ServiceContext<P> {
     /// Runs `task` in the background until the service begins to stop.
     pub fn spawn_background(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
-        self.beside
+        self.background
             .spawn(async move { stopping.run_until_cancelled(task).await.unwrap_or_default() }.in_current_span());
     }
 }
@@ -124,7 +124,7 @@ impl RunningService {
             stop: stop.clone(),
         };
         let Runtime { mailbox, parts } = Runtime::new(participant, deps, settings.engine(), settings.prefetch);
-        let app = AdminState {
+        let admin_state = AdminState {
             database: database.clone(),
             messages: Arc::new(mailbox.clone()),
             token: admin,
@@ -137,9 +137,9 @@ impl RunningService {
                 mailbox,
                 database: database.clone(),
                 outbox: Arc::clone(&outbox),
-                operations: Operations { readiness, admin: Some(app), metrics: Some(Arc::new(metrics)) },
+                operations: Operations { readiness, admin: Some(admin_state), metrics: Some(Arc::new(metrics)) },
                 stopping: stop.intake.clone(),
-                beside: work.clone(),
+                background: work.clone(),
             })
         });
         let ended = CancellationToken::new();

@@ -139,8 +139,8 @@ impl Reservation {
         Ok(Self { state, changed_at: now, wake_at: None, ..self.clone() })
     }
 
-    /// Called by the timer. If stock is held for an order for too long, returns the event that asks the order service
-    /// about it.
+    /// Called by the timer. If stock is held for an order for too long, returns `StockHoldOverdue`, which asks the
+    /// order service about it.
     pub fn wake(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Option<Event> {
         let Owner::Saga { saga_id, order } = &self.owner else { return None };
         if self.state != State::Held || self.wake_at.is_none_or(|at| at > now) {

@@ -1,3 +1,6 @@
+//! How each input of the saga changes a reservation and the stock. Events may arrive in any order, and any number of
+//! times.
+
 use shared_events::{Event, EventBody, EventType, Line, Sku, Timestamp};
 
 use super::{
@@ -61,8 +64,8 @@ pub struct Context<'a, S, I> {
     pub hold_policy: &'a HoldPolicy,
 }
 
-/// Decides how an event changes the reservation that is `known` for its saga, and the stock. Idempotent: a repeated
-/// event changes nothing, and is answered again if the order waits for the answer.
+/// Decides how an event changes the stock and the reservation that is `known` for its saga. Idempotent: a repeated
+/// event changes nothing, and a repeated cancellation is answered again.
 ///
 /// # Errors
 /// If the event is impossible in this state. Nothing is changed then.

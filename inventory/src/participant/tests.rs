@@ -78,7 +78,7 @@ fn an_input_sees_the_changes_of_earlier_inputs_in_the_batch() {
     assert_eq!(handle(&mut batch, 3, EventBody::OrderCreated), [EventType::StockReserved]);
     assert_eq!(handle(&mut batch, 3, EventBody::OrderConfirmed), []);
     let states = batch.reservations.to_save(|one| one.state.clone());
-    assert_eq!(states.new, [Held::Released, Held::Cancelled, Held::Sold]);
+    assert_eq!(states.new, [ReservationState::Released, ReservationState::Cancelled, ReservationState::Sold]);
     assert_eq!(numbers(&batch), (8, 0, 2));
 }
 

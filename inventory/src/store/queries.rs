@@ -86,6 +86,10 @@ pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Re
     Ok(readable("reservations", rows))
 }
 
+/// Returns the reservations of these sagas, and locks them in the order of the sagas' ids.
+///
+/// # Errors
+/// If the database fails or is unavailable, or a row cannot be read.
 pub(crate) async fn by_sagas(
     transaction: &DatabaseTransaction,
     sagas: impl IntoIterator<Item = SagaId>,
@@ -149,6 +153,10 @@ pub(crate) async fn due(
     Ok(due)
 }
 
+/// Returns the items with these SKUs, and locks them in the order of the SKUs.
+///
+/// # Errors
+/// If the database fails or is unavailable, or a row cannot be read.
 pub(crate) async fn items_by_sku(
     transaction: &DatabaseTransaction,
     skus: impl IntoIterator<Item = &Sku>,

@@ -49,7 +49,7 @@ impl Harness {
         Self::start_with(database, &[]).await
     }
 
-    /// A service with these flags.
+    /// Starts a service with these flags.
     pub(crate) async fn start_with(database: DatabaseKind, flags: &[&str]) -> Self {
         let settings = Settings::parse_from(["inventory", "--tick", "20ms"].iter().chain(flags));
         let service = ServiceHarness::start(database, settings).await;
@@ -70,7 +70,7 @@ impl Harness {
         self.service.http.post(path, body).await
     }
 
-    /// The answer to a request without a body.
+    /// Sends a request without a body.
     pub(crate) async fn request(&self, method: Method, path: &str) -> Answer {
         answer(self.service.http.request(method, path)).await
     }
@@ -102,13 +102,13 @@ impl Harness {
         self.order.publish_all(messages).await;
     }
 
-    /// What order and payment have received since they were last asked, once everything is published.
+    /// Takes the messages that order and payment have received since the last call, once everything is published.
     pub(crate) async fn received(&mut self) -> [Vec<Envelope>; 2] {
         self.service.outbox_is_empty().await;
         [self.order.received(), self.payment.received()]
     }
 
-    /// The events that order has received since it was last asked, once everything is published.
+    /// Takes the events that order has received since the last call, once everything is published.
     pub(crate) async fn events(&mut self) -> Vec<EventBody> {
         let [order, _] = self.received().await;
         order.into_iter().map(|envelope| envelope.event.body).collect()

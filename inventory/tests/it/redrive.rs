@@ -1,4 +1,4 @@
-//! A redriven dead letter goes the way of a delivery.
+//! A redriven dead letter is handled like a delivery.
 
 use rstest::rstest;
 use shared_events::EventBody;

@@ -82,7 +82,7 @@ async fn what_cannot_be_held_is_rejected_and_nothing_of_it_is_held(#[values(Sqli
         let failed = EventBody::StockReservationFailed { reason, item_sku: item_sku.clone() };
         assert_eq!(inventory.events().await, [failed]);
         assert_eq!(inventory.state_of(saga).await, Some(State::Rejected(Rejection { reason, item_sku })));
-        // It stays rejected, even if there is enough by now.
+        // It stays rejected, even if the stock suffices by now.
         inventory.stock("C", 2).await;
         inventory.publish(saga, &order, EventBody::OrderCreated).await;
         assert_eq!(inventory.events().await, []);
@@ -186,7 +186,7 @@ async fn many_orders_at_once_for_few_items_hold_what_there_is_and_no_more(
     let published = inventory.events().await;
     assert_eq!(published.iter().filter(|event| **event == EventBody::StockReserved).count(), 100);
     assert_eq!(published.len(), 300);
-    // The first hundred hold it: half of them are sold, half given back.
+    // The first hundred orders hold stock: half of them are sold, half released.
     let end = |index: usize| match index {
         ..50 => Some(EventBody::OrderConfirmed),
         50..100 => Some(DECLINED),

@@ -1,4 +1,4 @@
-//! A row that cannot be read holds up no other.
+//! A row that cannot be read does not block any other.
 
 use rstest::rstest;
 use saga_database::Database;
@@ -54,7 +54,7 @@ async fn a_damaged_reservation_delays_no_other_and_a_damaged_item_hides_no_other
     assert_eq!((list.status, skus), (200, vec!["A".into(), "C".into()]));
     assert_eq!(inventory.units("C").await, (10, 0, 0));
 
-    // Repaired, they are as they were.
+    // Once repaired, the rows are read as before.
     run(&database, &format!("UPDATE stock_items SET sku = 'B' WHERE sku = '{long}'")).await;
     run(&database, "UPDATE reservations SET currency = 'USD' WHERE order_id = 2").await;
     database.close().await;

@@ -9,7 +9,7 @@ use crate::{participant::Orders, watch::Watchers};
 pub(crate) struct AppState {
     pub(crate) context: ServiceContext<Orders>,
     pub(crate) watchers: Arc<Watchers>,
-    /// How long a POST waits for the order's end, unless the client sets another time.
+    /// How long a POST waits for the order's end, unless its `Prefer` header sets another time.
     pub(crate) wait: Duration,
     /// New orders are refused while more events than this are unpublished.
     pub(crate) max_backlog: u64,

@@ -90,14 +90,20 @@ pub async fn timeline(connection: &impl ConnectionTrait, id: OrderId) -> Result<
         .await
 }
 
+/// Returns the orders of these sagas, and locks them.
+///
+/// # Errors
+/// If the database fails or is unavailable, or a row cannot be read.
 pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaId>) -> Result<Vec<Order>, DbErr> {
     locked(transaction, orders::Column::SagaId, sagas.into_iter().map(|saga| saga.0.into()).collect()).await
 }
 
+/// Returns the orders with these ids, and locks them. Fails like [`by_sagas`].
 pub(crate) async fn by_order_ids(transaction: &DatabaseTransaction, ids: Vec<OrderId>) -> Result<Vec<Order>, DbErr> {
     locked(transaction, orders::Column::OrderId, ids.into_iter().map(|id| id.0.into()).collect()).await
 }
 
+/// Returns the orders with these idempotency keys, and locks them. Fails like [`by_sagas`].
 pub(crate) async fn by_idempotency_keys(
     transaction: &DatabaseTransaction,
     keys: Vec<&IdempotencyKey>,

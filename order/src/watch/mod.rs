@@ -62,8 +62,8 @@ impl Watchers {
         self.changes.receiver_count() > 0
     }
 
-    /// Passes on the orders that the engine has changed and committed. `changes` has every single change, if they were
-    /// collected. Otherwise the watchers, which came later, get the current state of the orders.
+    /// Passes on the orders that a batch has changed and committed. `changes` is every single change. If it is `None`
+    /// because there were no watchers when the batch began, those that came since get the current state of the orders.
     pub(crate) fn committed(&self, orders: impl Iterator<Item = Order>, changes: Option<Vec<Order>>) {
         let (mut changed, mut ended_elsewhere) = (Vec::new(), Vec::new());
         let mut current = (changes.is_none() && self.has_watchers()).then(Vec::new);
@@ -123,7 +123,7 @@ impl Watchers {
 }
 
 impl Waiter {
-    /// Waits until the order has ended, and returns it.
+    /// Waits until the order has ended, and returns it. Cancel-safe.
     pub(crate) async fn ended(&mut self) -> Option<Order> {
         (&mut self.ended).await.ok()
     }

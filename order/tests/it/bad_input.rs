@@ -1,4 +1,4 @@
-//! Requests that cannot be an order: each gets a 4xx that says why, nothing is written, and the service goes on.
+//! Invalid requests for an order: each gets a 4xx with the reason, nothing is written, and the service continues.
 
 use reqwest::Method;
 use rstest::rstest;

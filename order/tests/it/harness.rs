@@ -87,12 +87,12 @@ impl Harness {
         Self { service, inventory, payment }
     }
 
-    /// One more replica of the service, and its address.
+    /// Starts one more replica of the service. Returns it with its address.
     pub(crate) async fn replica(&self) -> (RunningService, SocketAddr) {
         self.service.start_on(self.service.another_writer().await).await
     }
 
-    /// The same, on a machine whose clock is wrong by `offset`.
+    /// Like [`replica`](Self::replica), on a machine whose clock is wrong by `offset`.
     pub(crate) async fn replica_with_clock(&self, offset: &str) -> (RunningService, SocketAddr) {
         let database = self.service.another_writer().await;
         database.clock().skew_system_clock(offset.parse().unwrap());
@@ -112,7 +112,7 @@ impl Harness {
         self.request(Method::POST, "/api/v1/orders/").json(body)
     }
 
-    /// Posts an order; the answer may wait for its end.
+    /// Posts an order. The response may wait for the order's end.
     pub(crate) async fn post(&self, body: &Value) -> Answer {
         answer(self.posting(body)).await
     }

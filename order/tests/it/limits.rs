@@ -125,7 +125,7 @@ async fn a_stop_waits_until_all_is_published_and_goes_on_listening_until_then(
     let service = harness.service.take_service();
     let stopping = tokio::spawn(stop(vec![service], TIMEOUT * 10));
     until("it takes nothing new", async || TcpStream::connect(address).await.is_err()).await;
-    // The outboxes of the other services empty only if it goes on consuming.
+    // The outboxes of the other services become empty only if it continues to consume.
     harness.inventory.publish(&created, EventBody::StockReleased).await;
     assert!(!stopping.is_finished());
     harness.payment.consume().await;

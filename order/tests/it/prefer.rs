@@ -1,4 +1,4 @@
-//! `Prefer` (RFC 7240): how long an answer waits.
+//! `Prefer` (RFC 7240): how long a response waits.
 
 use rstest::rstest;
 use serde_json::json;
@@ -63,7 +63,7 @@ async fn a_wait_ends_when_it_is_over(#[values(Sqlite, Postgres)] database: Datab
     let mut harness = Harness::start(database).await;
     let answer = answer(harness.posting(&example()).header("prefer", "wait=1")).await;
     assert_eq!((answer.status, answer.header("preference-applied")), (202, Some("wait=1")));
-    // The order ends all the same, though the client no longer waits.
+    // The order ends even though the client no longer waits.
     let created = harness.inventory.receive(EventType::OrderCreated).await;
     harness.inventory.publish(&created, EventBody::StockReserved).await;
     harness.payment.publish(&created, EventBody::PaymentAuthorized).await;

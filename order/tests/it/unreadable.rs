@@ -1,4 +1,4 @@
-//! A row that cannot be read holds up no other.
+//! A row that cannot be read does not block any other.
 
 use rstest::rstest;
 use saga_database::Database;

@@ -66,6 +66,10 @@ async fn rows_after(
     read_rows(connection, query, payments::Column::PaymentId, from_row).await
 }
 
+/// Returns the payments of these sagas, with tombstones, and locks them.
+///
+/// # Errors
+/// If the database fails or is unavailable, or a row cannot be read.
 pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaId>) -> Result<Vec<Payment>, DbErr> {
     let keys = sagas.into_iter().map(|saga| saga.0.into()).collect();
     let rows = find_locked::<payments::Entity, _>(transaction, payments::Column::SagaId, keys).await?;

@@ -62,7 +62,7 @@ async fn a_gateway_that_hangs_counts_as_unavailable(#[values(Sqlite, Postgres)] 
     harness.finish().await;
 }
 
-/// The cancellation is decided while the gateway is asked: before it charges, and after.
+/// The cancellation is decided during the call to the gateway: before the gateway charges, and after.
 #[rstest]
 #[tokio::test]
 async fn a_cancellation_overtakes_the_authorization(#[values(Sqlite, Postgres)] database: DatabaseKind) {

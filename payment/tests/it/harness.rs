@@ -64,12 +64,12 @@ impl Harness {
         Self::start_with(database, &[]).await
     }
 
-    /// A service with these flags.
+    /// Starts a service with these flags.
     pub(crate) async fn start_with(database: DatabaseKind, flags: &[&str]) -> Self {
         Self::start_at(database, true, flags).await
     }
 
-    /// A service with the gateway that its flags describe, and not with the scripted one.
+    /// Starts a service with the simulated gateway that its flags describe, instead of the scripted one.
     pub(crate) async fn start_simulated(database: DatabaseKind, flags: &[&str]) -> Self {
         Self::start_at(database, false, flags).await
     }
@@ -80,7 +80,7 @@ impl Harness {
         let payment = PaymentService { settings, gateway: scripted.then(|| Arc::clone(&gateway)) };
         let service = ServiceHarness::start(database, payment).await;
         let (mut order, mut inventory) = (service.peer(Service::Order).await, service.peer(Service::Inventory).await);
-        // As the order service's inbox does: a message that comes again after a restart counts once.
+        // Like the order service's inbox: a message that is delivered again after a restart counts once.
         let mut inbox = HashSet::new();
         let keep = move |message: &Envelope| {
             let publisher = message.event.body.event_type().flow().publisher;
@@ -96,17 +96,17 @@ impl Harness {
         self.order.publish_all([message]).await;
     }
 
-    /// Hands these to the broker at once, in this order, and does not wait for the service.
+    /// Publishes these messages together, in this order, and does not wait for the service.
     pub(crate) async fn hand_over(&mut self, messages: impl IntoIterator<Item = &Envelope>) {
         self.hand_over_raw(messages.into_iter().map(outgoing).collect()).await;
     }
 
-    /// The same with any messages.
+    /// Like [`hand_over`](Self::hand_over), for bodies that need not be events.
     pub(crate) async fn hand_over_raw(&mut self, messages: Vec<Outgoing>) {
         self.order.hand_over(messages).await;
     }
 
-    /// Waits until the service has committed this message, which was handed over.
+    /// Waits until the service has committed this message, after [`hand_over`](Self::hand_over).
     pub(crate) async fn committed(&mut self, id: MessageId) {
         self.order.committed(id).await;
     }
@@ -116,13 +116,13 @@ impl Harness {
         self.order.receive_any().await.event
     }
 
-    /// All rows, also those that only remember a cancellation.
+    /// All rows, including tombstones.
     pub(crate) async fn rows(&self) -> Vec<Payment> {
         let rows = store::all(&self.service.observer().reader(), PaymentId(0), 10_000).await.unwrap();
         rows.into_iter().map(|(_, payment)| payment.unwrap()).collect()
     }
 
-    /// The row of this saga, of which there is one at most.
+    /// The row of this saga, and asserts that there is at most one.
     pub(crate) async fn row(&self, saga_id: SagaId) -> Option<Payment> {
         let mut found = store::of_sagas(&self.service.observer().reader(), &[saga_id]).await.unwrap();
         assert!(found.len() <= 1 && found.iter().all(|payment| payment.saga_id == Some(saga_id)), "{found:?}");
@@ -139,14 +139,14 @@ impl Harness {
         until(state, async || self.row(saga_id).await.is_some_and(|payment| payment.state.as_str() == state)).await;
     }
 
-    /// Asks for an authorization; status and body of the answer.
+    /// Requests an authorization. Returns the status and the body of the response.
     pub(crate) async fn authorize(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
         let request = self.service.http.request(Method::POST, "/api/v1/payments/authorize");
         let answer = answer(request.header(CONTENT_TYPE, "application/json").body(body)).await;
         (answer.status, answer.body)
     }
 
-    /// Status and body of the answer to a GET.
+    /// Sends a GET. Returns the status and the body of the response.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let answer = self.service.http.get(path).await;
         (answer.status, answer.body)

@@ -68,7 +68,7 @@ async fn payments_are_listed_a_page_at_a_time(#[values(Sqlite, Postgres)] databa
     for amount in ["1", "1000", "3"] {
         harness.authorize(format!(r#"{{"order_id": 7, "amount": {amount}, "currency": "USD"}}"#)).await;
     }
-    // A row that only remembers a cancellation is not listed.
+    // A tombstone is not listed.
     let order = Order::of(8, "20");
     harness.publish(&order.cancel()).await;
     harness.receive().await;

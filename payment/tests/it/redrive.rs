@@ -1,4 +1,4 @@
-//! A redriven dead letter goes the way of a delivery, over the gateway.
+//! A redriven dead letter is handled like a delivery, including the call to the gateway.
 
 use rstest::rstest;
 use shared_events::EventBody;

@@ -1,4 +1,4 @@
-//! A payment gateway that does what a test tells it to.
+//! A payment gateway whose behaviour the test sets.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -116,7 +116,7 @@ impl Script {
         let answer = if amount.minor_units() < 100_000 {
             let (count, sum) = self.charged.entry(key).or_default();
             (*count, *sum) = (*count + 1, *sum + amount.minor_units());
-            // A void that came first did not find this.
+            // An earlier void had no effect on this authorization.
             self.voided.remove(&key);
             Answer::Authorized { reference: format!("auth-{}", key.0) }
         } else {

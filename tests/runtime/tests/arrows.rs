@@ -1,5 +1,4 @@
-//! The plan of the house (docs/adr/0019): dependencies between crates point one way, and nothing under `crates/` knows
-//! an order.
+//! The rules of docs/adr/0019: dependencies between crates point one way, and nothing under `crates/` mentions orders.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 use std::{
@@ -11,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Each crate may depend on those that stand before it.
+/// Each crate may depend on those before it.
 const CRATES: [&str; 8] = [
     "saga-message",
     "saga-support",
@@ -22,9 +21,9 @@ const CRATES: [&str; 8] = [
     "service-http",
     "service-host",
 ];
-/// Each of these may depend on all crates, and on those that stand before it.
+/// Each of these may depend on all crates, and on those before it.
 const SYSTEM: [&str; 5] = ["shared-events", "order", "inventory", "payment", "order-system"];
-/// What no file under `crates/` says.
+/// Words that no file under `crates/` may contain.
 const WORDS: [&str; 5] = ["shared_events", "OrderId", "order_id", "Sku", "8001"];
 
 fn root() -> PathBuf {

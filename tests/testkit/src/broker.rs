@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-/// Speaks to the management API of one broker.
+/// A client of the management API of one broker.
 #[derive(Debug, Clone)]
 pub struct Administrator {
     http: reqwest::Client,
@@ -13,21 +13,21 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// Of the broker whose management is at `url`, and of its virtual host `vhost`.
+    /// Creates a client for the broker whose management API is at `url`, and its virtual host `vhost`.
     ///
     /// # Errors
-    /// If no HTTP client can be made.
+    /// If no HTTP client can be created.
     pub fn new(url: String, vhost: &str) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(20)).build()?;
         Ok(Self { http, url, vhost: vhost.replace('/', "%2F") })
     }
 
-    /// A request; in `path`, `{vhost}` is the virtual host.
+    /// Returns a request. In `path`, `{vhost}` stands for the virtual host.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}/api/{}", self.url, path.replace("{vhost}", &self.vhost)))
     }
 
-    /// The list at `path`.
+    /// Returns the list at `path`.
     ///
     /// # Errors
     /// If there is none.
@@ -38,7 +38,7 @@ impl Administrator {
         }
     }
 
-    /// The names of all that is listed at `path`, sorted.
+    /// Returns the names of everything that is listed at `path`, sorted.
     ///
     /// # Errors
     /// If there is no such list.
@@ -51,7 +51,7 @@ impl Administrator {
         Ok(names)
     }
 
-    /// Throws away what lies in a queue.
+    /// Purges a queue.
     ///
     /// # Errors
     /// If it is not there.
@@ -59,7 +59,7 @@ impl Administrator {
         self.delete(&format!("queues/{{vhost}}/{queue}/contents")).await
     }
 
-    /// Deletes a queue, and all that is in it.
+    /// Deletes a queue and the messages in it.
     ///
     /// # Errors
     /// If it is not there.

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::load::Mix;
 
-/// Speaks to one running system.
+/// A client of one running system.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    /// Where order, inventory and payment listen.
+    /// The addresses of order, inventory and payment.
     pub addresses: [SocketAddr; 3],
 }
 
@@ -20,30 +20,30 @@ pub struct Client {
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Client {
-    /// A client of the services at these addresses: order, inventory, payment.
+    /// Creates a client of the services at these addresses: order, inventory, payment.
     ///
     /// # Errors
-    /// If no HTTP client can be made.
+    /// If no HTTP client can be created.
     pub fn new(addresses: [SocketAddr; 3]) -> Result<Self> {
         Ok(Self { http: reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?, addresses })
     }
 
-    /// A request to the order service.
+    /// Returns a request to the order service.
     pub fn order(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.addresses[0]))
     }
 
-    /// A request to the inventory service.
+    /// Returns a request to the inventory service.
     pub fn inventory(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.addresses[1]))
     }
 
-    /// A request to the payment service.
+    /// Returns a request to the payment service.
     pub fn payment(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("http://{}{path}", self.addresses[2]))
     }
 
-    /// Puts `quantity` of `sku` in stock.
+    /// Sets the stock of `sku` to `quantity`.
     ///
     /// # Errors
     /// If the answer is not 201.
@@ -53,7 +53,7 @@ impl Client {
         if status == StatusCode::CREATED { Ok(body) } else { bail!("{status}: {body}") }
     }
 
-    /// Puts a billion in stock of each SKU that `mix` orders.
+    /// Sets the stock of each SKU that `mix` orders to a billion.
     ///
     /// # Errors
     /// As for [`Self::put_in_stock`].
@@ -64,7 +64,7 @@ impl Client {
         Ok(())
     }
 
-    /// What is in stock of `sku`.
+    /// Returns the stock of `sku`.
     ///
     /// # Errors
     /// If the answer is not 200.
@@ -84,7 +84,7 @@ impl Client {
         answer(self.order(Method::POST, "/api/v1/orders/").json(&body)).await
     }
 
-    /// All orders, by the pages of the list.
+    /// Returns all orders, read page by page.
     ///
     /// # Errors
     /// If an answer is not 200.
@@ -101,10 +101,10 @@ impl Client {
         }
     }
 
-    /// Waits until `reached` is true of what `read` reads.
+    /// Waits until `reached` is true for what `read` returns.
     ///
     /// # Errors
-    /// If it is not, even after a long time.
+    /// If it is not within the time limit.
     pub async fn until<T, F>(&self, what: &str, mut read: impl FnMut() -> F, reached: impl Fn(&T) -> bool) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -125,7 +125,7 @@ impl Client {
     }
 }
 
-/// Status and JSON of the answer.
+/// Returns the status and the JSON of the response.
 ///
 /// # Errors
 /// If there is none, or it is not JSON.
@@ -134,7 +134,7 @@ pub async fn answer(request: RequestBuilder) -> Result<(StatusCode, Value)> {
     Ok((response.status(), response.json().await?))
 }
 
-/// The JSON of an answer that is to be 200.
+/// Returns the JSON of a response that has to be 200.
 ///
 /// # Errors
 /// If it is not.

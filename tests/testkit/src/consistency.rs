@@ -1,4 +1,4 @@
-//! What must hold at the end, whatever happened: nothing lost, nothing twice.
+//! What must hold at the end, whatever happened: nothing is lost, and nothing happens twice.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,15 +19,15 @@ use crate::{
 /// How orders may have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// As their load wished.
+    /// As the load generator expects.
     AsRequested,
-    /// Or by their deadline.
+    /// As expected, or by their deadline.
     AsRequestedOrDeadline,
 }
 
 impl Stack {
-    /// All that `answered` orders were promised: each is there exactly once and has come to its end, the right one; the
-    /// stock adds up; the audit is clean; and no log has an error.
+    /// Checks everything that was promised to the `answered` orders: each exists exactly once and has ended correctly;
+    /// the stock adds up; the audit is clean; and no log has an error.
     ///
     /// # Errors
     /// What does not hold.
@@ -58,10 +58,10 @@ impl Stack {
         Ok(())
     }
 
-    /// The audit is clean, once all is at rest.
+    /// Checks that the audit is clean, once nothing is in progress.
     ///
     /// # Errors
-    /// What it says otherwise.
+    /// The findings of the audit.
     pub async fn verified(&self) -> Result<()> {
         let url = self.postgres.url("{service}");
         let program = program("order-system")?;
@@ -69,26 +69,26 @@ impl Stack {
         let audit = tokio::task::spawn_blocking(move || {
             bare_command(&program).args(["verify", "--wait", &wait]).env("DATABASE_URL", url).output()
         });
-        // It has a deadline of its own; this one is for a hanging one.
+        // The audit has a time limit of its own; this one is in case that it hangs.
         let output = tokio::time::timeout(2 * TIMEOUT, audit).await.context("the audit does not end")???;
         let report = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
-    /// A client for each row of replicas.
+    /// Returns a client for each set of replicas: the first of each service, the second of each, and so on.
     fn clients(&mut self) -> Result<Vec<Client>> {
         (0..self.replicas.len() / 3).map(|number| self.client(number)).collect()
     }
 
-    /// No service has logged an error, or a panic.
+    /// Checks that no service has logged an error or a panic.
     ///
     /// # Errors
     /// The first such line.
     pub fn no_errors(&self) -> Result<()> {
         for replica in &self.replicas {
             let log = replica.log();
-            // A panic is no line of JSON.
+            // The message of a panic is not a line of JSON.
             let bad = |line: &&str| line.contains(r#""level":"ERROR""#) || line.contains("panicked");
             if let Some(line) = log.lines().find(bad) {
                 bail!("{replica} says: {line}");
@@ -111,7 +111,7 @@ fn end(one: &Answered, order: &Value, ends: Expect) -> Result<()> {
         Wish::Cancelled => status == "CANCELLED",
     };
     ensure!(fits || (by_deadline && cancelled != Some(409)), "not the end that was wished");
-    // Whoever was told an end was told the truth.
+    // If a response showed an end, the order must have that end.
     ensure!(!one.has_ended() || one.status == status, "another end than the one that was answered");
     let sent = one.wish.body(&one.key);
     for field in ["item_sku", "quantity", "amount"] {
@@ -138,7 +138,7 @@ async fn stock(client: &Client, orders: impl Iterator<Item = &Value>, ends: Expe
             "{sold} sold of {sku}, and the stock is {item}"
         );
     }
-    // What many want goes out to the last piece, and not further.
+    // The hot SKU is sold to the last unit, and not further.
     if ends == Expect::AsRequested {
         let sold = sold.get(HOT).copied().unwrap_or_default();
         ensure!(sold == hot.min(HOT_STOCK), "{sold} of {HOT_STOCK} sold, {hot} wanted");
@@ -150,7 +150,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A number below `below` that nobody foresees.
+/// Returns a random number below `below`.
 #[must_use]
 pub fn random(below: usize) -> usize {
     use std::hash::{BuildHasher as _, RandomState};

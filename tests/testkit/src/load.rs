@@ -18,23 +18,23 @@ use crate::sending::{Answer, Connection, Wait};
 /// What is ordered.
 #[derive(Debug, Clone, Copy)]
 pub enum Mix {
-    /// One unit each of so many SKUs in turn: `SKU-0`, `SKU-1`, …
+    /// One unit of each of this many SKUs in turn: `SKU-0`, `SKU-1`, …
     Uniform(u64),
     /// One unit of `SKU-0`, always.
     OneHotSku,
-    /// As `Uniform`, and of a hundred orders so many are for an amount that is declined.
+    /// Like `Uniform`, but some orders have an amount that is declined.
     Declined {
         /// How many SKUs.
         skus: u64,
-        /// How many of a hundred orders.
+        /// How many of a hundred orders are declined.
         percent: u64,
     },
-    /// One unit each of five of so many SKUs, at least five, in each order.
+    /// In each order, one unit of each of five SKUs, out of this many; at least five.
     FiveLines(u64),
 }
 
 impl Mix {
-    /// The SKUs that it orders.
+    /// Returns the SKUs that it orders.
     #[must_use]
     pub fn skus(self) -> u64 {
         match self {
@@ -43,7 +43,7 @@ impl Mix {
         }
     }
 
-    /// The body of the request that places the order of this number.
+    /// Returns the body of the request that places the order with this number.
     pub(crate) fn body(self, number: u64) -> String {
         if let Self::FiveLines(skus) = self {
             let line = |sku| format!(r#"{{"item_sku":"SKU-{sku}","quantity":1}}"#);
@@ -52,7 +52,7 @@ impl Mix {
         }
         let sku = number % self.skus();
         let amount = match self {
-            // Spread over the hundred, not in a run.
+            // The declined orders are spread over the hundred.
             Self::Declined { percent, .. } if (number * 37) % 100 < percent => 1000,
             _ => 200,
         };
@@ -78,7 +78,7 @@ pub struct Outcome {
     pub ended: u64,
     /// Of these, the confirmed ones.
     pub confirmed: u64,
-    /// Orders that were still under way when their answer came (202).
+    /// Orders that were still in progress when they were answered (202).
     pub pending: u64,
     /// Orders that were refused (503).
     pub refused: u64,
@@ -86,7 +86,7 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
-/// Loads the order service at `address` over so many `connections`.
+/// Loads the order service at `address` over this many `connections`.
 ///
 /// # Errors
 /// If a connection fails, or an answer is neither 200, 202 nor 503.
@@ -94,7 +94,7 @@ pub async fn closed_loop(address: SocketAddr, connections: usize, mix: Mix, unti
     closed_loop_over(&[address], connections, mix, until).await
 }
 
-/// The same over several replicas of the order service, each connection to one of them.
+/// Like [`closed_loop`], over several replicas of the order service, each connection to one of them.
 ///
 /// # Errors
 /// As for [`closed_loop`].
@@ -172,13 +172,13 @@ impl Outcome {
         Ok(())
     }
 
-    /// Orders that came to their end, a second.
+    /// Returns the number of orders that ended, per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.ended as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The latency in milliseconds that this share of the orders did not exceed.
+    /// Returns the latency in milliseconds that this share of the orders did not exceed.
     #[must_use]
     pub fn milliseconds(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1_000.0

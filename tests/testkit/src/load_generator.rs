@@ -1,4 +1,5 @@
-//! LoadGenerator: they place orders of many kinds over all replicas, insist on an answer, and remember it.
+//! Simulated customers, who place orders of many kinds over all replicas, repeat each request until it is answered, and
+//! record the responses.
 
 use std::{
     net::SocketAddr,
@@ -22,53 +23,53 @@ use crate::{
     stack::{Stack, TIMEOUT},
 };
 
-/// What is in stock of the SKU that many want and few get.
+/// The stock of the SKU that is in short supply.
 pub const HOT_STOCK: i64 = 150;
-/// The SKU that there is enough of.
+/// A SKU with enough stock.
 pub const PLENTY: &str = "PLENTY";
-/// The SKU that there is too little of for everybody.
+/// A SKU whose stock does not suffice for all orders.
 pub const HOT: &str = "HOT";
-/// The SKU that there is too little of for anybody who asks.
+/// A SKU whose stock does not suffice for any single order.
 pub const SCARCE: &str = "SCARCE";
 
-/// How long an answer is waited for before the same is asked again: longer than the service's own wait.
+/// How long to wait for a response before the request is repeated: longer than the service's own wait.
 const ANSWER: Duration = Duration::from_secs(8);
-/// Between two tries of the same order.
+/// The pause between two attempts to place the same order.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A kind of order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// There is enough of it, and the payment is authorized.
+    /// The stock suffices, and the payment is authorized.
     Ordinary,
-    /// The same, and not waited for.
+    /// Like the one above, without waiting for the end.
     Async,
-    /// The SKU that many want.
+    /// For the SKU that is in short supply.
     Hot,
     /// The payment is declined.
     Declined,
-    /// There is too little of it.
+    /// The stock does not suffice.
     TooMuch,
-    /// It is cancelled as soon as it is answered, be it that it has ended by then.
+    /// It is cancelled as soon as it is answered, even if it has ended by then.
     Cancelled,
 }
 
 /// An order that was answered.
 #[derive(Debug, Clone)]
 pub struct Answered {
-    /// The client's name for it.
+    /// Its idempotency key.
     pub key: String,
     /// What was ordered.
     pub wish: Wish,
-    /// The number that it got.
+    /// Its number.
     pub order_id: i64,
-    /// Its status in the answer.
+    /// Its status in the response.
     pub status: String,
-    /// The answer to its cancellation.
+    /// The response to its cancellation.
     pub cancelled: Option<StatusCode>,
 }
 
-/// Those who place orders until they are told to stop.
+/// Running customers, who place orders until they are stopped.
 #[derive(Debug)]
 pub struct LoadGenerator {
     told: Arc<Told>,
@@ -82,7 +83,7 @@ struct Told {
     counts: watch::Sender<Counts>,
 }
 
-/// How many orders were answered, and how many of these answers were the order's end.
+/// How many orders were answered, and how many of these responses showed the order's end.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     answered: usize,
@@ -90,7 +91,7 @@ struct Counts {
 }
 
 impl Answered {
-    /// Whether the answer was the order's end.
+    /// Whether the response showed the order's end.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(&*self.status, "CONFIRMED" | "FAILED" | "CANCELLED")
@@ -109,7 +110,7 @@ impl Wish {
         }
     }
 
-    /// The request for it.
+    /// Returns the request for it.
     #[must_use]
     pub fn body(self, key: &str) -> Value {
         let (sku, amount) = match self {
@@ -124,10 +125,10 @@ impl Wish {
 }
 
 impl LoadGenerator {
-    /// Puts in stock what they want, and lets `count` of them in.
+    /// Sets the stock, and starts `count` customers.
     ///
     /// # Errors
-    /// If the stock is not taken.
+    /// If the stock cannot be set.
     pub async fn start(stack: &mut Stack, count: usize) -> Result<Self> {
         let client = stack.client(0)?;
         for (sku, quantity) in [(PLENTY, 1_000_000), (HOT, HOT_STOCK), (SCARCE, 3)] {
@@ -145,15 +146,15 @@ impl LoadGenerator {
         Ok(Self { told, loops, stop })
     }
 
-    /// Waits until so many more orders have been answered.
+    /// Waits until this many more orders have been answered.
     ///
     /// # Errors
-    /// If that takes too long, or a customer has got an answer that makes no sense.
+    /// If that takes too long, or a customer has received an unexpected response.
     pub async fn answered(&mut self, more: usize) -> Result<()> {
         self.counted(more, "answers", |counts| counts.answered).await
     }
 
-    /// Waits until so many more orders have been answered with their end.
+    /// Waits until this many more orders have been answered with their end.
     ///
     /// # Errors
     /// As [`Self::answered`].
@@ -179,10 +180,10 @@ impl LoadGenerator {
         }
     }
 
-    /// They go home, each with an answer to its last order; returns all that were answered.
+    /// Stops the customers once the last order of each is answered. Returns all orders that were answered.
     ///
     /// # Errors
-    /// If one does not get an answer, or one that makes no sense.
+    /// If a customer does not get a response, or an unexpected one.
     pub async fn stop(mut self) -> Result<Vec<Answered>> {
         self.stop.cancel();
         let all = async {
@@ -220,7 +221,7 @@ struct Customer {
 
 impl Customer {
     async fn shop(mut self, told: Arc<Told>, stop: CancellationToken) -> Result<()> {
-        // They do not all want the same at the same time.
+        // The customers do not all order the same at the same time.
         for number in self.name.. {
             if stop.is_cancelled() {
                 break;
@@ -246,7 +247,7 @@ impl Customer {
         Ok(answered)
     }
 
-    /// Asks one shop after the other until there is an answer.
+    /// Sends the request to one replica after the other until there is a response.
     async fn insist(&mut self, path: &str, body: Option<&Value>, at_once: bool) -> Result<(StatusCode, Value)> {
         loop {
             let shop = self.shops[self.tries % self.shops.len()];
@@ -260,17 +261,17 @@ impl Customer {
             }
             match answer(request).await {
                 Ok((status, body)) if status != StatusCode::SERVICE_UNAVAILABLE => return Ok((status, body)),
-                // Whether it was done is not known now; to ask again does no harm.
+                // It is unknown whether the request was carried out; repeating it does no harm.
                 _ => sleep(PAUSE).await,
             }
         }
     }
 }
 
-/// Asks for an order again by its key, and returns the number that it has.
+/// Requests an order again with its key, and returns its number.
 ///
 /// # Errors
-/// If there is no order in the answer.
+/// If the response contains no order.
 pub async fn number_of(client: &Client, answered: &Answered) -> Result<i64> {
     let request = client.order(reqwest::Method::POST, "/api/v1/orders").json(&answered.wish.body(&answered.key));
     let (status, body) = answer(request).await?;

@@ -1,5 +1,5 @@
-//! Load in an open loop: orders come in on a fixed schedule, however long the answers to earlier ones take. The latency
-//! counts from the time that an order was due, so whoever had to wait for others is not left out.
+//! Load in an open loop: orders are sent on a fixed schedule, however long the responses to earlier ones take. The
+//! latency is measured from the time at which an order was due, so it includes the wait for a free connection.
 
 use std::{
     net::SocketAddr,
@@ -23,30 +23,30 @@ use crate::{
 
 pub use crate::sending::Wait;
 
-/// With more connections than these, the system is too far behind for the schedule to mean anything.
+/// Maximum number of connections. If more are needed, the system is too far behind for the schedule to mean anything.
 const MOST_CONNECTIONS: usize = 8_000;
 
 /// A schedule of orders.
 #[derive(Debug, Clone)]
 pub struct OpenLoop {
-    /// Where the order service is.
+    /// The address of the order service.
     pub address: SocketAddr,
     /// What is ordered.
     pub mix: Mix,
-    /// Orders a second, above 0.
+    /// Orders per second, above 0.
     pub rate: f64,
-    /// What the answers wait for.
+    /// What the responses wait for.
     pub wait: Wait,
-    /// How many orders were taken so far: answered with their end, or as under way.
+    /// How many orders were accepted so far: answered with their end, or as in progress.
     pub taken: Arc<AtomicU64>,
 }
 
 impl OpenLoop {
-    /// Sends orders as scheduled until `over` resolves, then waits for the answers. Tokio's clock ticks by the
+    /// Sends orders as scheduled until `over` resolves, then waits for the responses. Tokio's clock ticks by the
     /// millisecond, which is part of the latency.
     ///
     /// # Errors
-    /// If a connection fails, or an answer is neither 200, 202 nor 503, or too many orders wait for theirs.
+    /// If a connection fails, or a response is neither 200, 202 nor 503, or too many orders wait for theirs.
     pub async fn run(&self, over: impl Future<Output = ()>) -> Result<Outcome> {
         let (started, pool) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
         let (mut over, mut all) = (std::pin::pin!(over), Outcome::none()?);

@@ -1,23 +1,23 @@
-//! What may be different from one stack to another.
+//! The options of a stack.
 
 use shared_events::Service;
 use test_servers::rabbitmq;
 
-/// What a stack is made of.
+/// What a stack consists of.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many replicas of each service.
+    /// The number of replicas of each service.
     pub replicas: usize,
-    /// Arguments of a service.
+    /// Command-line arguments of each service.
     pub arguments: Vec<(Service, String)>,
     /// The broker.
     pub broker: rabbitmq::Options,
-    /// How the services log in there, and the virtual host: `amqp://{here}`, `{service}` being the service's name.
-    /// `None`: as the broker's own user, at `/`.
+    /// The user (`name:password`) and the virtual host with which the services connect to the broker. `{service}`
+    /// stands for the name of the service. `None` means the broker's own user and the virtual host `/`.
     pub amqp: Option<(String, String)>,
     /// Whether a [`Proxy`](crate::proxy::Proxy) is between each service and each server.
     pub proxied: bool,
-    /// Whether each server has a disk of limited size, which can run full. Only root can have it so.
+    /// Whether each server has a disk of limited size, which can become full. Requires root.
     pub limited_disks: bool,
 }
 
@@ -29,7 +29,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// With these arguments for a service.
+    /// Adds these arguments for a service.
     #[must_use]
     pub fn with(mut self, service: Service, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (service, (*argument).to_owned())));

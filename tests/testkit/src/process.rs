@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// How long the program may take to start before that counts as a failure. Far above what it needs, also where cargo
-/// starts it and finds something to compile.
+/// How long the program may take to start before that counts as a failure. Far longer than it needs, even if cargo
+/// starts it and has to compile something.
 const START: Duration = Duration::from_secs(900);
 
 /// The program `order-system`, or a command that starts it.
@@ -27,8 +27,8 @@ fn cargo_path() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Cargo in the root of the workspace, with these arguments, as if typed in a shell: without the variables that a cargo
-/// around this process has set, for which it would compile some dependencies again.
+/// Returns cargo with these arguments, in the root of the workspace, as if typed in a shell: without the variables that
+/// an outer cargo has set, because of which it would compile some dependencies again.
 #[must_use]
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(cargo_path());
@@ -46,24 +46,24 @@ fn forget_the_cargo_around(command: &mut Command) {
     }
 }
 
-/// A running `order-system`. Dropped, it is killed.
+/// A running `order-system`. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    /// Where order, inventory and payment listen.
+    /// The addresses of order, inventory and payment.
     pub addresses: [SocketAddr; 3],
-    /// All that it said before it was ready.
+    /// Everything that it printed before it was ready.
     pub welcome: String,
 }
 
 impl Program {
-    /// The program at this path.
+    /// Returns the program at this path.
     #[must_use]
     pub fn at(path: &str) -> Self {
         Self(vec![path.into()])
     }
 
-    /// The program as a newcomer starts it: by `cargo run --release`. It is compiled here, if it is not yet.
+    /// Returns the program as the README starts it: by `cargo run --release`. Compiles it first, if necessary.
     ///
     /// # Errors
     /// If it does not compile.
@@ -84,7 +84,7 @@ impl Program {
         Ok(Self(std::iter::once(cargo_path()).chain(words).collect()))
     }
 
-    /// The program with these environment variables.
+    /// Returns the program with these environment variables.
     #[must_use]
     pub fn with_variables(self, variables: &[(&str, &Path)]) -> Self {
         let assignment = |(name, value): &(&str, &Path)| {
@@ -92,11 +92,11 @@ impl Program {
             assignment.push(value);
             assignment
         };
-        // `env` becomes the program, so the process id is the same.
+        // `env` replaces itself by the program, so the process id is the same.
         Self(std::iter::once("env".into()).chain(variables.iter().map(assignment)).chain(self.0).collect())
     }
 
-    /// A command that runs the program without any of this environment's settings for it.
+    /// Returns a command that runs the program without the settings for it in this process's environment.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.0[0]);
@@ -119,10 +119,10 @@ impl Program {
         command
     }
 
-    /// Starts it on `data_dir`, on free ports, with more `arguments`; its log goes into a file beside the data.
+    /// Starts it on `data_dir`, on free ports, with more `arguments`. Its log is a file next to the data.
     ///
     /// # Errors
-    /// If it does not get ready.
+    /// If it does not become ready.
     pub fn start(&self, data_dir: &Path, arguments: &[&str]) -> Result<Running> {
         std::fs::create_dir_all(data_dir)?;
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"))?;
@@ -137,7 +137,7 @@ impl Program {
         Running::wait_until_ready(child).with_context(|| format!("see {}", data_dir.join("log").display()))
     }
 
-    /// Runs the audit over `data_dir`, after waiting at most `wait` for what is under way.
+    /// Runs the audit on `data_dir`, after waiting at most `wait` for what is in progress.
     ///
     /// # Errors
     /// If the program cannot be run.
@@ -150,7 +150,7 @@ impl Running {
     fn wait_until_ready(mut child: Child) -> Result<Self> {
         let stdout = child.stdout.take().context("the output is a pipe")?;
         let (lines, said) = mpsc::channel();
-        // It goes on reading, so that the program never writes into a closed or a full pipe.
+        // The task continues to read, so that the program never writes into a closed or full pipe.
         std::thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
         });
@@ -182,13 +182,13 @@ impl Running {
         }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Expect it as a crash would: SIGKILL, nothing flushed.
+    /// Ends it as a crash would: with SIGKILL, so that nothing is flushed.
     ///
     /// # Errors
     /// If it cannot be killed.
@@ -207,10 +207,10 @@ impl Running {
         if status.success() { Ok(()) } else { bail!("kill -s {name} failed") }
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends it SIGTERM, and waits until it has ended.
     ///
     /// # Errors
-    /// If it cannot be asked.
+    /// If the signal cannot be sent.
     pub fn stop(mut self) -> Result<ExitStatus> {
         self.signal("TERM")?;
         Ok(self.child.wait()?)

@@ -1,4 +1,4 @@
-//! A TCP proxy between a service and a server, which can fail as a network does.
+//! A TCP proxy between a service and a server, which can simulate network faults.
 
 use std::net::SocketAddr;
 
@@ -18,59 +18,59 @@ use tokio::{
 pub enum Network {
     /// It works.
     Passes,
-    /// Connections are torn off, and new ones at once too.
+    /// Connections are reset, and new ones are too, at once.
     Drops,
-    /// Connections stay open, new ones are accepted, and nothing goes through: not even their end.
+    /// Connections stay open and new ones are accepted, but nothing passes, not even the end of a connection.
     Stalls,
-    /// What the client sends goes through, and what the server answers does not.
+    /// What the client sends passes, and what the server answers does not.
     OneWay,
-    /// Everything takes a tenth of a second more.
+    /// Everything is delayed by 100 ms.
     Slow,
-    /// The next thing that a client sends goes through by half, and then the connection is torn off.
+    /// Half of the next chunk that a client sends passes, and then the connection is reset.
     Tears,
 }
 
-/// Who sends.
+/// The side that sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sender {
     Client,
     Server,
 }
 
-/// How late everything comes where the network is slow.
+/// The delay of a slow network.
 const DELAY: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Network {
-    /// Whether what this side sends waits.
+    /// Whether the data of this side is held back.
     fn stalls(self, sender: Sender) -> bool {
         self == Self::Stalls || (self == Self::OneWay && sender == Sender::Server)
     }
 }
 
-/// Forwards connections to a server on this machine. Dropped, it tears them off.
+/// Forwards connections to a server on this machine. They are closed when this is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    /// Where to connect to.
+    /// The address to connect to.
     pub address: SocketAddr,
     network: watch::Sender<Network>,
     accepting: AbortHandle,
 }
 
 impl Proxy {
-    /// A proxy to `port` on this machine.
+    /// Starts a proxy to `port` on this machine.
     ///
     /// # Errors
     /// If there is no free port.
     pub async fn to(port: u16) -> Result<Self> {
-        // Not one of those that the system gives to clients; see there.
+        // Not one of the ports that the operating system assigns to clients; see `free_port`.
         let listener = TcpListener::bind(("127.0.0.1", test_servers::free_port()?)).await?;
         let address = listener.local_addr()?;
-        let (network, weather) = watch::channel(Network::Passes);
-        let accepting = tokio::spawn(accept(listener, port, weather)).abort_handle();
+        let (network, state) = watch::channel(Network::Passes);
+        let accepting = tokio::spawn(accept(listener, port, state)).abort_handle();
         Ok(Self { address, network, accepting })
     }
 
-    /// From now on the network does this.
+    /// Sets the state of the network from now on.
     pub fn set(&self, network: Network) {
         self.network.send_replace(network);
     }
@@ -83,42 +83,42 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, port: u16, weather: watch::Receiver<Network>) {
+async fn accept(listener: TcpListener, port: u16, network: watch::Receiver<Network>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connection(client, port, weather.clone()));
+        tokio::spawn(connection(client, port, network.clone()));
     }
 }
 
-async fn connection(client: TcpStream, port: u16, mut weather: watch::Receiver<Network>) {
-    if weather.wait_for(|network| *network != Network::Stalls).await.is_ok_and(|network| *network == Network::Drops) {
+async fn connection(client: TcpStream, port: u16, mut network: watch::Receiver<Network>) {
+    if network.wait_for(|network| *network != Network::Stalls).await.is_ok_and(|network| *network == Network::Drops) {
         return;
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-    // Whoever sends in small pieces has its reasons.
+    // Small packets are forwarded at once, as they were sent.
     if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
         return;
     }
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = forward(Sender::Client, from_client, to_server, weather.clone()) => {}
-        () = forward(Sender::Server, from_server, to_client, weather) => {}
+        () = forward(Sender::Client, from_client, to_server, network.clone()) => {}
+        () = forward(Sender::Server, from_server, to_client, network) => {}
     }
 }
 
-/// Returns when the connection is to be torn off.
+/// Returns when the connection is to be closed.
 async fn forward(
     sender: Sender,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut weather: watch::Receiver<Network>,
+    mut network: watch::Receiver<Network>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let now = weather.wait_for(|network| !network.stalls(sender)).await.map(|now| *now);
+        let now = network.wait_for(|network| !network.stalls(sender)).await.map(|now| *now);
         let Ok(now @ (Network::Passes | Network::OneWay | Network::Slow | Network::Tears)) = now else { return };
         tokio::select! {
             biased;
-            () = changed(&mut weather, now) => {}
+            () = changed(&mut network, now) => {}
             read = from.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => return,
                 Ok(size) => {
@@ -136,7 +136,7 @@ async fn forward(
     }
 }
 
-/// Resolves when the network no longer does this.
-async fn changed(weather: &mut watch::Receiver<Network>, now: Network) {
-    let _ = weather.wait_for(|network| *network != now).await;
+/// Resolves when the network is no longer in this state.
+async fn changed(network: &mut watch::Receiver<Network>, now: Network) {
+    let _ = network.wait_for(|network| *network != now).await;
 }

@@ -11,18 +11,18 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use shared_events::Service;
 
-/// How long a process may take to end once it was asked to. Above its own `--drain-timeout`s.
+/// How long a process may take to end after SIGTERM. Longer than its own `--drain-timeout`s.
 const END: Duration = Duration::from_secs(40);
 
-/// A replica of a service: always on the same port, running or not. Dropped, it is killed.
+/// A replica of a service, running or not, always on the same port. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Replica {
-    /// Which service.
+    /// The service.
     pub service: Service,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
     program: PathBuf,
-    /// What it is started with, the next time.
+    /// What it is started with at the next start.
     pub settings: Settings,
     log: PathBuf,
     child: Option<Child>,
@@ -31,16 +31,16 @@ pub struct Replica {
 /// What a replica is started with.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Environment variables; it gets no others but `PATH`.
+    /// Environment variables. It gets no others, except `PATH`.
     pub variables: Vec<(String, String)>,
-    /// Arguments.
+    /// Command-line arguments.
     pub arguments: Vec<String>,
 }
 
-/// The program of this name: beside the program that runs now, or beside the directory where cargo puts tests.
+/// Returns the program with this name: next to the running program, or next to the directory where cargo puts tests.
 ///
 /// # Errors
-/// If it is not there.
+/// If it does not exist.
 pub fn program(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let places = this.ancestors().skip(1).take(2);
@@ -49,7 +49,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// A command with nothing of this environment but `PATH`.
+/// Returns a command with nothing of this process's environment but `PATH`.
 #[must_use]
 pub fn bare_command(program: &Path) -> Command {
     let mut command = Command::new(program);
@@ -59,7 +59,7 @@ pub fn bare_command(program: &Path) -> Command {
 }
 
 impl Replica {
-    /// A replica that does not run yet; what it says is to be in the file `log`.
+    /// Creates a replica that does not run yet. Its log is the file `log`.
     ///
     /// # Errors
     /// If the service's program, or a free port, is missing.
@@ -68,7 +68,7 @@ impl Replica {
         Ok(Self { service, address, program: program(service.name())?, settings, log, child: None })
     }
 
-    /// Starts it; that it is ready is another matter.
+    /// Starts it, without waiting until it is ready.
     ///
     /// # Errors
     /// If it runs already, or cannot be started.
@@ -83,25 +83,25 @@ impl Replica {
         Ok(())
     }
 
-    /// Whether the process is there.
+    /// Returns whether the process exists.
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// How its process has ended, if nobody asked it to: then it can be started again.
+    /// Returns how its process has ended, if it ended by itself. It can then be started again.
     pub fn ended_by_itself(&mut self) -> Option<ExitStatus> {
         let status = self.child.as_mut()?.try_wait().ok()??;
         self.child = None;
         Some(status)
     }
 
-    /// Its process, where one was started.
+    /// Returns its process, if one was started.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// SIGKILL: nothing is flushed, nobody is told.
+    /// Kills it with SIGKILL: nothing is flushed, and no connection is closed gracefully.
     ///
     /// # Errors
     /// If it does not run.
@@ -113,7 +113,7 @@ impl Replica {
         Ok(())
     }
 
-    /// SIGTERM, and its end.
+    /// Sends SIGTERM, and waits until it has ended.
     ///
     /// # Errors
     /// If it does not run, or does not end.
@@ -137,7 +137,7 @@ impl Replica {
         }
     }
 
-    /// What it has said so far, over all its lives: a JSON object a line.
+    /// Returns its log so far, over all its starts: one JSON object per line.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()

@@ -18,31 +18,31 @@ pub(crate) struct Connection {
     host: String,
 }
 
-/// What an answer waits for.
+/// What a response waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// The order's end, for as long as the service waits for it.
+    /// The order's end, up to the service's own limit.
     ForTheEnd,
-    /// Nothing but that the order is durable (`Prefer: respond-async`).
+    /// Only that the order is durable (`Prefer: respond-async`).
     Durable,
 }
 
-/// What the service said.
+/// The response of the service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer {
     /// 200: the order has ended.
     Ended {
-        /// And how.
+        /// How it has ended.
         confirmed: bool,
     },
-    /// 202: it is under way.
+    /// 202: the order is in progress.
     Pending,
-    /// 503.
+    /// 503: the order was refused.
     Refused,
 }
 
 impl Connection {
-    /// Opens one.
+    /// Opens a connection.
     pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
@@ -51,7 +51,7 @@ impl Connection {
         Ok(Self { sender, host: address.to_string() })
     }
 
-    /// Places an order. An answer that is none of [`Answer`] is an error.
+    /// Places an order. A response that is none of [`Answer`] is an error.
     pub(crate) async fn place(&mut self, body: String, wait: Wait) -> Result<Answer> {
         let mut request =
             Request::post("/api/v1/orders").header("host", &self.host).header("content-type", "application/json");

@@ -20,7 +20,7 @@ use crate::{
 
 pub use crate::options::Options;
 
-/// How long a state is waited for before that counts as a failure.
+/// How long to wait for a state before that counts as a failure.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// The size of a limited disk.
 const DISK_MEGABYTES: u32 = 1024;
@@ -34,25 +34,25 @@ pub enum Server {
     Broker,
 }
 
-/// Servers and services. Calls that start and stop servers block the thread that they are on, so it needs a runtime
-/// with several.
+/// Servers and services. Calls that start and stop servers block their thread, so it needs a runtime
+/// with several threads.
 #[derive(Debug)]
 pub struct Stack {
-    /// The database server, with a database for each service, which has its name.
+    /// The database server, with a database for each service, named after it.
     pub postgres: Postgres,
     /// The broker.
     pub rabbitmq: RabbitMq,
-    /// The replicas of each service in turn.
+    /// All replicas of order, then those of inventory, then those of payment; those that were added later come last.
     pub replicas: Vec<Replica>,
     amqp: Option<(String, String)>,
     links: BTreeMap<(Service, Server), Proxy>,
     logs: PathBuf,
-    /// Whether its logs need not be shown.
+    /// Whether its logs can be removed, because the test has succeeded.
     passed: bool,
 }
 
 impl Stack {
-    /// Starts servers and services, and waits until these are ready. `name` is for the directory with the logs.
+    /// Starts servers and services, and waits until the services are ready. `name` is the directory of the logs.
     ///
     /// # Errors
     /// If something does not start.
@@ -89,7 +89,7 @@ impl Stack {
                 links.insert((service, Server::Broker), Proxy::to(rabbitmq.port()).await?);
             }
         }
-        // Beside the programs, for it is theirs.
+        // Next to the programs that write them.
         let programs = program(Service::Order.name())?;
         let logs = programs.with_file_name("e2e-logs").join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&logs)?;
@@ -109,13 +109,13 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Where a service finds its database.
+    /// Returns the address of a service's database, as the service uses it.
     #[must_use]
     pub fn database_url(&self, service: Service) -> String {
         self.linked(service, Server::Database, self.postgres.url(service.name()), self.postgres.port())
     }
 
-    /// Where a service finds the broker.
+    /// Returns the address of the broker, as a service uses it.
     #[must_use]
     pub fn amqp_url(&self, service: Service) -> String {
         let port = self.rabbitmq.port();
@@ -133,7 +133,7 @@ impl Stack {
         }
     }
 
-    /// From now on, the network between a service and a server does this.
+    /// Sets the state of the network between a service and a server from now on.
     ///
     /// # Errors
     /// If there is no proxy.
@@ -142,7 +142,7 @@ impl Stack {
         Ok(())
     }
 
-    /// The management API of the broker.
+    /// Returns the management API of the broker.
     ///
     /// # Errors
     /// If it has none.
@@ -151,7 +151,7 @@ impl Stack {
         Administrator::new(url, self.amqp.as_ref().map_or("/", |(_, vhost)| vhost))
     }
 
-    /// The replica of a service with this number, from 0.
+    /// Returns the replica of a service with this number, from 0.
     ///
     /// # Errors
     /// If there are not so many.
@@ -160,7 +160,7 @@ impl Stack {
         replicas.nth(number).with_context(|| format!("there is no {service} {number}"))
     }
 
-    /// Adds one more process of a service, not started, whose environment is changed by `change`; returns its number in
+    /// Adds one more process of a service, not started, whose environment is changed by `change`. Returns its index in
     /// [`Self::replicas`]. Its log is a file of its own, `{service}-{name}.log`.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Stack {
         Ok(self.replicas.len() - 1)
     }
 
-    /// A client of these replicas of order, inventory and payment.
+    /// Returns a client of the replicas of order, inventory and payment with this number.
     ///
     /// # Errors
     /// If there are not so many.
@@ -200,7 +200,7 @@ impl Stack {
     /// Waits until all replicas that run are ready.
     ///
     /// # Errors
-    /// If one is not, even after a long time.
+    /// If one is not within the time limit.
     pub async fn ready(&mut self) -> Result<()> {
         for number in 0..self.replicas.len() {
             if self.replicas[number].runs() {
@@ -210,11 +210,11 @@ impl Stack {
         Ok(())
     }
 
-    /// Waits until the `number`th of [`Self::replicas`] answers at `/health/ready` with a status and a body that
-    /// `reached` likes; returns the body.
+    /// Waits until the replica with this index in [`Self::replicas`] answers `/health/ready` with a status and a body
+    /// for which `reached` is true. Returns the body.
     ///
     /// # Errors
-    /// If it does not, even after a long time, or has ended.
+    /// If it does not within the time limit, or has ended.
     pub async fn readiness(
         &mut self,
         number: usize,
@@ -241,10 +241,10 @@ impl Stack {
         }
     }
 
-    /// Waits until the log of the `number`th of [`Self::replicas`] has these words.
+    /// Waits until the log of the replica with this index in [`Self::replicas`] contains this text.
     ///
     /// # Errors
-    /// If it does not, even after a long time.
+    /// If it does not within the time limit.
     pub async fn says(&self, number: usize, words: &str) -> Result<()> {
         let (deadline, mut looks) = (Instant::now() + TIMEOUT, interval(Duration::from_millis(25)));
         let replica = &self.replicas[number];
@@ -255,10 +255,10 @@ impl Stack {
         Ok(())
     }
 
-    /// Has the broker write down which quorum queues it has. RabbitMQ 3.10 does so minutes after a queue was made, or
-    /// when it stops; a queue whose name is not on the disk comes out of a crash empty, without a leader, and answers
-    /// nobody (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). A broker that is to crash here has not run
-    /// for minutes.
+    /// Makes the broker write the names of its quorum queues to the disk. RabbitMQ 3.10 does so only minutes after a
+    /// queue was created, or when it stops. After a crash, a queue whose name is not on the disk is empty, has no
+    /// leader and does not answer (<https://github.com/rabbitmq/rabbitmq-server/issues/15725>). Here, a broker crashes
+    /// within minutes of its start.
     ///
     /// # Errors
     /// If `rabbitmqctl` fails.
@@ -268,13 +268,13 @@ impl Stack {
         Ok(())
     }
 
-    /// The test is content: the logs can go.
+    /// Records that the test has succeeded, so that the logs can be removed.
     pub fn passed(&mut self) {
         self.passed = true;
     }
 }
 
-/// Limits the disks, and what the servers' logs of changes may take of them before anybody fills them.
+/// Limits the disks, and the size of the servers' write-ahead logs, which must leave room for the test to fill.
 fn limit_disks(database: &mut postgres::Options, broker: &mut rabbitmq::Options) {
     database.disk_megabytes = Some(DISK_MEGABYTES);
     database.settings.push(("max_wal_size".to_owned(), "128MB".to_owned()));

@@ -1,4 +1,4 @@
-//! A publisher and a consumer whose methods panic where a promise is broken.
+//! A publisher and a consumer whose methods panic if a promise is broken.
 
 use std::collections::BTreeSet;
 
@@ -26,17 +26,17 @@ impl TestPublisher {
         Self { publisher, outcomes, limits }
     }
 
-    /// Hands these messages over.
+    /// Publishes these messages, and does not wait for their outcomes.
     ///
     /// # Panics
-    /// If the broker does not take them in time.
+    /// If the broker does not accept them in time.
     pub async fn publish(&mut self, messages: &[Outgoing]) {
         let published = self.publisher.publish(messages.to_vec());
         let published = self.limits.wait_for("the broker to take the messages", published).await;
         published.unwrap_or_else(|error| panic!("the broker does not take the messages: {error}"));
     }
 
-    /// The next outcome.
+    /// Waits for the next outcome.
     ///
     /// # Panics
     /// If none comes in time.
@@ -45,10 +45,10 @@ impl TestPublisher {
         outcome.expect("outcomes come for as long as their publisher is open")
     }
 
-    /// The next outcomes, all of which have to be confirmations; returns the messages in the order of their ids.
+    /// Waits for `count` outcomes, all of which have to be confirmations. Returns the ids of the messages, sorted.
     ///
     /// # Panics
-    /// If another outcome comes, or not so many in time.
+    /// If another outcome arrives, or fewer arrive in time.
     pub async fn confirmed(&mut self, count: usize) -> Vec<MessageId> {
         let mut confirmed = Vec::new();
         while confirmed.len() < count {
@@ -60,22 +60,22 @@ impl TestPublisher {
         confirmed
     }
 
-    /// Watches that no outcome comes for a while.
+    /// Checks that no outcome arrives within [`TimeLimits::quiet`].
     ///
     /// # Panics
-    /// If one comes; `why` says why it must not.
+    /// If one arrives. `why` is the start of the message: why none may arrive.
     pub async fn no_outcome(&mut self, why: &str) {
         if let Ok(outcome) = timeout(self.limits.quiet, self.outcomes.recv()).await {
             panic!("{why}, but its outcome is {outcome:?}");
         }
     }
 
-    /// The next outcome, if one comes within [`TimeLimits::quiet`].
+    /// Returns the next outcome, if one arrives within [`TimeLimits::quiet`].
     pub async fn outcome_for_a_while(&mut self) -> Option<Outcome> {
         timeout(self.limits.quiet, self.outcomes.recv()).await.ok().flatten()
     }
 
-    /// The publisher and the receiver of its outcomes.
+    /// Returns the publisher and the receiver of its outcomes.
     #[must_use]
     pub fn into_parts(self) -> (Box<dyn Publisher>, UnboundedReceiver<Outcome>) {
         (self.publisher, self.outcomes)
@@ -90,10 +90,10 @@ pub struct TestConsumer {
 }
 
 impl TestConsumer {
-    /// Consumes a service's queue, as soon as the consumer before, if there was one, is gone.
+    /// Consumes a service's queue. If the queue still has a consumer and allows only one, waits until that has ended.
     ///
     /// # Panics
-    /// If the broker cannot be used, or another consumer does not go in time.
+    /// If the broker cannot be used, or the other consumer does not end in time.
     pub async fn open(broker: &dyn Broker, prefetch: usize, limits: TimeLimits) -> Self {
         let subscribing = async {
             loop {
@@ -107,25 +107,25 @@ impl TestConsumer {
         Self::from_subscription(limits.wait_for("the queue to have no other consumer", subscribing).await, limits)
     }
 
-    /// Consumes what `deliveries` brings.
+    /// Consumes from an open subscription.
     #[must_use]
     pub fn from_subscription(deliveries: Subscription, limits: TimeLimits) -> Self {
         Self { deliveries, limits }
     }
 
-    /// The next delivery.
+    /// Waits for the next delivery.
     ///
     /// # Panics
-    /// If none comes in time.
+    /// If none arrives in time.
     pub async fn next(&mut self) -> Delivery {
         let delivery = self.limits.wait_for("a delivery", self.deliveries.recv()).await;
         delivery.expect("deliveries come for as long as their consumer is open")
     }
 
-    /// Acknowledges the next deliveries, and returns their bodies.
+    /// Acknowledges the next `count` deliveries, and returns their bodies.
     ///
     /// # Panics
-    /// If not so many come in time.
+    /// If fewer arrive in time.
     pub async fn take(&mut self, count: usize) -> Vec<String> {
         let mut bodies = Vec::new();
         for _ in 0..count {
@@ -134,7 +134,7 @@ impl TestConsumer {
         bodies
     }
 
-    /// Acknowledges all that comes until nothing comes for a while, and returns the bodies.
+    /// Acknowledges deliveries until none arrives within [`TimeLimits::quiet`], and returns their bodies.
     pub async fn take_rest(&mut self) -> Vec<String> {
         let mut bodies = Vec::new();
         while let Ok(Some(delivery)) = timeout(self.limits.quiet, self.deliveries.recv()).await {
@@ -143,21 +143,21 @@ impl TestConsumer {
         bodies
     }
 
-    /// Watches that nothing is delivered for a while.
+    /// Checks that nothing is delivered within [`TimeLimits::quiet`].
     ///
     /// # Panics
-    /// If something is; `why` says why it must not.
+    /// If something is delivered. `why` is the start of the message: why nothing may be.
     pub async fn no_delivery(&mut self, why: &str) {
         if let Ok(delivery) = timeout(self.limits.quiet, self.deliveries.recv()).await {
             panic!("{why}, but this was delivered: {delivery:?}");
         }
     }
 
-    /// Acknowledges everything until so many different bodies have come, so many messages of `publisher` are confirmed,
-    /// and nothing more comes. Returns the bodies.
+    /// Acknowledges all deliveries until `different` different bodies have arrived, `unconfirmed` messages of
+    /// `publisher` are confirmed, and no more deliveries arrive. Returns the bodies.
     ///
     /// # Panics
-    /// If that does not come about in time, or a message is not confirmed.
+    /// If that is not reached in time, or a message is not confirmed.
     pub async fn drain(
         &mut self,
         different: usize,
@@ -191,16 +191,16 @@ fn acknowledged(delivery: Delivery) -> String {
     body
 }
 
-/// The body of a delivery as a text.
+/// Returns the body of a delivery as text.
 ///
 /// # Panics
-/// If it is not UTF-8: the suite publishes nothing else.
+/// If it is not UTF-8; the suite publishes only UTF-8.
 #[must_use]
 pub fn body_text(delivery: &Delivery) -> String {
     String::from_utf8(delivery.body.to_vec()).expect("a body comes as it was published, in UTF-8")
 }
 
-/// The ids of these messages.
+/// Returns the ids of these messages.
 #[must_use]
 pub fn ids(messages: &[Outgoing]) -> Vec<MessageId> {
     messages.iter().map(|message| message.message_id).collect()

@@ -1,11 +1,11 @@
-//! What a consumer gets, and how often.
+//! What a consumer receives, and how often.
 
 use super::{
     BrokerUnderTest, CREATED, SENDER, SERVICES, WORKER, body_text, ids, message, numbered, suite::assert_bodies,
     system::numbers,
 };
 
-/// A delivery that is dropped without an acknowledgement comes again; one that is acknowledged does not.
+/// A delivery that is dropped without an acknowledgement is delivered again; one that is acknowledged is not.
 pub(super) async fn a_dropped_delivery_comes_again(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;
@@ -48,7 +48,7 @@ pub(super) async fn a_consumer_holds_no_more_than_its_prefetch(kind: &dyn Broker
     }
 }
 
-/// Messages of one publisher come in the order in which they were published, also while the consumer is slower.
+/// Messages of one publisher arrive in the order of publishing, even if the consumer is slower than the publisher.
 pub(super) async fn order_is_kept(kind: &dyn BrokerUnderTest) {
     const COUNT: usize = 500;
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
@@ -66,7 +66,7 @@ pub(super) async fn order_is_kept(kind: &dyn BrokerUnderTest) {
     assert_eq!(sender.confirmed(COUNT).await, ids(&sent));
 }
 
-/// A publisher waits while a queue is full, and goes on when there is room; it loses nothing.
+/// A publisher waits while a queue is full, and continues when there is room; nothing is lost.
 pub(super) async fn a_full_queue_makes_publishers_wait(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;
@@ -100,8 +100,8 @@ pub(super) async fn a_full_queue_makes_publishers_wait(kind: &dyn BrokerUnderTes
     assert_eq!(sender.confirmed(sent.len()).await, ids(&sent));
 }
 
-/// A message that is dropped too often goes to the dead letters, where it says why; or it comes for ever, and there are
-/// none.
+/// A message that is dropped too often is dead-lettered, with a reason. A broker without dead letters delivers it again
+/// without end.
 pub(super) async fn dead_letters_come_when_the_broker_says(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;
@@ -126,7 +126,7 @@ pub(super) async fn dead_letters_come_when_the_broker_says(kind: &dyn BrokerUnde
         let dead_letter = dead_letters.next().await;
         assert_eq!(body_text(&dead_letter), "body");
         assert!(dead_letter.dead_lettered.is_some(), "a dead letter says why the broker gave up on it");
-        // It is dropped once, and comes again as a dead letter.
+        // The first one is dropped without an acknowledgement, so it is delivered again, as a dead letter.
     }
     assert_eq!(dead_letters.take(1).await, ["body"]);
     dead_letters.no_delivery("what is acknowledged does not come again").await;

@@ -7,9 +7,9 @@ use tokio::time::timeout;
 /// How long the suite waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// A state that has not come by then is not coming: far longer than anything takes that works. 30 s by default.
+    /// How long to wait for a state before the test fails: far longer than a working broker needs. 30 s by default.
     pub deadline: Duration,
-    /// How long nothing has to happen where nothing may happen. 100 ms by default.
+    /// How long to watch that something does not happen. 100 ms by default.
     pub quiet: Duration,
 }
 
@@ -20,19 +20,19 @@ impl Default for TimeLimits {
 }
 
 impl TimeLimits {
-    /// Waits for `future`.
+    /// Waits for `future`, and returns its output.
     ///
     /// # Panics
-    /// If it has not completed by the deadline; `what` says what was waited for.
+    /// If it has not completed by the deadline. `what` is what it waits for, for the message.
     pub async fn wait_for<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
         let done = timeout(self.deadline, future).await;
         done.unwrap_or_else(|_| panic!("waited {:?} in vain for {what}", self.deadline))
     }
 
-    /// Watches that `future` does not complete for a while.
+    /// Checks that `future` does not complete within [`quiet`](Self::quiet).
     ///
     /// # Panics
-    /// If it completes; `why` says why it must not.
+    /// If it completes. `why` is the message: why it must not.
     pub async fn stays_pending<T>(&self, why: &str, future: impl Future<Output = T>) {
         assert!(timeout(self.quiet, pin!(future)).await.is_err(), "{why}");
     }

@@ -1,8 +1,8 @@
-//! You wrote a [`Broker`](crate::broker::Broker); this tests that it does what the engine and the relay rely on.
+//! Tests for your own [`Broker`](crate::broker::Broker): whether it does what the engine and the relay rely on.
 //!
 //! Enable the feature `conformance` in the `[dev-dependencies]` of the broker's crate, implement [`BrokerUnderTest`],
-//! which makes an empty broker for each test, and let [`conformance_tests!`](crate::conformance_tests) make a `#[test]`
-//! of each promise:
+//! which creates an empty broker for each test, and let [`conformance_tests!`](crate::conformance_tests) create a
+//! `#[test]` for each promise:
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -25,7 +25,7 @@
 //!     }
 //!
 //!     async fn with_all_queues(&self, _brokers: Brokers) -> Brokers {
-//!         // A broker that stores nothing starts anew.
+//!         // This broker stores nothing, so a new one is as good as the old one.
 //!         self.fresh(&SERVICES).await
 //!     }
 //! }
@@ -37,14 +37,15 @@
 //! # saga_runtime::conformance::run("a_message_whose_queue_is_missing_is_not_confirmed", &MyBroker);
 //! ```
 //!
-//! [`Capabilities`] says what your broker can do beyond what all must. A promise that depends on one is tested in its
-//! weaker form where the broker cannot: none is skipped. A promise that is broken panics with what was expected.
+//! [`Capabilities`] describes what your broker can do beyond what every broker must. If it lacks a capability that a
+//! promise depends on, a weaker form of the promise is tested; no test is skipped. If a promise is broken, the test
+//! panics with what was expected.
 //!
-//! The suite waits for states, up to [`TimeLimits::deadline`]. That something does not happen cannot be waited for; it
-//! watches for [`TimeLimits::quiet`], so a slow fault may go unseen, but a broker that is right never fails.
+//! The suite waits for states, at most [`TimeLimits::deadline`]. That something does not happen can only be watched for
+//! some time, [`TimeLimits::quiet`]: so a slow fault may go unnoticed, but a correct broker never fails.
 //!
-//! It does not test what happens when connections are lost or a server restarts, nor permissions, nor speed: that is
-//! different for each broker. [`TestPublisher`] and [`TestConsumer`] are there for such tests of your own.
+//! The suite does not test lost connections, restarts of a server, permissions or speed, because those differ from
+//! broker to broker. Use [`TestPublisher`] and [`TestConsumer`] for your own tests of them.
 
 mod client;
 mod delivery;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::broker::{Outcome, Outgoing, PublishResult};
 
-/// A confirmed message came to the queue of each of its consumers, and each of them acknowledges it for itself.
+/// A confirmed message is in the queue of each of its consumers, and each of them acknowledges its own copy.
 pub(super) async fn a_confirmed_message_is_in_every_queue(kind: &dyn BrokerUnderTest) {
     let limits = kind.limits();
     let brokers = kind.fresh(&SERVICES).await;
@@ -15,7 +15,7 @@ pub(super) async fn a_confirmed_message_is_in_every_queue(kind: &dyn BrokerUnder
     let mut worker = brokers.publisher(WORKER, limits).await;
     let sent = message(&DONE, "for both");
     worker.publish(std::slice::from_ref(&sent)).await;
-    // That one has acknowledged it is nothing to the other.
+    // The acknowledgement of one consumer has no effect on the other.
     assert_eq!(sender.take(1).await, ["for both"]);
     drop(auditor.next().await);
     assert_eq!(auditor.take(1).await, ["for both"]);
@@ -45,8 +45,8 @@ pub(super) async fn a_message_whose_queue_is_missing_is_not_confirmed(kind: &dyn
     }
 }
 
-/// A message for two services of which one has no queue is not confirmed, until it was published again with both queues
-/// there.
+/// A message for two services, one of which has no queue, is confirmed only when it is published again once both queues
+/// exist.
 pub(super) async fn a_message_that_one_of_two_queues_misses_is_not_confirmed(kind: &dyn BrokerUnderTest) {
     let limits = kind.limits();
     let brokers = kind.fresh(&services(&[SENDER, WORKER])).await;
@@ -68,7 +68,7 @@ pub(super) async fn a_message_that_one_of_two_queues_misses_is_not_confirmed(kin
     worker.publish(std::slice::from_ref(&sent)).await;
     assert_eq!(auditor.take(1).await, ["for both"]);
     assert_eq!(sender.take(1).await, ["for both"]);
-    // The one whose queue was there may have it twice, and knows it by its id.
+    // The service whose queue existed may receive it twice; it recognizes the duplicate by its id.
     assert!(sender.take_rest().await.iter().all(|body| body == "for both"), "nothing else was published");
     assert_eq!(worker.confirmed(1).await, [sent.message_id]);
     auditor.no_delivery("it was published once for the auditor").await;
@@ -94,7 +94,7 @@ pub(super) async fn each_queue_gets_what_its_routes_say(kind: &dyn BrokerUnderTe
             .collect();
         let mut consumer = brokers.consumer(service.name, 20, limits).await;
         let mut bodies = consumer.take(expected.len()).await;
-        // Those of one publisher come in order; whose come first is chance.
+        // The messages of one publisher arrive in order; the order of the publishers is arbitrary.
         bodies.sort_by_key(|body| {
             let route = ROUTES.iter().find(|route| route.routing_key == body);
             SERVICES.iter().position(|service| route.is_some_and(|route| route.publisher == service.name))
@@ -104,8 +104,8 @@ pub(super) async fn each_queue_gets_what_its_routes_say(kind: &dyn BrokerUnderTe
     }
 }
 
-/// Where [`Broker::confirms_after_commit`](crate::broker::Broker::confirms_after_commit), a message is confirmed when
-/// all of its consumers have acknowledged it; otherwise without any.
+/// If [`Broker::confirms_after_commit`](crate::broker::Broker::confirms_after_commit) is true, a message is confirmed
+/// only when all of its consumers have acknowledged it; otherwise, without any acknowledgement.
 pub(super) async fn confirmations_come_when_the_broker_says(kind: &dyn BrokerUnderTest) {
     let limits = kind.limits();
     let brokers = kind.fresh(&SERVICES).await;
@@ -131,7 +131,7 @@ fn unroutable(service: &str) -> PublishResult {
     PublishResult::Unroutable(vec![service.to_owned()])
 }
 
-/// Whatever the broker says or does not say of `refused`, it does not confirm it; it confirms `other`.
+/// Checks that the broker does not confirm `refused`, whether it reports another outcome or none, and confirms `other`.
 async fn not_confirmed(publisher: &mut TestPublisher, refused: &Outgoing, other: Option<&Outgoing>) {
     if let Some(other) = other {
         let outcome = publisher.next_outcome().await;

@@ -1,4 +1,4 @@
-//! Consumers and publishers that come and go.
+//! Consumers and publishers that connect and disconnect.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::broker::{BrokerError, Delivery};
 
-/// What a consumer held when it went away goes to the next one; what it acknowledged does not.
+/// The unacknowledged deliveries of a consumer that disconnects go to the next one; acknowledged ones do not.
 pub(super) async fn what_a_lost_consumer_held_goes_to_the_next(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;
@@ -40,7 +40,7 @@ pub(super) async fn what_a_lost_consumer_held_goes_to_the_next(kind: &dyn Broker
     }
 }
 
-/// Whether the deliveries go before the consumer or with it, and in which order, is chance in real life.
+/// Drops the consumer and its deliveries, each round in another order, because in practice the order is arbitrary.
 fn go_away(round: usize, consumer: TestConsumer, mut held: Vec<Delivery>) {
     match round % 3 {
         0 => drop((consumer, held)),
@@ -52,8 +52,8 @@ fn go_away(round: usize, consumer: TestConsumer, mut held: Vec<Delivery>) {
     }
 }
 
-/// An acknowledgement that comes after its consumer went away costs one redelivery at most, and the message is
-/// confirmed once.
+/// An acknowledgement after its consumer has disconnected causes at most one redelivery, and the message is confirmed
+/// once.
 pub(super) async fn a_late_acknowledgement_costs_one_redelivery_at_most(kind: &dyn BrokerUnderTest) {
     let limits = kind.limits();
     let brokers = kind.fresh(&SERVICES).await;
@@ -69,7 +69,7 @@ pub(super) async fn a_late_acknowledgement_costs_one_redelivery_at_most(kind: &d
     sender.no_outcome("it was confirmed already").await;
 }
 
-/// A queue keeps what comes while it has no consumer.
+/// A queue keeps the messages that arrive while it has no consumer.
 pub(super) async fn a_queue_keeps_what_comes_while_nobody_consumes(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;
@@ -81,7 +81,8 @@ pub(super) async fn a_queue_keeps_what_comes_while_nobody_consumes(kind: &dyn Br
     assert_eq!(sender.confirmed(4).await, ids(&sent));
 }
 
-/// A publisher that goes away before it knows the outcomes publishes again: that is taken, delivered and confirmed.
+/// If a publisher disconnects before it knows the outcomes, the messages can be published again: they are accepted,
+/// delivered and confirmed.
 pub(super) async fn a_publisher_that_goes_away_harms_nobody(kind: &dyn BrokerUnderTest) {
     let limits = kind.limits();
     let brokers = kind.fresh(&SERVICES).await;
@@ -98,8 +99,8 @@ pub(super) async fn a_publisher_that_goes_away_harms_nobody(kind: &dyn BrokerUnd
     assert_eq!(different, numbers(0..3).into_iter().collect());
 }
 
-/// A second consumer of a queue is refused, or shares it: then each message goes to one of them, and what one held to
-/// the other.
+/// A second consumer of a queue is refused or shares the queue. If it shares it, each message goes to one of the two,
+/// and when one disconnects, its unacknowledged deliveries go to the other.
 pub(super) async fn a_second_consumer_shares_the_queue_or_is_refused(kind: &dyn BrokerUnderTest) {
     let (capabilities, limits) = (kind.capabilities(), kind.limits());
     let brokers = kind.fresh(&SERVICES).await;

@@ -6,12 +6,12 @@ use futures::future::BoxFuture;
 
 use super::{BrokerUnderTest, delivery, routing, sessions};
 
-/// Makes a `#[test]` of each promise, tested on a broker: an expression whose value is a
+/// Creates a `#[test]` for each promise. The argument is an expression whose value is a
 /// [`BrokerUnderTest`](crate::conformance::BrokerUnderTest). The tests have the names of the promises. See the module
 /// [`conformance`](crate::conformance).
 #[macro_export]
 macro_rules! conformance_tests {
-    // The list: it hands the promises of each module to the arm named by the first token.
+    // The list of the promises, by module. It is passed to the arm that the first token names.
     (@list $($then:tt)*) => {
         $crate::conformance_tests! { $($then)*
             delivery:
@@ -61,19 +61,19 @@ pub struct Promise {
 }
 
 impl Promise {
-    /// The promise of this name.
+    /// Returns the promise with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         PROMISES.iter().copied().find(|promise| promise.name == name)
     }
 
-    /// What it says, in the form of a test's name.
+    /// Returns its name, which states the promise.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Tests it, within a tokio runtime: [`run`] brings one.
+    /// Tests it. Requires a tokio runtime; [`run`] starts one.
     ///
     /// # Panics
     /// If the broker breaks it.
@@ -88,18 +88,18 @@ impl fmt::Debug for Promise {
     }
 }
 
-/// Tests the promise of this name on a runtime of its own: what the tests of
+/// Tests the promise with this name on a tokio runtime of its own, as the tests of
 /// [`conformance_tests!`](crate::conformance_tests) do.
 ///
 /// # Panics
-/// If the broker breaks the promise, or no promise has this name.
+/// If the broker breaks the promise, or there is no promise with this name.
 pub fn run(name: &str, broker: &dyn BrokerUnderTest) {
     let promise = Promise::named(name).unwrap_or_else(|| panic!("there is no promise of the name {name}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("the process may start threads").block_on(promise.test(broker));
 }
 
-/// That these bodies came: in this order where the broker keeps the order, in any otherwise.
+/// Asserts that the bodies `came` are the `expected` ones: in this order if the broker keeps it, otherwise in any.
 pub(super) fn assert_bodies(mut came: Vec<String>, mut expected: Vec<String>, keeps_order: bool) {
     if !keeps_order {
         came.sort();

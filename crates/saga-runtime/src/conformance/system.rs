@@ -1,4 +1,4 @@
-//! The system that the suite plays: three services and the messages between them.
+//! The system of services that the suite plays: three services, and the messages between them.
 
 use saga_message::{MessageId, Route, ServiceSpec};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ pub const AUDITOR: &str = "auditor";
 
 /// From the sender to the worker.
 pub static CREATED: Route = route(SENDER, "task.created", "conformance.task.created.v1", &[WORKER]);
-/// From the sender to nobody in particular: it is for listeners outside the system.
+/// From the sender, without consumers: it is for listeners outside the system.
 pub static CANCELLED: Route = route(SENDER, "task.cancelled", "conformance.task.cancelled.v1", &[]);
 /// From the sender to the two others.
 pub static WITHDRAWN: Route = route(SENDER, "task.withdrawn", "conformance.task.withdrawn.v1", &[WORKER, AUDITOR]);
@@ -42,24 +42,24 @@ const fn service(name: &'static str) -> ServiceSpec {
     ServiceSpec { system: "conformance", name, routes: &ROUTES, creates_system_id: false }
 }
 
-/// The services of these names.
+/// Returns the services with these names.
 pub(super) fn services(names: &[&str]) -> Vec<ServiceSpec> {
     SERVICES.into_iter().filter(|service| names.contains(&service.name)).collect()
 }
 
-/// A new message of the kind `route` with this body.
+/// Creates a message for `route` with this body.
 #[must_use]
 pub fn message(route: &'static Route, body: &str) -> Outgoing {
     Outgoing { message_id: MessageId(Uuid::now_v7()), route, correlation_id: Uuid::now_v7(), body: body.into() }
 }
 
-/// So many new messages of the kind `route`; their bodies are their numbers, from `0`.
+/// Creates `count` messages for `route`. Their bodies are their numbers, from `0`.
 #[must_use]
 pub fn numbered(route: &'static Route, count: usize) -> Vec<Outgoing> {
     numbers(0..count).iter().map(|body| message(route, body)).collect()
 }
 
-/// The bodies of [`numbered`] messages.
+/// Returns the bodies of [`numbered`] messages.
 pub(super) fn numbers(range: impl Iterator<Item = usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }

@@ -8,13 +8,13 @@ use super::{
 };
 use saga_support::Backoff;
 
-/// Time limit for a lock while some session keeps rows locked, for a batch. Otherwise it is the session's
-/// `lock_timeout`. Replicas lock each other's rows only for milliseconds.
+/// How long a batch may wait for a lock while other inputs are put aside because of one. Otherwise, the limit is the
+/// session's `lock_timeout`. Replicas lock each other's rows only for milliseconds.
 pub(super) const BATCH_LOCK_WAIT: Duration = Duration::from_millis(50);
 /// The same limit for a single input.
 const SINGLE_LOCK_WAIT: Duration = Duration::from_millis(5);
-/// After this many locked-out inputs of a batch in a row, the rest of it is put aside without an attempt, because a
-/// whole table is probably locked.
+/// After this many inputs of a batch in a row that could not get their locks, the rest of it is put aside without an
+/// attempt, because a whole table is probably locked.
 const MOST_LOCKED_OUT: u64 = 64;
 const LOCKED: &str = "another session keeps locked what this needs";
 
@@ -23,8 +23,8 @@ const AT_ONCE: usize = 32;
 /// How long rows may be locked before the service is reported as not ready; far longer than any replica locks them.
 const NOT_READY_AFTER: Duration = Duration::from_secs(5);
 
-/// Inputs that need rows which another session has locked. They are unacknowledged, and wait here so that the others
-/// can go on. The broker's prefetch limits their number.
+/// Inputs that were put aside because they need rows which another session has locked. They stay unacknowledged, and
+/// wait here so that the other inputs can go on. The broker's prefetch limits their number.
 pub(super) struct Aside<P: Participant> {
     /// Each batch has one input.
     batches: VecDeque<Batch<P>>,

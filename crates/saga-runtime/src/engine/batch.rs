@@ -42,7 +42,7 @@ pub(super) struct Pending<P: Participant> {
 
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// The reply is in the command; this is for saying that there is none.
+    /// A caller. The reply goes through the command's `ReplyTo`; `refuse` is for the case that there is none.
     Caller {
         refuse: oneshot::Sender<Refusal>,
         _permit: OwnedSemaphorePermit,

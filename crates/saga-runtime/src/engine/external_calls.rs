@@ -24,7 +24,7 @@ impl<P: Participant> ExternalCalls<P> {
         Self { participant, mailbox, waiting: TaskTracker::new(), stop }
     }
 
-    /// Returns the inputs that can be decided now.
+    /// Returns the inputs that can be decided now: those that need no call, and those whose call returned at once.
     pub(super) async fn ready(&self, inputs: Vec<Pending<P>>) -> Vec<Pending<P>> {
         let mut ready = Vec::with_capacity(inputs.len());
         for pending in inputs {
@@ -43,7 +43,8 @@ impl<P: Participant> ExternalCalls<P> {
         ready
     }
 
-    /// Drops the open calls. Their deliveries return to the queue.
+    /// Waits until the open calls are dropped, which happens when `stop` is cancelled. Their deliveries return to the
+    /// queue.
     pub(super) async fn end(self) {
         self.waiting.close();
         self.waiting.wait().await;

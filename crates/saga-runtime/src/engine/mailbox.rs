@@ -85,11 +85,12 @@ impl<P: Participant> Mailbox<P> {
         (Self { items, permits: Arc::new(Semaphore::new(capacity)), identity, clock }, receiver)
     }
 
-    /// Carries out a command, and returns its reply once it is committed. `command` makes the command, given the
-    /// address of the reply.
+    /// Carries out a command, and returns its reply once it is committed. `command` builds the command around the
+    /// address for the reply, for example `|reply_to| Command::Cancel(id, reply_to)`.
     ///
     /// # Errors
-    /// If the command was not carried out.
+    /// If the command was not carried out: too many commands wait, something that it needs is unavailable, or it
+    /// failed. See [`Refusal`].
     pub async fn ask<T: Send + 'static>(
         &self,
         command: impl FnOnce(ReplyTo<T>) -> P::Command,
@@ -114,7 +115,7 @@ impl<P: Participant> Mailbox<P> {
     /// safe to repeat, and safe on two replicas at the same time: the message is handled once.
     ///
     /// # Errors
-    /// If it was not attempted, or something that it needs is unavailable. The dead letter stays as it was.
+    /// If too many commands wait, or something that it needs is unavailable. The dead letter stays as it was.
     pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.permit()?);
         let item = match P::Message::decode(&letter.body) {
@@ -133,17 +134,18 @@ impl<P: Participant> Mailbox<P> {
         answer.await.map_err(|_| stopping())?
     }
 
-    /// Deletes a dead letter, and returns whether it existed once that is committed.
+    /// Deletes a dead letter. Once that is committed, returns whether the dead letter existed.
     ///
     /// # Errors
-    /// If it was not deleted.
+    /// If too many commands wait, or the database is unavailable. Then it was not deleted, unless the database became
+    /// unavailable during the commit.
     pub async fn discard(&self, message_id: Uuid) -> Result<bool, Refusal> {
         let (discard, answer) = Discard::new(message_id, self.permit()?);
         self.items.send(Item::Discard(discard)).map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 
-    /// Puts in a command of the service's own, without waiting for it.
+    /// Sends a command of the service's own, without waiting for it. It may be lost in a crash.
     pub fn tell(&self, command: P::Command) {
         // If the engine has ended, the command is dropped.
         let _ = self.put(Payload::Command(command), Cause::new(), Origin::Itself);
@@ -174,12 +176,12 @@ impl<P: Participant> Mailbox<P> {
 /// What the relay and the consumers need of a mailbox. It does not depend on the participant, so they are compiled once
 /// and not again for each service.
 pub(crate) trait Intake: Send + Sync + fmt::Debug + 'static {
-    /// Puts in what the broker delivered. What the broker itself has dead-lettered is stored as a dead letter without
-    /// being handled, because it may be what crashed its consumers. For a message of another system, the receipt is
-    /// returned, for holding it.
+    /// Puts a delivery into the mailbox. What the broker itself has dead-lettered is stored as a dead letter without
+    /// being handled, because it may be what crashed its consumers. A message of another system is not put into the
+    /// mailbox: its receipt is returned, so that the caller can hold it and then return it to the queue.
     fn deliver(&self, delivery: Delivery) -> Option<Receipt>;
 
-    /// Returns how long messages of another system are held.
+    /// Returns how long messages of another system are held before they return to the queue.
     fn hold(&self) -> Duration;
 
     /// Deletes confirmed messages from the outbox. The receiver resolves when that is committed.

@@ -32,11 +32,15 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     }
 
     /// Makes the external call, before any transaction. It may be repeated, so it must be idempotent.
+    ///
+    /// # Errors
+    /// If the call failed. For an event it is repeated after a pause; a caller's command is refused.
     fn call(&self, _payload: &Payload<Self>) -> impl Future<Output = Result<Self::CallResult, CallError>> + Send {
         async { Err(CallError("this participant makes no external calls".to_owned())) }
     }
 
-    /// Returns the command to run at each tick of the clock, if there is one.
+    /// Returns the command to run at each tick of the clock ([`EngineSettings::tick`](super::EngineSettings::tick)), if
+    /// there is one.
     fn on_tick(&self) -> Option<Self::Command> {
         None
     }
@@ -45,6 +49,9 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
     fn register_metrics(&self, _registry: &mut Registry) {}
 
     /// Loads the rows that `inputs` touch, with one query for each table, and locks them in the order of their keys.
+    ///
+    /// # Errors
+    /// If the database fails, or a row cannot be read.
     fn load(
         &self,
         transaction: &DatabaseTransaction,
@@ -76,7 +83,7 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
 /// What the engine decides about.
 #[derive(Debug)]
 pub struct Input<P: Participant> {
-    /// When it is decided.
+    /// When it arrived or, if an external call was made, when that call returned. The time of the decision.
     pub at: Timestamp,
     /// What caused it.
     pub cause: Cause,

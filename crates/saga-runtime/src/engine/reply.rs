@@ -5,23 +5,23 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// Where the reply to a command goes: to the caller that waits in [`Mailbox::ask`](super::Mailbox::ask).
+/// The address for the reply to a command: the caller that waits in [`Mailbox::ask`](super::Mailbox::ask).
 ///
-/// A command that has a reply carries one of these, typed by what its caller gets back. So a caller gets the reply of
-/// its own command, and never that of another.
+/// A command that has a reply carries one of these; `T` is the type that its caller gets back. So a caller gets the
+/// reply to its own command, and never that to another.
 pub struct ReplyTo<T>(Arc<Mutex<Option<oneshot::Sender<T>>>>);
 
 impl<T: Send + 'static> ReplyTo<T> {
-    /// The address of a caller, and what the caller waits for. `Mailbox::ask` makes it; tests of a participant may,
-    /// too.
+    /// Returns an address, and the receiver of the reply that is sent to it. `Mailbox::ask` calls this; tests of a
+    /// participant may, too.
     #[must_use]
     pub fn new() -> (Self, oneshot::Receiver<T>) {
         let (sender, receiver) = oneshot::channel();
         (Self(Arc::new(Mutex::new(Some(sender)))), receiver)
     }
 
-    /// Makes the reply. It belongs into the [`Decision`](super::Decision): the engine sends it once that is durable,
-    /// and drops it if the batch is rolled back, to be decided again.
+    /// Returns the reply, for the [`Decision`](super::Decision). The engine sends it once the decision is durable. If
+    /// the batch is rolled back, the engine drops it, and the command is decided again.
     #[must_use]
     pub fn with(&self, reply: T) -> Reply {
         let sender = Arc::clone(&self.0);
@@ -43,7 +43,7 @@ impl<T> fmt::Debug for ReplyTo<T> {
 pub struct Reply(Box<dyn FnOnce() + Send>);
 
 impl Reply {
-    /// Sends it, as the engine does once the decision is durable.
+    /// Sends it. The engine does this once the decision is durable; tests of a participant may, too.
     pub fn send(self) {
         (self.0)();
     }

@@ -22,14 +22,14 @@ use crate::{
 /// Settings of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// The most inputs in one transaction.
+    /// Maximum number of inputs in one transaction.
     pub max_batch: usize,
-    /// The most commands that may wait; further ones are refused.
+    /// Maximum number of commands that wait or are being handled; further ones are refused.
     pub max_waiting: usize,
     /// The time between two ticks of the clock.
     pub tick: Duration,
-    /// How long a handled message stays in the inbox. An older duplicate still changes nothing, because the domain's
-    /// facts already contain it.
+    /// How long a handled message stays in the inbox. A duplicate that arrives later is handled again, so the
+    /// participant itself should recognize it.
     pub inbox_retention: Duration,
 }
 
@@ -55,7 +55,7 @@ pub struct Engine<P: Participant> {
     settings: EngineSettings,
     mailbox: Mailbox<P>,
     items: mpsc::UnboundedReceiver<Item<P>>,
-    /// What was received while the database was unavailable; it is handled before the content of the mailbox.
+    /// What was received while the database was unavailable. It is handled before the content of the mailbox.
     postponed: Vec<Item<P>>,
     pub(super) aside: Aside<P>,
     /// How many inputs were put aside or refused because of a lock since the start.
@@ -82,7 +82,7 @@ const TICK_QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 const UNAVAILABLE: &str = "the database is unavailable";
 
 impl<P: Participant> Engine<P> {
-    /// Returns an engine, and the mailbox that leads to it.
+    /// Returns an engine, and the mailbox that it takes its inputs from.
     #[must_use]
     pub fn new(
         participant: P,

@@ -35,11 +35,11 @@ pub struct Relay {
     stop: ShutdownStages,
 }
 
-/// The most events that are published and not yet confirmed.
+/// Maximum number of events that are published and not yet confirmed.
 const WINDOW: usize = 4_096;
-/// Confirmed events are deleted in bulk, when there are this many.
+/// Confirmed events are deleted together: once there are this many, or after [`DELETE_AFTER`].
 const DELETE_AT: usize = 512;
-/// Or after this time.
+/// How long a confirmed event waits for others before it is deleted.
 const DELETE_AFTER: Duration = Duration::from_millis(100);
 /// The interval for polling the table, for events that were not handed off: those of a replica that crashed, for
 /// example.

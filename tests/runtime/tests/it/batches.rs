@@ -27,7 +27,7 @@ async fn what_waits_is_one_transaction_up_to_the_limit(#[values(Sqlite, Postgres
     let held = engine.batches().len();
     let asks = join_all((0..20).map(|_| engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new())));
     let open = async {
-        // `join` polls the questions first, so all of them lie in the mailbox by now.
+        // `join` polls the commands first, so all of them are in the mailbox by now.
         engine.script.gate.open();
     };
     let (sums, ()) = within_timeout("the replies", futures::future::join(asks, open)).await;
@@ -43,7 +43,7 @@ async fn nothing_of_a_batch_is_seen_before_all_of_it(#[values(Sqlite, Postgres)]
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     engine.hold().await;
-    // The second of them cannot be decided, after the first was.
+    // The second command cannot be decided, after the first one was.
     let asks =
         [Command::Count(1), Command::Announce(event(2, UNACCEPTABLE, EventBody::OrderCreated)), Command::Count(3)];
     let asks = join_all(asks.map(|command| engine.mailbox.ask(command.with_reply(), Cause::new())));
@@ -60,7 +60,7 @@ async fn a_message_counts_once_however_often_it_comes(#[values(Sqlite, Postgres)
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     let (one, other) = (created(1, 1), created(2, 1));
-    // In one batch, and again later.
+    // Twice in one batch, and again later.
     engine.hold().await;
     world.order.publish(&[one.clone(), one.clone(), other.clone(), one.clone()]).await;
     engine.script.gate.open();
@@ -68,7 +68,7 @@ async fn a_message_counts_once_however_often_it_comes(#[values(Sqlite, Postgres)
     world.told(&[other.clone(), one.clone(), other]).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 1));
     assert_eq!(engine.in_the_inbox().await, 2);
-    // Another message about the same order is no duplicate.
+    // Another message about the same order is not a duplicate.
     world.told(&[created(1, 1)]).await;
     assert_eq!(engine.heard_of(1).await, 2);
     assert_eq!(engine.dead_letters().await, []);

@@ -1,4 +1,4 @@
-//! A third broker, for the conformance suite to find out: the in-process broker with a fault.
+//! A broker with a fault, which the conformance suite has to find: it wraps the in-process broker.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -23,19 +23,19 @@ use crate::in_process::InProcess;
 /// What is wrong with a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing: what wraps the in-process broker breaks no promise by itself.
+    /// Nothing: the wrapper itself breaks no promise.
     None,
-    /// None either: it can do only what every broker must, and says so.
+    /// Nothing: it can do only what every broker must, and declares no capabilities.
     Weak,
-    /// As weak, and it confirms a message whose queue is missing.
+    /// Like `Weak`, but it confirms a message whose queue is missing.
     WeakConfirmsUnroutable,
     /// Publishing: it confirms a message whose queue is missing.
     ConfirmsUnroutable,
-    /// It confirms before the consumers have committed, although it says otherwise.
+    /// It confirms before the consumers have committed, although it declares the opposite.
     ConfirmsBeforeCommit,
     /// It confirms each message twice.
     ConfirmsTwice,
-    /// It takes the messages that are published together in the reverse order.
+    /// It reverses the order of messages that are published together.
     Reorders,
     /// It delivers to the first consumer of a message only.
     ForgetsTheSecondConsumer,
@@ -43,27 +43,27 @@ pub(crate) enum Fault {
     DeliversToEverybody,
     /// It publishes each message twice.
     PublishesTwice,
-    /// It takes all that is published, without a bound.
+    /// It accepts all messages, without a limit.
     NeverFull,
     /// It drops what is published while its queue has no consumer, and confirms it.
     LosesWithoutConsumer,
-    /// It takes a message that is published again for a duplicate, and drops it without an outcome.
+    /// It treats a message that is published again as a duplicate, and drops it without an outcome.
     DropsRepublished,
     /// Consuming: it delivers more than the prefetch.
     ExceedsPrefetch,
-    /// It takes a dropped delivery for an acknowledged one.
+    /// It treats a dropped delivery as acknowledged.
     NeverRedelivers,
-    /// It delivers again what is acknowledged.
+    /// It delivers acknowledged messages again.
     ForgetsAcknowledgements,
     /// It counts no redeliveries.
     CountsNoRedeliveries,
     /// It delivers without the ids of the messages.
     LosesIds,
-    /// It takes what a lost consumer held for acknowledged.
+    /// It treats the deliveries of a lost consumer as acknowledged.
     LosesWhatIsHeld,
-    /// It lets a second consumer in, although it says otherwise.
+    /// It accepts a second consumer, although it declares the opposite.
     AdmitsSecondConsumer,
-    /// It has dead letters, although it says otherwise.
+    /// It has dead letters, although it declares the opposite.
     HasDeadLetters,
 }
 
@@ -80,7 +80,7 @@ impl BrokerUnderTest for Fault {
         }
     }
 
-    /// A broken promise often shows in something that never comes.
+    /// Short, because a broken promise often shows in something that never arrives.
     fn limits(&self) -> TimeLimits {
         match self {
             Self::None | Self::Weak => TimeLimits::default(),
@@ -224,14 +224,14 @@ impl Publisher for BrokenPublisher {
     }
 }
 
-/// Gives messages that have consumers others.
+/// Replaces the consumers of the messages that have any.
 fn for_consumers(messages: &mut [Outgoing], consumers: impl Fn(&'static Route) -> &'static [&'static str]) {
     for message in messages.iter_mut().filter(|message| !message.route.consumers.is_empty()) {
         message.route = Box::leak(Box::new(Route { consumers: consumers(message.route), ..*message.route }));
     }
 }
 
-/// Passes deliveries on, and what becomes of them back, until the consumer goes away.
+/// Passes deliveries on, and their settlements back, until the consumer ends.
 async fn forward(fault: Fault, mut inner: Subscription, deliveries: mpsc::Sender<Delivery>) {
     let (settle, mut settlements) = mpsc::unbounded_channel::<Settlement>();
     let mut held: Vec<Option<Receipt>> = Vec::new();

@@ -12,7 +12,7 @@ mod without_capabilities {
     saga_runtime::conformance_tests!(super::Fault::Weak);
 }
 
-/// A test for each line: a broker with this fault breaks this promise, and the suite says so in these words.
+/// One test for each line: a broker with this fault breaks this promise, and the suite fails with this message.
 macro_rules! faults {
     ($($test:ident: $fault:ident breaks $promise:ident, $message:literal;)*) => {
         $(
@@ -22,7 +22,7 @@ macro_rules! faults {
             }
         )*
 
-        /// The promises that are broken here.
+        /// The promises that these tests break.
         const BROKEN: &[&str] = &[$(stringify!($promise)),*];
     };
 }

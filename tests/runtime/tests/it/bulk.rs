@@ -1,4 +1,4 @@
-//! Rows in bulk, of every number that is cut in another way.
+//! Rows in bulk, with every number of rows that is divided into chunks in a different way.
 
 use rstest::rstest;
 use saga_database::{
@@ -26,7 +26,7 @@ async fn create(kind: DatabaseKind) -> (TestDatabase, Database) {
     (storage, database)
 }
 
-/// Rows with every type of column, and with NULL in the columns that may have it.
+/// Rows with every type of column, and with NULL in the nullable columns.
 fn rows(count: usize) -> Vec<Model> {
     let row = |number: usize| {
         let whole = i64::try_from(number).unwrap();
@@ -101,7 +101,7 @@ async fn only_what_is_not_there_is_inserted(#[values(Sqlite, Postgres)] database
         let changed: Vec<Model> = old.iter().map(|row| Model { attempts: -1, ..row.clone() }).collect();
         Writes::default().insert_missing::<Entity>(&changed).run(&transaction).await.unwrap();
         assert_eq!(all(&transaction).await, changed);
-        // One of them twice, as a message that is delivered twice.
+        // One of them twice, like a message that is delivered twice.
         let twice: Vec<Model> = rows.iter().chain(rows.last()).cloned().collect();
         let mut inserted: Vec<Uuid> = insert_new::<Entity, _, _>(&transaction, &twice).await.unwrap();
         inserted.sort();
@@ -147,7 +147,7 @@ async fn several_writes_are_written_together(#[values(Sqlite, Postgres)] databas
         assert_eq!(all(&transaction).await, new, "{count}");
         assert_eq!(inbox::Entity::find().count(&transaction).await.unwrap(), handled.len() as u64, "{count}");
         assert_eq!(writes.run(&transaction).await.unwrap(), 0, "nothing is written twice");
-        // One that fails, fails them all.
+        // If one fails, all fail.
         let mut clash = Writes::default();
         clash.delete::<Entity>(Column::MessageId, keys(new)).insert::<inbox::Entity>(&handled);
         assert_eq!(clash.run(&transaction).await.is_err(), count > 0, "{count}");

@@ -1,4 +1,4 @@
-//! A participant of the tests' own: it counts, for each order, what it hears of it.
+//! A participant for the tests: it counts the inputs about each order.
 
 use std::sync::{
     Arc, Mutex,
@@ -16,7 +16,7 @@ use sea_orm_migration::prelude::*;
 use shared_events::{Envelope, Event, EventBody, Service};
 use tokio::sync::watch;
 
-/// The tests' own table.
+/// Its table.
 #[allow(unreachable_pub, reason = "the derive wants it public")]
 pub(crate) mod counts {
     use sea_orm::entity::prelude::*;
@@ -58,7 +58,7 @@ impl MigrationTrait for Counts {
     }
 }
 
-/// Quantities that stand for trouble.
+/// Quantities that cause a failure.
 pub(crate) const UNACCEPTABLE: i64 = 1_001;
 pub(crate) const PANICS_WHEN_DECIDED: i64 = 1_002;
 pub(crate) const PANICS_WHEN_SAVED: i64 = 1_003;
@@ -66,15 +66,15 @@ pub(crate) const CANNOT_BE_SAVED: i64 = 1_004;
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Count one for this order, and reply the sum.
+    /// Count one for this order, and reply with the sum.
     Count(i64),
     /// Count one for this order of so many units, as if it had been created, and publish `StockReserved`.
     Announce(Event),
-    /// Ask the world outside first, then count.
+    /// Make an external call first, then count.
     Ask(i64),
 }
 
-/// A command, and where the sum goes.
+/// A command, and the address for the sum.
 #[derive(Debug)]
 pub(crate) struct Request {
     command: Command,
@@ -82,7 +82,7 @@ pub(crate) struct Request {
 }
 
 impl Command {
-    /// As [`Mailbox::ask`](saga_runtime::Mailbox::ask) takes it.
+    /// The command as [`Mailbox::ask`](saga_runtime::Mailbox::ask) takes it.
     pub(crate) fn with_reply(self) -> impl FnOnce(ReplyTo<i64>) -> Request {
         |reply_to| Request { command: self, reply_to: Some(reply_to) }
     }
@@ -92,7 +92,7 @@ impl Command {
     }
 }
 
-/// A door that a test opens and shuts.
+/// A gate that a test opens and shuts.
 #[derive(Debug)]
 pub(crate) struct Gate(watch::Sender<bool>);
 
@@ -116,23 +116,23 @@ impl Gate {
     }
 }
 
-/// What happens around the participant, as the test demands.
+/// How the participant and its surroundings behave, as set by the test.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
-    /// Shut, the engine stands still in the middle of a transaction.
+    /// While it is shut, the engine waits in the middle of a transaction.
     pub(crate) gate: Gate,
-    /// How many inputs each transaction had that came as far as loading.
+    /// The number of inputs of each transaction that called `load`.
     pub(crate) batches: Mutex<Vec<usize>>,
-    /// The database does not answer.
+    /// Whether the database is unavailable.
     pub(crate) away: AtomicBool,
-    /// Shut, the world outside takes its time.
+    /// While it is shut, external calls wait.
     pub(crate) world: Gate,
-    /// So many questions are not answered.
+    /// How many of the next external calls fail.
     pub(crate) refusals: AtomicUsize,
-    /// So many questions panic.
+    /// How many of the next external calls panic.
     pub(crate) panics: AtomicUsize,
     pub(crate) asked: AtomicUsize,
-    /// No quantity stands for trouble any more.
+    /// If set, no quantity causes a failure any more.
     pub(crate) cured: AtomicBool,
 }
 
@@ -171,7 +171,7 @@ impl Participant for CountingParticipant {
         Service::Inventory.spec()
     }
 
-    /// About payments that failed, and about what a command wants asked.
+    /// For `PaymentFailed`, and for the command `Ask`.
     fn needs_call(&self, payload: &Payload<CountingParticipant>) -> bool {
         match payload {
             Payload::Command(request) => matches!(request.command, Command::Ask(_)),

@@ -1,4 +1,4 @@
-//! Crashes, and orderly ends.
+//! Crashes and graceful shutdowns.
 
 use std::collections::HashSet;
 
@@ -90,7 +90,7 @@ async fn an_orderly_end_handles_what_lies_in_the_mailbox(#[values(Sqlite, Postgr
     assert!(replies.iter().all(|reply| *reply == Ok(1)));
     let mailbox = engine.mailbox.clone();
     engine.finish().await;
-    // And who comes after that is told.
+    // A caller that comes after that is refused.
     let late = within_timeout("a reply", mailbox.ask(Command::Count(1).with_reply(), Cause::new())).await;
     assert_eq!(late, Err(Refusal::Unavailable("the service is stopping".to_owned())));
 }
@@ -111,7 +111,7 @@ async fn an_open_question_does_not_hold_the_end_up(#[values(Sqlite, Postgres)] d
     let (reply, ()) = within_timeout("the reply", futures::future::join(caller, end)).await;
     assert_eq!(reply, Err(Refusal::Unavailable("the service is stopping".to_owned())));
     engine.end().await;
-    // The event is still there.
+    // The event is still in the outbox.
     let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
     world.order.confirmed(1).await;
     assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 0));

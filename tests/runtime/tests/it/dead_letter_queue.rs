@@ -1,4 +1,4 @@
-//! A broker that gives up on messages when the test says so.
+//! A broker that dead-letters the messages that the test selects.
 
 use std::sync::{
     Arc, Mutex,
@@ -12,7 +12,7 @@ use saga_runtime::{
 };
 use tokio::sync::mpsc;
 
-/// The messages that the broker gave up on and nobody has consumed yet.
+/// The messages that the broker has dead-lettered and that were not consumed yet.
 #[derive(Debug, Default)]
 pub(crate) struct DeadLetterQueue {
     messages: Mutex<Vec<(Outgoing, String, u32)>>,
@@ -21,7 +21,7 @@ pub(crate) struct DeadLetterQueue {
 }
 
 impl DeadLetterQueue {
-    /// The broker gives up on `message` for this reason, after so many redeliveries.
+    /// Dead-letters `message` for this reason, after this many redeliveries.
     pub(crate) fn add(&self, message: &Outgoing, reason: &str, redeliveries: u32) {
         self.messages.lock().unwrap().push((message.clone(), reason.to_owned(), redeliveries));
         self.hand_over();
@@ -35,7 +35,7 @@ impl DeadLetterQueue {
         *self.consumer.lock().unwrap() = None;
     }
 
-    /// Hands all messages over, if there is a consumer.
+    /// Delivers all messages, if there is a consumer.
     fn hand_over(&self) {
         let Some(consumer) = &*self.consumer.lock().unwrap() else { return };
         for (message, reason, redeliveries) in self.messages.lock().unwrap().drain(..) {
@@ -59,7 +59,7 @@ impl DeadLetterQueue {
     }
 }
 
-/// A broker with a dead-letter queue beside its queue.
+/// A broker with a dead-letter queue in addition to its queue.
 #[derive(Debug)]
 struct GivingUp {
     inner: Arc<dyn Broker>,

@@ -1,4 +1,4 @@
-//! What cannot be handled is dead-lettered, and holds nothing up.
+//! A message that cannot be handled is dead-lettered, and blocks no other.
 
 use rstest::rstest;
 use saga_runtime::broker::Outgoing;
@@ -43,7 +43,7 @@ async fn an_event_that_cannot_be_handled_is_dead_lettered_and_the_rest_of_its_ba
         for order in 1..=5 {
             assert_eq!(engine.heard_of(order).await, i64::from(order != 3), "{reason}");
         }
-        // It is no handled message: driven again, it is tried again, and lies on the same row.
+        // It does not count as handled: if it is delivered again, it is tried again, and stays in the same row.
         assert_eq!(engine.in_the_inbox().await, 4);
         world.told(&messages[2..3]).await;
         assert_eq!(engine.dead_letters().await, letters);

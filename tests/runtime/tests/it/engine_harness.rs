@@ -89,7 +89,7 @@ impl EngineHarness {
         within_timeout("a reply", self.mailbox.ask(command.with_reply(), Cause::new())).await
     }
 
-    /// Shuts the gate, and has the engine stand still in it: what comes in now is one batch.
+    /// Shuts the gate, and waits until the engine waits at it. The inputs that arrive from now on become one batch.
     pub(crate) async fn hold(&self) {
         let before = self.batches().len();
         self.script.gate.shut();
@@ -127,14 +127,14 @@ impl EngineHarness {
         report.iter().any(|one| one.name == dependency && one.down.is_none())
     }
 
-    /// An orderly end; nothing may be left unpublished.
+    /// Stops it gracefully, and checks that nothing is left unpublished.
     pub(crate) async fn finish(self) {
         within_timeout("everything is published", self.outbox.empty()).await;
         assert_eq!(self.in_the_outbox().await, []);
         self.end().await;
     }
 
-    /// An orderly end, whatever is left.
+    /// Stops it gracefully, whatever is left.
     pub(crate) async fn end(mut self) {
         self.stop.intake.cancel();
         self.stop.work.cancel();
@@ -145,7 +145,7 @@ impl EngineHarness {
         self.database.close().await;
     }
 
-    /// Ends it as a crash does, without a word to anyone.
+    /// Ends it as a crash does: all tasks are dropped.
     pub(crate) async fn crash(mut self) {
         within_timeout("it is gone", self.tasks.shutdown()).await;
         self.database.close().await;
@@ -179,12 +179,12 @@ pub(crate) fn outgoing(event: Event) -> Outgoing {
     Outgoing { message_id: id, route: flow.route, correlation_id: saga, body: envelope.encode().into() }
 }
 
-/// Anything at all, on the way to the tally.
+/// A message for the counting participant with this body, which need not be an event.
 pub(crate) fn raw(body: &str) -> Outgoing {
     Outgoing { body: body.into(), ..created(1, 1) }
 }
 
-/// Takes, writes down and acknowledges all that comes to this service, for as long as the returned set lives.
+/// Records and acknowledges all deliveries to this service, until the returned set is dropped.
 fn listen(broker: &Arc<dyn Broker>, heard: &Heard) -> JoinSet<()> {
     let (broker, heard) = (Arc::clone(broker), Arc::clone(heard));
     let mut listener = JoinSet::new();
@@ -200,7 +200,8 @@ fn listen(broker: &Arc<dyn Broker>, heard: &Heard) -> JoinSet<()> {
 
 type Heard = Arc<Mutex<Vec<MessageId>>>;
 
-/// The in-process broker with the test as order and payment: a publisher to the tally, and listeners to it.
+/// The in-process broker, on which the test plays order and payment around the counting participant: it publishes to
+/// the participant, and records what the participant publishes.
 pub(crate) struct World {
     pub(crate) brokers: crate::broker::Brokers,
     pub(crate) order: TestPublisher,
@@ -222,12 +223,12 @@ impl World {
         &self.brokers[&Service::Inventory]
     }
 
-    /// What payment has heard, in its order.
+    /// The messages that payment has received, in the order of arrival.
     pub(crate) fn heard(&self) -> Vec<MessageId> {
         self.at_payment.lock().unwrap().clone()
     }
 
-    /// Publishes these, and waits until the tally has committed them, one way or the other.
+    /// Publishes these messages, and waits until the participant has committed them or dead-lettered them.
     pub(crate) async fn told(&mut self, messages: &[Outgoing]) {
         self.order.publish(messages).await;
         self.order.confirmed(messages.len()).await;

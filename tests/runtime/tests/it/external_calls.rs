@@ -1,4 +1,4 @@
-//! Questions to the world outside.
+//! External calls.
 
 use std::sync::atomic::Ordering;
 

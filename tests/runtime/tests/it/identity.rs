@@ -1,4 +1,4 @@
-//! To which system a database belongs, and what becomes of the events of another one.
+//! The system that a database belongs to, and what happens to the events of another one.
 
 use std::{
     sync::{
@@ -36,7 +36,7 @@ use crate::{
     wait::{until, within_timeout},
 };
 
-/// Systems of 2024.
+/// Two system ids, created in 2024.
 pub(crate) const ONE: &str = "018d0000-0000-7000-8000-000000000001";
 pub(crate) const OTHER: &str = "018d0000-0000-7000-8000-000000000002";
 
@@ -48,7 +48,7 @@ fn new_id() -> SystemId {
     Uuid::now_v7().try_into().unwrap()
 }
 
-/// The same message, of a system.
+/// The same message, with a system id.
 fn of(system: SystemId, message: &Outgoing) -> Outgoing {
     let envelope = Envelope::decode(message.body.as_bytes()).unwrap();
     let body = Envelope { header: Header { system_id: Some(system), ..envelope.header }, ..envelope }.encode().into();
@@ -59,7 +59,7 @@ pub(crate) fn settings(system_id: Option<SystemId>) -> IdentitySettings {
     IdentitySettings { system_id, hold: Duration::from_millis(200), ..IdentitySettings::default() }
 }
 
-/// A engine whose database belongs to this system.
+/// An engine whose database belongs to this system.
 async fn engine(storage: &TestDatabase, world: &World, identity: IdentitySettings) -> EngineHarness {
     EngineHarness::start(storage, world.tally(), Plan { relay: false, identity, ..Plan::default() }).await
 }
@@ -111,7 +111,7 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it(
     let plan = Plan { relay: false, identity: settings(Some(id(ONE))), ..Plan::default() };
     let first = EngineHarness::start(&storage, &(Arc::clone(&counted) as Arc<dyn Broker>), plan).await;
     let foreign = of(id(OTHER), &created(1, 1));
-    // One that this version cannot read is not for this service to dead-letter either.
+    // A foreign message that cannot be decoded is not dead-lettered either.
     let unreadable = of(id(OTHER), &created(1, 1));
     let unreadable =
         Outgoing { body: unreadable.body.replace("order.created.v1", "order.created.v9").into(), ..unreadable };
@@ -154,7 +154,7 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
     assert_eq!((letters.len(), letters[0].message_id), (1, foreign.message_id.0));
     assert!(letters[0].reason.contains(OTHER), "{}", letters[0].reason);
     assert!(again.is_up("system") && again.ask(Command::Count(2)).await == Ok(1));
-    // It cannot be driven into this database either.
+    // It cannot be redriven into this database either.
     let letter = dead_letter(&again.database, foreign.message_id.0).await.unwrap().unwrap();
     let driven = within_timeout("an answer", again.mailbox.redrive(&letter)).await;
     assert!(matches!(&driven, Ok(Redriven::FailedAgain { reason }) if reason.contains(OTHER)), "{driven:?}");

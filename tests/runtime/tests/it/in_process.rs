@@ -1,4 +1,4 @@
-//! The in-process broker: the conformance suite, and what is particular to it.
+//! The in-process broker: the conformance suite, and what only this broker does.
 
 use async_trait::async_trait;
 use saga_memory_broker::InProcessBroker;
@@ -9,10 +9,10 @@ use saga_runtime::conformance::{
 };
 use shared_events::Service;
 
-/// How many messages a queue takes: so few that publishers have to wait in most tests.
+/// The capacity of a queue, in messages: so small that publishers have to wait in most tests.
 const CAPACITY: usize = 16;
 
-/// One whose queues take `capacity` messages each.
+/// A broker whose queues have this capacity, in messages.
 pub(crate) fn in_process(services: &[Service], capacity: usize) -> crate::broker::Brokers {
     crate::broker::Brokers::in_process(services, capacity)
 }
@@ -39,7 +39,7 @@ impl BrokerUnderTest for InProcess {
         Brokers::new(InProcessBroker::for_services(&names, CAPACITY), ())
     }
 
-    /// Its queues are fixed: this is the next start of the process.
+    /// Its queues are fixed, so this returns a new broker, as at the next start of the process.
     async fn with_all_queues(&self, _brokers: Brokers) -> Brokers {
         self.fresh(&SERVICES).await
     }
@@ -69,7 +69,7 @@ async fn a_publisher_that_goes_away_in_the_middle_of_a_message_harms_nobody() {
     });
     assert!(confirmed.await.iter().all(|message| ids(&sent).contains(message)));
 
-    // It publishes again those whose outcomes it does not know, and gets the outcomes of these alone.
+    // It publishes again the messages whose outcomes it does not know, and receives only the outcomes of these.
     let mut sender = TestPublisher::open(&**brokers.of(SENDER), limits).await;
     sender.publish(&sent).await;
     assert_eq!(worker.take(CAPACITY).await, bodies);
@@ -77,7 +77,7 @@ async fn a_publisher_that_goes_away_in_the_middle_of_a_message_harms_nobody() {
     worker.no_delivery("nothing else was published").await;
 }
 
-/// It waits for its consumers, and an orderly end has to know that.
+/// It confirms after its consumers' commits, which a graceful shutdown has to know.
 #[tokio::test]
 async fn it_confirms_after_the_commit() {
     let brokers = InProcess.fresh(&SERVICES).await;

@@ -1,4 +1,4 @@
-//! How long the inbox remembers a message.
+//! How long the inbox keeps a message.
 
 use rstest::rstest;
 use saga_database::{Writes, tables::inbox, trim_inbox};
@@ -21,7 +21,7 @@ async fn the_inbox_forgets_what_is_old_and_nothing_else(#[values(Sqlite, Postgre
         let moment = uuid::Timestamp::from_unix(NoContext, second, 0);
         inbox::Model { message_id: Uuid::new_v7(moment), received_at: i64::try_from(second).unwrap() * 1_000_000 }
     };
-    // The last is a message of long ago that came late.
+    // The last one is an old message that arrived late.
     let late = inbox::Model { received_at: 900_000_000, ..second(10) };
     let transaction = database.begin().await.unwrap();
     Writes::default()
@@ -47,7 +47,7 @@ async fn the_inbox_goes_by_when_it_received_a_message_and_not_by_the_clock_of_it
     let database = open(&storage).await;
     let now = database.clock().now().unix_micros() / 1_000_000;
     let (second, day) = (|second: i64| u64::try_from(second).unwrap(), 24 * 3_600);
-    // What the sender's clock said, when it came, and whether it is remembered on the next day.
+    // The time by the sender's clock, the time of arrival, and whether the inbox still has it on the next day.
     let messages = [
         (now - 3_650 * day, now, true),
         (now - 10 * day, now - day / 2, true),
@@ -55,7 +55,7 @@ async fn the_inbox_goes_by_when_it_received_a_message_and_not_by_the_clock_of_it
         (now - 2 * day + 600, now - 2 * day, false),
         (now + 10 * day, now, true),
         (now + 3_650 * day, now - 2 * day, false),
-        // Its sender was an hour and a half ahead: it is remembered for so much longer.
+        // The sender's clock was an hour and a half ahead, so the message is kept for that much longer.
         (now - day + 1_800, now - day - 3_600, true),
     ];
     let rows = messages.map(|(id, received, _)| inbox::Model {

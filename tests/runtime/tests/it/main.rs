@@ -1,4 +1,4 @@
-//! The runtime as the services use it: the brokers' promises, the engine with a participant of the tests' own, the
+//! The runtime as the services use it: the brokers' promises, the engine with a participant for the tests, the
 //! relay with brokers that misbehave, the databases.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 

@@ -1,4 +1,4 @@
-//! What a service measures: each figure is there, and moves with what it measures.
+//! The metrics of a service: each one exists, and changes with what it measures.
 
 use std::sync::atomic::Ordering;
 
@@ -22,7 +22,7 @@ async fn until_it_is(service: &ServiceHarness, name: &str, value: f64) {
     until(&format!("{name} is {value}"), async || service.metrics().await.get(name) == Some(&value)).await;
 }
 
-/// How many of the writer's connections somebody uses.
+/// The number of the write pool's connections that are in use.
 async fn busy(service: &ServiceHarness) -> f64 {
     let metrics = service.metrics().await;
     metrics["database_connections{pool=\"write\"}"] - metrics["database_idle_connections{pool=\"write\"}"]
@@ -70,7 +70,7 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Pos
     service.dead_letter(Uuid::from_u128(1), b"nonsense").await;
     until_it_is(&service, "dead_letters", 1.0).await;
 
-    // The world outside does not answer: the prefetch fills, and the rest waits in the queue.
+    // The external call does not return: the prefetch is used up, and the rest waits in the queue.
     service.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     let waiting: Vec<_> = (1..=2_050).map(|order| outgoing(event(order, 1, declined.clone()))).collect();
@@ -80,7 +80,7 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Pos
     until_it_is(&service, "queue_ready_messages", 0.0).await;
     world.order.confirmed(2_050).await;
 
-    // The writer stands still in a transaction.
+    // The engine waits in a transaction.
     service.script.gate.shut();
     world.order.publish(&[created(9_999, 1)]).await;
     until("the writer is busy", async || busy(&service).await > 0.0).await;
@@ -98,7 +98,7 @@ async fn what_nobody_takes_stays_in_the_outbox_and_ages(#[values(Sqlite, Postgre
     let service = ServiceHarness::start(&storage, &brokers[&Service::Inventory]).await;
     let message = created(1, 1);
     service.dead_letter(message.message_id.0, message.body.as_bytes()).await;
-    // The queues of order and payment have no consumer, and so do not confirm.
+    // The queues of order and payment have no consumer, so they do not confirm.
     assert_eq!(service.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
     until_it_is(&service, "outbox_events", 1.0).await;
     let mut age = 0.0;

@@ -1,4 +1,4 @@
-//! The database is away: callers are told at once, messages wait.
+//! The database is unavailable: callers are refused at once, and messages wait.
 
 use std::sync::atomic::Ordering;
 
@@ -30,7 +30,7 @@ async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_af
     engine.script.away.store(true, Ordering::SeqCst);
     world.order.publish(&[created(1, 1), created(2, 1)]).await;
     until("it is noticed", async || !engine.is_up("database")).await;
-    // The engine has messages to try again and again; whoever calls meanwhile is not kept waiting behind them.
+    // The engine retries messages; a caller does not have to wait behind them.
     for _ in 0..5 {
         assert_eq!(engine.ask(Command::Count(9)).await, away());
     }

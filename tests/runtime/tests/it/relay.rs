@@ -1,4 +1,4 @@
-//! The relay, with brokers that say no, say nothing, or break off.
+//! The relay, with brokers that refuse, do not answer, or lose the connection.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 const CONFIRM: Reaction = Reaction::Say(PublishResult::Confirmed);
-/// The most events that wait for the broker's word; see `relay/run.rs`.
+/// Maximum number of events that wait for a confirm; see `relay/run.rs`.
 const WINDOW: usize = 4_096;
 
 fn unroutable() -> PublishResult {
@@ -33,7 +33,7 @@ fn roomy() -> Plan {
     Plan { settings: EngineSettings { max_waiting: 10_000, ..EngineSettings::default() }, ..Plan::default() }
 }
 
-/// Has so many events committed at once.
+/// Has this many events committed at once.
 async fn announce(engine: &EngineHarness, count: i64) {
     let announce = |order| Command::Announce(event(order, 1, EventBody::OrderCreated));
     let asks = (1..=count).map(|order| engine.mailbox.ask(announce(order).with_reply(), Cause::new()));
@@ -75,7 +75,7 @@ async fn only_a_confirmation_deletes(#[values(Sqlite, Postgres)] database: Datab
     scripted.confirm(&waiting[1..2]);
     until("one is deleted", async || engine.outbox.depth() == 2).await;
     assert_eq!(engine.in_the_outbox().await, [waiting[0], waiting[2]]);
-    // A word about a message that nobody asked about deletes nothing.
+    // A confirm of a message that was not published deletes nothing.
     scripted.confirm(&[MessageId(Uuid::now_v7()), waiting[1]]);
     scripted.confirm(&waiting);
     engine.finish().await;
@@ -93,7 +93,7 @@ async fn what_no_queue_takes_rests_and_the_others_go_on(#[values(Sqlite, Postgre
         true => Reaction::Say(unroutable()),
         false => CONFIRM,
     });
-    // All of them have the same routing key: what is unroutable is so until the key is seen to be routed again.
+    // All have the same routing key. They count as unroutable until one with this key is routed again.
     announce(&engine, 1).await;
     until("it is seen", async || !engine.is_up("broker")).await;
     let trouble = engine.readiness.snapshot().into_iter().find(|one| one.name == "broker").unwrap().down;
@@ -148,7 +148,7 @@ async fn what_the_broker_refuses_is_tried_again(#[values(Sqlite, Postgres)] data
 #[rstest]
 #[tokio::test]
 async fn a_connection_that_breaks_loses_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
-    // In the middle of handing over, of 200 messages, now and then; and without a word on those before.
+    // The connection breaks now and then while 200 messages are published, without outcomes for the earlier ones.
     let mut count = 0;
     let script = move |_: &_| {
         count += 1;
@@ -180,7 +180,7 @@ async fn an_event_that_is_confirmed_twice_is_counted_once(#[values(Sqlite, Postg
     announce(&engine, 3).await;
     until("they are published", async || scripted.published().len() == 3).await;
     let [first, second, third] = scripted.published().try_into().unwrap();
-    // The engine stands still, so the deletions wait; meanwhile the connection breaks, and all is published again.
+    // The engine is held up, so the deletions wait. Meanwhile the connection breaks, and all is published again.
     engine.hold().await;
     scripted.confirm(&[first, second]);
     stays_pending("the relay wants them deleted", engine.outbox.empty()).await;
@@ -204,7 +204,7 @@ async fn what_the_relay_is_too_slow_for_is_published_in_order_and_once(
     let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| CONFIRM));
     let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
     scripted.room.shut();
-    // Each a commit of its own: more than may be handed over from engine to relay.
+    // Each one is a commit of its own, and they are more than the engine can hand over to the relay.
     for order in 1..=150 {
         engine.ask(Command::Announce(event(order, 1, EventBody::OrderCreated))).await.unwrap();
     }
@@ -216,7 +216,7 @@ async fn what_the_relay_is_too_slow_for_is_published_in_order_and_once(
     engine.finish().await;
 }
 
-/// Puts an event into the outbox as another process would: this one's count does not know of it.
+/// Puts an event into the outbox as another process would, so that this process has not counted it.
 async fn put_behind_the_relays_back(engine: &EngineHarness) -> MessageId {
     let message = outgoing(event(1, 1, EventBody::StockReserved));
     let row = outbox::Model {

@@ -1,4 +1,4 @@
-//! Brokers that do what the test says.
+//! Brokers whose behaviour the test sets.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,18 +16,18 @@ use crate::counting_participant::Gate;
 #[derive(Debug, Clone)]
 pub(crate) enum Reaction {
     Say(PublishResult),
-    /// No word of it.
+    /// It reports no outcome.
     Silence,
-    /// It takes it, and the connection is lost.
+    /// It accepts the message, and the connection is lost.
     Break,
 }
 
 type Script = Box<dyn FnMut(&Outgoing) -> Reaction + Send>;
 
-/// Publishing goes by the script; there is nothing to consume.
+/// A broker whose publisher follows the script. There is nothing to consume.
 pub(crate) struct Scripted {
     script: Mutex<Script>,
-    /// Shut, publishing waits.
+    /// While it is shut, publishing waits.
     pub(crate) room: Gate,
     published: Mutex<Vec<Outgoing>>,
     connection: Mutex<Option<mpsc::UnboundedSender<Outcome>>>,
@@ -55,12 +55,12 @@ impl Scripted {
         *self.script.lock().unwrap() = Box::new(script);
     }
 
-    /// All that was published, in its order, over all connections.
+    /// All messages that were published, in order, over all connections.
     pub(crate) fn published(&self) -> Vec<MessageId> {
         self.published.lock().unwrap().iter().map(|message| message.message_id).collect()
     }
 
-    /// Confirms these messages over the connection that there is now.
+    /// Confirms these messages over the current connection.
     pub(crate) fn confirm(&self, messages: &[MessageId]) {
         for &message_id in messages {
             self.tell(Outcome { message_id, result: PublishResult::Confirmed });
@@ -132,7 +132,7 @@ impl Publisher for ScriptedPublisher {
     }
 }
 
-/// What is done to each delivery on its way to the consumer.
+/// How each delivery is changed on its way to the consumer.
 type Change = fn(Delivery, &mut Vec<Receipt>) -> Delivery;
 
 /// A broker whose deliveries are changed on their way.
@@ -148,7 +148,7 @@ pub(crate) fn nameless(inner: &Arc<dyn Broker>) -> Arc<dyn Broker> {
     Arc::new(Changed { inner: Arc::clone(inner), change })
 }
 
-/// A broker that hears no acknowledgement.
+/// A broker that receives no acknowledgements.
 pub(crate) fn deaf(inner: &Arc<dyn Broker>) -> Arc<dyn Broker> {
     let change: Change = |delivery, kept| {
         kept.push(delivery.receipt);

@@ -5,7 +5,7 @@ use std::{future::Future, pin::pin, time::Duration};
 pub(crate) use testkit::service::{TIMEOUT, until, within_timeout};
 use tokio::time::timeout;
 
-/// Long enough to see most of what must not happen. A test may miss a fault by it, and never reports one that is none.
+/// Long enough to see most of what must not happen. A test may miss a fault, but never reports a false one.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(100);
 
 /// Asserts that `future` does not end within [`A_WHILE`].

@@ -12,7 +12,7 @@ pub enum DatabaseKind {
     Postgres,
 }
 
-/// A new, empty database. A file is removed when this is dropped; a database on the server goes with the server.
+/// A new, empty database. A file is removed when this is dropped; a database on the server is removed with the server.
 #[derive(Debug)]
 pub struct TestDatabase {
     url: String,
@@ -20,8 +20,10 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
+    /// Creates a database.
+    ///
     /// # Panics
-    /// If there is no test server: a test that needs one must not pass without.
+    /// If there is no test server: a test that needs one must not pass without it.
     #[must_use]
     pub fn create(kind: DatabaseKind) -> Self {
         match kind {
@@ -34,13 +36,13 @@ impl TestDatabase {
         }
     }
 
-    /// Its address, as in the settings of a service.
+    /// Returns its URL, as in the settings of a service.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Opens it as `service` does, with the tables of `M`. Each call is another process to the database.
+    /// Opens it as `service` does, with the tables of `M`. Each call counts as another process for the database.
     pub async fn open<M: MigratorTrait>(&self, service: Service) -> Database {
         let database_url = self.url.clone();
         let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };

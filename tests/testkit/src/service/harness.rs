@@ -26,12 +26,12 @@ const QUEUE_LENGTH: usize = 10_000;
 
 /// A service, with the settings of one test.
 pub trait TestedService: Sync {
-    /// Its tables.
+    /// The migrations of its database.
     type Migrator: MigratorTrait;
-    /// Which one it is.
+    /// Which service it is.
     const SERVICE: Service;
 
-    /// The settings that all services have.
+    /// Returns the settings that all services have.
     fn work(&self) -> &WorkSettings;
 
     /// Starts it. Called once for each replica, and at each restart.
@@ -42,7 +42,7 @@ pub trait TestedService: Sync {
     ) -> impl Future<Output = anyhow::Result<RunningService>> + Send;
 }
 
-/// A running service. A test ends with [`ServiceHarness::finish`], which checks what is left behind.
+/// A running service. A test ends with [`ServiceHarness::finish`], which checks the state that it leaves behind.
 pub struct ServiceHarness<S: TestedService> {
     /// A client of the service.
     pub http: HttpClient,
@@ -73,7 +73,7 @@ impl<S: TestedService> ServiceHarness<S> {
         harness
     }
 
-    /// Another service, which consumes nothing yet.
+    /// Connects as another service, which consumes nothing yet.
     pub async fn peer(&self, service: Service) -> Peer {
         assert!(service != S::SERVICE, "{service} is the service under test");
         Peer::connect(Arc::clone(&self.brokers[&service])).await
@@ -87,44 +87,44 @@ impl<S: TestedService> ServiceHarness<S> {
         self.replace((running, address)).await;
     }
 
-    /// Starts one more replica of the service, at the same broker, on this database; returns its address, too.
+    /// Starts one more replica of the service, on the same broker and this database. Returns it with its address.
     pub async fn start_on(&self, database: Database) -> (RunningService, SocketAddr) {
         run(&self.service, database, Arc::clone(&self.brokers[&S::SERVICE])).await
     }
 
-    /// Stops the service, and puts another replica in its place.
+    /// Stops the service, and continues with this replica, which is running already.
     pub async fn replace(&mut self, (replica, address): (RunningService, SocketAddr)) {
         let replaced = self.running.replace(replica);
         self.http = HttpClient::new(address);
         stop(replaced.into_iter().collect(), TIMEOUT).await;
     }
 
-    /// The service, to be stopped by the test.
+    /// Takes the service, so that the test can stop it.
     pub fn take_service(&mut self) -> RunningService {
         self.running.take().expect("the test takes the service once")
     }
 
-    /// The database, opened by another process that may write.
+    /// Opens the database as another process that may write.
     pub async fn another_writer(&self) -> Database {
         self.storage.open::<S::Migrator>(S::SERVICE).await
     }
 
-    /// The database, opened by the test to look into it.
+    /// Returns the database as opened by the test, for reading.
     pub fn observer(&self) -> &Database {
         &self.observer
     }
 
-    /// How many events are committed and not confirmed by the broker.
+    /// Returns how many events are committed and not yet confirmed by the broker.
     pub async fn outbox_len(&self) -> u64 {
         outbox::Entity::find().count(&self.observer.reader()).await.unwrap()
     }
 
-    /// Waits until all events are published and confirmed: then the peers that consume have received them.
+    /// Waits until all events are published and confirmed. Then the peers that consume have received them.
     pub async fn outbox_is_empty(&self) {
         until("the outbox is empty", async || self.outbox_len().await == 0).await;
     }
 
-    /// The dead letters, oldest first, of which there are `count`.
+    /// Returns the dead letters, oldest first, and asserts that there are `count`.
     pub async fn dead_letters(&mut self, count: usize) -> Vec<dead_letter::Model> {
         self.expected_dead_letters = count;
         let mut letters = dead_letter::Entity::find().all(&self.observer.reader()).await.unwrap();
@@ -133,7 +133,7 @@ impl<S: TestedService> ServiceHarness<S> {
         letters
     }
 
-    /// Dead-letters a message as it came, without the service; then redrives it over HTTP and returns the answer.
+    /// Stores a message as a dead letter, without the service. Then redrives it over HTTP and returns the response.
     pub async fn dead_letter_and_redrive(&self, message: &Envelope) -> Value {
         let row = dead_letter::Model {
             message_id: message.header.id.0,
@@ -151,8 +151,8 @@ impl<S: TestedService> ServiceHarness<S> {
         answer(self.http.request(Method::POST, &path).bearer_auth(ADMIN_TOKEN)).await.body
     }
 
-    /// Ends the test: everything is published, the service still works and stops, and there are no dead letters but
-    /// those that [`ServiceHarness::dead_letters`] was asked for.
+    /// Ends the test. Asserts that everything is published, that the service still works and stops, and that there are
+    /// only as many dead letters as [`ServiceHarness::dead_letters`] has expected.
     pub async fn finish(mut self) {
         self.outbox_is_empty().await;
         if let Some(running) = self.running.take() {
@@ -163,7 +163,7 @@ impl<S: TestedService> ServiceHarness<S> {
         self.finish_stopped().await;
     }
 
-    /// Ends a test that stopped the service before it could publish everything.
+    /// Ends a test that has stopped the service itself, possibly before everything was published.
     pub async fn finish_stopped(mut self) {
         assert!(self.running.is_none(), "the service is running");
         self.dead_letters(self.expected_dead_letters).await;
@@ -184,7 +184,7 @@ async fn run<S: TestedService>(
     (service.start(deps, listener).await.unwrap(), address)
 }
 
-/// A test that does not check what it leaves behind is no test.
+/// Fails a test that does not end with `finish`.
 impl<S: TestedService> Drop for ServiceHarness<S> {
     fn drop(&mut self) {
         assert!(self.running.is_none() || std::thread::panicking(), "a test ends with `finish`");

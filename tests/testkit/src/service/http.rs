@@ -16,48 +16,48 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// A client of the service at `address`.
+    /// Creates a client of the service at `address`.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self { client: Client::builder().no_proxy().build().unwrap(), address }
     }
 
-    /// The address of the service.
+    /// Returns the address of the service.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A request to be sent with [`answer`], or by itself if the answer is a stream.
+    /// Returns a request, to be sent with [`answer`] or, if the response is a stream, with its own `send`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
 
-    /// The answer to a GET.
+    /// Sends a GET.
     pub async fn get(&self, path: &str) -> Answer {
         answer(self.request(Method::GET, path)).await
     }
 
-    /// The answer to a POST of JSON.
+    /// Sends a POST with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         answer(self.request(Method::POST, path).json(body)).await
     }
 }
 
-/// An answer over HTTP, read to its end.
+/// An HTTP response, read to its end.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     /// All headers.
     pub headers: HeaderMap,
-    /// The body as it came.
+    /// The body as text.
     pub text: String,
-    /// The body as JSON; a string if it is none.
+    /// The body as JSON; a JSON string with the text if it is not JSON.
     pub body: Value,
 }
 
-/// Sends `request` and reads the answer.
+/// Sends `request` and reads the response.
 pub async fn answer(request: RequestBuilder) -> Answer {
     let response = within_timeout("an answer", request.send()).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -67,13 +67,13 @@ pub async fn answer(request: RequestBuilder) -> Answer {
 }
 
 impl Answer {
-    /// The value of a header.
+    /// Returns the value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name.parse::<HeaderName>().unwrap()).map(|value| value.to_str().unwrap())
     }
 
-    /// The path of the next page, from the `Link` header.
+    /// Returns the path of the next page, from the `Link` header.
     #[must_use]
     pub fn next_page(&self) -> Option<String> {
         let link = self.header("link")?;

@@ -3,13 +3,13 @@ use saga_runtime::broker::Outgoing;
 use shared_events::{Envelope, Event, EventBody, Header, MessageId};
 use uuid::Uuid;
 
-/// A new message with this event.
+/// Creates a message with this event.
 #[must_use]
 pub fn new_message(event: Event) -> Envelope {
     message(event, Uuid::now_v7())
 }
 
-/// A new message about the same order as `cause`, caused by it.
+/// Creates a message about the same order as `cause`, and caused by it.
 #[must_use]
 pub fn caused_by(cause: &Envelope, body: EventBody) -> Envelope {
     message(Event { body, ..cause.event.clone() }, cause.header.id.0)
@@ -20,7 +20,7 @@ fn message(event: Event, causation_id: Uuid) -> Envelope {
     Envelope { header: Header { id, time, causation_id, system_id: None, traceparent: None }, event }
 }
 
-/// The message as its service publishes it.
+/// Returns the message as its service publishes it.
 #[must_use]
 pub fn outgoing(envelope: &Envelope) -> Outgoing {
     Outgoing {

@@ -1,9 +1,9 @@
-//! The harness of a single service: the real service, in the process of its test, on a database of its own; at an
-//! in-process broker where the test plays the other services; with an HTTP client.
+//! The harness of a single service: the real service, in the process of its test, with a database of its own, an HTTP
+//! client, and an in-process broker on which the test plays the other services.
 //!
-//! The service is an argument: this module depends on none of them. A service's tests say in [`TestedService`] how
-//! theirs is started, and get the rest from [`ServiceHarness`]. The database is an argument, too: a test that runs on
-//! both takes a [`DatabaseKind`], which `rstest` gives it:
+//! This module depends on none of the services: a service's tests implement [`TestedService`], which starts theirs, and
+//! get the rest from [`ServiceHarness`]. A test that runs on both databases takes a [`DatabaseKind`] as an argument,
+//! which `rstest` provides:
 //!
 //! ```text
 //! #[rstest]

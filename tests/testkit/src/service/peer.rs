@@ -6,13 +6,13 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{caused_by, outgoing, within_timeout};
 
-/// Another service, played by the test: it publishes what the test tells it to; it acknowledges all that it receives,
-/// and keeps it for the test.
+/// Another service, played by the test. It publishes what the test passes to it, acknowledges all that it receives, and
+/// keeps the messages for the test.
 pub struct Peer {
     broker: Arc<dyn Broker>,
     publisher: Box<dyn Publisher>,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
-    /// What was committed and no test has waited for yet; once for each time that it was published.
+    /// The messages that were committed and that [`Peer::committed`] has not waited for yet, once for each publication.
     committed: Vec<MessageId>,
     sender: mpsc::UnboundedSender<Envelope>,
     received: mpsc::UnboundedReceiver<Envelope>,
@@ -20,7 +20,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer that publishes and does not consume yet.
+    /// Connects a peer that publishes, and does not consume yet.
     pub(super) async fn connect(broker: Arc<dyn Broker>) -> Self {
         let (publisher, outcomes) = broker.publisher().await.unwrap();
         let (sender, received) = mpsc::unbounded_channel();
@@ -38,7 +38,7 @@ impl Peer {
         let sender = self.sender.clone();
         self.consumer.spawn(async move {
             while let Some(delivery) = deliveries.recv().await {
-                // A test that publishes nonsense does not want it back.
+                // A message that is not an event was published by the test itself, and is dropped.
                 if let Some(envelope) = Envelope::decode(&delivery.body).ok().filter(&mut keep) {
                     let _ = sender.send(envelope);
                 }
@@ -47,14 +47,14 @@ impl Peer {
         });
     }
 
-    /// The next message, which has to be an event of this type.
+    /// Waits for the next message, which has to be an event of this type.
     pub async fn receive(&mut self, event: EventType) -> Envelope {
         let envelope = self.receive_any().await;
         assert_eq!(envelope.event.body.event_type(), event, "{envelope:?}");
         envelope
     }
 
-    /// The next message of this type about this order; those before it are dropped.
+    /// Waits for the next message of this type about this order; those before it are dropped.
     pub async fn receive_about(&mut self, order_id: i64, event: EventType) -> Envelope {
         loop {
             let envelope = self.receive_any().await;
@@ -64,17 +64,17 @@ impl Peer {
         }
     }
 
-    /// The next message.
+    /// Waits for the next message.
     pub async fn receive_any(&mut self) -> Envelope {
         within_timeout("a message", self.received.recv()).await.unwrap()
     }
 
-    /// What has been received until now.
+    /// Takes the messages that have been received until now.
     pub fn received(&mut self) -> Vec<Envelope> {
         std::iter::from_fn(|| self.received.try_recv().ok()).collect()
     }
 
-    /// The same, without the envelopes.
+    /// Like [`received`](Self::received), without the envelopes.
     pub fn received_bodies(&mut self) -> Vec<EventBody> {
         self.received().into_iter().map(|envelope| envelope.event.body).collect()
     }
@@ -86,12 +86,12 @@ impl Peer {
         envelope
     }
 
-    /// Publishes these at once, and waits until their consumers have committed all of them.
+    /// Publishes these messages together, and waits until their consumers have committed all of them.
     pub async fn publish_all(&mut self, envelopes: impl IntoIterator<Item = &Envelope>) {
         self.publish_raw(envelopes.into_iter().map(outgoing).collect()).await;
     }
 
-    /// Publishes these at once, whatever they are, and waits until their consumers have committed all of them.
+    /// Like [`publish_all`](Self::publish_all), for bodies that need not be events.
     pub async fn publish_raw(&mut self, messages: Vec<Outgoing>) {
         let ids: Vec<_> = messages.iter().map(|message| message.message_id).collect();
         self.hand_over(messages).await;
@@ -100,12 +100,12 @@ impl Peer {
         }
     }
 
-    /// Hands these over to the broker, and does not wait for their consumers.
+    /// Publishes these messages, and does not wait for their consumers.
     pub async fn hand_over(&mut self, messages: Vec<Outgoing>) {
         within_timeout("room in the queues", self.publisher.publish(messages)).await.unwrap();
     }
 
-    /// Waits until the consumers of this message, which was handed over, have committed it.
+    /// Waits until the consumers of this message have committed it, after [`hand_over`](Self::hand_over).
     pub async fn committed(&mut self, id: MessageId) {
         loop {
             if let Some(index) = self.committed.iter().position(|committed| *committed == id) {

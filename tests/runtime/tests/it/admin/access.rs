@@ -1,4 +1,4 @@
-//! Who is let in, and what there is to be seen.
+//! Access to the admin endpoints, and what they show.
 
 use reqwest::Method;
 use rstest::rstest;
@@ -71,7 +71,7 @@ async fn only_the_token_lets_in(#[values(Sqlite, Postgres)] database: DatabaseKi
     let metrics = service.request(Method::GET, "/metrics", &[]).await.text().await.unwrap();
     let refused = format!("order_system_admin_refused_total{{service=\"inventory\"}} {}", 9 * ENDPOINTS.len());
     assert!(metrics.lines().any(|line| line == refused), "{metrics}");
-    // What does not concern operators is open as before.
+    // The other endpoints need no token.
     assert_eq!(service.request(Method::GET, "/health", &[]).await.status(), 200);
     service.finish(0).await;
 }
@@ -92,7 +92,7 @@ async fn the_list_has_pages_and_no_bodies(#[values(Sqlite, Postgres)] database: 
         "dead_lettered_at": LONG_AGO, "size": 2,
     });
     assert_eq!(list[0], nil, "also the smallest id there is");
-    // What cannot be read goes by its content.
+    // A message that cannot be decoded has an id that is derived from its body.
     let filed = |body: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
     let ids = [messages[0].message_id.0, filed(&messages[1].body), filed(&messages[2].body)];
     let letter = |index: usize| list.iter().find(|letter| letter["message_id"] == json!(ids[index])).unwrap();

@@ -1,4 +1,4 @@
-//! What the broker itself gave up on.
+//! Messages that the broker itself has dead-lettered.
 
 use rstest::rstest;
 use serde_json::json;

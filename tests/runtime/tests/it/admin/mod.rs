@@ -1,4 +1,4 @@
-//! Dead letters, as an operator sees and treats them: over HTTP, on a whole service.
+//! Dead letters, as an operator sees and handles them: over HTTP, on a whole service.
 
 mod access;
 mod intake;

@@ -1,4 +1,4 @@
-//! Messages that are driven through the engine once more.
+//! Redriven dead letters.
 
 use std::sync::atomic::Ordering;
 
@@ -27,7 +27,7 @@ fn report(handled: u64, failed_again: u64, postponed: u64, complete: bool) -> se
     json!({"handled": handled, "failed_again": failed_again, "postponed": postponed, "complete": complete})
 }
 
-/// Payment's "declined", for which the tally asks the world outside.
+/// `PaymentFailed`, for which the counting participant makes an external call.
 fn declined(order: i64) -> Outgoing {
     outgoing(event(order, 1, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined }))
 }
@@ -56,7 +56,7 @@ async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
         assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (1, 1));
         until("what it brings about is published", async || world.heard().len() == 1).await;
 
-        // Once more, over either door: it was handled once.
+        // Redriven or delivered once more: it was handled once.
         assert_eq!(service.redrive(id).await.0, 404);
         world.told(&[message]).await;
         assert_eq!(service.heard_of(1).await, 1);
@@ -138,7 +138,7 @@ async fn what_an_older_program_could_not_read_is_handled_under_its_own_id(
 async fn all_are_driven_page_by_page(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let service = ServiceHarness::start(&storage, world.tally()).await;
-    // More than two pages, every fifth of them for ever bad.
+    // More than two pages, and every fifth message always fails.
     for order in 1..=600 {
         let message = created(order, 1);
         let body = if order % 5 == 0 { "nonsense" } else { &*message.body };
@@ -201,7 +201,7 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
 
-    // The operator is told if the call fails; the dead letter stays as it was.
+    // If the call fails, the operator gets an error; the dead letter stays as it was.
     service.script.refusals.store(1, Ordering::SeqCst);
     let (status, problem) = service.redrive(id).await;
     assert_eq!((status, &problem["detail"]), (503, &json!("the gateway is away")));
@@ -209,7 +209,7 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
     assert_eq!(service.redrive_all().await, report(0, 0, 1, false));
     assert_eq!((service.heard_of(1).await, &service.list().await[0]["attempts"]), (0, &json!(1)));
 
-    // A slow answer is waited for, and holds nobody up.
+    // The redrive waits for a slow answer, and blocks nothing else.
     service.script.world.shut();
     let asked = service.script.asked.load(Ordering::SeqCst);
     let others = async {
@@ -237,7 +237,7 @@ async fn while_the_database_is_away_nothing_is_lost(#[values(Sqlite, Postgres)] 
     assert_eq!(service.redrive_all().await, report(0, 0, 1, false));
     assert_eq!(service.list().await[0]["attempts"], 1);
     service.script.away.store(false, Ordering::SeqCst);
-    // The engine may still rest.
+    // The engine may still be idle.
     until("it is handled", async || service.redrive(id).await.0 == 200).await;
     assert_eq!(service.heard_of(1).await, 1);
     assert_eq!(service.ask(Method::GET, &format!("/admin/dead-letters/{id}")).await.0, 404);
@@ -252,7 +252,7 @@ async fn a_caller_that_goes_away_changes_nothing(#[values(Sqlite, Postgres)] dat
     let message = created(1, 1);
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
-    // The engine stands still in the transaction, the message taken out already; then the caller goes away.
+    // The engine waits in the transaction, which has already deleted the dead letter; then the caller disconnects.
     service.script.gate.shut();
     let batches = service.script.batches.lock().unwrap().len();
     let at_the_gate = until("it is at the gate", async || service.script.batches.lock().unwrap().len() > batches);
@@ -304,7 +304,7 @@ async fn what_was_discarded_while_it_was_read_is_not_handled(#[values(Sqlite, Po
         assert_eq!(within_timeout("it is refused", engine.mailbox.redrive(&letter)).await, Ok(Redriven::Gone));
     }
     assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await, engine.dead_letters().await), (0, 0, vec![]));
-    // It is not remembered as handled: should it be delivered again, it is.
+    // It does not count as handled: if it is delivered again, it is handled.
     world.told(&messages[..1]).await;
     assert_eq!(engine.heard_of(1).await, 1);
     engine.finish().await;

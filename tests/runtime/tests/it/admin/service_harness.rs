@@ -1,4 +1,4 @@
-//! A whole service around the tally, with its HTTP side.
+//! A whole service with the counting participant, including its HTTP side.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,7 +33,7 @@ struct Settings {
     work: WorkSettings,
 }
 
-/// The defaults.
+/// The default settings.
 pub(crate) fn work_settings() -> WorkSettings {
     Settings::parse_from(["tally"]).work
 }
@@ -64,8 +64,8 @@ impl ServiceHarness {
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
             identity: IdentitySettings::default(),
         };
-        let tally = CountingParticipant(Arc::clone(&script));
-        let running = RunningService::start(tally, deps, listener, |context| {
+        let participant = CountingParticipant(Arc::clone(&script));
+        let running = RunningService::start(participant, deps, listener, |context| {
             context.operations.finish("CountingParticipant", "Counts.", OpenApiRouter::new())
         });
         let http = Client::builder().no_proxy().build().unwrap();

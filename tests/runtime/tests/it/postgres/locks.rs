@@ -10,7 +10,7 @@ use crate::{
     wait::until,
 };
 
-/// A session beside the service that has run this statement, and holds its locks.
+/// A separate session that has run this statement and holds its locks.
 async fn locking(storage: &TestDatabase, sql: &str) -> DatabaseTransaction {
     let transaction = open(storage).await.begin().await.unwrap();
     transaction.execute_unprepared(sql).await.unwrap();
@@ -28,7 +28,7 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
     world.told(&[created(1, 1), created(2, 1)]).await;
     let lock = locking(&storage, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
 
-    // In one batch: one that needs the row, and forty that do not.
+    // In one batch: one input that needs the row, and forty that do not.
     engine.hold().await;
     let waits = created(1, 1);
     world.order.publish(std::slice::from_ref(&waits)).await;
@@ -39,7 +39,7 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
     let confirmed = world.order.confirmed(others.len()).await;
     assert_eq!(confirmed, saga_runtime::conformance::ids(&others), "all but the first");
 
-    // A caller is told; callers who need other rows are served.
+    // A caller that needs the row is refused; callers that need other rows are served.
     assert_eq!(engine.ask(Command::Count(1)).await, locked());
     assert_eq!(engine.ask(Command::Count(2)).await, Ok(3));
     until("it is seen", async || !engine.is_up("database")).await;
@@ -70,7 +70,7 @@ async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
     engine.finish().await;
 }
 
-/// Nothing that waits is lost with the service.
+/// If the service ends, no waiting message is lost.
 #[tokio::test]
 async fn what_waits_for_a_locked_row_comes_again_after_the_end() {
     let (storage, mut world) = (TestDatabase::create(Postgres), World::begin().await);

@@ -20,7 +20,7 @@ use crate::{
 #[tokio::test]
 async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opened() {
     let (storage, world) = (TestDatabase::create(Postgres), World::begin().await);
-    // Nobody can read the outbox while this session has it locked; the server ends the wait after two seconds.
+    // The outbox cannot be read while this session has it locked; the server ends the wait after two seconds.
     let lock = open(&storage).await.begin().await.unwrap();
     lock.execute_unprepared("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

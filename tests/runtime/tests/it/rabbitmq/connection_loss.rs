@@ -16,7 +16,7 @@ async fn a_publisher_that_lost_its_connection_ends_and_the_next_one_works() {
     let broker = vhost.broker(Service::Order);
     let (mut publisher, mut outcomes) = broker.publisher().await.unwrap();
     publish(&mut *publisher, &mut outcomes, &messages(1)).await;
-    // Nothing is under way: the loss itself must be noticed.
+    // Nothing is in transit, so the loss of the connection itself must be noticed.
     vhost.close_connections(Service::Order, "publish").await;
     assert_eq!(timeout(TIMEOUT, outcomes.recv()).await.expect("it ends"), None);
     let BrokerError::Unreachable(why) = publisher.publish(messages(1)).await.unwrap_err() else { panic!() };
@@ -41,7 +41,7 @@ async fn a_consumer_that_lost_its_connection_ends_and_the_next_one_gets_its_deli
     let mut subscription = broker.subscribe(10).await.unwrap();
     let again = next(&mut subscription).await;
     assert_eq!((id(&again), again.redeliveries), (id(&held), 1));
-    // Of no use any more, and no harm.
+    // This acknowledgement has no effect any more, and does no harm.
     held.receipt.acknowledge();
     again.receipt.acknowledge();
     publish(&mut *publisher, &mut outcomes, &messages(1)).await;
@@ -82,7 +82,7 @@ async fn a_consumer_whose_line_is_dead_ends_by_itself_and_the_next_one_gets_its_
     publish(&mut *publisher, &mut outcomes, &sent).await;
     let held = [next(&mut subscription).await, next(&mut subscription).await];
     proxy.stall();
-    // The acknowledgements do not get through.
+    // The acknowledgements do not reach the server.
     held.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
     assert!(timeout(TIMEOUT, subscription.recv()).await.expect("it ends").is_none());
 
@@ -102,7 +102,7 @@ async fn a_purged_queue_loses_what_lies_in_it_and_goes_on() {
     publish(&mut *publisher, &mut outcomes, &sent).await;
     let held = next(&mut subscription).await;
     vhost.purge("inventory").await;
-    // What was delivered is its consumer's still.
+    // What was delivered still belongs to its consumer.
     assert_eq!(id(&held), ids(&sent)[0]);
     drop(held);
     let again = next(&mut subscription).await;
@@ -121,7 +121,7 @@ async fn a_consumer_whose_queue_is_deleted_ends_and_the_next_one_makes_it_anew()
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     vhost.delete("queues", "inventory").await;
     assert!(timeout(TIMEOUT, subscription.recv()).await.expect("it ends").is_none());
-    // Nothing is taken for delivered meanwhile.
+    // Meanwhile, nothing counts as delivered.
     assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [unroutable("inventory")]);
     let mut subscription = broker.subscribe(10).await.unwrap();
     assert_eq!(publish(&mut *publisher, &mut outcomes, &messages(1)).await, [PublishResult::Confirmed]);
@@ -142,7 +142,7 @@ async fn a_publisher_whose_exchange_is_deleted_ends_and_the_next_one_makes_it_an
     assert!(wrong.contains("NOT_FOUND - no exchange 'order.deliveries'"), "{error}");
     assert!(remedy.contains("the next connection declares it again"), "{error}");
 
-    // The bindings went with it. The consumer has noticed nothing.
+    // Its bindings were deleted with it, and the consumer was not notified.
     let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
     let sent = messages(1);
     assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
@@ -165,8 +165,8 @@ async fn a_publisher_binds_again_what_one_of_two_consumers_is_no_longer_bound_fo
     }
 }
 
-/// As of <https://github.com/rabbitmq/rabbitmq-server/issues/6115>: the broker has the message, the connection lives,
-/// and the confirm does not come.
+/// Like <https://github.com/rabbitmq/rabbitmq-server/issues/6115>: the broker has the message and the connection is
+/// open, but the confirm does not arrive.
 #[tokio::test]
 async fn a_publisher_whose_confirm_does_not_come_ends_and_the_next_one_works() {
     let vhost = Vhost::new().await;
@@ -190,7 +190,7 @@ async fn a_publisher_whose_confirm_does_not_come_ends_and_the_next_one_works() {
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
 }
 
-/// RabbitMQ 3.10 answers some of those who declare the same quorum queue at once with INTERNAL_ERROR.
+/// If several clients declare the same quorum queue at once, RabbitMQ 3.10 answers some of them with INTERNAL_ERROR.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_may_start_at_the_same_time() {
     for _round in 0..5 {

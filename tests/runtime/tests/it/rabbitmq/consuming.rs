@@ -9,7 +9,7 @@ use super::{
     server::{TIMEOUT, Vhost},
 };
 
-/// Publishes `count` messages for inventory, whose queue is there, and returns their ids.
+/// Publishes `count` messages for inventory, whose queue exists, and returns their ids.
 async fn published(vhost: &Vhost, count: usize) -> Vec<String> {
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     let sent = messages(count);
@@ -52,7 +52,7 @@ async fn settled_in_any_order_each_message_is_settled_once() {
     let mut subscription = broker.subscribe(500).await.unwrap();
     let sent = published(&vhost, 500).await;
     let deliveries = take(&mut subscription, 500).await;
-    // Every third is given back; the others are acknowledged from both ends towards the middle.
+    // Every third delivery is dropped; the others are acknowledged from both ends towards the middle.
     let mut given_back = BTreeSet::new();
     let mut acknowledged: std::collections::VecDeque<Delivery> = Default::default();
     for (index, delivery) in deliveries.into_iter().enumerate() {
@@ -74,7 +74,7 @@ async fn settled_in_any_order_each_message_is_settled_once() {
     let again: BTreeSet<_> = take(&mut subscription, given_back.len()).await.iter().map(id).collect();
     assert_eq!(again, given_back);
     assert_eq!(sent.len(), 500);
-    // They were dropped once more; a new connection finds these and no others.
+    // The dropped ones are dropped once more; a new connection receives these and no others.
     drop(subscription);
     broker.closed().await;
     let mut subscription = vhost.broker(Service::Inventory).subscribe(500).await.unwrap();
@@ -91,7 +91,7 @@ async fn what_was_taken_is_settled_after_the_subscription_is_dropped() {
     let sent = published(&vhost, 10).await;
     let mut taken = take(&mut subscription, 4).await;
     drop(subscription);
-    // What was not taken is another consumer's at once, while the rest is still being handled.
+    // What was not received goes to another consumer at once, while the rest is still being handled.
     let mut other = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
     let others = take(&mut other, 6).await;
     assert_eq!(others.iter().map(id).collect::<BTreeSet<_>>(), sent[4..].iter().cloned().collect());
@@ -113,7 +113,7 @@ async fn two_consumers_share_a_queue() {
     let (ours, theirs) = (take(&mut first, 5).await, take(&mut second, 5).await);
     let all: BTreeSet<_> = ours.iter().chain(&theirs).map(id).collect();
     assert_eq!(all, sent.into_iter().collect());
-    // One goes away with everything: the other gets it.
+    // One consumer disconnects: the other receives all its deliveries.
     let lost: BTreeSet<_> = theirs.iter().map(id).collect();
     drop((second, theirs));
     ours.into_iter().for_each(|delivery| delivery.receipt.acknowledge());

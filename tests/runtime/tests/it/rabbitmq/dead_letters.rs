@@ -1,4 +1,4 @@
-//! What the broker itself gave up on.
+//! Messages that the broker itself has dead-lettered.
 
 use lapin::{
     Connection, ConnectionProperties,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::wait::until;
 
-/// Publishes a message for inventory, and drops it until the broker gives up on it.
+/// Publishes a message for inventory, and drops it until the broker dead-letters it.
 async fn killed(vhost: &Vhost, subscription: &mut Subscription) -> String {
     let (mut publisher, mut outcomes) = vhost.broker(Service::Order).publisher().await.unwrap();
     let sent = messages(1);
@@ -41,7 +41,7 @@ async fn a_message_that_keeps_coming_back_becomes_a_dead_letter_that_says_why() 
     assert_eq!((id(&letter), letter.redeliveries), (killed.clone(), 0));
     let why = format!("delivered more than {DELIVERY_LIMIT} times without an acknowledgement (queue \"inventory\")");
     assert_eq!(letter.dead_lettered.as_deref(), Some(why.as_str()));
-    // What is not acknowledged stays among the dead letters.
+    // A dead letter that is not acknowledged stays in its queue.
     drop(letter);
     let letter = next(&mut letters).await;
     assert_eq!((id(&letter), letter.redeliveries, letter.dead_lettered), (killed, 1, Some(why)));
@@ -56,7 +56,7 @@ async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_may_die_ag
     let mut subscription = vhost.broker(Service::Inventory).subscribe(10).await.unwrap();
     let killed = killed(&vhost, &mut subscription).await;
 
-    // As the management UI moves messages.
+    // The management UI moves messages like this.
     let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let queue = dead_letter_queue("inventory");
@@ -79,7 +79,7 @@ async fn a_dead_letter_that_is_moved_back_is_an_ordinary_delivery_and_may_die_ag
         assert_eq!(delivery.dead_lettered, None);
     }
     let letter = next(&mut dead_letters(&vhost, Service::Inventory).await).await;
-    // RabbitMQ 4 does not count the deaths before somebody published it again.
+    // RabbitMQ 4 does not count the deaths from before the message was published again.
     let why = letter.dead_lettered.unwrap();
     assert!(why.contains("without an acknowledgement (queue \"inventory\""), "{why}");
 }

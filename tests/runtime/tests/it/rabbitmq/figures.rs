@@ -1,4 +1,4 @@
-//! How the queue stands, for the metrics.
+//! The statistics of the queue, for the metrics.
 
 use saga_runtime::{broker::Broker, broker::QueueStats};
 use shared_events::Service;

@@ -1,4 +1,4 @@
-//! What the tests say often.
+//! Helpers for publishing and consuming.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::server::TIMEOUT;
 
-/// A message with this routing key for these consumers, from whom the flow table says.
+/// A message with this routing key for these consumers, from its publisher according to the flow table.
 pub(crate) fn message(routing_key: &'static str, consumers: &'static [Service]) -> Outgoing {
     let flow = FLOWS.iter().find(|flow| flow.routing_key == routing_key);
     let consumers: Vec<&'static str> = consumers.iter().map(|consumer| consumer.name()).collect();
@@ -35,7 +35,7 @@ pub(crate) fn messages(count: usize) -> Vec<Outgoing> {
     (0..count).map(|_| message("order.created", &[Service::Inventory])).collect()
 }
 
-/// A message of order for itself, which its queue is never bound for.
+/// A message of order for itself. Its queue is never bound for that, so the message is unroutable.
 pub(crate) fn undeliverable() -> Outgoing {
     message("order.created", &[Service::Order])
 }
@@ -44,7 +44,7 @@ pub(crate) fn unroutable(consumer: &str) -> PublishResult {
     PublishResult::Unroutable(vec![consumer.to_owned()])
 }
 
-/// Publishes until it is confirmed.
+/// Publishes a message again and again until it is confirmed.
 pub(crate) async fn publish_until_confirmed(
     publisher: &mut dyn Publisher,
     outcomes: &mut UnboundedReceiver<Outcome>,
@@ -58,19 +58,19 @@ pub(crate) async fn publish_until_confirmed(
     timeout(TIMEOUT, confirmed).await.expect("it is confirmed at last");
 }
 
-/// Publishes all, and returns the results in the order of the messages.
+/// Publishes all messages, and returns the results in the order of the messages.
 pub(crate) async fn publish(
     publisher: &mut dyn Publisher,
     outcomes: &mut UnboundedReceiver<Outcome>,
     messages: &[Outgoing],
 ) -> Vec<PublishResult> {
     publisher.publish(messages.to_vec()).await.unwrap();
-    let mut heard = std::collections::HashMap::new();
-    while heard.len() < messages.len() {
+    let mut results = std::collections::HashMap::new();
+    while results.len() < messages.len() {
         let outcome = timeout(TIMEOUT, outcomes.recv()).await.expect("outcomes come").expect("the connection holds");
-        assert!(heard.insert(outcome.message_id, outcome.result).is_none(), "one outcome a message");
+        assert!(results.insert(outcome.message_id, outcome.result).is_none(), "one outcome a message");
     }
-    messages.iter().map(|message| heard[&message.message_id].clone()).collect()
+    messages.iter().map(|message| results[&message.message_id].clone()).collect()
 }
 
 pub(crate) async fn next(subscription: &mut Subscription) -> Delivery {
@@ -85,7 +85,7 @@ pub(crate) async fn take(subscription: &mut Subscription, count: usize) -> Vec<D
     deliveries
 }
 
-/// That nothing comes cannot be waited for; that nothing came for a while must do.
+/// Asserts that nothing is delivered for some time. (That nothing ever comes cannot be tested.)
 pub(crate) async fn nothing_comes(subscription: &mut Subscription) {
     let delivery = timeout(Duration::from_millis(400), subscription.recv()).await;
     assert!(delivery.is_err(), "{delivery:?}");

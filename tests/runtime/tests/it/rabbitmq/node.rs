@@ -1,4 +1,4 @@
-//! What takes a server of its own: its certificate, and the alarms that stop everybody who publishes to it.
+//! Tests that need a server of their own: its certificate, and the alarms that block all publishers.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -28,20 +28,20 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// The certificate of a server at 127.0.0.1, and no other name.
+/// The certificate of a server at 127.0.0.1, without other names.
 fn certificate(authority: &CertifiedIssuer<'static, KeyPair>) -> Certificate {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     Certificate { chain: params.signed_by(&key, authority).unwrap().pem(), key: key.serialize_pem() }
 }
 
-/// Settings that trust `authority` alone, whose certificate is written to `file`.
+/// Settings that trust only `authority`, whose certificate is written to `file`.
 fn trusting(authority: &CertifiedIssuer<'static, KeyPair>, file: &Path, url: String) -> RabbitMqSettings {
     fs::write(file, authority.pem()).unwrap();
     RabbitMqSettings { ca_file: Some(file.to_owned()), ..settings(Service::Inventory, url) }
 }
 
-/// What an operator reads: the address, what is wrong and what to do.
+/// The parts of the error that an operator reads: the address, what is wrong and what to do.
 async fn refusal(settings: &RabbitMqSettings) -> (String, String, String) {
     let broker = RabbitMq::new(settings).unwrap();
     let error = timeout(TIMEOUT, broker.subscribe(1)).await.expect("an answer").unwrap_err();
@@ -70,7 +70,7 @@ async fn over_tls_the_right_server_is_trusted_and_no_other() {
     let (address, wrong, remedy) = refusal(&trusting(&foreign, &file, url.clone())).await;
     assert!(address.starts_with("amqps://test@127.0.0.1:"), "{address}");
     assert!(wrong.contains("UnknownIssuer") && remedy.contains("AMQP_CA_FILE"), "{wrong}; {remedy}");
-    // Without a file, the authorities of this machine are trusted, and ours is none of them.
+    // Without a file, the authorities of this machine are trusted, which do not include ours.
     let machine = RabbitMqSettings { ca_file: None, ..settings(Service::Inventory, url.clone()) };
     if RabbitMq::new(&machine).is_ok() {
         let (_, wrong, _) = refusal(&machine).await;
@@ -85,12 +85,12 @@ async fn over_tls_the_right_server_is_trusted_and_no_other() {
         "{wrong}; {remedy}"
     );
 
-    // Each kind of address with the other kind's port.
+    // Each kind of address (with and without TLS) with the port of the other kind.
     let (plain, tls) = (node.amqp_url(), url);
     let port = |url: &str| url.rsplit_once('@').unwrap().1.to_owned();
     let (_, wrong, remedy) = refusal(&trusting(&ours, &file, tls.replace(&port(&tls), &port(&plain)))).await;
     assert!(remedy.contains("the port in AMQP_URL is one for TLS"), "{wrong}; {remedy}");
-    // Such a server answers with an alert of TLS and hangs up, and at times the end of the connection overtakes the
+    // Such a server answers with a TLS alert and closes the connection, and sometimes the close overtakes the
     // alert.
     let without_tls = RabbitMq::new(&trusting(&ours, &file, plain.replace(&port(&plain), &port(&tls)))).unwrap();
     let answered = async {
@@ -119,10 +119,10 @@ async fn a_server_without_memory_makes_publishers_wait_and_consumers_go_on() {
     memory("0");
     let sent = messages(100);
     publisher.publish(sent.clone()).await.unwrap();
-    // The time in which nothing can be confirmed does not count.
+    // The time during which nothing can be confirmed does not count.
     let nothing = timeout(confirm_timeout * 2, outcomes.recv()).await;
     assert!(nothing.is_err(), "the server takes nothing: {nothing:?}");
-    // What is there is handled meanwhile: acknowledgements go over a connection of their own.
+    // Meanwhile, messages in the queue are handled: acknowledgements use a connection of their own.
     take(&mut subscription, 3).await.into_iter().for_each(|delivery| delivery.receipt.acknowledge());
     drop(subscription);
     timeout(TIMEOUT, inventory.closed()).await.expect("it closes");

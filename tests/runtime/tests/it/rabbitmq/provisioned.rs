@@ -1,4 +1,4 @@
-//! A broker that was provisioned with `rabbitmq/definitions.json`: the services have the least rights.
+//! A broker that was provisioned with `rabbitmq/definitions.json`, so the services have minimal permissions.
 
 use saga_rabbitmq::RabbitMq;
 use saga_runtime::{broker::Broker, broker::BrokerError, broker::Outgoing, broker::PublishResult};
@@ -12,7 +12,7 @@ use super::{
     server::{TIMEOUT, Vhost, broker},
 };
 
-/// The definitions in a vhost. Users are the whole server's, so theirs have names of this test's own.
+/// The definitions, imported into a vhost. Users belong to the whole server, so their names are unique to the test.
 struct Provisioned {
     vhost: Vhost,
     suffix: Uuid,
@@ -48,7 +48,7 @@ impl Provisioned {
         provisioned
     }
 
-    /// Makes what is missing of the exchanges, queues and bindings.
+    /// Creates the exchanges, queues and bindings that are missing.
     async fn import(&self) {
         self.vhost.import(self.topology.clone()).await;
     }
@@ -60,7 +60,7 @@ impl Provisioned {
     }
 }
 
-/// What is wrong and what to do.
+/// The parts of the error: what is wrong and what to do.
 fn unusable(error: BrokerError) -> (String, String) {
     let BrokerError::Unusable { wrong, remedy, .. } = error else { panic!("{error}") };
     (wrong, remedy)
@@ -101,7 +101,7 @@ async fn what_one_of_two_consumers_is_not_bound_for_is_not_confirmed_until_it_is
     provisioned.import().await;
     assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(id(&next(&mut payment).await), ids(&sent)[0]);
-    // It has it twice, and knows it by its id.
+    // This consumer receives it twice, and recognizes it by its id.
     for _ in 0..2 {
         assert_eq!(id(&next(&mut order).await), ids(&sent)[0]);
     }
@@ -130,7 +130,7 @@ async fn a_service_cannot_say_what_is_anothers_to_say() {
     let (wrong, remedy) = unusable(publisher.publish(Vec::new()).await.unwrap_err());
     assert!(wrong.contains("ACCESS_REFUSED") && wrong.contains("order.deliveries"), "{wrong}");
     assert!(remedy.contains("rights that rabbitmq/README.md names"), "{remedy}");
-    // Nothing came through, and whoever may say it still can.
+    // Nothing was published, and the service that may publish it still can.
     let mut subscription = provisioned.broker(Service::Inventory).subscribe(1).await.unwrap();
     let (mut publisher, mut outcomes) = provisioned.broker(Service::Order).publisher().await.unwrap();
     let sent = messages(1);
@@ -159,7 +159,7 @@ async fn all_that_is_missing_is_named_at_once() {
     for name in ["the queue \"order\"", "the queue \"order.dead-letters\"", "the exchange \"payment.deliveries\""] {
         assert!(why.contains(name), "{why}");
     }
-    // Who publishes needs none of these.
+    // A publisher needs none of these.
     provisioned.broker(Service::Order).publisher().await.unwrap();
     let (why, _) = unusable(provisioned.broker(Service::Payment).publisher().await.map(|_| ()).unwrap_err());
     assert!(why.contains("the exchange \"payment.deliveries\""), "{why}");

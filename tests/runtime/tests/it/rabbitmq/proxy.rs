@@ -1,5 +1,5 @@
-//! A line to the server that can be cut without a word, as by a firewall or a machine that lost its power, or that
-//! loses what the server has to say.
+//! A proxy to the server that can drop all packets, like a firewall or a machine that lost its power, or that can lose
+//! the server's confirms.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ impl Proxy {
         let server = (address.authority.host.clone(), address.authority.port);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         address.authority.port = listener.local_addr().unwrap().port();
-        // A second is the shortest that there is.
+        // One second is the shortest possible heartbeat.
         address.query.heartbeat = Some(1);
         let stall = Arc::new(Notify::new());
         let stalled = Arc::clone(&stall);
@@ -57,7 +57,7 @@ impl Proxy {
                     tokio::select! {
                         _ = copy(&mut from_client, &mut to_server) => {}
                         _ = forward(&mut from_server, &mut to_client, &swallowing) => {}
-                        // Both ends stay open, and nobody reads.
+                        // Both ends stay open, and nothing is read.
                         () = stalled.notified() => std::future::pending().await,
                     }
                 });
@@ -66,23 +66,23 @@ impl Proxy {
         Self { address, stall, swallows, _accepting: accepting }
     }
 
-    /// The broker of `service` over this line, with the shortest heartbeat.
+    /// The broker of `service` through this proxy, with the shortest heartbeat.
     pub(crate) fn broker(&self, service: Service) -> RabbitMq {
         broker(service, self.address.to_string())
     }
 
-    /// The connections that there are carry nothing any more, in no direction. Later ones do.
+    /// From now on the open connections carry nothing, in either direction. Later ones do.
     pub(crate) fn stall(&self) {
         self.stall.notify_waiters();
     }
 
-    /// From now on the server's confirms, and nothing else, are lost on all connections; or not any more.
+    /// Sets whether the server's confirms, and nothing else, are lost on all connections.
     pub(crate) fn swallow_confirms(&self, swallow: bool) {
         self.swallows.store(swallow, Ordering::Release);
     }
 }
 
-/// What the server says, frame by frame: a type, a channel, a length; so many bytes; and an end mark.
+/// Reads what the server sends, frame by frame: type, channel, length, that many bytes, and an end mark.
 async fn forward(server: &mut OwnedReadHalf, client: &mut OwnedWriteHalf, swallows: &AtomicBool) -> io::Result<()> {
     const METHOD: u8 = 1;
     const BASIC_ACK: [u8; 4] = [0, 60, 0, 80];

@@ -12,7 +12,7 @@ use super::{
     server::{Vhost, broker},
 };
 
-/// On a connection of its own, which it keeps open.
+/// Opens a channel on a connection of its own, which stays open.
 async fn channel(vhost: &Vhost) -> Channel {
     let connection = Connection::connect(&vhost.url(None), ConnectionProperties::default()).await.unwrap();
     connection.create_channel().await.unwrap()
@@ -23,7 +23,7 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, routing_key: &str)
     channel.queue_bind(queue.into(), exchange.into(), routing_key.into(), options, none).await.unwrap();
 }
 
-/// A queue in memory.
+/// Declares a queue in memory.
 async fn declare_queue(channel: &Channel, name: &str) {
     let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
     channel.queue_declare(name.into(), exclusive, FieldTable::default()).await.unwrap();
@@ -80,7 +80,7 @@ async fn what_no_queue_is_bound_for_is_unroutable_and_what_is_for_whoever_listen
     let results = publish(&mut *publisher, &mut outcomes, &sent).await;
     assert_eq!(results, [unroutable("order"), PublishResult::Confirmed]);
 
-    // A queue is bound: the same message goes through.
+    // Once a queue is bound, the same message is accepted.
     let channel = channel(&vhost).await;
     bind(&channel, "inventory", "order.deliveries", "order").await;
     assert_eq!(
@@ -90,7 +90,7 @@ async fn what_no_queue_is_bound_for_is_unroutable_and_what_is_for_whoever_listen
     assert_eq!(id(&next(&mut subscription).await), ids(&sent)[0]);
 }
 
-/// RabbitMQ says of a message only whether some queue took it: so listeners and consumers have exchanges of their own.
+/// RabbitMQ reports only whether *some* queue accepted a message, so listeners and consumers have separate exchanges.
 #[tokio::test]
 async fn a_queue_that_listens_to_everything_gets_each_event_once_and_stands_in_for_no_consumer() {
     let vhost = Vhost::new().await;
@@ -145,7 +145,7 @@ async fn what_is_published_before_its_consumers_were_ever_started_waits_for_them
     }
 }
 
-/// It is only a help, and what is wrong there is the consumer's concern.
+/// Declaring the consumers' queues is optional: a failure there is the consumer's concern, and publishing continues.
 #[tokio::test]
 async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
     let vhost = Vhost::new().await;
@@ -160,13 +160,13 @@ async fn a_consumers_queue_that_cannot_be_declared_does_not_stop_a_publisher() {
     assert_eq!(take(&mut order, 2).await.iter().map(id).collect::<Vec<_>>(), ids(&sent));
 }
 
-/// The trap that the module `results` is about: among thousands of confirms, each return is to be told of exactly the
-/// message that came back, and of the copy. A queue in memory confirms at once and in bulk, and then some of the
+/// The problem that the module `return_tracker` solves: among thousands of confirms, each return must be assigned to
+/// the message and the copy that was returned. A queue in memory confirms at once and in bulk, and then some of the
 /// returns come with another message's confirm.
 #[tokio::test(flavor = "multi_thread")]
 async fn among_thousands_exactly_the_unroutable_ones_are_told() {
     let vhost = Vhost::new().await;
-    // This one may make no bindings, so that what is deleted stays so.
+    // This user may not declare bindings, so a deleted one stays deleted.
     vhost.user(&vhost.name, json!({ "password": "secret" })).await;
     vhost.permit(&vhost.name, "^$", ".*", ".*").await;
     drop(vhost.broker(Service::Order).publisher().await.unwrap());

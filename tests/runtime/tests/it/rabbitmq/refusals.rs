@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::server::{TIMEOUT, Vhost, broker};
 
-/// Why `broker` can be used for nothing.
+/// Returns the error with which `broker` cannot be used for anything.
 async fn refusal(broker: &RabbitMq) -> BrokerError {
     let error = broker.subscribe(1).await.unwrap_err();
     assert_eq!(broker.publisher().await.map(|_| ()), Err(error.clone()));
@@ -19,7 +19,7 @@ async fn refusal(broker: &RabbitMq) -> BrokerError {
     error
 }
 
-/// What an operator reads where somebody must do something: which broker, what is wrong, and what to do.
+/// The parts of the error that an operator reads: which broker, what is wrong, and what to do.
 fn unusable(error: &BrokerError, address: &str, wrong: &str, remedy: &str) {
     let BrokerError::Unusable { broker, wrong: told, remedy: to_do } = error else { panic!("{error}") };
     assert_eq!(broker, address);
@@ -94,7 +94,7 @@ async fn a_broker_that_hangs_is_given_up() {
     silent.read_buf(&mut heard).await.unwrap();
     assert_eq!(heard, b"AMQP\0\0\x09\x01");
     trying.abort();
-    // The connection ends with the try: nobody goes on waiting for the answer.
+    // The connection is closed with the attempt: no thread continues to wait for the answer.
     let rest = tokio::time::timeout(TIMEOUT, silent.read_buf(&mut heard)).await.expect("it ends");
     assert_eq!(rest.unwrap(), 0);
 }

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use shared_events::Service;
 use uuid::Uuid;
 
-/// No state that a test waits for takes longer. The server's statistics come every five seconds.
+/// How long to wait for a state: longer than any takes. The server's statistics are updated every five seconds.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What `look` finds, as soon as it finds something.
+/// Calls `look` until it finds something, and returns that.
 async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
     loop {
@@ -24,7 +24,7 @@ async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> 
     }
 }
 
-/// A vhost of the server, new and empty.
+/// A new, empty vhost of the server.
 pub(crate) struct Vhost {
     pub(crate) name: String,
     administrator: AMQPUri,
@@ -37,7 +37,7 @@ fn setting(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `cargo xtask test`, which starts a server"))
 }
 
-/// The address alone: the credentials are those of the AMQP URL, and giving both would send two headers.
+/// The address without credentials: those of the AMQP URL are used, and giving both would send two headers.
 fn without_credentials(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host)),
@@ -70,7 +70,7 @@ impl Vhost {
         uri.to_string()
     }
 
-    /// The same as the errors name it.
+    /// The address as the errors show it.
     pub(crate) fn address(&self, user: &str) -> String {
         let authority = &self.administrator.authority;
         format!("amqp://{user}@{}:{}/{}", authority.host, authority.port, self.name)
@@ -81,12 +81,12 @@ impl Vhost {
         &self.administrator.authority.userinfo.username
     }
 
-    /// The broker of `service`, which may do anything.
+    /// The broker of `service`, with all permissions.
     pub(crate) fn broker(&self, service: Service) -> RabbitMq {
         broker(service, self.url(None))
     }
 
-    /// A new user without any rights, with the hash of a password, or the password.
+    /// Creates a user without any permissions, with a password or the hash of one.
     pub(crate) async fn user(&self, name: &str, secret: Value) {
         let mut user = secret;
         user["tags"] = json!("");
@@ -103,8 +103,8 @@ impl Vhost {
         self.call(Method::POST, &format!("definitions/{}", self.name), definitions).await;
     }
 
-    /// Closes the connections of `service` for `purpose` ("publish" or "consume"), as an operator does; waits for one
-    /// to be there.
+    /// Closes the connections of `service` for `purpose` ("publish" or "consume"), as an operator does. Waits until
+    /// there is one.
     pub(crate) async fn close_connections(&self, service: Service, purpose: &str) {
         eventually(&format!("{service} has a connection to {purpose}"), async || {
             let connections = self.call(Method::GET, &format!("vhosts/{}/connections", self.name), Value::Null).await;
@@ -132,12 +132,12 @@ impl Vhost {
         self.delete("bindings", &format!("e/{exchange}/q/{queue}/{routing_key}")).await;
     }
 
-    /// Deletes what lies in a queue.
+    /// Purges a queue.
     pub(crate) async fn purge(&self, queue: &str) {
         self.call(Method::DELETE, &format!("queues/{}/{queue}/contents", self.name), Value::Null).await;
     }
 
-    /// What `path` of the management API answers.
+    /// Calls the management API at `path`, and returns the response.
     async fn call(&self, method: Method, path: &str, body: Value) -> Value {
         let user = &self.administrator.authority.userinfo;
         let request = self
@@ -149,14 +149,14 @@ impl Vhost {
         let response = request.send().await.expect("the management API answers");
         let status = response.status();
         let text = response.text().await.unwrap();
-        // What is gone need not be deleted.
+        // If it does not exist any more, it need not be deleted.
         assert!(status.is_success() || status == StatusCode::NOT_FOUND, "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 }
 
-/// A server takes no more queues after some 300 of these (RabbitMQ 3.10 reserves files for each of them). A test that
-/// fails while its queues are being made may take RabbitMQ 3.10 along, and all tests after it: see
+/// Deletes the vhost. A server accepts no more queues after some 300 of them (RabbitMQ 3.10 reserves files for each). A
+/// test that fails while its queues are being created may make RabbitMQ 3.10 and all later tests fail, too: see
 /// `rabbitmq/README.md`.
 impl Drop for Vhost {
     fn drop(&mut self) {

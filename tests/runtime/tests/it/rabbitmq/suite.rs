@@ -22,7 +22,7 @@ impl BrokerUnderTest for OnRabbitMq {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             keeps_order: true,
-            // Quorum queues do not promise it.
+            // Quorum queues do not guarantee it.
             keeps_order_of_redeliveries: false,
             reports_unroutable: true,
             counts_redeliveries: true,
@@ -36,7 +36,7 @@ impl BrokerUnderTest for OnRabbitMq {
 
     async fn fresh(&self, services: &[ServiceSpec]) -> Brokers {
         let vhost = Vhost::new().await;
-        // Whoever may declare makes the queues that are missing.
+        // A service that may declare creates the missing queues.
         let user = format!("user-{}", Uuid::now_v7());
         vhost.user(&user, json!({ "password": PASSWORD })).await;
         vhost.permit(&user, "^$", ".*", ".*").await;
@@ -53,7 +53,8 @@ impl BrokerUnderTest for OnRabbitMq {
 
 const PASSWORD: &str = "a-secret";
 
-/// The exchanges of all services, and the queues of some: a consumer makes its queue. It is gone when this returns.
+/// Creates the exchanges of all services and the queues of some: each consumer creates its queue, and has ended when
+/// this returns.
 async fn make_queues(vhost: &Vhost, services: &[ServiceSpec]) {
     let exchange = |exchange: Exchange| {
         let kind = match exchange.kind {
