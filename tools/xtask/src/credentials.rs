@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     fn development() -> String {
-        fs::read_to_string(Path::new("..").join(DEVELOPMENT)).unwrap()
+        fs::read_to_string(Path::new("../..").join(DEVELOPMENT)).unwrap()
     }
 
     fn hashes(definitions: &str) -> BTreeMap<String, String> {
@@ -200,12 +200,12 @@ mod tests {
 
     #[test]
     fn every_password_of_the_stack_is_among_them() {
-        let example = fs::read_to_string("../.env.example").unwrap();
+        let example = fs::read_to_string("../../.env.example").unwrap();
         let passwords = Passwords::random().unwrap();
         for line in example.lines().filter(|line| line.contains("-dev") && !line.starts_with('#')) {
             assert!(passwords.0.contains_key(line.split('=').next().unwrap()), "{line}");
         }
-        let compose = fs::read_to_string("../docker-compose.yml").unwrap();
+        let compose = fs::read_to_string("../../docker-compose.yml").unwrap();
         let defaults = compose.split("${").skip(1).filter_map(|rest| rest.split('}').next());
         let secrets: Vec<_> =
             defaults.filter_map(|one| one.split_once(":-")).filter(|(_, value)| value.ends_with("-dev")).collect();
