@@ -38,11 +38,17 @@ pub(super) async fn free(stack: &mut Stack, target: Target) -> Result<Vec<String
     }
     // RabbitMQ 3.10 keeps running after ENOSPC, but most of its quorum queues do not work until it is restarted. The
     // others may be damaged, which would only show at a later start.
-    block_in_place(|| {
+    let started = block_in_place(|| {
         stack.rabbitmq.free_disk()?;
         stack.rabbitmq.kill()?;
-        stack.rabbitmq.restart()
+        anyhow::Ok(stack.rabbitmq.restart())
     })?;
+    if started.is_err() {
+        // ENOSPC can also damage a file that the node reads when it starts, so that it never starts again
+        // (`rabbit_queue_index` in its log).
+        block_in_place(|| stack.rabbitmq.start_empty())?;
+        return Ok(vec!["all of them, and it did not start again".to_owned()]);
+    }
     let deadline = Instant::now() + START_TIMEOUT;
     let mut silent = silent_queues(stack).await?;
     while !silent.is_empty() && Instant::now() < deadline {
