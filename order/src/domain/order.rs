@@ -80,7 +80,9 @@ impl Order {
     /// Returns whether the order has the content of this request.
     #[must_use]
     pub fn has_content_of(&self, new: &NewOrder) -> bool {
-        self.details.lines == new.lines && self.details.total == new.total
+        // Every field is named, so that the compiler asks about a new one.
+        let NewOrder { saga_id: _, lines, total, idempotency_key: _ } = new;
+        self.details.lines == *lines && self.details.total == *total
     }
 
     /// Returns its status.

@@ -63,7 +63,19 @@ pub fn on_event(known: Option<&Payment>, event: &Event, context: Context<'_>) ->
         (EventBody::StockReserved, Some(answer)) => Ok(stock_reserved(known, new, answer, now)),
         (EventBody::StockReserved, None) => Err(Impossible::GatewayNotCalled),
         (EventBody::OrderCancelRequested { .. }, _) => Ok(cancel_requested(known, new, now)),
-        _ => Err(Impossible::NotForPayment(body.event_type())),
+        (
+            EventBody::OrderCreated
+            | EventBody::OrderConfirmed
+            | EventBody::OrderFailed { .. }
+            | EventBody::OrderCancelled
+            | EventBody::StockReservationFailed { .. }
+            | EventBody::StockReleased
+            | EventBody::StockHoldOverdue
+            | EventBody::PaymentAuthorized
+            | EventBody::PaymentFailed { .. }
+            | EventBody::PaymentVoided,
+            _,
+        ) => Err(Impossible::NotForPayment(body.event_type())),
     }
 }
 
