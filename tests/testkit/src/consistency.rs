@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     client::Client,
-    load_generator::{Answered, HOT, HOT_STOCK, PLENTY, SCARCE, Wish, number_of},
+    load_generator::{Answered, HOT, HOT_STOCK, OrderKind, PLENTY, SCARCE, number_of},
     replica::{bare_command, program},
     stack::{Stack, TIMEOUT},
 };
@@ -102,18 +102,18 @@ fn end(one: &Answered, order: &Value, ends: Expect) -> Result<()> {
     let (status, reason) = (text(&order["status"]), text(&order["failure_reason"]));
     let by_deadline = ends == Expect::AsRequestedOrDeadline && (status, reason) == ("FAILED", "DEADLINE_EXCEEDED");
     let cancelled = one.cancelled.map(|answer| answer.as_u16());
-    let fits = match one.wish {
-        Wish::Ordinary | Wish::Async => status == "CONFIRMED",
-        Wish::Hot => status == "CONFIRMED" || (status, reason) == ("FAILED", "INSUFFICIENT_STOCK"),
-        Wish::Declined => (status, reason) == ("FAILED", "PAYMENT_DECLINED"),
-        Wish::TooMuch => (status, reason) == ("FAILED", "INSUFFICIENT_STOCK"),
-        Wish::Cancelled if cancelled == Some(409) => status == "CONFIRMED",
-        Wish::Cancelled => status == "CANCELLED",
+    let fits = match one.kind {
+        OrderKind::Ordinary | OrderKind::Async => status == "CONFIRMED",
+        OrderKind::Hot => status == "CONFIRMED" || (status, reason) == ("FAILED", "INSUFFICIENT_STOCK"),
+        OrderKind::Declined => (status, reason) == ("FAILED", "PAYMENT_DECLINED"),
+        OrderKind::TooMuch => (status, reason) == ("FAILED", "INSUFFICIENT_STOCK"),
+        OrderKind::Cancelled if cancelled == Some(409) => status == "CONFIRMED",
+        OrderKind::Cancelled => status == "CANCELLED",
     };
-    ensure!(fits || (by_deadline && cancelled != Some(409)), "not the end that was wished");
+    ensure!(fits || (by_deadline && cancelled != Some(409)), "not the end that was requested");
     // If a response showed an end, the order must have that end.
     ensure!(!one.has_ended() || one.status == status, "another end than the one that was answered");
-    let sent = one.wish.body(&one.key);
+    let sent = one.kind.body(&one.key);
     for field in ["item_sku", "quantity", "amount"] {
         ensure!(order[field] == sent[field], "another {field} than the one that was ordered");
     }

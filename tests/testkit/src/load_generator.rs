@@ -39,7 +39,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A kind of order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum OrderKind {
     /// The stock suffices, and the payment is authorized.
     Ordinary,
     /// Like the one above, without waiting for the end.
@@ -60,7 +60,7 @@ pub struct Answered {
     /// Its idempotency key.
     pub key: String,
     /// What was ordered.
-    pub wish: Wish,
+    pub kind: OrderKind,
     /// Its number.
     pub order_id: i64,
     /// Its status in the response.
@@ -72,13 +72,13 @@ pub struct Answered {
 /// Running customers, who place orders until they are stopped.
 #[derive(Debug)]
 pub struct LoadGenerator {
-    told: Arc<Told>,
+    answers: Arc<Answers>,
     loops: JoinSet<Result<()>>,
     stop: CancellationToken,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Answers {
     answered: Mutex<Vec<Answered>>,
     counts: watch::Sender<Counts>,
 }
@@ -98,7 +98,7 @@ impl Answered {
     }
 }
 
-impl Wish {
+impl OrderKind {
     fn of(number: usize) -> Self {
         match number % 10 {
             2 => Self::Declined,
@@ -136,14 +136,14 @@ impl LoadGenerator {
         }
         let shops = stack.replicas.iter().filter(|replica| replica.service == Service::Order);
         let shops: Arc<[SocketAddr]> = shops.map(|replica| replica.address).collect();
-        let (told, stop) = (Arc::new(Told::default()), CancellationToken::new());
+        let (answers, stop) = (Arc::new(Answers::default()), CancellationToken::new());
         let mut loops = JoinSet::new();
         for number in 0..count {
             let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build()?;
             let customer = Customer { name: number, http, shops: Arc::clone(&shops), tries: number };
-            loops.spawn(customer.shop(Arc::clone(&told), stop.clone()));
+            loops.spawn(customer.place_orders(Arc::clone(&answers), stop.clone()));
         }
-        Ok(Self { told, loops, stop })
+        Ok(Self { answers, loops, stop })
     }
 
     /// Waits until this many more orders have been answered.
@@ -163,13 +163,13 @@ impl LoadGenerator {
     }
 
     async fn counted(&mut self, more: usize, what: &str, count: impl Fn(&Counts) -> usize) -> Result<()> {
-        let mut counts = self.told.counts.subscribe();
+        let mut counts = self.answers.counts.subscribe();
         let before = count(&counts.borrow_and_update());
         let reached = timeout(TIMEOUT, counts.wait_for(|counts| count(counts) >= before + more));
         tokio::select! {
             reached = reached => {
                 reached.map(drop).with_context(|| {
-                    let now = count(&self.told.counts.borrow()) - before;
+                    let now = count(&self.answers.counts.borrow()) - before;
                     format!("not {more} {what}, but {now}, within {TIMEOUT:?}")
                 })
             }
@@ -193,16 +193,16 @@ impl LoadGenerator {
             anyhow::Ok(())
         };
         timeout(TIMEOUT, all).await.context("a customer still waits for an answer")??;
-        Ok(self.told.lock().clone())
+        Ok(self.answers.lock().clone())
     }
 }
 
-impl Told {
+impl Answers {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Answered>> {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, answered: Answered) {
+    fn add(&self, answered: Answered) {
         let ended = usize::from(answered.has_ended());
         self.lock().push(answered);
         self.counts.send_modify(|counts| {
@@ -220,26 +220,26 @@ struct Customer {
 }
 
 impl Customer {
-    async fn shop(mut self, told: Arc<Told>, stop: CancellationToken) -> Result<()> {
+    async fn place_orders(mut self, answers: Arc<Answers>, stop: CancellationToken) -> Result<()> {
         // The customers do not all order the same at the same time.
         for number in self.name.. {
             if stop.is_cancelled() {
                 break;
             }
-            let (wish, key) = (Wish::of(number), format!("customer-{}-{number}", self.name));
-            told.tell(self.order(wish, key).await?);
+            let (kind, key) = (OrderKind::of(number), format!("customer-{}-{number}", self.name));
+            answers.add(self.order(kind, key).await?);
         }
         Ok(())
     }
 
-    async fn order(&mut self, wish: Wish, key: String) -> Result<Answered> {
-        let body = wish.body(&key);
-        let at_once = matches!(wish, Wish::Async | Wish::Cancelled);
+    async fn order(&mut self, kind: OrderKind, key: String) -> Result<Answered> {
+        let body = kind.body(&key);
+        let at_once = matches!(kind, OrderKind::Async | OrderKind::Cancelled);
         let (status, order) = self.insist("/api/v1/orders", Some(&body), at_once).await?;
         ensure!(matches!(status.as_u16(), 200 | 202), "{key}: {status} {order}");
         let order_id = order["order_id"].as_i64().with_context(|| format!("{key}: {order}"))?;
-        let mut answered = Answered { key, wish, order_id, status: text(&order["status"]), cancelled: None };
-        if wish == Wish::Cancelled {
+        let mut answered = Answered { key, kind, order_id, status: text(&order["status"]), cancelled: None };
+        if kind == OrderKind::Cancelled {
             let (status, body) = self.insist(&format!("/api/v1/orders/{order_id}/cancel"), None, false).await?;
             ensure!(matches!(status.as_u16(), 202 | 409), "cancel {order_id}: {status} {body}");
             answered.cancelled = Some(status);
@@ -273,7 +273,7 @@ impl Customer {
 /// # Errors
 /// If the response contains no order.
 pub async fn number_of(client: &Client, answered: &Answered) -> Result<i64> {
-    let request = client.order(reqwest::Method::POST, "/api/v1/orders").json(&answered.wish.body(&answered.key));
+    let request = client.order(reqwest::Method::POST, "/api/v1/orders").json(&answered.kind.body(&answered.key));
     let (status, body) = answer(request).await?;
     body["order_id"].as_i64().with_context(|| format!("{}: {status} {body}", answered.key))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared_events::Service;
 use testkit::{
     consistency::Expect,
-    load_generator::{Answered, LoadGenerator, PLENTY, Wish},
+    load_generator::{Answered, LoadGenerator, OrderKind, PLENTY},
     stack::{Options, Stack},
 };
 use tokio::task::block_in_place;
@@ -34,7 +34,7 @@ async fn without_its_broker_the_system_takes_orders_and_ends_them_when_it_is_bac
     let (status, order) = stack.client(0)?.place(PLENTY, 1, 200, Some(&key)).await?;
     ensure!(status == StatusCode::ACCEPTED && order["status"] == "PENDING", "{status}: {order}");
     let order_id = order["order_id"].as_i64().context("a number")?;
-    let by_hand = Answered { key, wish: Wish::Ordinary, order_id, status: "PENDING".to_owned(), cancelled: None };
+    let by_hand = Answered { key, kind: OrderKind::Ordinary, order_id, status: "PENDING".to_owned(), cancelled: None };
     block_in_place(|| stack.rabbitmq.restart())?;
     stack.ready().await?;
     load.ended(50).await?;

@@ -22,7 +22,7 @@ use crate::{
 async fn what_waits_is_one_transaction_up_to_the_limit(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let settings = EngineSettings { max_batch: 8, ..EngineSettings::default() };
-    let engine = EngineHarness::start(&storage, world.tally(), Plan { settings, ..Plan::default() }).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
     let held = engine.batches().len();
     let asks = join_all((0..20).map(|_| engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new())));
@@ -33,7 +33,7 @@ async fn what_waits_is_one_transaction_up_to_the_limit(#[values(Sqlite, Postgres
     let (sums, ()) = within_timeout("the replies", futures::future::join(asks, open)).await;
     assert_eq!(sums.into_iter().map(Result::unwrap).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
     assert_eq!(engine.batches()[held..], [8, 8, 4]);
-    assert_eq!(engine.heard_of(1).await, 20);
+    assert_eq!(engine.handled(1).await, 20);
     engine.finish().await;
 }
 
@@ -41,7 +41,7 @@ async fn what_waits_is_one_transaction_up_to_the_limit(#[values(Sqlite, Postgres
 #[tokio::test]
 async fn nothing_of_a_batch_is_seen_before_all_of_it(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     engine.hold().await;
     // The second command cannot be decided, after the first one was.
     let asks =
@@ -50,7 +50,7 @@ async fn nothing_of_a_batch_is_seen_before_all_of_it(#[values(Sqlite, Postgres)]
     let (replies, ()) =
         within_timeout("the replies", futures::future::join(asks, async { engine.script.gate.open() })).await;
     assert_eq!(replies, [Ok(1), Err(Refusal::Internal), Ok(1)], "each is counted once, though they were tried twice");
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 0, 1));
+    assert_eq!((engine.handled(1).await, engine.handled(2).await, engine.handled(3).await), (1, 0, 1));
     engine.finish().await;
 }
 
@@ -58,19 +58,19 @@ async fn nothing_of_a_batch_is_seen_before_all_of_it(#[values(Sqlite, Postgres)]
 #[tokio::test]
 async fn a_message_counts_once_however_often_it_comes(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     let (one, other) = (created(1, 1), created(2, 1));
     // Twice in one batch, and again later.
     engine.hold().await;
     world.order.publish(&[one.clone(), one.clone(), other.clone(), one.clone()]).await;
     engine.script.gate.open();
     world.order.confirmed(4).await;
-    world.told(&[other.clone(), one.clone(), other]).await;
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 1));
+    world.publish_and_wait(&[other.clone(), one.clone(), other]).await;
+    assert_eq!((engine.handled(1).await, engine.handled(2).await), (1, 1));
     assert_eq!(engine.in_the_inbox().await, 2);
     // Another message about the same order is not a duplicate.
-    world.told(&[created(1, 1)]).await;
-    assert_eq!(engine.heard_of(1).await, 2);
+    world.publish_and_wait(&[created(1, 1)]).await;
+    assert_eq!(engine.handled(1).await, 2);
     assert_eq!(engine.dead_letters().await, []);
     engine.finish().await;
 }
@@ -81,16 +81,16 @@ async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_agai
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     let message = created(1, UNACCEPTABLE);
     engine.script.cured.store(true, Ordering::SeqCst);
-    world.told(std::slice::from_ref(&message)).await;
+    world.publish_and_wait(std::slice::from_ref(&message)).await;
     engine.script.cured.store(false, Ordering::SeqCst);
     engine.hold().await;
     world.order.publish(&[created(2, 1), message, created(3, 1)]).await;
     engine.script.gate.open();
     world.order.confirmed(3).await;
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 1, 1));
+    assert_eq!((engine.handled(1).await, engine.handled(2).await, engine.handled(3).await), (1, 1, 1));
     assert_eq!(engine.dead_letters().await, []);
     engine.finish().await;
 }
@@ -99,12 +99,12 @@ async fn what_was_handled_is_a_duplicate_also_where_it_could_not_be_decided_agai
 #[tokio::test]
 async fn a_command_that_fails_fails_alone(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    for trouble in [UNACCEPTABLE, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED] {
-        let command = Command::Announce(event(7, trouble, EventBody::OrderCreated));
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+    for failure in [UNACCEPTABLE, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED] {
+        let command = Command::Announce(event(7, failure, EventBody::OrderCreated));
         assert_eq!(engine.ask(command).await, Err(Refusal::Internal));
     }
-    assert_eq!((engine.heard_of(7).await, engine.outbox.depth()), (0, 0));
+    assert_eq!((engine.handled(7).await, engine.outbox.depth()), (0, 0));
     assert_eq!(engine.ask(Command::Count(7)).await, Ok(1));
     assert_eq!(engine.dead_letters().await, [], "only messages are dead-lettered");
     engine.finish().await;
@@ -115,7 +115,7 @@ async fn a_command_that_fails_fails_alone(#[values(Sqlite, Postgres)] database: 
 async fn one_command_too_many_is_refused_at_once(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let settings = EngineSettings { max_waiting: 2, ..EngineSettings::default() };
-    let engine = EngineHarness::start(&storage, world.tally(), Plan { settings, ..Plan::default() }).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
     let ask = || engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new());
     let third = async {
@@ -136,13 +136,13 @@ async fn a_caller_that_goes_away_gives_its_place_back_and_its_command_is_carried
 ) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let settings = EngineSettings { max_waiting: 1, ..EngineSettings::default() };
-    let engine = EngineHarness::start(&storage, world.tally(), Plan { settings, ..Plan::default() }).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan { settings, ..Plan::default() }).await;
     engine.hold().await;
     let gone = engine.mailbox.ask(Command::Count(1).with_reply(), Cause::new());
     assert!(futures::poll!(Box::pin(gone)).is_pending(), "and is dropped here");
     assert_eq!(engine.ask(Command::Count(1)).await, Err(Refusal::Overloaded), "the command still waits");
     engine.script.gate.open();
     crate::wait::until("the place is free", async || engine.ask(Command::Count(2)).await.is_ok()).await;
-    assert_eq!(engine.heard_of(1).await, 1);
+    assert_eq!(engine.handled(1).await, 1);
     engine.finish().await;
 }

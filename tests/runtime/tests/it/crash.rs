@@ -22,13 +22,14 @@ use crate::{
 #[tokio::test]
 async fn a_crash_between_commit_and_publishing_loses_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan { relay: false, ..Plan::default() }).await;
+    let engine =
+        EngineHarness::start(&storage, world.participant_broker(), Plan { relay: false, ..Plan::default() }).await;
     let messages: Vec<_> = (1..=300).map(|order| created(order, 1)).collect();
-    world.told(&messages).await;
+    world.publish_and_wait(&messages).await;
     let waiting = engine.in_the_outbox().await;
     assert_eq!(waiting.len(), 300);
     engine.crash().await;
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     within_timeout("all is published", engine.outbox.empty()).await;
     assert_eq!(world.heard(), waiting);
     engine.finish().await;
@@ -40,15 +41,15 @@ async fn a_crash_between_commit_and_acknowledgement_counts_nothing_twice(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, &deaf(world.tally()), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, &deaf(world.participant_broker()), Plan::default()).await;
     let messages: Vec<_> = (1..=20).map(|order| created(order, 1)).collect();
     world.order.publish(&messages).await;
     until("all are committed", async || engine.in_the_inbox().await == 20).await;
     engine.crash().await;
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     world.order.confirmed(20).await;
     for order in 1..=20 {
-        assert_eq!(engine.heard_of(order).await, 1);
+        assert_eq!(engine.handled(order).await, 1);
     }
     within_timeout("all is published", engine.outbox.empty()).await;
     // The crash may also have come between a confirmation and its deletion: then the same message goes out once more.
@@ -63,14 +64,14 @@ async fn a_crash_in_the_middle_of_a_transaction_leaves_nothing_of_it(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     engine.script.gate.shut();
     world.order.publish(&[created(1, 1), created(2, 1)]).await;
     until("it has begun", async || !engine.batches().is_empty()).await;
     engine.crash().await;
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     world.order.confirmed(2).await;
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.in_the_inbox().await), (1, 1, 2));
+    assert_eq!((engine.handled(1).await, engine.handled(2).await, engine.in_the_inbox().await), (1, 1, 2));
     engine.finish().await;
 }
 
@@ -78,7 +79,7 @@ async fn a_crash_in_the_middle_of_a_transaction_leaves_nothing_of_it(
 #[tokio::test]
 async fn an_orderly_end_handles_what_lies_in_the_mailbox(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     engine.hold().await;
     let mut asks: Vec<_> =
         (1..=700).map(|order| Box::pin(engine.mailbox.ask(Command::Count(order).with_reply(), Cause::new()))).collect();
@@ -99,7 +100,7 @@ async fn an_orderly_end_handles_what_lies_in_the_mailbox(#[values(Sqlite, Postgr
 #[tokio::test]
 async fn an_open_question_does_not_hold_the_end_up(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     engine.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     world.order.publish(&[outgoing(event(1, 1, declined))]).await;
@@ -112,8 +113,8 @@ async fn an_open_question_does_not_hold_the_end_up(#[values(Sqlite, Postgres)] d
     assert_eq!(reply, Err(Refusal::Unavailable("the service is stopping".to_owned())));
     engine.end().await;
     // The event is still in the outbox.
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     world.order.confirmed(1).await;
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 0));
+    assert_eq!((engine.handled(1).await, engine.handled(2).await), (1, 0));
     engine.finish().await;
 }

@@ -19,15 +19,15 @@ use crate::{
 async fn an_event_that_cannot_be_handled_is_dead_lettered_and_the_rest_of_its_batch_goes_on(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
-    for (trouble, reason) in [
+    for (failure, reason) in [
         (UNACCEPTABLE, "it cannot be\u{fffd}"),
         (PANICS_WHEN_DECIDED, "the decision panicked"),
         (PANICS_WHEN_SAVED, "saving panicked"),
         (CANNOT_BE_SAVED, "the test spoilt it"),
     ] {
         let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-        let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-        let messages: Vec<_> = (1..=5).map(|order| created(order, if order == 3 { trouble } else { 1 })).collect();
+        let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+        let messages: Vec<_> = (1..=5).map(|order| created(order, if order == 3 { failure } else { 1 })).collect();
         engine.hold().await;
         world.order.publish(&messages).await;
         engine.script.gate.open();
@@ -41,11 +41,11 @@ async fn an_event_that_cannot_be_handled_is_dead_lettered_and_the_rest_of_its_ba
         assert_eq!(letters[0].message_id, messages[2].message_id.0);
         assert_eq!(letters[0].body, messages[2].body.as_bytes());
         for order in 1..=5 {
-            assert_eq!(engine.heard_of(order).await, i64::from(order != 3), "{reason}");
+            assert_eq!(engine.handled(order).await, i64::from(order != 3), "{reason}");
         }
         // It does not count as handled: if it is delivered again, it is tried again, and stays in the same row.
         assert_eq!(engine.in_the_inbox().await, 4);
-        world.told(&messages[2..3]).await;
+        world.publish_and_wait(&messages[2..3]).await;
         assert_eq!(engine.dead_letters().await, letters);
         engine.finish().await;
     }
@@ -56,9 +56,12 @@ async fn an_event_that_cannot_be_handled_is_dead_lettered_and_the_rest_of_its_ba
 async fn what_a_failed_save_wrote_and_wanted_to_publish_is_gone(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     // Without a relay, the outbox keeps what was committed.
-    let engine = EngineHarness::start(&storage, world.tally(), Plan { relay: false, ..Plan::default() }).await;
-    world.told(&[created(1, 1), created(2, CANNOT_BE_SAVED), created(3, PANICS_WHEN_SAVED), created(4, 1)]).await;
-    let rows = [engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await, engine.heard_of(4).await];
+    let engine =
+        EngineHarness::start(&storage, world.participant_broker(), Plan { relay: false, ..Plan::default() }).await;
+    world
+        .publish_and_wait(&[created(1, 1), created(2, CANNOT_BE_SAVED), created(3, PANICS_WHEN_SAVED), created(4, 1)])
+        .await;
+    let rows = [engine.handled(1).await, engine.handled(2).await, engine.handled(3).await, engine.handled(4).await];
     assert_eq!(rows, [1, 0, 0, 1]);
     assert_eq!((engine.in_the_outbox().await.len(), engine.outbox.depth()), (2, 2));
     assert_eq!(engine.dead_letters().await.len(), 2);
@@ -69,7 +72,7 @@ async fn what_a_failed_save_wrote_and_wanted_to_publish_is_gone(#[values(Sqlite,
 #[tokio::test]
 async fn what_cannot_be_read_is_dead_lettered(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     let good = created(1, 1);
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
     let of_payment = outgoing(event(1, 1, declined));
@@ -92,7 +95,7 @@ async fn what_cannot_be_read_is_dead_lettered(#[values(Sqlite, Postgres)] databa
     ] {
         let before = engine.dead_letters().await.len();
         let message = raw(body);
-        world.told(std::slice::from_ref(&message)).await;
+        world.publish_and_wait(std::slice::from_ref(&message)).await;
         let letters = engine.dead_letters().await;
         assert_eq!(letters.len(), before + 1, "{reason}");
         let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
@@ -103,8 +106,8 @@ async fn what_cannot_be_read_is_dead_lettered(#[values(Sqlite, Postgres)] databa
         assert!(letter.body == body.as_bytes(), "{reason}: the body is kept as it came");
         assert_eq!((letter.attempts, letter.event.as_deref()), (1, None));
     }
-    world.told(&[good]).await;
-    assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await), (1, 1));
+    world.publish_and_wait(&[good]).await;
+    assert_eq!((engine.handled(1).await, engine.in_the_inbox().await), (1, 1));
     engine.finish().await;
 }
 
@@ -114,12 +117,12 @@ async fn two_unreadable_messages_with_one_id_are_two_letters_and_a_redelivery_is
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     let first = raw("nonsense");
     let second = Outgoing { body: "other nonsense".into(), ..first.clone() };
     // In one batch, and one after the other.
-    world.told(&[first.clone(), second.clone(), first.clone()]).await;
-    world.told(std::slice::from_ref(&second)).await;
+    world.publish_and_wait(&[first.clone(), second.clone(), first.clone()]).await;
+    world.publish_and_wait(std::slice::from_ref(&second)).await;
     let mut bodies: Vec<Vec<u8>> = engine.dead_letters().await.into_iter().map(|letter| letter.body).collect();
     bodies.sort();
     assert_eq!(bodies, [b"nonsense".to_vec(), b"other nonsense".to_vec()]);
@@ -131,9 +134,9 @@ async fn two_unreadable_messages_with_one_id_are_two_letters_and_a_redelivery_is
 async fn a_letter_without_a_number_is_filed_under_its_content(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     // A broker need not know a message's id, and what cannot be read has none that could be trusted.
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let broker = crate::scripted::nameless(world.tally());
+    let broker = crate::scripted::nameless(world.participant_broker());
     let engine = EngineHarness::start(&storage, &broker, Plan::default()).await;
-    world.told(&[raw("nonsense"), raw("nonsense"), raw("other nonsense")]).await;
+    world.publish_and_wait(&[raw("nonsense"), raw("nonsense"), raw("other nonsense")]).await;
     let mut letters: Vec<Uuid> = engine.dead_letters().await.into_iter().map(|letter| letter.message_id).collect();
     letters.sort();
     let mut expected = [&b"nonsense"[..], b"other nonsense"].map(|body| Uuid::new_v5(&Uuid::NAMESPACE_OID, body));

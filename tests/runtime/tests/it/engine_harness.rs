@@ -101,7 +101,7 @@ impl EngineHarness {
         self.script.batches.lock().unwrap().clone()
     }
 
-    pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
+    pub(crate) async fn handled(&self, order_id: i64) -> i64 {
         let row = counts::Entity::find_by_id(order_id).one(&self.database.reader()).await.unwrap();
         row.map_or(0, |row| row.heard)
     }
@@ -219,7 +219,7 @@ impl World {
         Self { brokers, order, at_payment, _listeners }
     }
 
-    pub(crate) fn tally(&self) -> &Arc<dyn Broker> {
+    pub(crate) fn participant_broker(&self) -> &Arc<dyn Broker> {
         &self.brokers[&Service::Inventory]
     }
 
@@ -229,7 +229,7 @@ impl World {
     }
 
     /// Publishes these messages, and waits until the participant has committed them or dead-lettered them.
-    pub(crate) async fn told(&mut self, messages: &[Outgoing]) {
+    pub(crate) async fn publish_and_wait(&mut self, messages: &[Outgoing]) {
         self.order.publish(messages).await;
         self.order.confirmed(messages.len()).await;
     }

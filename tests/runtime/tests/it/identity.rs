@@ -61,7 +61,7 @@ pub(crate) fn settings(system_id: Option<SystemId>) -> IdentitySettings {
 
 /// An engine whose database belongs to this system.
 async fn engine(storage: &TestDatabase, world: &World, identity: IdentitySettings) -> EngineHarness {
-    EngineHarness::start(storage, world.tally(), Plan { relay: false, identity, ..Plan::default() }).await
+    EngineHarness::start(storage, world.participant_broker(), Plan { relay: false, identity, ..Plan::default() }).await
 }
 
 /// A broker that counts what it delivers.
@@ -107,7 +107,7 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let counted = Arc::new(Counted { inner: Arc::clone(world.tally()), deliveries: Arc::default() });
+    let counted = Arc::new(Counted { inner: Arc::clone(world.participant_broker()), deliveries: Arc::default() });
     let plan = Plan { relay: false, identity: settings(Some(id(ONE))), ..Plan::default() };
     let first = EngineHarness::start(&storage, &(Arc::clone(&counted) as Arc<dyn Broker>), plan).await;
     let foreign = of(id(OTHER), &created(1, 1));
@@ -120,17 +120,17 @@ async fn an_event_of_another_system_is_held_and_nothing_else_waits_for_it(
     until("it is not ready", async || !first.is_up("system")).await;
     let refused = first.ask(Command::Count(4)).await;
     assert!(matches!(&refused, Err(Refusal::Unavailable(why)) if why.contains("another system")), "{refused:?}");
-    let heard = [first.heard_of(1).await, first.heard_of(2).await, first.heard_of(3).await, first.heard_of(4).await];
+    let heard = [first.handled(1).await, first.handled(2).await, first.handled(3).await, first.handled(4).await];
     assert_eq!(heard, [0, 1, 1, 0]);
     assert_eq!((first.in_the_inbox().await, first.dead_letters().await), (2, vec![]));
     until("it is given back, and comes again", async || counted.deliveries.load(Ordering::SeqCst) > 8).await;
-    assert_eq!((first.heard_of(1).await, first.in_the_inbox().await), (0, 2));
+    assert_eq!((first.handled(1).await, first.in_the_inbox().await), (0, 2));
     first.crash().await;
 
     // The service of its own system handles it.
     let (elsewhere, system) = (TestDatabase::create(database), settings(Some(id(OTHER))));
     let right = engine(&elsewhere, &world, system).await;
-    until("it is handled where it belongs", async || right.heard_of(1).await == 1).await;
+    until("it is handled where it belongs", async || right.handled(1).await == 1).await;
     assert!(right.is_up("system"));
     right.crash().await;
 }
@@ -158,7 +158,7 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
     let letter = dead_letter(&again.database, foreign.message_id.0).await.unwrap().unwrap();
     let driven = within_timeout("an answer", again.mailbox.redrive(&letter)).await;
     assert!(matches!(&driven, Ok(Redriven::FailedAgain { reason }) if reason.contains(OTHER)), "{driven:?}");
-    assert_eq!(again.heard_of(1).await, 0);
+    assert_eq!(again.handled(1).await, 0);
     again.crash().await;
 }
 
@@ -167,12 +167,12 @@ async fn it_is_ready_again_once_the_events_of_another_system_are_given_up(
 async fn a_new_database_belongs_to_the_system_of_the_first_event(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world, system) = (TestDatabase::create(database), World::begin().await, new_id());
     let first = engine(&storage, &world, settings(None)).await;
-    world.told(&[created(1, 1)]).await;
+    world.publish_and_wait(&[created(1, 1)]).await;
     assert_eq!(system_id(&first.database).await.unwrap(), None, "an event of the previous version says nothing");
-    world.told(&[of(system, &created(2, 1))]).await;
+    world.publish_and_wait(&[of(system, &created(2, 1))]).await;
     assert_eq!(system_id(&first.database).await.unwrap(), Some(system));
     // What it publishes from then on carries it.
-    world.told(&[created(3, 1)]).await;
+    world.publish_and_wait(&[created(3, 1)]).await;
     let carried: Vec<_> = {
         use sea_orm::{EntityTrait, QueryOrder};
         let rows = outbox::Entity::find().order_by_asc(outbox::Column::MessageId).all(&first.database.reader()).await;
@@ -184,7 +184,7 @@ async fn a_new_database_belongs_to_the_system_of_the_first_event(#[values(Sqlite
     let again = engine(&storage, &world, settings(None)).await;
     world.order.publish(&[of(new_id(), &created(4, 1))]).await;
     until("it does not take another one", async || !again.is_up("system")).await;
-    assert_eq!(again.heard_of(4).await, 0);
+    assert_eq!(again.handled(4).await, 0);
     again.crash().await;
 }
 
@@ -201,7 +201,7 @@ async fn of_two_systems_in_one_batch_the_first_is_taken_and_the_other_is_given_b
     world.order.confirmed(2).await;
     assert_eq!(system_id(&engine.database).await.unwrap(), Some(system));
     until("the other one is noticed", async || !engine.is_up("system")).await;
-    assert_eq!([engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await], [1, 0, 1]);
+    assert_eq!([engine.handled(1).await, engine.handled(2).await, engine.handled(3).await], [1, 0, 1]);
     assert_eq!(engine.dead_letters().await, []);
     engine.crash().await;
 }
@@ -215,16 +215,16 @@ async fn a_new_database_does_not_belong_to_an_older_system_until_it_is_told(
     let first = engine(&storage, &world, settings(None)).await;
     world.order.publish(&[of(id(ONE), &created(1, 1))]).await;
     until("it is not ready", async || !first.is_up("system")).await;
-    assert_eq!((first.heard_of(1).await, system_id(&first.database).await.unwrap()), (0, None));
+    assert_eq!((first.handled(1).await, system_id(&first.database).await.unwrap()), (0, None));
     first.crash().await;
 
-    let told = engine(&storage, &world, settings(Some(id(ONE)))).await;
+    let asked = engine(&storage, &world, settings(Some(id(ONE)))).await;
     world.order.confirmed(1).await;
-    assert_eq!((told.heard_of(1).await, told.is_up("system")), (1, true));
-    told.crash().await;
+    assert_eq!((asked.handled(1).await, asked.is_up("system")), (1, true));
+    asked.crash().await;
     let again = engine(&storage, &world, settings(None)).await;
-    world.told(&[of(id(ONE), &created(2, 1))]).await;
-    assert_eq!(again.heard_of(2).await, 1, "it need not be told again");
+    world.publish_and_wait(&[of(id(ONE), &created(2, 1))]).await;
+    assert_eq!(again.handled(2).await, 1, "the system id need not be given again");
     again.crash().await;
 }
 
@@ -252,8 +252,8 @@ async fn a_database_of_the_previous_version_belongs_to_the_system_of_the_next_ev
     }
     old.close().await;
     let engine = engine(&storage, &world, settings(None)).await;
-    world.told(&[created(1, 1), of(id(ONE), &created(1, 1))]).await;
-    assert_eq!((engine.heard_of(1).await, system_id(&engine.database).await.unwrap()), (7, Some(id(ONE))));
+    world.publish_and_wait(&[created(1, 1), of(id(ONE), &created(1, 1))]).await;
+    assert_eq!((engine.handled(1).await, system_id(&engine.database).await.unwrap()), (7, Some(id(ONE))));
     engine.crash().await;
 }
 
@@ -264,7 +264,7 @@ async fn a_database_that_is_exchanged_behind_the_service_is_noticed(
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let first = engine(&storage, &world, settings(Some(id(ONE)))).await;
-    world.told(&[of(id(ONE), &created(1, 1))]).await;
+    world.publish_and_wait(&[of(id(ONE), &created(1, 1))]).await;
     belongs_to(&first.database, OTHER).await;
     until("it is not ready", async || !first.is_up("system")).await;
     world.order.publish(&[of(id(ONE), &created(2, 1)), created(3, 1)]).await;
@@ -273,7 +273,7 @@ async fn a_database_that_is_exchanged_behind_the_service_is_noticed(
 
     let again = engine(&storage, &world, settings(None)).await;
     world.order.confirmed(1).await;
-    assert_eq!([again.heard_of(1).await, again.heard_of(2).await, again.heard_of(3).await], [1, 0, 1]);
+    assert_eq!([again.handled(1).await, again.handled(2).await, again.handled(3).await], [1, 0, 1]);
     again.crash().await;
 }
 
@@ -283,7 +283,7 @@ async fn what_the_broker_gave_up_on_is_held_too_where_it_belongs_to_another_syst
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let (broker, dead_letters) = giving_up(world.tally());
+    let (broker, dead_letters) = giving_up(world.participant_broker());
     let service = ServiceHarness::start(&storage, &broker).await;
     dead_letters.add(&of(id(ONE), &created(1, 1)), "delivered more than 100 times", 100);
     let is_down = |report: &serde_json::Value| {

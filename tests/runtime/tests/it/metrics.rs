@@ -32,13 +32,13 @@ async fn busy(service: &ServiceHarness) -> f64 {
 #[tokio::test]
 async fn the_engine_counts_what_it_commits(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let before = service.metrics().await;
     assert_eq!((before["batch_inputs_count"], before["messages_dead_lettered_total"]), (0.0, 0.0));
 
     let bad = created(2, UNACCEPTABLE);
-    world.told(&[created(1, 1), created(1, 1)]).await;
-    world.told(&[bad.clone(), raw("nonsense")]).await;
+    world.publish_and_wait(&[created(1, 1), created(1, 1)]).await;
+    world.publish_and_wait(&[bad.clone(), raw("nonsense")]).await;
     service.script.cured.store(true, Ordering::SeqCst);
     assert_eq!(service.redrive(bad.message_id.0).await.0, 200);
 
@@ -58,7 +58,7 @@ async fn the_engine_counts_what_it_commits(#[values(Sqlite, Postgres)] database:
 #[tokio::test]
 async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     until_it_is(&service, "queue_consumers", 1.0).await;
     let quiet = service.metrics().await;
     for name in ["outbox_events", "outbox_oldest_age_seconds", "dead_letters", "queue_ready_messages"] {
@@ -128,7 +128,7 @@ async fn what_nobody_takes_stays_in_the_outbox_and_ages(#[values(Sqlite, Postgre
 #[tokio::test]
 async fn a_dependency_that_comes_back_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     for name in ["database", "broker", "queue"] {
         until_it_is(&service, &format!("dependency_up{{dependency=\"{name}\"}}"), 1.0).await;
     }
@@ -147,7 +147,7 @@ async fn a_dependency_that_comes_back_is_counted(#[values(Sqlite, Postgres)] dat
 #[tokio::test]
 async fn requests_are_counted_by_route_and_not_by_path(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     for number in 0..3 {
         service.request(Method::GET, &format!("/no/such/path/{number}"), &[]).await;
         service.ask(Method::GET, &format!("/admin/dead-letters/{}", Uuid::from_u128(number))).await;

@@ -25,7 +25,7 @@ async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_af
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     assert_eq!(engine.ask(Command::Count(9)).await, Ok(1));
     engine.script.away.store(true, Ordering::SeqCst);
     world.order.publish(&[created(1, 1), created(2, 1)]).await;
@@ -40,7 +40,7 @@ async fn callers_are_refused_for_as_long_as_it_lasts_and_messages_are_handled_af
 
     engine.script.away.store(false, Ordering::SeqCst);
     world.order.confirmed(3).await;
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await, engine.heard_of(3).await), (1, 1, 1));
+    assert_eq!((engine.handled(1).await, engine.handled(2).await, engine.handled(3).await), (1, 1, 1));
     assert_eq!(engine.ask(Command::Count(9)).await, Ok(2), "what was refused was not carried out");
     assert!(engine.is_up("database"));
     assert_eq!(engine.dead_letters().await, []);
@@ -53,13 +53,13 @@ async fn a_service_that_stops_meanwhile_leaves_its_messages_to_the_next(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     engine.script.away.store(true, Ordering::SeqCst);
     world.order.publish(&[created(1, 1), created(2, 1)]).await;
     until("it is noticed", async || !engine.is_up("database")).await;
     engine.end().await;
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     world.order.confirmed(2).await;
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(2).await), (1, 1));
+    assert_eq!((engine.handled(1).await, engine.handled(2).await), (1, 1));
     engine.finish().await;
 }

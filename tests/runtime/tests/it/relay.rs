@@ -96,8 +96,8 @@ async fn what_no_queue_takes_rests_and_the_others_go_on(#[values(Sqlite, Postgre
     // All have the same routing key. They count as unroutable until one with this key is routed again.
     announce(&engine, 1).await;
     until("it is seen", async || !engine.is_up("broker")).await;
-    let trouble = engine.readiness.snapshot().into_iter().find(|one| one.name == "broker").unwrap().down;
-    assert_eq!(trouble.as_deref(), Some("no queue takes events for payment"));
+    let failure = engine.readiness.snapshot().into_iter().find(|one| one.name == "broker").unwrap().down;
+    assert_eq!(failure.as_deref(), Some("no queue takes events for payment"));
     announce(&engine, 2).await;
     until("the others are confirmed", async || engine.is_up("broker")).await;
     within_timeout("and so is the first, after its rest", engine.outbox.empty()).await;

@@ -29,7 +29,7 @@ async fn without_a_token_in_the_settings_there_is_nothing_and_the_answer_says_ho
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::with_token(&storage, world.tally(), None).await;
+    let service = ServiceHarness::with_token(&storage, world.participant_broker(), None).await;
     for (method, path) in ENDPOINTS {
         let (status, problem) = service.ask(method.clone(), path).await;
         let detail = problem["detail"].as_str().unwrap();
@@ -45,7 +45,7 @@ async fn without_a_token_in_the_settings_there_is_nothing_and_the_answer_says_ho
 #[tokio::test]
 async fn only_the_token_lets_in(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let id = Uuid::from_u128(1);
     service.dead_letter(id, b"kept").await;
     for (method, path) in ENDPOINTS {
@@ -80,9 +80,9 @@ async fn only_the_token_lets_in(#[values(Sqlite, Postgres)] database: DatabaseKi
 #[tokio::test]
 async fn the_list_has_pages_and_no_bodies(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let messages = [created(7, UNACCEPTABLE), raw("no JSON\0"), raw(&"x".repeat(10 * 1024 * 1024))];
-    world.told(&messages).await;
+    world.publish_and_wait(&messages).await;
     service.dead_letter(Uuid::nil(), &[0xff, 0xfe]).await;
 
     let list = service.list().await;
@@ -121,7 +121,7 @@ async fn the_list_has_pages_and_no_bodies(#[values(Sqlite, Postgres)] database: 
 #[tokio::test]
 async fn a_message_is_shown_whole(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let large = "ü".repeat(5 * 1024 * 1024);
     let bodies = [&b"no JSON\0 \"<"[..], &[0xff, 0, 0xfe], b"", large.as_bytes()];
     for (number, body) in (1..).zip(bodies) {
@@ -147,15 +147,15 @@ async fn a_message_is_shown_whole(#[values(Sqlite, Postgres)] database: Database
 #[tokio::test]
 async fn a_message_that_nobody_wants_is_discarded(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let message = created(1, UNACCEPTABLE);
-    world.told(std::slice::from_ref(&message)).await;
+    world.publish_and_wait(std::slice::from_ref(&message)).await;
     let path = format!("/admin/dead-letters/{}", message.message_id.0);
     assert_eq!(service.ask(Method::DELETE, &path).await, (204, json!(null)));
     let (status, problem) = service.ask(Method::DELETE, &path).await;
     assert_eq!((status, &problem["detail"]), (404, &json!("there is no such dead letter")));
     assert_eq!(service.redrive(message.message_id.0).await.0, 404);
-    assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
+    assert_eq!((service.handled(1).await, service.in_the_inbox().await), (0, 0));
     service.finish(0).await;
 }
 
@@ -163,7 +163,7 @@ async fn a_message_that_nobody_wants_is_discarded(#[values(Sqlite, Postgres)] da
 #[tokio::test]
 async fn the_endpoints_are_documented(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let (_, openapi) = service.ask(Method::GET, "/openapi.json").await;
     assert_eq!(openapi["components"]["securitySchemes"]["bearer"], json!({"type": "http", "scheme": "bearer"}));
     for (method, path) in [

@@ -22,7 +22,7 @@ async fn it_is_dead_lettered_unhandled_with_the_brokers_reason_and_can_be_redriv
 ) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let (readable, nonsense) = (created(7, 1), raw("nonsense"));
-    let (broker, dead_letters) = giving_up(world.tally());
+    let (broker, dead_letters) = giving_up(world.participant_broker());
     let service = ServiceHarness::start(&storage, &broker).await;
     for message in [&readable, &nonsense, &readable] {
         dead_letters.add(message, "delivered too often", 20);
@@ -44,7 +44,7 @@ async fn it_is_dead_lettered_unhandled_with_the_brokers_reason_and_can_be_redriv
     }
     assert_eq!(service.redrive(readable.message_id.0).await.1["outcome"], "HANDLED");
     assert_eq!(service.redrive(filed).await.1["outcome"], "FAILED_AGAIN");
-    assert_eq!(service.heard_of(7).await, 1);
+    assert_eq!(service.handled(7).await, 1);
     service.finish(1).await;
 }
 
@@ -52,7 +52,7 @@ async fn it_is_dead_lettered_unhandled_with_the_brokers_reason_and_can_be_redriv
 #[tokio::test]
 async fn a_lost_connection_is_opened_again(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let (broker, dead_letters) = giving_up(world.tally());
+    let (broker, dead_letters) = giving_up(world.participant_broker());
     let service = ServiceHarness::start(&storage, &broker).await;
     dead_letters.add(&created(1, 1), "delivered too often", 20);
     until("it is acknowledged", async || dead_letters.acknowledged() == 1).await;

@@ -37,29 +37,29 @@ fn declined(order: i64) -> Outgoing {
 async fn a_message_whose_cause_is_gone_is_handled_with_all_that_follows(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
-    for trouble in [UNACCEPTABLE, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, CANNOT_BE_SAVED] {
+    for failure in [UNACCEPTABLE, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, CANNOT_BE_SAVED] {
         let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-        let service = ServiceHarness::start(&storage, world.tally()).await;
-        let message = created(1, trouble);
+        let service = ServiceHarness::start(&storage, world.participant_broker()).await;
+        let message = created(1, failure);
         let id = message.message_id.0;
-        world.told(std::slice::from_ref(&message)).await;
-        assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
+        world.publish_and_wait(std::slice::from_ref(&message)).await;
+        assert_eq!((service.handled(1).await, service.in_the_inbox().await), (0, 0));
 
         let (status, again) = service.redrive(id).await;
         assert_eq!((status, &again["outcome"]), (200, &json!("FAILED_AGAIN")));
         let list = service.list().await;
         assert_eq!((list.len(), &list[0]["attempts"], &list[0]["reason"]), (1, &json!(2), &again["reason"]));
-        assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (0, 0));
+        assert_eq!((service.handled(1).await, service.in_the_inbox().await), (0, 0));
 
         service.script.cured.store(true, Ordering::SeqCst);
         assert_eq!(service.redrive(id).await, (200, json!({"message_id": id, "outcome": "HANDLED"})));
-        assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (1, 1));
+        assert_eq!((service.handled(1).await, service.in_the_inbox().await), (1, 1));
         until("what it brings about is published", async || world.heard().len() == 1).await;
 
         // Redriven or delivered once more: it was handled once.
         assert_eq!(service.redrive(id).await.0, 404);
-        world.told(&[message]).await;
-        assert_eq!(service.heard_of(1).await, 1);
+        world.publish_and_wait(&[message]).await;
+        assert_eq!(service.handled(1).await, 1);
         service.finish(0).await;
     }
 }
@@ -70,14 +70,14 @@ async fn a_dead_letter_that_was_handled_meanwhile_is_taken_out_and_not_handled_t
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let message = created(1, UNACCEPTABLE);
-    world.told(std::slice::from_ref(&message)).await;
+    world.publish_and_wait(std::slice::from_ref(&message)).await;
     service.script.cured.store(true, Ordering::SeqCst);
-    world.told(std::slice::from_ref(&message)).await;
-    assert_eq!((service.heard_of(1).await, service.list().await.len()), (1, 1));
+    world.publish_and_wait(std::slice::from_ref(&message)).await;
+    assert_eq!((service.handled(1).await, service.list().await.len()), (1, 1));
     assert_eq!(service.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
-    assert_eq!(service.heard_of(1).await, 1);
+    assert_eq!(service.handled(1).await, 1);
     service.finish(0).await;
 }
 
@@ -85,7 +85,7 @@ async fn a_dead_letter_that_was_handled_meanwhile_is_taken_out_and_not_handled_t
 #[tokio::test]
 async fn poison_stays_dead_lettered_and_is_counted(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let good = created(1, 1);
     let ten_megabytes = "x".repeat(10 * 1024 * 1024);
     let kinds = [
@@ -98,7 +98,7 @@ async fn poison_stays_dead_lettered_and_is_counted(#[values(Sqlite, Postgres)] d
         (&good.body.replace("order.created", &ten_megabytes), "unknown event type"),
     ];
     let messages = kinds.map(|(body, _)| raw(body));
-    world.told(&messages).await;
+    world.publish_and_wait(&messages).await;
     let filed = |body: &str| Uuid::new_v5(&Uuid::NAMESPACE_OID, body.as_bytes());
     for (message, (body, reason)) in messages.iter().zip(kinds) {
         let (status, again) = service.redrive(filed(body)).await;
@@ -123,13 +123,13 @@ async fn what_an_older_program_could_not_read_is_handled_under_its_own_id(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let message = created(1, 1);
     let filed = Uuid::new_v5(&Uuid::NAMESPACE_OID, message.body.as_bytes());
     service.dead_letter(filed, message.body.as_bytes()).await;
     assert_eq!(service.redrive(filed).await, (200, json!({"message_id": filed, "outcome": "HANDLED"})));
-    world.told(&[message]).await;
-    assert_eq!((service.heard_of(1).await, service.in_the_inbox().await), (1, 1));
+    world.publish_and_wait(&[message]).await;
+    assert_eq!((service.handled(1).await, service.in_the_inbox().await), (1, 1));
     service.finish(0).await;
 }
 
@@ -137,7 +137,7 @@ async fn what_an_older_program_could_not_read_is_handled_under_its_own_id(
 #[tokio::test]
 async fn all_are_driven_page_by_page(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     // More than two pages, and every fifth message always fails.
     for order in 1..=600 {
         let message = created(order, 1);
@@ -147,9 +147,9 @@ async fn all_are_driven_page_by_page(#[values(Sqlite, Postgres)] database: Datab
     assert_eq!(service.redrive_all().await, report(480, 120, 0, true));
     assert_eq!(service.in_the_inbox().await, 480);
     assert_eq!(service.redrive_all().await, report(0, 120, 0, true));
-    assert_eq!(service.heard_of(1).await, 1);
+    assert_eq!(service.handled(1).await, 1);
     until("all that they brought about is published", async || world.heard().len() == 480).await;
-    world.told(&[created(601, 1)]).await;
+    world.publish_and_wait(&[created(601, 1)]).await;
     service.finish(120).await;
 }
 
@@ -159,8 +159,8 @@ async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let one = ServiceHarness::start(&storage, world.tally()).await;
-    let other = ServiceHarness::start(&storage, world.tally()).await;
+    let one = ServiceHarness::start(&storage, world.participant_broker()).await;
+    let other = ServiceHarness::start(&storage, world.participant_broker()).await;
     let messages: Vec<Outgoing> = (1..=20).map(|order| created(order, 1)).collect();
     for message in &messages {
         one.dead_letter(message.message_id.0, message.body.as_bytes()).await;
@@ -185,7 +185,7 @@ async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once(
         assert_eq!((&sweep["failed_again"], &sweep["postponed"]), (&json!(0), &json!(0)), "{sweep}");
     }
     for order in 1..=20 {
-        assert_eq!(one.heard_of(order).await, 1);
+        assert_eq!(one.handled(order).await, 1);
     }
     until("each is published once", async || world.heard().len() == 20).await;
     other.finish(0).await;
@@ -196,7 +196,7 @@ async fn driven_often_at_once_and_by_two_replicas_it_is_handled_once(
 #[tokio::test]
 async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let message = declined(1);
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
@@ -207,20 +207,20 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
     assert_eq!((status, &problem["detail"]), (503, &json!("the gateway is away")));
     service.script.refusals.store(1, Ordering::SeqCst);
     assert_eq!(service.redrive_all().await, report(0, 0, 1, false));
-    assert_eq!((service.heard_of(1).await, &service.list().await[0]["attempts"]), (0, &json!(1)));
+    assert_eq!((service.handled(1).await, &service.list().await[0]["attempts"]), (0, &json!(1)));
 
     // The redrive waits for a slow answer, and blocks nothing else.
     service.script.world.shut();
     let asked = service.script.asked.load(Ordering::SeqCst);
     let others = async {
         until("it is asked", async || service.script.asked.load(Ordering::SeqCst) > asked).await;
-        world.told(&[created(2, 1)]).await;
-        assert_eq!((service.heard_of(1).await, service.heard_of(2).await), (0, 1));
+        world.publish_and_wait(&[created(2, 1)]).await;
+        assert_eq!((service.handled(1).await, service.handled(2).await), (0, 1));
         service.script.world.open();
     };
     let (answer, ()) = within_timeout("the answer", join(service.redrive(id), others)).await;
     assert_eq!(answer, (200, json!({"message_id": id, "outcome": "HANDLED"})));
-    assert_eq!(service.heard_of(1).await, 1);
+    assert_eq!(service.handled(1).await, 1);
     service.finish(0).await;
 }
 
@@ -228,7 +228,7 @@ async fn the_world_outside_is_asked_as_for_a_delivery(#[values(Sqlite, Postgres)
 #[tokio::test]
 async fn while_the_database_is_away_nothing_is_lost(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let message = created(1, 1);
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
@@ -239,7 +239,7 @@ async fn while_the_database_is_away_nothing_is_lost(#[values(Sqlite, Postgres)] 
     service.script.away.store(false, Ordering::SeqCst);
     // The engine may still be idle.
     until("it is handled", async || service.redrive(id).await.0 == 200).await;
-    assert_eq!(service.heard_of(1).await, 1);
+    assert_eq!(service.handled(1).await, 1);
     assert_eq!(service.ask(Method::GET, &format!("/admin/dead-letters/{id}")).await.0, 404);
     service.finish(0).await;
 }
@@ -248,7 +248,7 @@ async fn while_the_database_is_away_nothing_is_lost(#[values(Sqlite, Postgres)] 
 #[tokio::test]
 async fn a_caller_that_goes_away_changes_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
-    let service = ServiceHarness::start(&storage, world.tally()).await;
+    let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let message = created(1, 1);
     let id = message.message_id.0;
     service.dead_letter(id, message.body.as_bytes()).await;
@@ -262,7 +262,7 @@ async fn a_caller_that_goes_away_changes_nothing(#[values(Sqlite, Postgres)] dat
     }
     assert_eq!(service.list().await.len(), 1, "nobody sees what is not committed");
     service.script.gate.open();
-    until("it is handled although nobody waits", async || service.heard_of(1).await == 1).await;
+    until("it is handled although nobody waits", async || service.handled(1).await == 1).await;
     service.finish(0).await;
 }
 
@@ -270,8 +270,8 @@ async fn a_caller_that_goes_away_changes_nothing(#[values(Sqlite, Postgres)] dat
 #[tokio::test]
 async fn a_crash_in_the_middle_leaves_it_dead_lettered(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.told(&[created(1, UNACCEPTABLE)]).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+    world.publish_and_wait(&[created(1, UNACCEPTABLE)]).await;
     let letters = engine.dead_letters().await;
     engine.script.cured.store(true, Ordering::SeqCst);
     engine.script.gate.shut();
@@ -282,12 +282,12 @@ async fn a_crash_in_the_middle_leaves_it_dead_lettered(#[values(Sqlite, Postgres
     }
     engine.crash().await;
 
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     assert_eq!(engine.dead_letters().await, letters);
-    assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await), (0, 0));
+    assert_eq!((engine.handled(1).await, engine.in_the_inbox().await), (0, 0));
     engine.script.cured.store(true, Ordering::SeqCst);
     assert_eq!(within_timeout("it is handled", engine.mailbox.redrive(&letters[0])).await, Ok(Redriven::Handled));
-    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (1, vec![]));
+    assert_eq!((engine.handled(1).await, engine.dead_letters().await), (1, vec![]));
     engine.finish().await;
 }
 
@@ -295,17 +295,17 @@ async fn a_crash_in_the_middle_leaves_it_dead_lettered(#[values(Sqlite, Postgres
 #[tokio::test]
 async fn what_was_discarded_while_it_was_read_is_not_handled(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     let messages = [created(1, UNACCEPTABLE), raw("nonsense")];
-    world.told(&messages).await;
+    world.publish_and_wait(&messages).await;
     engine.script.cured.store(true, Ordering::SeqCst);
     for letter in engine.dead_letters().await {
         assert_eq!(within_timeout("it is discarded", engine.mailbox.discard(letter.message_id)).await, Ok(true));
         assert_eq!(within_timeout("it is refused", engine.mailbox.redrive(&letter)).await, Ok(Redriven::Gone));
     }
-    assert_eq!((engine.heard_of(1).await, engine.in_the_inbox().await, engine.dead_letters().await), (0, 0, vec![]));
+    assert_eq!((engine.handled(1).await, engine.in_the_inbox().await, engine.dead_letters().await), (0, 0, vec![]));
     // It does not count as handled: if it is delivered again, it is handled.
-    world.told(&messages[..1]).await;
-    assert_eq!(engine.heard_of(1).await, 1);
+    world.publish_and_wait(&messages[..1]).await;
+    assert_eq!(engine.handled(1).await, 1);
     engine.finish().await;
 }

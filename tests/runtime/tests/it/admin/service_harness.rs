@@ -35,7 +35,7 @@ struct Settings {
 
 /// The default settings.
 pub(crate) fn work_settings() -> WorkSettings {
-    Settings::parse_from(["tally"]).work
+    Settings::parse_from(["runtime-tests"]).work
 }
 
 /// A running service, and an operator with the token.
@@ -133,7 +133,7 @@ impl ServiceHarness {
         parse(&within_timeout("its body", response.text()).await.unwrap())
     }
 
-    pub(crate) async fn heard_of(&self, order_id: i64) -> i64 {
+    pub(crate) async fn handled(&self, order_id: i64) -> i64 {
         let row = counts::Entity::find_by_id(order_id).one(&self.database.reader()).await.unwrap();
         row.map_or(0, |row| row.heard)
     }

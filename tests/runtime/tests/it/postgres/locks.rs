@@ -24,8 +24,8 @@ fn locked<T>() -> Result<T, Refusal> {
 #[tokio::test]
 async fn only_who_needs_a_locked_row_waits_for_it() {
     let (storage, mut world) = (TestDatabase::create(Postgres), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.told(&[created(1, 1), created(2, 1)]).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+    world.publish_and_wait(&[created(1, 1), created(2, 1)]).await;
     let lock = locking(&storage, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
 
     // In one batch: one input that needs the row, and forty that do not.
@@ -34,7 +34,7 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
     world.order.publish(std::slice::from_ref(&waits)).await;
     let others: Vec<_> = (2..42).map(|order| created(order, 1)).collect();
     world.order.publish(&others).await;
-    until("all are delivered", async || world.tally().queue().unwrap().ready == 0).await;
+    until("all are delivered", async || world.participant_broker().queue().unwrap().ready == 0).await;
     engine.script.gate.open();
     let confirmed = world.order.confirmed(others.len()).await;
     assert_eq!(confirmed, saga_runtime::conformance::ids(&others), "all but the first");
@@ -49,15 +49,15 @@ async fn only_who_needs_a_locked_row_waits_for_it() {
     lock.rollback().await.unwrap();
     assert_eq!(world.order.confirmed(1).await, [waits.message_id]);
     until("it is over", async || engine.is_up("database")).await;
-    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (2, vec![]));
+    assert_eq!((engine.handled(1).await, engine.dead_letters().await), (2, vec![]));
     engine.finish().await;
 }
 
 #[tokio::test]
 async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
     let (storage, mut world) = (TestDatabase::create(Postgres), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.told(&[created(1, 1)]).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+    world.publish_and_wait(&[created(1, 1)]).await;
     let lock = locking(&storage, "LOCK TABLE counts, inbox IN ACCESS EXCLUSIVE MODE").await;
     let sent: Vec<_> = (1..=200).map(|order| created(order, 1)).collect();
     world.order.publish(&sent).await;
@@ -66,7 +66,7 @@ async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
     lock.rollback().await.unwrap();
     world.order.confirmed(sent.len()).await;
     until("it is over", async || engine.is_up("database")).await;
-    assert_eq!((engine.heard_of(1).await, engine.heard_of(200).await, engine.dead_letters().await), (2, 1, vec![]));
+    assert_eq!((engine.handled(1).await, engine.handled(200).await, engine.dead_letters().await), (2, 1, vec![]));
     engine.finish().await;
 }
 
@@ -74,15 +74,15 @@ async fn what_waits_for_a_locked_table_is_handled_once_when_it_is_free() {
 #[tokio::test]
 async fn what_waits_for_a_locked_row_comes_again_after_the_end() {
     let (storage, mut world) = (TestDatabase::create(Postgres), World::begin().await);
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
-    world.told(&[created(1, 1)]).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+    world.publish_and_wait(&[created(1, 1)]).await;
     let lock = locking(&storage, "SELECT FROM counts WHERE order_id = 1 FOR UPDATE").await;
     world.order.publish(&[created(1, 1)]).await;
     until("it is seen", async || !engine.is_up("database")).await;
     engine.end().await;
-    let engine = EngineHarness::start(&storage, world.tally(), Plan::default()).await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     lock.rollback().await.unwrap();
     world.order.confirmed(1).await;
-    assert_eq!((engine.heard_of(1).await, engine.dead_letters().await), (2, vec![]));
+    assert_eq!((engine.handled(1).await, engine.dead_letters().await), (2, vec![]));
     engine.finish().await;
 }

@@ -27,7 +27,7 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
     let url = format!("http://{}", listener.local_addr().unwrap());
     let deps = ServiceDeps {
         database: open(&storage).await,
-        broker: Arc::clone(world.tally()),
+        broker: Arc::clone(world.participant_broker()),
         work: work_settings(),
         admin: None,
         identity: IdentitySettings::default(),

@@ -21,12 +21,12 @@ async fn refusal(broker: &RabbitMq) -> BrokerError {
 
 /// The parts of the error that an operator reads: which broker, what is wrong, and what to do.
 fn unusable(error: &BrokerError, address: &str, wrong: &str, remedy: &str) {
-    let BrokerError::Unusable { broker, wrong: told, remedy: to_do } = error else { panic!("{error}") };
+    let BrokerError::Unusable { broker, wrong: problem, remedy: to_do } = error else { panic!("{error}") };
     assert_eq!(broker, address);
-    assert!(told.contains(wrong), "{told}");
+    assert!(problem.contains(wrong), "{problem}");
     assert!(to_do.contains(remedy), "{to_do}");
     let text = error.to_string();
-    assert_eq!(text, format!("the broker {address} cannot be used: {told}; {to_do}"));
+    assert_eq!(text, format!("the broker {address} cannot be used: {problem}; {to_do}"));
 }
 
 #[tokio::test]
