@@ -143,7 +143,7 @@ impl Databases {
             let now = self.order.clock().now();
             for order in orders {
                 report.orders += 1;
-                report.count_unfinished += u64::from(!order.status().is_terminal());
+                report.unfinished += u64::from(!order.status().is_terminal());
                 let (reservation, payment) = (reservations.get(&order.saga_id), payments.get(&order.saga_id));
                 for breach in rules::of_order(&order, reservation, payment, now) {
                     report.breaches.push(format!("order {} ({}): {breach}", order.details.order_id, order.status()));

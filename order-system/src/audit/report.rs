@@ -9,7 +9,7 @@ pub struct Report {
     /// Number of orders.
     pub orders: u64,
     /// How many of them have not ended and are not yet past their deadline.
-    pub count_unfinished: u64,
+    pub unfinished: u64,
     /// Number of reservations, including those that clients made directly.
     pub reservations: u64,
     /// Number of payments, including those that clients made directly.
@@ -47,9 +47,9 @@ impl fmt::Display for Report {
         for breach in &self.breaches {
             writeln!(f, "{breach}")?;
         }
-        let Self { orders, count_unfinished, reservations, payments, items, systems, breaches } = self;
+        let Self { orders, unfinished, reservations, payments, items, systems, breaches } = self;
         let looked_at = format!(
-            "{orders} orders ({count_unfinished} under way), {reservations} reservations, {payments} payments, \
+            "{orders} orders ({unfinished} under way), {reservations} reservations, {payments} payments, \
              {items} stock items"
         );
         match breaches.len() {

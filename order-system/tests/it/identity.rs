@@ -4,7 +4,10 @@ use std::path::Path;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::client::{Client, answer};
+use testkit::{
+    client::{Client, answer},
+    process::Program,
+};
 
 use crate::program;
 
@@ -21,7 +24,7 @@ fn rename(data_dir: &Path, from: &str, to: &str) {
 }
 
 /// Places an order that waits for its payment, and returns its number.
-async fn count_unfinished(client: &Client) -> i64 {
+async fn place_unfinished(client: &Client) -> i64 {
     let body = json!({"item_sku": "SKU-ABC", "quantity": 1, "amount": 10, "currency": "USD"});
     let request = client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(&body);
     let id = answer(request).await.unwrap().1["order_id"].as_i64().unwrap();
@@ -35,11 +38,7 @@ async fn an_empty_order_database_beside_the_others_is_refused_and_undoes_nothing
     let program = program();
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
-    let system = program.start(&data_dir, &[NEVER]).unwrap();
-    let client = Client::new(system.addresses).unwrap();
-    client.put_in_stock("SKU-ABC", 10).await.unwrap();
-    let order = count_unfinished(&client).await;
-    system.crash().unwrap();
+    let order = crash_with_an_unfinished_order(&program, &data_dir).await;
 
     rename(&data_dir, "order.sqlite", "aside.sqlite");
     let refused = refused_to_start(program.command().arg("--data-dir").arg(&data_dir));
@@ -65,11 +64,7 @@ async fn a_lost_order_database_is_replaced_by_an_explicit_act_and_then_nothing_s
     let program = program();
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");
-    let system = program.start(&data_dir, &[NEVER]).unwrap();
-    let client = Client::new(system.addresses).unwrap();
-    client.put_in_stock("SKU-ABC", 10).await.unwrap();
-    count_unfinished(&client).await;
-    system.crash().unwrap();
+    crash_with_an_unfinished_order(&program, &data_dir).await;
     let audit = program.verify(&data_dir, "0s").unwrap();
     let audit = String::from_utf8(audit.stdout).unwrap();
     let id = audit.lines().find_map(|line| line.strip_prefix("system id: ")).unwrap().to_owned();
@@ -85,6 +80,17 @@ async fn a_lost_order_database_is_replaced_by_an_explicit_act_and_then_nothing_s
     let other = format!("--system-id={}", id.replace(&id[..8], "018d0000"));
     let refused = refused_to_start(program.command().arg("--data-dir").arg(&data_dir).arg(other));
     assert!(refused.contains(&format!("belongs to the system {id} and has data")), "{refused}");
+}
+
+/// Starts the system on a new directory, puts 10 units in stock, places an order, and crashes the system. Returns the
+/// order's number.
+async fn crash_with_an_unfinished_order(program: &Program, data_dir: &Path) -> i64 {
+    let system = program.start(data_dir, &[NEVER]).unwrap();
+    let client = Client::new(system.addresses).unwrap();
+    client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    let order = place_unfinished(&client).await;
+    system.crash().unwrap();
+    order
 }
 
 /// Starts the program, expects it to fail, and returns its output.

@@ -50,25 +50,21 @@ impl OpenLoop {
     pub async fn run(&self, over: impl Future<Output = ()>) -> Result<Outcome> {
         let (started, pool) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
         let (mut over, mut all) = (std::pin::pin!(over), Outcome::none()?);
-        let mut count_unfinished = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         for number in 0.. {
             let due = started + Duration::from_secs_f64(number as f64 / self.rate);
             tokio::select! {
                 () = &mut over => break,
                 () = sleep_until(due) => {}
             }
-            ensure!(
-                count_unfinished.len() < MOST_CONNECTIONS,
-                "{} orders wait for their answers",
-                count_unfinished.len()
-            );
-            count_unfinished.spawn(one(self.clone(), number, due, Arc::clone(&pool)));
-            while let Some(answered) = count_unfinished.try_join_next() {
+            ensure!(in_flight.len() < MOST_CONNECTIONS, "{} orders wait for their answers", in_flight.len());
+            in_flight.spawn(one(self.clone(), number, due, Arc::clone(&pool)));
+            while let Some(answered) = in_flight.try_join_next() {
                 let (answer, latency) = answered??;
                 all.count(answer, latency)?;
             }
         }
-        while let Some(answered) = count_unfinished.join_next().await {
+        while let Some(answered) = in_flight.join_next().await {
             let (answer, latency) = answered??;
             all.count(answer, latency)?;
         }
