@@ -18,4 +18,4 @@ pub use flow::{FLOWS, Flow, ROUTES, Service};
 pub use ids::{OrderId, SagaId, Sku, SkuError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
-pub use saga_message::{Header, Message, MessageId, SystemId, SystemIdError, Timestamp, is_traceparent};
+pub use saga_message::{Header, Message, MessageId, SystemId, SystemIdError, Timestamp, framing, is_traceparent};

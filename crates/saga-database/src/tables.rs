@@ -26,11 +26,11 @@ pub mod inbox {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The events that are committed and not yet confirmed by the broker.
+/// The messages that are committed and not yet confirmed by the broker.
 pub mod outbox {
     use sea_orm::entity::prelude::*;
 
-    /// One event to be published.
+    /// One message to be published: an event, or several with the same routing key.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "outbox")]
     pub struct Model {
@@ -39,9 +39,9 @@ pub mod outbox {
         pub message_id: Uuid,
         /// The routing key, which identifies the kind of event.
         pub routing_key: String,
-        /// The saga that it belongs to.
+        /// The saga that its events belong to; nil if there are several.
         pub saga_id: Uuid,
-        /// The encoded envelope.
+        /// The encoded event, or an array of them.
         pub body: String,
         /// When it was committed, in microseconds since 1970.
         pub created_at: i64,

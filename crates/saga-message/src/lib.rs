@@ -1,7 +1,9 @@
-//! What identifies messages and services: ids, timestamps, routes, and the [`Message`] trait that the runtime handles.
+//! What identifies messages and services: ids, timestamps, routes, the [`Message`] trait that the runtime handles, and
+//! how several events share a message ([`framing`]).
 //!
 //! This crate does no I/O, reads no clock and generates no ids, so that a contract between services can depend on it.
 
+pub mod framing;
 mod ids;
 mod message;
 mod timestamp;

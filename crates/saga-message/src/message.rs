@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use crate::{MessageId, SystemId, Timestamp};
 
-/// A message as the runtime handles it: an event, and what identifies it. The user of the runtime provides the type.
+/// An event as the runtime handles it, with what identifies it. The user of the runtime provides the type. The broker's
+/// messages carry one or more of them; see [`framing`](crate::framing).
 pub trait Message: fmt::Debug + Clone + Send + Sync + 'static {
     /// What a participant publishes; the runtime makes a message of it with [`Message::new`].
     type Event: fmt::Debug + Send;
@@ -21,7 +22,7 @@ pub trait Message: fmt::Debug + Clone + Send + Sync + 'static {
     /// If the body is not a message of this type.
     fn decode(body: &[u8]) -> Result<Self, Self::DecodeError>;
 
-    /// Encodes the message as a body that [`Message::decode`] can read.
+    /// Encodes it as a JSON object that [`Message::decode`] can read.
     fn encode(&self) -> String;
 
     /// Returns the system id that a body contains, even if the rest of it cannot be decoded.
@@ -48,7 +49,7 @@ pub trait Message: fmt::Debug + Clone + Send + Sync + 'static {
 /// What identifies a message, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The id of this message. A redelivery keeps it, and the inbox is keyed by it.
+    /// The id of this event. A redelivery keeps it.
     pub id: MessageId,
     /// When the event happened.
     pub time: Timestamp,

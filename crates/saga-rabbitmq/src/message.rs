@@ -4,27 +4,40 @@ use std::sync::Arc;
 
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
+use saga_message::framing;
 
 use super::x_death::cause_of_death;
 use saga_runtime::broker::{Delivery, Outgoing, Receipt};
 
-/// CloudEvents in structured JSON mode.
-const CONTENT_TYPE: &str = "application/cloudevents+json";
+/// A CloudEvent in structured JSON mode.
+const SINGLE: &str = "application/cloudevents+json";
+/// Several of them, as a JSON array.
+const BATCH: &str = "application/cloudevents-batch+json";
+/// The header with the number of events, for people; only messages with several have it.
+const EVENTS: &str = "events";
 /// Delivery mode: written to disk.
 const PERSISTENT: u8 = 2;
 
 /// Returns the AMQP properties of a message, for the broker and for people. Consumers read only the body.
 pub(crate) fn properties(message: &Outgoing) -> BasicProperties {
-    let properties = BasicProperties::default()
+    let is_batch = framing::is_batch(message.body.as_bytes());
+    let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
-        .with_content_type(CONTENT_TYPE.into())
+        .with_content_type(if is_batch { BATCH } else { SINGLE }.into())
         .with_message_id(message.message_id.to_string().into())
-        .with_correlation_id(message.correlation_id.to_string().into())
         .with_type(message.route.message_type.into())
         .with_app_id(message.route.publisher.into());
-    // The id is a UUIDv7, created when the event happened.
+    if let Some(saga) = message.correlation_id {
+        properties = properties.with_correlation_id(saga.to_string().into());
+    }
+    if is_batch {
+        let mut headers = FieldTable::default();
+        headers.insert(EVENTS.into(), AMQPValue::LongLongInt(i64::try_from(message.events).unwrap_or(i64::MAX)));
+        properties = properties.with_headers(headers);
+    }
+    // The id is a UUIDv7, created when the first event happened.
     match message.message_id.0.get_timestamp() {
         Some(made) => properties.with_timestamp(made.to_unix().0),
         None => properties,
@@ -79,7 +92,6 @@ pub(crate) fn number(value: &AMQPValue) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::FieldTable;
     use saga_message::{MessageId, Route};
     use uuid::Uuid;
 
@@ -112,16 +124,25 @@ mod tests {
             consumers: &["stock"],
         };
         let made_at = Uuid::now_v7();
+        let saga = Uuid::now_v7();
         let message = Outgoing {
             message_id: MessageId(made_at),
             route: ROUTE,
-            correlation_id: Uuid::now_v7(),
+            correlation_id: Some(saga),
+            events: 1,
             body: "{}".into(),
         };
-        let properties = properties(&message);
         let text = |text: &Option<ShortString>| text.as_ref().map(ToString::to_string);
+        let several = Outgoing { correlation_id: None, events: 2, body: "[{},{}]".into(), ..message.clone() };
+        let several = properties(&several);
+        assert_eq!(text(several.content_type()).as_deref(), Some(BATCH));
+        assert_eq!(*several.correlation_id(), None);
+        assert_eq!(several.headers().as_ref().and_then(|headers| number(headers.inner().get(EVENTS)?)), Some(2));
+        let properties = properties(&message);
+        assert_eq!(text(properties.content_type()).as_deref(), Some(SINGLE));
+        assert_eq!(*properties.headers(), None, "an event alone looks as it always did");
         assert_eq!(text(properties.message_id()), Some(made_at.to_string()));
-        assert_eq!(text(properties.correlation_id()), Some(message.correlation_id.to_string()));
+        assert_eq!(text(properties.correlation_id()), Some(saga.to_string()));
         assert_eq!(text(properties.kind()).as_deref(), Some("com.example.sold.v1"));
         assert_eq!(text(properties.app_id()).as_deref(), Some("shop"));
         assert_eq!(*properties.timestamp(), made_at.get_timestamp().map(|made| made.to_unix().0));

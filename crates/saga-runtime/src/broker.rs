@@ -80,9 +80,11 @@ pub struct Outgoing {
     pub message_id: MessageId,
     /// The publisher, the consumers that must receive it, and the routing key for listeners.
     pub route: &'static Route,
-    /// The saga that it belongs to.
-    pub correlation_id: uuid::Uuid,
-    /// The encoded envelope.
+    /// The saga that its events belong to; `None` if there are several.
+    pub correlation_id: Option<uuid::Uuid>,
+    /// How many events it carries.
+    pub events: usize,
+    /// The encoded event, or the array of them ([`framing`](saga_message::framing)).
     pub body: Arc<str>,
 }
 

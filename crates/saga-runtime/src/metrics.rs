@@ -12,6 +12,7 @@ use prometheus_client::{
 #[derive(Debug, Clone)]
 pub struct EngineMetrics {
     inputs: Family<Input, Counter>,
+    messages: Counter,
     batch_inputs: Histogram,
     commit_duration: Histogram,
     dead_lettered: Counter,
@@ -41,6 +42,7 @@ impl Default for EngineMetrics {
     fn default() -> Self {
         Self {
             inputs: Family::default(),
+            messages: Counter::default(),
             batch_inputs: Histogram::new([1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.]),
             commit_duration: Histogram::new([
                 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 10.,
@@ -55,10 +57,12 @@ impl EngineMetrics {
     /// Registers all metrics.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("inputs", "Committed inputs, including duplicates", self.inputs.clone());
+        let help = "Committed messages from the broker, including duplicates; each carries one event or several";
+        registry.register("messages", help, self.messages.clone());
         registry.register("batch_inputs", "Inputs in one transaction", self.batch_inputs.clone());
         let help = "Duration of a committed transaction, from its beginning";
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_duration.clone());
-        let help = "Deliveries that became dead letters because they cannot be handled";
+        let help = "Events that became dead letters because they cannot be handled";
         registry.register("messages_dead_lettered", help, self.dead_lettered.clone());
         let help = "Inputs that wait because another session keeps rows locked";
         registry.register("inputs_put_aside", help, self.put_aside.clone());
@@ -69,15 +73,24 @@ impl EngineMetrics {
         self.put_aside.set(i64::try_from(inputs).unwrap_or(i64::MAX));
     }
 
-    /// Records a committed transaction.
-    pub(crate) fn committed(&self, inputs: impl Iterator<Item = InputKind>, dead_lettered: usize, duration: Duration) {
-        let mut count = 0_u32;
-        for kind in inputs {
-            self.inputs.get_or_create(&Input { kind }).inc();
-            count += 1;
+    /// Records a committed transaction with these commands and messages; the number is that of their inputs.
+    pub(crate) fn committed(
+        &self,
+        received: impl Iterator<Item = (InputKind, usize)>,
+        dead_lettered: usize,
+        duration: Duration,
+    ) {
+        let mut count = 0_u64;
+        for (kind, inputs) in received {
+            let inputs = inputs as u64;
+            self.inputs.get_or_create(&Input { kind }).inc_by(inputs);
+            if kind == InputKind::event {
+                self.messages.inc();
+            }
+            count += inputs;
         }
         if count > 0 {
-            self.batch_inputs.observe(f64::from(count));
+            self.batch_inputs.observe(count as f64);
         }
         self.commit_duration.observe(duration.as_secs_f64());
         self.dead_lettered.inc_by(dead_lettered as u64);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::telemetry::LogFormat;
+use saga_message::framing;
 use saga_runtime::EngineSettings;
 
 /// Limits and timeouts, the same for every service.
@@ -14,14 +15,18 @@ pub struct WorkSettings {
     /// Maximum number of inputs (commands and events) in one database transaction
     #[arg(long, env = "MAX_BATCH", default_value_t = 512, value_parser = at_least_one)]
     pub max_batch: usize,
+    /// Maximum number of events in one published message. 1 is for the time of a rolling upgrade from a version that
+    /// reads only single events
+    #[arg(long, env = "MAX_EVENTS_PER_MESSAGE", default_value_t = framing::MAX_EVENTS, value_parser = at_least_one)]
+    pub max_events_per_message: usize,
     /// Maximum number of commands that wait for the database; further ones are refused with 503
     #[arg(long, env = "MAX_WAITING", default_value_t = 4096, value_parser = at_least_one)]
     pub max_waiting: usize,
-    /// Maximum number of unpublished events; above it, new orders are refused with 503
+    /// Maximum number of unpublished messages; above it, new orders are refused with 503
     #[arg(long, env = "MAX_BACKLOG", default_value_t = 50_000)]
     pub max_backlog: u64,
     /// Maximum number of unacknowledged messages that the service takes from its queue
-    #[arg(long, env = "PREFETCH", default_value_t = 2048, value_parser = at_least_one)]
+    #[arg(long, env = "PREFETCH", default_value_t = 256, value_parser = at_least_one)]
     pub prefetch: usize,
     /// Interval between checks for deadlines and overdue holds
     #[arg(long, env = "TICK", default_value = "1s", value_parser = humantime::parse_duration)]
@@ -52,6 +57,7 @@ impl WorkSettings {
     pub fn engine(&self) -> EngineSettings {
         EngineSettings {
             max_batch: self.max_batch,
+            max_events: self.max_events_per_message,
             max_waiting: self.max_waiting,
             tick: self.tick.max(Duration::from_millis(1)),
             inbox_retention: self.inbox_retention,

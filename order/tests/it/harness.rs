@@ -32,6 +32,7 @@ impl Default for Plan {
                 cancel_repeat_longest: Duration::from_secs(600),
             },
             work: WorkSettings {
+                max_events_per_message: 128,
                 max_batch: 512,
                 max_waiting: 4_096,
                 max_backlog: 50_000,

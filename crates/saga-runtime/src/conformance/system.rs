@@ -50,7 +50,8 @@ pub(super) fn services(names: &[&str]) -> Vec<ServiceSpec> {
 /// Creates a message for `route` with this body.
 #[must_use]
 pub fn message(route: &'static Route, body: &str) -> Outgoing {
-    Outgoing { message_id: MessageId(Uuid::now_v7()), route, correlation_id: Uuid::now_v7(), body: body.into() }
+    let (message_id, correlation_id) = (MessageId(Uuid::now_v7()), Some(Uuid::now_v7()));
+    Outgoing { message_id, route, correlation_id, events: 1, body: body.into() }
 }
 
 /// Creates `count` messages for `route`. Their bodies are their numbers, from `0`.

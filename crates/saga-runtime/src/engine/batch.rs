@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use saga_database::tables::dead_letter;
-use saga_message::{Message, MessageId, SystemId, Timestamp};
+use saga_message::{Message, MessageId, SystemId, Timestamp, framing};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
@@ -15,13 +15,6 @@ use crate::{broker::Receipt, identity::SystemIdentity, metrics::InputKind};
 #[derive(Debug)]
 pub(super) enum Item<P: Participant> {
     Input(Pending<P>),
-    /// A delivery that is not to be handled, because it cannot be decoded or the broker has dead-lettered it.
-    DeadLetter {
-        raw: Raw,
-        message: Option<Box<P::Message>>,
-        receipt: Receipt,
-        reason: String,
-    },
     /// A redriven dead letter that still cannot be decoded.
     DeadLetterAgain(DeadLetterAgain),
     /// A dead letter to be deleted.
@@ -33,10 +26,13 @@ pub(super) enum Item<P: Participant> {
     },
 }
 
-/// An input, and where it comes from.
+/// Inputs that are committed together or not at all, and where they come from: one command, or the events of one
+/// message.
 #[derive(Debug)]
 pub(super) struct Pending<P: Participant> {
-    pub(super) input: Input<P>,
+    pub(super) inputs: Vec<Input<P>>,
+    /// The events of the message that cannot be handled. They are dead-lettered in the same transaction.
+    pub(super) dead_lettered: Vec<dead_letter::Model>,
     pub(super) origin: Origin,
 }
 
@@ -49,9 +45,16 @@ pub(super) enum Origin {
     },
     Queue {
         raw: Raw,
+        /// The key in the inbox of a message with several events. An event alone is its own key.
+        batch_id: Option<MessageId>,
         receipt: Receipt,
     },
-    DeadLetter(Redrive),
+    DeadLetter {
+        redrive: Redrive,
+        /// As for a message from the queue: an earlier version may have dead-lettered a message with several events.
+        raw: Raw,
+        batch_id: Option<MessageId>,
+    },
     Itself,
 }
 
@@ -61,30 +64,21 @@ impl Origin {
         match self {
             Self::Caller { .. } => InputKind::command,
             Self::Queue { .. } => InputKind::event,
-            Self::DeadLetter(_) => InputKind::redriven,
+            Self::DeadLetter { .. } => InputKind::redriven,
             Self::Itself => InputKind::own,
         }
     }
 
-    /// Returns whether the input may have been handled before.
-    fn may_be_handled_already(&self) -> bool {
-        match self {
-            Self::Queue { raw, .. } => raw.redeliveries > 0,
-            Self::DeadLetter(_) => true,
-            Self::Caller { .. } | Self::Itself => false,
-        }
-    }
-
-    /// Returns the id of the dead letter, if the input is a redriven one.
+    /// Returns the id of the dead letter, if the inputs are a redriven one.
     pub(super) fn dead_letter(&self) -> Option<Uuid> {
         match self {
-            Self::DeadLetter(redrive) => Some(redrive.message_id),
+            Self::DeadLetter { redrive, .. } => Some(redrive.message_id),
             _ => None,
         }
     }
 }
 
-/// A delivery as received, for storing it as a dead letter.
+/// A message as received, for storing what cannot be handled as a dead letter.
 #[derive(Debug)]
 pub(super) struct Raw {
     pub(super) body: Arc<[u8]>,
@@ -93,14 +87,15 @@ pub(super) struct Raw {
     pub(super) received_at: Timestamp,
 }
 
-/// A delivery that is dead-lettered with the batch, and its receipt.
-#[derive(Debug)]
-pub(super) struct DeadLettered {
-    pub(super) row: dead_letter::Model,
-    pub(super) receipt: Receipt,
-}
-
 impl<P: Participant> Item<P> {
+    /// Returns for how many inputs it counts.
+    pub(super) fn inputs(&self) -> usize {
+        match self {
+            Self::Input(pending) => pending.events(),
+            Self::DeadLetterAgain(_) | Self::Discard(_) | Self::Confirmed { .. } => 1,
+        }
+    }
+
     /// Refuses a caller's item with the reason `why`; returns any other item.
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self {
@@ -119,6 +114,57 @@ impl<P: Participant> Item<P> {
 }
 
 impl<P: Participant> Pending<P> {
+    /// Returns one command, or an event without a body.
+    pub(super) fn one(input: Input<P>, origin: Origin) -> Self {
+        Self { inputs: vec![input], dead_lettered: Vec::new(), origin }
+    }
+
+    /// Returns how many inputs it is, with those that are dead-lettered.
+    pub(super) fn events(&self) -> usize {
+        self.inputs.len() + self.dead_lettered.len()
+    }
+
+    /// Returns the key of the message in the inbox. `None` for a command, and for a message whose only event is
+    /// dead-lettered: it is handled when that is redriven.
+    pub(super) fn inbox_id(&self) -> Option<MessageId> {
+        let (Origin::Queue { batch_id, .. } | Origin::DeadLetter { batch_id, .. }) = &self.origin else { return None };
+        batch_id.or_else(|| Some(self.inputs.first()?.payload.message()?.header().id))
+    }
+
+    /// Returns when the message was received. `None` for a command.
+    pub(super) fn received_at(&self) -> Option<Timestamp> {
+        let (Origin::Queue { raw, .. } | Origin::DeadLetter { raw, .. }) = &self.origin else { return None };
+        Some(self.inputs.first().map_or(raw.received_at, |input| input.at))
+    }
+
+    /// Returns whether the message may have been handled before.
+    fn may_be_handled_already(&self) -> bool {
+        match &self.origin {
+            // The events of a message that the broker has dead-lettered may have been handled by then.
+            Origin::Queue { raw, .. } => raw.redeliveries > 0 || self.inputs.is_empty(),
+            Origin::DeadLetter { .. } => true,
+            Origin::Caller { .. } | Origin::Itself => false,
+        }
+    }
+
+    /// Returns the system that the message belongs to, if it is a message and contains it. All of its events come from
+    /// one transaction.
+    pub(super) fn system_id(&self) -> Option<SystemId> {
+        self.inputs.iter().find_map(|input| input.payload.system_id())
+    }
+
+    /// Removes the event `position`, to be dead-lettered with the rest of the message.
+    fn dead_letter(&mut self, position: usize, reason: &str) {
+        let Input { payload, .. } = self.inputs.remove(position);
+        let (Origin::Queue { raw, .. } | Origin::DeadLetter { raw, .. }) = &self.origin else { return };
+        let Some(message) = payload.message() else { return };
+        let id = message.header().id;
+        let events = framing::split(&raw.body).unwrap_or_default();
+        let is_it = |event: &&[u8]| P::Message::decode(event).is_ok_and(|other| other.header().id == id);
+        let body = events.into_iter().find(is_it).unwrap_or(&raw.body);
+        self.dead_lettered.push(dead_letter(raw, body, Some(message), reason));
+    }
+
     /// Refuses a caller's input with the reason `why`; returns any other input.
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self.origin {
@@ -127,7 +173,7 @@ impl<P: Participant> Pending<P> {
                 None
             }
             // The dead letter stays as it was.
-            Origin::DeadLetter(redrive) => {
+            Origin::DeadLetter { redrive, .. } => {
                 redrive.answer(Err(unavailable(why)));
                 None
             }
@@ -144,7 +190,6 @@ fn unavailable(why: &str) -> Refusal {
 #[derive(Debug)]
 pub(super) struct Batch<P: Participant> {
     pub(super) inputs: Vec<Pending<P>>,
-    pub(super) dead_lettered: Vec<DeadLettered>,
     pub(super) dead_lettered_again: Vec<DeadLetterAgain>,
     pub(super) discarded: Vec<Discard>,
     pub(super) confirmed: Vec<MessageId>,
@@ -159,7 +204,6 @@ impl<P: Participant> Batch<P> {
     pub(super) fn empty() -> Self {
         Self {
             inputs: Vec::new(),
-            dead_lettered: Vec::new(),
             dead_lettered_again: Vec::new(),
             discarded: Vec::new(),
             confirmed: Vec::new(),
@@ -173,11 +217,8 @@ impl<P: Participant> Batch<P> {
         for item in items {
             match item {
                 Item::Input(pending) => {
-                    batch.check_inbox_first |= pending.origin.may_be_handled_already();
+                    batch.check_inbox_first |= pending.may_be_handled_already();
                     batch.inputs.push(pending);
-                }
-                Item::DeadLetter { raw, message, receipt, reason } => {
-                    batch.dead_lettered.push(dead_letter(&raw, message.as_deref(), receipt, &reason));
                 }
                 Item::DeadLetterAgain(again) => batch.dead_lettered_again.push(again),
                 Item::Discard(discard) => batch.discarded.push(discard),
@@ -194,38 +235,38 @@ impl<P: Participant> Batch<P> {
         self.inputs.is_empty() && self.without_inputs_is_empty()
     }
 
-    /// Removes the input `index`. An event is dead-lettered, or stays a dead letter, with the rest of the batch; a
-    /// caller gets an internal error.
-    pub(super) fn dead_letter_input(&mut self, index: usize, reason: String) {
-        let Pending { input, origin } = self.inputs.remove(index);
+    /// Removes one input, which cannot be handled, from the message or command `index`. An event is dead-lettered, or
+    /// stays a dead letter, with the rest of the batch; a caller gets an internal error.
+    pub(super) fn dead_letter_input(&mut self, index: usize, position: usize, reason: &str) {
+        if let Origin::Queue { .. } | Origin::DeadLetter { batch_id: Some(_), .. } = self.inputs[index].origin {
+            return self.inputs[index].dead_letter(position, reason);
+        }
+        let Pending { inputs, origin, .. } = self.inputs.remove(index);
         match origin {
-            Origin::Queue { raw, receipt } => {
-                self.dead_lettered.push(dead_letter(&raw, input.payload.message(), receipt, &reason))
-            }
-            Origin::DeadLetter(redrive) => {
-                self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: bounded(&reason) })
+            Origin::DeadLetter { redrive, .. } => {
+                self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: bounded(reason) })
             }
             Origin::Caller { refuse, .. } => {
-                tracing::error!(command = ?input.payload, reason, "a command failed");
+                tracing::error!(command = ?inputs, reason, "a command failed");
                 let _ = refuse.send(Refusal::Internal);
             }
-            Origin::Itself => {
-                tracing::error!(command = ?input.payload, reason, "a command of the service's own failed")
+            Origin::Queue { .. } | Origin::Itself => {
+                tracing::error!(command = ?inputs, reason, "a command of the service's own failed")
             }
         }
     }
 
-    /// Removes the events that belong to another system than `own`. Those from the queue return to it.
+    /// Removes the messages that belong to another system than `own`. Those from the queue return to it.
     pub(super) fn give_back_foreign(&mut self, own: SystemId, identity: &SystemIdentity) {
         let inputs = std::mem::take(&mut self.inputs);
         for pending in inputs {
-            let Some(theirs) = pending.input.payload.system_id().filter(|theirs| *theirs != own) else {
+            let Some(theirs) = pending.system_id().filter(|theirs| *theirs != own) else {
                 self.inputs.push(pending);
                 continue;
             };
             let why = format!("it belongs to the system {theirs}, and this service's database to {own}");
             identity.received_foreign(&why);
-            if let Origin::DeadLetter(redrive) = pending.origin {
+            if let Origin::DeadLetter { redrive, .. } = pending.origin {
                 self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: why });
             }
         }
@@ -239,19 +280,21 @@ impl<P: Participant> Batch<P> {
         self.discarded.drain(..).for_each(|discard| discard.answer(Err(unavailable(why))));
     }
 
+    /// Returns whether there is an input to decide.
+    pub(super) fn has_inputs(&self) -> bool {
+        self.inputs.iter().any(|pending| !pending.inputs.is_empty())
+    }
+
     /// Returns whether the batch cannot be divided any further.
     pub(super) fn is_single(&self) -> bool {
         self.inputs.is_empty() || (self.inputs.len() == 1 && self.without_inputs_is_empty())
     }
 
     fn without_inputs_is_empty(&self) -> bool {
-        self.dead_lettered.is_empty()
-            && self.dead_lettered_again.is_empty()
-            && self.discarded.is_empty()
-            && self.confirmed.is_empty()
+        self.dead_lettered_again.is_empty() && self.discarded.is_empty() && self.confirmed.is_empty()
     }
 
-    /// Divides the batch into one batch for each input, and one for everything else.
+    /// Divides the batch into one batch for each command and each message, and one for everything else.
     pub(super) fn one_at_a_time(mut self) -> Vec<Self> {
         let inputs = std::mem::take(&mut self.inputs);
         let singles =
@@ -291,12 +334,13 @@ fn with_suffix(reason: &str, suffix: &str) -> String {
     clipped(reason, MAX_REASON_CHARS.saturating_sub(suffix.chars().count())) + suffix
 }
 
-fn dead_letter<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, reason: &str) -> DeadLettered {
+/// Returns the dead letter of an event, or of a message that cannot be taken apart into its events.
+pub(super) fn dead_letter<M: Message>(raw: &Raw, body: &[u8], message: Option<&M>, reason: &str) -> dead_letter::Model {
     let known_id = message.map(|message| message.header().id.0);
     let row = dead_letter::Model {
         // Redeliveries of one body must become one row. Different bodies must become different rows, whatever message
         // id the broker has for them: a sender of undecodable messages may reuse an id.
-        message_id: known_id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, &raw.body)),
+        message_id: known_id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, body)),
         reason: match &raw.message_id {
             Some(id) if message.is_none() => with_message_id(reason, id),
             _ => bounded(reason),
@@ -304,12 +348,12 @@ fn dead_letter<M: Message>(raw: &Raw, message: Option<&M>, receipt: Receipt, rea
         attempts: i64::from(raw.redeliveries) + 1,
         event: message.map(Message::event_name),
         subject: message.map(Message::subject),
-        body: raw.body.to_vec(),
+        body: body.to_vec(),
         dead_lettered_at: raw.received_at.unix_micros(),
     };
     tracing::warn!(
         message.id = %row.message_id, event = row.event, subject = row.subject, reason = row.reason,
-        "a message cannot be handled and is dead-lettered"
+        "an event cannot be handled and is dead-lettered"
     );
-    DeadLettered { row, receipt }
+    row
 }

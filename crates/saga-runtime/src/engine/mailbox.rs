@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use saga_database::{Clock, tables::dead_letter};
-use saga_message::{Message, MessageId};
+use saga_database::{Clock, tables};
+use saga_message::{Message, MessageId, SystemId, Timestamp, framing};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{
     Input, Participant, Payload,
-    batch::{Item, Origin, Pending, Raw, still_unreadable},
+    batch::{Item, Origin, Pending, Raw, dead_letter, still_unreadable},
     redrive::{DeadLetterAgain, Discard, Redrive, Redriven},
     reply::ReplyTo,
 };
@@ -116,18 +116,25 @@ impl<P: Participant> Mailbox<P> {
     ///
     /// # Errors
     /// If too many commands wait, or something that it needs is unavailable. The dead letter stays as it was.
-    pub async fn redrive(&self, letter: &dead_letter::Model) -> Result<Redriven, Refusal> {
+    pub async fn redrive(&self, letter: &tables::dead_letter::Model) -> Result<Redriven, Refusal> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.permit()?);
-        let item = match P::Message::decode(&letter.body) {
-            Ok(message)
-                if let Ownership::Foreign(reason) | Ownership::DeadLetter(reason) =
-                    self.identity.ownership(message.header().system_id) =>
-            {
+        let raw = Raw {
+            body: Arc::from(&*letter.body),
+            message_id: None,
+            redeliveries: 0,
+            received_at: Timestamp::from_unix_micros(letter.dead_lettered_at),
+        };
+        let events = Events::<P::Message>::read(&raw.body);
+        let item = match (self.identity.ownership(events.system_id), events.error()) {
+            (_, Some(error)) => {
+                Item::DeadLetterAgain(DeadLetterAgain { redrive, reason: still_unreadable(&error, &letter.reason) })
+            }
+            (Ownership::Foreign(reason) | Ownership::DeadLetter(reason), None) => {
                 Item::DeadLetterAgain(DeadLetterAgain { redrive, reason })
             }
-            Ok(message) => Item::Input(Pending { input: self.event(message), origin: Origin::DeadLetter(redrive) }),
-            Err(error) => {
-                Item::DeadLetterAgain(DeadLetterAgain { redrive, reason: still_unreadable(&error, &letter.reason) })
+            (Ownership::Ours, None) => {
+                let (inputs, dead_lettered, batch_id) = self.sort(events, &raw, None);
+                Item::Input(Pending { inputs, dead_lettered, origin: Origin::DeadLetter { redrive, raw, batch_id } })
             }
         };
         self.items.send(item).map_err(|_| stopping())?;
@@ -163,13 +170,70 @@ impl<P: Participant> Mailbox<P> {
 
     fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin) -> Result<(), ()> {
         let input = Input { at: self.clock.now(), cause, payload, call_result: None };
-        self.items.send(Item::Input(Pending { input, origin })).map_err(|_| ())
+        self.items.send(Item::Input(Pending::one(input, origin))).map_err(|_| ())
     }
 
     fn event(&self, message: P::Message) -> Input<P> {
         let header = message.header();
         let cause = Cause { id: header.id.0, traceparent: header.traceparent.clone() };
         Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(message)), call_result: None }
+    }
+
+    /// Returns the inputs of a message and its dead letters: the events that cannot be decoded or, if there is a
+    /// `reason` to dead-letter the message, all of them.
+    fn sort(
+        &self,
+        events: Events<'_, P::Message>,
+        raw: &Raw,
+        reason: Option<&str>,
+    ) -> (Vec<Input<P>>, Vec<tables::dead_letter::Model>, Option<MessageId>) {
+        let (mut inputs, mut dead_lettered) = (Vec::with_capacity(events.all.len()), Vec::new());
+        for (body, event) in events.all {
+            match (event, reason) {
+                (Ok(message), None) => inputs.push(self.event(message)),
+                (Ok(message), Some(reason)) => dead_lettered.push(dead_letter(raw, body, Some(&message), reason)),
+                (Err(error), reason) => {
+                    dead_lettered.push(dead_letter::<P::Message>(raw, body, None, reason.unwrap_or(&error)));
+                }
+            }
+        }
+        (inputs, dead_lettered, events.batch_id)
+    }
+}
+
+/// The events of a message.
+struct Events<'a, M> {
+    /// Each event as it is in the body, and decoded. If the body cannot be taken apart, it is the only one.
+    all: Vec<(&'a [u8], Result<M, String>)>,
+    /// The id of the message, if it is in the form for several events and at least one can be decoded.
+    batch_id: Option<MessageId>,
+    /// The system that they belong to, as far as one of them tells.
+    system_id: Option<SystemId>,
+}
+
+impl<'a, M: Message> Events<'a, M> {
+    fn read(body: &'a [u8]) -> Self {
+        let all: Vec<_> = match framing::split(body) {
+            Ok(events) => {
+                let decoded = |event| M::decode(event).map_err(|error: M::DecodeError| error.to_string());
+                events.into_iter().map(|event| (event, decoded(event))).collect()
+            }
+            Err(error) => vec![(body, Err(error.to_string()))],
+        };
+        let first = all.iter().find_map(|(_, event)| event.as_ref().ok());
+        let batch_id = first.filter(|_| framing::is_batch(body));
+        let batch_id = batch_id.map(|first| framing::message_id(body, first.header().id));
+        let system_id = all.iter().find_map(|(body, event)| match event {
+            Ok(message) => message.header().system_id,
+            Err(_) => M::system_of(body),
+        });
+        Self { all, batch_id, system_id }
+    }
+
+    /// Returns why none of them can be decoded.
+    fn error(&self) -> Option<String> {
+        let (_, first) = self.all.first()?;
+        if self.all.iter().any(|(_, event)| event.is_ok()) { None } else { first.as_ref().err().cloned() }
     }
 }
 
@@ -192,10 +256,8 @@ impl<P: Participant> Intake for Mailbox<P> {
     fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
         let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
         let raw = Raw { body, message_id, redeliveries, received_at: self.clock.now() };
-        let message = P::Message::decode(&raw.body);
-        let system_id =
-            message.as_ref().map_or_else(|_| P::Message::system_of(&raw.body), |message| message.header().system_id);
-        let dead_lettered = match self.identity.ownership(system_id) {
+        let events = Events::<P::Message>::read(&raw.body);
+        let dead_lettered = match self.identity.ownership(events.system_id) {
             Ownership::Ours => dead_lettered,
             Ownership::DeadLetter(reason) => Some(reason),
             Ownership::Foreign(why) => {
@@ -203,13 +265,8 @@ impl<P: Participant> Intake for Mailbox<P> {
                 return Some(receipt);
             }
         };
-        let item = match (message, dead_lettered) {
-            (Ok(message), None) => {
-                Item::Input(Pending { input: self.event(message), origin: Origin::Queue { raw, receipt } })
-            }
-            (message, Some(reason)) => Item::DeadLetter { raw, message: message.ok().map(Box::new), receipt, reason },
-            (Err(error), None) => Item::DeadLetter { raw, message: None, receipt, reason: error.to_string() },
-        };
+        let (inputs, dead_lettered, batch_id) = self.sort(events, &raw, dead_lettered.as_deref());
+        let item = Item::Input(Pending { inputs, dead_lettered, origin: Origin::Queue { raw, batch_id, receipt } });
         // If the engine has ended, this drops the receipt, and so returns the delivery to the queue.
         let _ = self.items.send(item);
         None

@@ -5,6 +5,7 @@ mod aside;
 mod batch;
 mod external_calls;
 mod mailbox;
+mod messages;
 mod participant;
 mod redrive;
 mod reply;

@@ -1,6 +1,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use saga_database::{Database, Fault, trim_inbox};
+use saga_message::framing;
 use saga_support::Backoff;
 use sea_orm::DbBackend;
 use tokio::{
@@ -13,7 +14,7 @@ use super::{
     aside::{Aside, BATCH_LOCK_WAIT},
     batch::{Batch, Item, Origin, Pending},
     external_calls::ExternalCalls,
-    transaction::{Committed, Failure, commit_catching},
+    transaction::{Committed, Failure, Limits, commit_catching},
 };
 use crate::{
     identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::ShutdownStages,
@@ -22,8 +23,10 @@ use crate::{
 /// Settings of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// Maximum number of inputs in one transaction.
+    /// Maximum number of inputs in one transaction. A message is never divided, so there may be up to 127 more.
     pub max_batch: usize,
+    /// Maximum number of events in one published message; 128 at most.
+    pub max_events: usize,
     /// Maximum number of commands that wait or are being handled; further ones are refused.
     pub max_waiting: usize,
     /// The time between two ticks of the clock.
@@ -37,6 +40,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             max_batch: 512,
+            max_events: framing::MAX_EVENTS,
             max_waiting: 4_096,
             tick: Duration::from_secs(1),
             inbox_retention: Duration::from_secs(24 * 60 * 60),
@@ -151,18 +155,36 @@ impl<P: Participant> Engine<P> {
 
     /// Receives what is available, at most one batch of it; waits if there is nothing.
     async fn receive(&mut self, items: &mut Vec<Item<P>>) {
-        let most = self.settings.max_batch;
         if self.postponed.is_empty() {
-            self.items.recv_many(items, most).await;
+            items.extend(self.items.recv().await);
+            self.receive_more(items);
         } else {
-            items.extend(self.postponed.drain(..most.min(self.postponed.len())));
+            let mut inputs = 0;
+            let fits = |item: &&Item<P>| {
+                let is_first = inputs == 0;
+                inputs += item.inputs();
+                is_first || inputs <= self.settings.max_batch
+            };
+            let count = self.postponed.iter().take_while(fits).count();
+            items.extend(self.postponed.drain(..count));
+        }
+    }
+
+    /// Receives what is available now, up to one batch.
+    fn receive_more(&mut self, items: &mut Vec<Item<P>>) {
+        let mut inputs: usize = items.iter().map(Item::inputs).sum();
+        while inputs < self.settings.max_batch
+            && let Ok(item) = self.items.try_recv()
+        {
+            inputs += item.inputs();
+            items.push(item);
         }
     }
 
     /// Handles these items, and returns when they are committed and answered.
     async fn step(&mut self, items: &mut Vec<Item<P>>) {
         self.linger(items).await;
-        self.last_batch = items.len();
+        self.last_batch = items.iter().map(Item::inputs).sum();
         let mut batch = Batch::of(items.drain(..));
         batch.inputs = self.external_calls.ready(batch.inputs).await;
         if !batch.is_empty() {
@@ -175,18 +197,14 @@ impl<P: Participant> Engine<P> {
     async fn linger(&mut self, items: &mut Vec<Item<P>>) {
         let alone = self.last_batch <= 1;
         if alone
-            || items.len() >= LINGER_BELOW
+            || items.iter().map(Item::inputs).sum::<usize>() >= LINGER_BELOW
             || !self.postponed.is_empty()
             || self.database.backend() == DbBackend::Sqlite
         {
             return;
         }
         tokio::time::sleep(LINGER).await;
-        while items.len() < self.settings.max_batch
-            && let Ok(item) = self.items.try_recv()
-        {
-            items.push(item);
-        }
+        self.receive_more(items);
     }
 
     async fn tick(&self) {
@@ -223,16 +241,14 @@ impl<P: Participant> Engine<P> {
         let mut conflicts = 0;
         while !batch.is_empty() {
             let begun = Instant::now();
-            let committed =
-                commit_catching(&*self.participant, &self.database, &self.identity, &batch, lock_wait).await;
-            let error = match committed {
+            let error = match self.commit(&batch, lock_wait, None).await {
                 Ok(committed) => {
-                    let kinds = batch.inputs.iter().map(|pending| pending.origin.kind());
-                    self.metrics.committed(kinds, batch.dead_lettered.len(), begun.elapsed());
+                    let received = batch.inputs.iter().map(|pending| (pending.origin.kind(), pending.inputs.len()));
+                    self.metrics.committed(received, committed.dead_lettered, begun.elapsed());
                     self.readiness.set("database", self.aside.state());
                     return self.complete(batch, committed);
                 }
-                Err(failure) if !batch.check_inbox_first && failure.may_come_of_a_duplicate() => {
+                Err(failure) if !batch.check_inbox_first && failure.is_permanent() => {
                     tracing::debug!(error = %failure, "trying again, and checking the inbox first");
                     batch.check_inbox_first = true;
                     continue;
@@ -241,8 +257,8 @@ impl<P: Participant> Engine<P> {
                     batch.give_back_foreign(own, &self.identity);
                     continue;
                 }
-                Err(Failure::Unacceptable { index, reason }) => {
-                    batch.dead_letter_input(index, reason);
+                Err(Failure::Unacceptable { index, position, reason }) => {
+                    batch.dead_letter_input(index, position, &reason);
                     continue;
                 }
                 Err(Failure::Database(error)) => error,
@@ -255,14 +271,17 @@ impl<P: Participant> Engine<P> {
                 Fault::LockTimeout => return self.locked(batch).await,
                 Fault::UniqueViolation | Fault::Permanent if batch.inputs.len() > 1 => {
                     let inputs = batch.inputs.len();
-                    tracing::warn!(%error, inputs, "a batch failed; its inputs are tried one at a time");
+                    tracing::warn!(%error, inputs, "a batch failed; its messages and commands are tried one at a time");
                     for single in batch.one_at_a_time() {
                         Box::pin(self.handle(single)).await;
                     }
                     return;
                 }
-                Fault::UniqueViolation | Fault::Permanent if batch.inputs.len() == 1 => {
-                    batch.dead_letter_input(0, error.to_string())
+                Fault::UniqueViolation | Fault::Permanent if batch.inputs.len() == 1 && batch.has_inputs() => {
+                    // If the search fails for another reason, the batch is simply tried again.
+                    if let Some(culprit) = self.culprit(&batch, lock_wait).await {
+                        batch.dead_letter_input(0, culprit, &error.to_string());
+                    }
                 }
                 _ => {
                     tracing::warn!(%error, "the database cannot commit a batch; trying again after a pause");
@@ -276,6 +295,32 @@ impl<P: Participant> Engine<P> {
                 }
             }
         }
+    }
+
+    async fn commit(
+        &self,
+        batch: &Batch<P>,
+        lock_wait: Option<Duration>,
+        attempt: Option<usize>,
+    ) -> Result<Committed<P>, Failure> {
+        let limits = Limits { max_events: self.settings.max_events, lock_wait, attempt };
+        commit_catching(&*self.participant, &self.database, &self.identity, batch, limits).await
+    }
+
+    /// Returns the position of the first event without which the only message of a batch could be committed as far as
+    /// it. It is found by attempts with the first half of the events, and so on, which are rolled back.
+    /// Returns `None` if an attempt fails for a reason that may pass.
+    async fn culprit(&self, batch: &Batch<P>, lock_wait: Option<Duration>) -> Option<usize> {
+        let (mut good, mut bad) = (0, batch.inputs[0].inputs.len());
+        while bad - good > 1 {
+            let middle = usize::midpoint(good, bad);
+            match self.commit(batch, lock_wait, Some(middle)).await {
+                Ok(_) => good = middle,
+                Err(failure) if failure.is_permanent() => bad = middle,
+                Err(_) => return None,
+            }
+        }
+        Some(good)
     }
 
     /// Waits, and returns whether to go on. Callers are refused at once meanwhile; everything else can wait.
@@ -304,26 +349,23 @@ impl<P: Participant> Engine<P> {
         for command in committed.follow_ups {
             self.mailbox.tell(command);
         }
-        for dead_lettered in batch.dead_lettered {
-            dead_lettered.receipt.acknowledge();
-        }
         let dead_lettered_again = batch.dead_lettered_again.into_iter().zip(committed.still_there);
         dead_lettered_again.for_each(|(again, is_there)| again.complete(is_there));
         for discard in batch.discarded {
             let was_there = committed.taken.contains(&discard.message_id);
             discard.answer(Ok(was_there));
         }
-        for (Pending { input, origin }, reply) in batch.inputs.into_iter().zip(committed.replies) {
+        for (Pending { inputs, origin, .. }, reply) in batch.inputs.into_iter().zip(committed.replies) {
             match origin {
                 Origin::Caller { refuse, .. } => match reply {
                     Some(reply) => reply.send(),
                     None => {
-                        tracing::error!(command = ?input.payload, "a command was decided without a reply");
+                        tracing::error!(command = ?inputs, "a command was decided without a reply");
                         let _ = refuse.send(Refusal::Internal);
                     }
                 },
                 Origin::Queue { receipt, .. } => receipt.acknowledge(),
-                Origin::DeadLetter(redrive) => redrive.complete(&committed.taken),
+                Origin::DeadLetter { redrive, .. } => redrive.complete(&committed.taken),
                 Origin::Itself => {}
             }
         }

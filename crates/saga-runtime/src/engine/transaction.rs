@@ -1,7 +1,6 @@
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,15 +15,16 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
 
 use super::{
-    Decision, Input, Participant, Payload, Reply, Unacceptable,
+    Decision, Input, Participant, Reply, Unacceptable,
     batch::{Batch, Pending},
+    messages::Messages,
     redrive::DeadLetterAgain,
 };
 use crate::{broker::Outgoing, identity::SystemIdentity};
 
 /// What remains to be done after a batch is committed.
 pub(super) struct Committed<P: Participant> {
-    /// The reply for each input. `None` for a duplicate, or if there is no caller.
+    /// The reply for each command. `None` for a message.
     pub(super) replies: Vec<Option<Reply>>,
     pub(super) outgoing: Vec<Outgoing>,
     /// How many confirmed events were deleted from the outbox. One that was published twice is deleted, and counted,
@@ -38,14 +38,27 @@ pub(super) struct Committed<P: Participant> {
     pub(super) state: Option<P::State>,
     /// The system that the database belongs to, if it is known now.
     pub(super) system_id: Option<SystemId>,
+    /// How many events became dead letters.
+    pub(super) dead_lettered: usize,
+}
+
+/// How a batch is handled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The most events in one published message.
+    pub(super) max_events: usize,
+    /// How long to wait for each lock, instead of the session's own limit.
+    pub(super) lock_wait: Option<Duration>,
+    /// Only attempt it, with this many of the events of each message, and roll it back.
+    pub(super) attempt: Option<usize>,
 }
 
 /// Why a batch was not committed. Nothing of it is in the database.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The input with this index is invalid.
+    /// The input at this position of the command or message `index` is invalid.
     #[error("{reason}")]
-    Unacceptable { index: usize, reason: String },
+    Unacceptable { index: usize, position: usize, reason: String },
     /// Some events of the batch belong to another system than the database.
     #[error("events of another system than {own}")]
     Foreign { own: SystemId },
@@ -55,8 +68,9 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Returns whether the cause may be a message that was assumed to be new, but was handled long ago.
-    pub(super) fn may_come_of_a_duplicate(&self) -> bool {
+    /// Returns whether another attempt with the same inputs would fail in the same way; unless the cause is a message
+    /// that was assumed to be new, but was handled long ago.
+    pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Unacceptable { .. } => true,
             Self::Foreign { .. } => false,
@@ -69,18 +83,17 @@ impl Failure {
 /// and longer than the server's own limits for locks and idle sessions.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Handles a whole batch in one transaction. It waits for each lock no longer than `lock_wait`, if that is given. A
-/// panic of the participant is a bug and is treated like a permanent error, so that it does not end the engine and
-/// affect the other inputs.
+/// Handles a whole batch in one transaction. A panic of the participant is a bug and is treated like a permanent error,
+/// so that it does not end the engine and affect the other inputs.
 pub(super) async fn commit_catching<P: Participant>(
     participant: &P,
     database: &Database,
     identity: &SystemIdentity,
     batch: &Batch<P>,
-    lock_wait: Option<Duration>,
+    limits: Limits,
 ) -> Result<Committed<P>, Failure> {
     let committed = async {
-        let committed = commit(participant, database, identity, batch, lock_wait);
+        let committed = commit(participant, database, identity, batch, limits);
         let committed = AssertUnwindSafe(committed).catch_unwind().await;
         let panicked = || DbErr::Custom("loading or saving panicked; see the log".to_owned());
         committed.unwrap_or_else(|_| Err(panicked().into()))
@@ -95,10 +108,10 @@ async fn commit<P: Participant>(
     database: &Database,
     identity: &SystemIdentity,
     batch: &Batch<P>,
-    lock_wait: Option<Duration>,
+    limits: Limits,
 ) -> Result<Committed<P>, Failure> {
     let transaction = database.begin().await?;
-    if let Some(lock_wait) = lock_wait {
+    if let Some(lock_wait) = limits.lock_wait {
         limit_lock_wait(&transaction, lock_wait).await?;
     }
     let system_id = system_of(&transaction, identity, batch).await?;
@@ -106,22 +119,29 @@ async fn commit<P: Participant>(
     // letter stays as it was.
     let taken = take_dead_letters(&transaction, to_be_taken(batch)).await?;
     let (mut writes, mut state) = (Writes::default(), None);
-    let to_handle = inputs_to_handle(&transaction, batch, &taken, &mut writes).await?;
-    let inputs: Vec<&Input<P>> = to_handle.iter().map(|&index| &batch.inputs[index].input).collect();
+    let to_handle = to_be_handled(&transaction, batch, &taken, &mut writes).await?;
+    let inputs: Vec<(usize, usize, &Input<P>)> = to_handle
+        .iter()
+        .flat_map(|&index| {
+            let inputs = batch.inputs[index].inputs.iter().take(limits.attempt.unwrap_or(usize::MAX));
+            inputs.enumerate().map(move |(position, input)| (index, position, input))
+        })
+        .collect();
 
     let mut replies: Vec<Option<Reply>> = batch.inputs.iter().map(|_| None).collect();
-    let mut outgoing = Vec::new();
+    let mut published = Messages::new(limits.max_events);
     let mut follow_ups = Vec::new();
     if !inputs.is_empty() {
-        let mut rows = participant.load(&transaction, &inputs).await?;
-        for (&index, input) in to_handle.iter().zip(&inputs) {
+        let all: Vec<&Input<P>> = inputs.iter().map(|&(_, _, input)| input).collect();
+        let mut rows = participant.load(&transaction, &all).await?;
+        for (index, position, input) in inputs {
             let decision = decide(participant, &mut rows, input)
-                .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, reason })?;
+                .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, position, reason })?;
             replies[index] = decision.reply;
             for event in decision.events {
                 let message = P::Message::new(header(input, system_id), event);
                 participant.on_published(&mut rows, &message);
-                outgoing.push(message);
+                published.add(&message);
             }
             follow_ups.extend(decision.follow_ups);
         }
@@ -129,9 +149,9 @@ async fn commit<P: Participant>(
         state = Some(rows);
     }
 
-    let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = outgoing.iter().map(encode).unzip();
+    let (outgoing, rows): (Vec<Outgoing>, Vec<outbox::Model>) = published.finish().into_iter().unzip();
     let dead_lettered: Vec<dead_letter::Model> =
-        batch.dead_lettered.iter().map(|dead_lettered| dead_lettered.row.clone()).collect();
+        to_handle.iter().flat_map(|&index| batch.inputs[index].dead_lettered.iter().cloned()).collect();
     let confirmed = batch.confirmed.iter().map(|message| message.0.into()).collect();
     writes
         .insert::<outbox::Entity>(&rows)
@@ -142,8 +162,12 @@ async fn commit<P: Participant>(
     for DeadLetterAgain { redrive, reason } in &batch.dead_lettered_again {
         still_there.push(count_attempt(&transaction, redrive.message_id, reason).await?);
     }
-    transaction.commit().await?;
-    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_there, state, system_id })
+    match limits.attempt {
+        Some(_) => transaction.rollback().await?,
+        None => transaction.commit().await?,
+    }
+    let dead_lettered = dead_lettered.len();
+    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_there, state, system_id, dead_lettered })
 }
 
 /// Returns the system that the database belongs to. If it belongs to none yet, it is assigned to the system of the
@@ -153,7 +177,7 @@ async fn system_of<P: Participant>(
     identity: &SystemIdentity,
     batch: &Batch<P>,
 ) -> Result<Option<SystemId>, Failure> {
-    let mut system_ids = batch.inputs.iter().filter_map(|pending| pending.input.payload.system_id());
+    let mut system_ids = batch.inputs.iter().filter_map(Pending::system_id);
     let own = match (identity.own(), system_ids.clone().next()) {
         (Some(own), _) => own,
         (None, Some(first)) => adopt_system_id(transaction, first).await?,
@@ -168,22 +192,21 @@ fn to_be_taken<P: Participant>(batch: &Batch<P>) -> Vec<Uuid> {
     handled.chain(batch.discarded.iter().map(|discard| discard.message_id)).collect()
 }
 
-/// Enters the batch's messages in the inbox, and returns the indices of the inputs to handle: the commands, and each
+/// Enters the batch's messages in the inbox, and returns the indices of what is to be handled: the commands, and each
 /// message that was not in the inbox before, once. (Unless `check_inbox_first` is set, all messages count as new, and
 /// `writes` fails if one is not.) A dead letter that another transaction has deleted is left out.
-async fn inputs_to_handle<P: Participant>(
+async fn to_be_handled<P: Participant>(
     transaction: &DatabaseTransaction,
     batch: &Batch<P>,
     taken: &HashSet<Uuid>,
     writes: &mut Writes,
 ) -> Result<Vec<usize>, DbErr> {
-    let message = |payload: &Payload<P>| payload.message().map(|message| message.header().id);
     let is_ours = |pending: &Pending<P>| pending.origin.dead_letter().is_none_or(|id| taken.contains(&id));
     let mut rows: Vec<inbox::Model> = batch
         .inputs
         .iter()
         .filter(|pending| is_ours(pending))
-        .filter_map(|pending| Some((message(&pending.input.payload)?, pending.input.at)))
+        .filter_map(|pending| Some((pending.inbox_id()?, pending.received_at()?)))
         .map(|(id, at)| inbox::Model { message_id: id.0, received_at: at.unix_micros() })
         .collect();
     // Two replicas that enter the same messages must do so in the same order, or they deadlock.
@@ -196,12 +219,9 @@ async fn inputs_to_handle<P: Participant>(
         rows.iter().map(|row| row.message_id).collect()
     };
     let mut new: HashSet<MessageId> = new.into_iter().map(MessageId).collect();
-    let is_first = |payload: &Payload<P>, new: &mut HashSet<MessageId>| match message(payload) {
-        Some(id) => new.remove(&id),
-        None => true,
-    };
+    let mut is_first = |pending: &Pending<P>| pending.inbox_id().is_none_or(|id| new.remove(&id));
     let inputs = batch.inputs.iter().enumerate().filter(|(_, pending)| is_ours(pending));
-    Ok(inputs.filter(|(_, pending)| is_first(&pending.input.payload, &mut new)).map(|(index, _)| index).collect())
+    Ok(inputs.filter(|(_, pending)| is_first(pending)).map(|(index, _)| index).collect())
 }
 
 /// A decision that panics is a bug, and must not end the engine or affect the other inputs.
@@ -223,19 +243,4 @@ fn header<P: Participant>(input: &Input<P>, system_id: Option<SystemId>) -> Head
         system_id,
         traceparent: input.cause.traceparent.clone(),
     }
-}
-
-/// Returns the message for the relay, and its outbox row; the body is encoded once.
-fn encode<M: Message>(message: &M) -> (Outgoing, outbox::Model) {
-    let (header, route, body) = (message.header(), message.route(), message.encode());
-    let row = outbox::Model {
-        message_id: header.id.0,
-        routing_key: route.routing_key.to_owned(),
-        saga_id: message.correlation_id(),
-        body: body.clone(),
-        created_at: header.time.unix_micros(),
-    };
-    let outgoing =
-        Outgoing { message_id: header.id, route, correlation_id: message.correlation_id(), body: Arc::from(body) };
-    (outgoing, row)
 }

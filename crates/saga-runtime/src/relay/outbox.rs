@@ -7,7 +7,7 @@ use std::{
 };
 
 use saga_database::{Database, find_by, tables::outbox};
-use saga_message::{MessageId, ServiceSpec};
+use saga_message::{MessageId, ServiceSpec, framing};
 use sea_orm::{DbErr, EntityTrait, PaginatorTrait, QueryOrder, QuerySelect};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
@@ -178,7 +178,8 @@ impl Outbox {
         Some(Outgoing {
             message_id: MessageId(row.message_id),
             route: route?,
-            correlation_id: row.saga_id,
+            correlation_id: Some(row.saga_id).filter(|saga| !saga.is_nil()),
+            events: framing::split(row.body.as_bytes()).map_or(1, |events| events.len()),
             body: Arc::from(row.body),
         })
     }

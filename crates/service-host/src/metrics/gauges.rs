@@ -72,7 +72,7 @@ impl Gauges {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("outbox_events", "Events that are committed and not yet confirmed", self.outbox.clone());
+        registry.register("outbox_messages", "Messages that are committed and not yet confirmed", self.outbox.clone());
         let help = "How long the oldest of them has waited; 0 if there is none";
         registry.register_with_unit("outbox_oldest_age", help, Unit::Seconds, self.outbox_age.clone());
         registry.register("dead_letters", "Messages that could not be handled", self.dead_letters.clone());

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures::{FutureExt, future::join_all};
 use rstest::rstest;
-use saga_runtime::{Cause, Refusal};
+use saga_runtime::{Cause, EngineSettings, Refusal};
 use shared_events::{EventBody, FailureReason};
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
@@ -22,8 +22,9 @@ use crate::{
 #[tokio::test]
 async fn a_crash_between_commit_and_publishing_loses_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let engine =
-        EngineHarness::start(&storage, world.participant_broker(), Plan { relay: false, ..Plan::default() }).await;
+    let settings = EngineSettings { max_events: 1, ..EngineSettings::default() };
+    let plan = Plan { relay: false, settings, ..Plan::default() };
+    let engine = EngineHarness::start(&storage, world.participant_broker(), plan).await;
     let messages: Vec<_> = (1..=300).map(|order| created(order, 1)).collect();
     world.publish_and_wait(&messages).await;
     let waiting = engine.in_the_outbox().await;

@@ -6,6 +6,7 @@ use saga_database::{
     Database,
     tables::{dead_letter, inbox, outbox},
 };
+use saga_message::framing;
 use saga_runtime::{
     Cause, Engine, EngineSettings, IdentitySettings, Mailbox, Outbox, Readiness, Refusal, Relay, ShutdownStages,
     Source, SystemIdentity,
@@ -176,7 +177,13 @@ pub(crate) fn outgoing(event: Event) -> Outgoing {
         header: Header { id, time, causation_id: Uuid::now_v7(), system_id: None, traceparent: None },
         event,
     };
-    Outgoing { message_id: id, route: flow.route, correlation_id: saga, body: envelope.encode().into() }
+    Outgoing {
+        message_id: id,
+        route: flow.route,
+        correlation_id: Some(saga),
+        events: 1,
+        body: envelope.encode().into(),
+    }
 }
 
 /// A message for the counting participant with this body, which need not be an event.
@@ -191,7 +198,9 @@ fn listen(broker: &Arc<dyn Broker>, heard: &Heard) -> JoinSet<()> {
     listener.spawn(async move {
         let mut deliveries = broker.subscribe(64).await.unwrap();
         while let Some(delivery) = deliveries.recv().await {
-            heard.lock().unwrap().push(Envelope::decode(&delivery.body).unwrap().header.id);
+            for event in framing::split(&delivery.body).unwrap() {
+                heard.lock().unwrap().push(Envelope::decode(event).unwrap().header.id);
+            }
             delivery.receipt.acknowledge();
         }
     });

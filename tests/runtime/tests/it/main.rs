@@ -24,5 +24,6 @@ mod postgres;
 mod rabbitmq;
 mod relay;
 mod scripted;
+mod several_events;
 mod sqlite;
 mod wait;

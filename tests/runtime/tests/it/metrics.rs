@@ -61,7 +61,7 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Pos
     let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     until_it_is(&service, "queue_consumers", 1.0).await;
     let quiet = service.metrics().await;
-    for name in ["outbox_events", "outbox_oldest_age_seconds", "dead_letters", "queue_ready_messages"] {
+    for name in ["outbox_messages", "outbox_oldest_age_seconds", "dead_letters", "queue_ready_messages"] {
         assert_eq!(quiet[name], 0.0, "{name}");
     }
     assert!(quiet["database_connections{pool=\"write\"}"] >= 1.0);
@@ -73,12 +73,12 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Pos
     // The external call does not return: the prefetch is used up, and the rest waits in the queue.
     service.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
-    let waiting: Vec<_> = (1..=2_050).map(|order| outgoing(event(order, 1, declined.clone()))).collect();
+    let waiting: Vec<_> = (1..=258).map(|order| outgoing(event(order, 1, declined.clone()))).collect();
     world.order.publish(&waiting).await;
     until_it_is(&service, "queue_ready_messages", 2.0).await;
     service.script.world.open();
     until_it_is(&service, "queue_ready_messages", 0.0).await;
-    world.order.confirmed(2_050).await;
+    world.order.confirmed(258).await;
 
     // The engine waits in a transaction.
     service.script.gate.shut();
@@ -100,7 +100,7 @@ async fn what_nobody_takes_stays_in_the_outbox_and_ages(#[values(Sqlite, Postgre
     service.dead_letter(message.message_id.0, message.body.as_bytes()).await;
     // The queues of order and payment have no consumer, so they do not confirm.
     assert_eq!(service.redrive(message.message_id.0).await.1["outcome"], "HANDLED");
-    until_it_is(&service, "outbox_events", 1.0).await;
+    until_it_is(&service, "outbox_messages", 1.0).await;
     let mut age = 0.0;
     for _ in 0..2 {
         let before = age;
@@ -119,7 +119,7 @@ async fn what_nobody_takes_stays_in_the_outbox_and_ages(#[values(Sqlite, Postgre
             }
         });
     }
-    until_it_is(&service, "outbox_events", 0.0).await;
+    until_it_is(&service, "outbox_messages", 0.0).await;
     until_it_is(&service, "outbox_oldest_age_seconds", 0.0).await;
     service.finish(0).await;
 }

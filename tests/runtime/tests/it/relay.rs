@@ -29,8 +29,13 @@ fn unroutable() -> PublishResult {
     PublishResult::Unroutable(vec!["payment".to_owned()])
 }
 
+/// Each event is a message.
+fn single() -> Plan {
+    Plan { settings: EngineSettings { max_events: 1, ..EngineSettings::default() }, ..Plan::default() }
+}
+
 fn roomy() -> Plan {
-    Plan { settings: EngineSettings { max_waiting: 10_000, ..EngineSettings::default() }, ..Plan::default() }
+    Plan { settings: EngineSettings { max_waiting: 10_000, max_events: 1, ..EngineSettings::default() }, ..single() }
 }
 
 /// Has this many events committed at once.
@@ -222,7 +227,7 @@ async fn put_behind_the_relays_back(engine: &EngineHarness) -> MessageId {
     let row = outbox::Model {
         message_id: message.message_id.0,
         routing_key: message.route.routing_key.to_owned(),
-        saga_id: message.correlation_id,
+        saga_id: message.correlation_id.unwrap(),
         body: message.body.to_string(),
         created_at: 0,
     };

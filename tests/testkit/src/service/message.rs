@@ -26,7 +26,8 @@ pub fn outgoing(envelope: &Envelope) -> Outgoing {
     Outgoing {
         message_id: envelope.header.id,
         route: envelope.event.body.event_type().flow().route,
-        correlation_id: envelope.event.saga_id.0,
+        correlation_id: Some(envelope.event.saga_id.0),
+        events: 1,
         body: envelope.encode().into(),
     }
 }

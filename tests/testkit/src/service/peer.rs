@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use saga_runtime::broker::{Broker, Outcome, Outgoing, PublishResult, Publisher};
-use shared_events::{Envelope, EventBody, EventType, MessageId};
+use shared_events::{Envelope, EventBody, EventType, MessageId, framing};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{caused_by, outgoing, within_timeout};
@@ -38,8 +38,9 @@ impl Peer {
         let sender = self.sender.clone();
         self.consumer.spawn(async move {
             while let Some(delivery) = deliveries.recv().await {
-                // A message that is not an event was published by the test itself, and is dropped.
-                if let Some(envelope) = Envelope::decode(&delivery.body).ok().filter(&mut keep) {
+                // What is not an event was published by the test itself, and is dropped.
+                let events = framing::split(&delivery.body).unwrap_or_default();
+                for envelope in events.into_iter().filter_map(|event| Envelope::decode(event).ok()).filter(&mut keep) {
                     let _ = sender.send(envelope);
                 }
                 delivery.receipt.acknowledge();

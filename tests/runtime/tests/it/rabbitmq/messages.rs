@@ -26,7 +26,8 @@ pub(crate) fn message(routing_key: &'static str, consumers: &'static [Service]) 
     Outgoing {
         message_id,
         route: Box::leak(Box::new(route)),
-        correlation_id: Uuid::now_v7(),
+        correlation_id: Some(Uuid::now_v7()),
+        events: 1,
         body: format!("{{\"id\":\"{message_id}\"}}").into(),
     }
 }
