@@ -58,11 +58,18 @@ pub(crate) struct Ratio {
 impl Builds {
     /// Returns this build and the one in the directory.
     pub(crate) fn with(other: &Path) -> Result<Self> {
-        Ok(Self { other: Programs::in_directory(other)?, this: Programs::of_this_build()? })
+        let builds = Self { other: Programs::in_directory(other)?, this: Programs::of_this_build()? };
+        // So that a program that is missing shows before the first measurement.
+        for programs in [&builds.other, &builds.this] {
+            ["order", "inventory", "payment", "order-system"]
+                .iter()
+                .try_for_each(|name| programs.path(name).map(drop))?;
+        }
+        Ok(builds)
     }
 
-    /// Measures both builds in the scenarios of `first`, and then in those that `last` returns for the lower of both rates
-    /// at the reference. `measure` starts a fresh system for each run.
+    /// Measures both builds in the scenarios of `first`, and then in those that `last` returns for the lower of both
+    /// rates at the reference. `measure` starts a fresh system for each run.
     pub(crate) async fn compare(
         &self,
         settings: &Settings,
@@ -87,8 +94,8 @@ impl Builds {
         Ok(found)
     }
 
-    /// Measures the other build, this one, the other, this one, and so on, so that a change of the machine's speed affects
-    /// both.
+    /// Measures the other build, this one, the other, this one, and so on, so that a change of the machine's speed
+    /// affects both.
     async fn alternate(
         &self,
         settings: &Settings,

@@ -51,8 +51,9 @@ struct Settings {
     /// Number of events per message in the bundled runs of the baseline; 1 skips them
     #[arg(long, default_value_t = 8, value_parser = value_parser!(u16).range(1..=baseline::MAX_EVENTS))]
     bundle: u16,
-    /// Compare with the programs of another build: measure both alternately in each scenario, each time on freshly started
-    /// servers, and leave out the backlog, the history and the growth. DIR is the `target/release` of that build
+    /// Compare with the programs of another build: measure both alternately in each scenario, each time on freshly
+    /// started servers, and leave out the backlog, the history and the growth. DIR is the `target/release` of that
+    /// build
     #[arg(long, value_name = "DIR", conflicts_with_all = ["write", "growth"])]
     beside: Option<PathBuf>,
     /// How often each build is measured in each scenario with --beside; the results are the medians

@@ -34,8 +34,8 @@ struct Message {
     body: Vec<u8>,
 }
 
-/// Publishes the events of `service` for a batch of orders repeatedly, as the loop `index` of the gate. The messages are
-/// encoded only once, because the broker is measured and not the encoding.
+/// Publishes the events of `service` for a batch of orders repeatedly, as the loop `index` of the gate. The messages
+/// are encoded only once, because the broker is measured and not the encoding.
 pub(super) async fn publish(
     url: String,
     service: Service,
@@ -134,8 +134,8 @@ pub(super) async fn purge(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns the message with these events, of one type, as the services publish it, one copy for each consumer and one for
-/// listeners: with the same exchanges, keys, body and properties.
+/// Returns the message with these events, of one type, as the services publish it, one copy for each consumer and one
+/// for listeners: with the same exchanges, keys, body and properties.
 fn copies(events: &[Envelope]) -> Result<impl Iterator<Item = Message> + use<>> {
     let first = events.first().context("a message without events")?;
     let flow = first.event.body.event_type().flow();

@@ -4,9 +4,9 @@
 //! inventory's (held; sold) and one in payment's. One commit performs one step for every order of a batch, so a batch
 //! needs 3 + 2 + 1 commits, which is the minimum. As in the services, events that the broker has confirmed are deleted
 //! from the outbox together with the next commit. The services read and lock each row before they write it, but the
-//! baseline reads nothing. Rows of the inbox and the outbox are one for each message, which contains one or several events;
-//! all other rows are one for each order or event. The services upsert whole rows, but the baseline uses plain updates with constants in the
-//! statement.
+//! baseline reads nothing. Rows of the inbox and the outbox are one for each message, which contains one or several
+//! events; all other rows are one for each order or event. The services upsert whole rows, but the baseline uses plain
+//! updates with constants in the statement.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -30,8 +30,8 @@ pub(super) fn published_by(service: Service, batch: usize, skus: u64) -> Result<
     events.map(|body| (0..batch as u64).map(|number| envelope(body, number, skus)).collect()).collect()
 }
 
-/// Returns the body of a message with these events: a single event as an object, several as an array, which is the batch
-/// format of CloudEvents in JSON.
+/// Returns the body of a message with these events: a single event as an object, several as an array, which is the
+/// batch format of CloudEvents in JSON.
 pub(super) fn encode(events: &[Envelope]) -> Result<String> {
     let encoded: Vec<String> = events.iter().map(Envelope::encode).collect();
     let body = if let [single] = encoded.as_slice() { single.clone() } else { format!("[{}]", encoded.join(",")) };
