@@ -51,6 +51,7 @@ pub(crate) struct Ratio {
     pub(crate) orders_per_second: f64,
     pub(crate) p50_milliseconds: f64,
     pub(crate) p99_milliseconds: f64,
+    pub(crate) p99_9_milliseconds: f64,
     /// Processor time per order, of all processes together.
     pub(crate) processor_per_order: f64,
 }
@@ -69,9 +70,10 @@ impl Builds {
     }
 
     /// Measures both builds in the scenarios of `first`, and then in those that `last` returns for the lower of both
-    /// rates at the reference. `measure` starts a fresh system for each run.
+    /// rates at the reference. `measure` starts a fresh system for each run. `system` is its name for the progress.
     pub(crate) async fn compare(
         &self,
+        system: &str,
         settings: &Settings,
         progress: &Progress,
         first: Vec<Scenario>,
@@ -80,7 +82,7 @@ impl Builds {
     ) -> Result<Vec<Comparison>> {
         let (mut found, mut uniform) = (Vec::new(), [0.0; 2]);
         for scenario in first {
-            let mut both = self.alternate(settings, progress, &scenario, &measure).await?;
+            let mut both = self.alternate(system, settings, progress, &scenario, &measure).await?;
             if scenario.is_reference() {
                 uniform = both.each_ref().map(|one| one.median.figures.orders_per_second);
             } else if scenario.has_reference() {
@@ -89,7 +91,7 @@ impl Builds {
             found.push(Comparison::of(both));
         }
         for scenario in last(f64::min(uniform[0], uniform[1])) {
-            found.push(Comparison::of(self.alternate(settings, progress, &scenario, &measure).await?));
+            found.push(Comparison::of(self.alternate(system, settings, progress, &scenario, &measure).await?));
         }
         Ok(found)
     }
@@ -98,6 +100,7 @@ impl Builds {
     /// affects both.
     async fn alternate(
         &self,
+        system: &str,
         settings: &Settings,
         progress: &Progress,
         scenario: &Scenario,
@@ -107,7 +110,8 @@ impl Builds {
         let mut runs = [Vec::new(), Vec::new()];
         for number in 1..=settings.repeat {
             for ((programs, build), runs) in builds.iter().zip(&mut runs) {
-                progress.next(&format!("{}, {build}, run {number} of {}", scenario.title(), settings.repeat));
+                let run = format!("{build}, run {number} of {}", settings.repeat);
+                progress.next(&format!("{system}, {}, {run}", scenario.title()));
                 runs.push(measure(programs, scenario).await?);
             }
         }
@@ -157,6 +161,7 @@ impl Ratio {
             orders_per_second: a.orders_per_second / b.orders_per_second,
             p50_milliseconds: a.p50_milliseconds / b.p50_milliseconds,
             p99_milliseconds: a.p99_milliseconds / b.p99_milliseconds,
+            p99_9_milliseconds: a.p99_9_milliseconds / b.p99_9_milliseconds,
             processor_per_order: this.processor_milliseconds_per_order() / other.processor_milliseconds_per_order(),
         }
     }

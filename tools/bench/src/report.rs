@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     backlog::Backlog,
-    compare::{Comparison, SideBySide},
+    compare::{Comparison, Ratio, SideBySide},
     scenario::{Figures, Measured},
     stack::OnServers,
     standalone::InOneProcess,
@@ -166,9 +166,6 @@ fn headed(group: &str, measured: &Measured) -> Vec<String> {
 
 /// Returns the tables of two builds: three rows for each scenario.
 fn comparisons(system: &str, all: &[Comparison]) -> String {
-    const OTHER: &str = "other";
-    const THIS: &str = "this";
-    const RATIO: &str = "this/other";
     let Some(first) = all.first() else { return String::new() };
     let heads = [system, "connections", "build"];
     let mut rates = Table::new(heads.into_iter().chain(SPEED).chain(RATIOS).map(str::to_owned));
@@ -176,8 +173,8 @@ fn comparisons(system: &str, all: &[Comparison]) -> String {
     let heads = heads.into_iter().map(str::to_owned).chain(processor).chain(["together".to_owned()]);
     let mut resources = Table::new(heads.chain(memory));
     for one in all {
-        let both = [(OTHER, &one.other.median), (THIS, &one.this.median)];
-        for (build, measured) in both {
+        let (other, this) = (&one.other.median, &one.this.median);
+        for (build, measured) in [("other", other), ("this", this)] {
             let mut row = speed(&measured.figures);
             row.insert(2, build.to_owned());
             rates.row(row.into_iter().chain(ratios(&measured.figures)));
@@ -186,11 +183,9 @@ fn comparisons(system: &str, all: &[Comparison]) -> String {
             row.extend(processor_of(measured).into_iter().map(two));
             resources.row(row.into_iter().chain(measured.processes.iter().map(|process| whole(process.mib))));
         }
-        let (other, this) = (&one.other.median, &one.this.median);
-        let unnamed = [String::new(), String::new(), RATIO.to_owned()];
-        let p99_9 = this.figures.p99_9_milliseconds / other.figures.p99_9_milliseconds;
-        let ratio = &one.ratio;
-        let ratio = [ratio.orders_per_second, ratio.p50_milliseconds, ratio.p99_milliseconds, p99_9].map(two);
+        let unnamed = [String::new(), String::new(), "this/other".to_owned()];
+        let Ratio { orders_per_second, p50_milliseconds, p99_milliseconds, p99_9_milliseconds, .. } = one.ratio;
+        let ratio = [orders_per_second, p50_milliseconds, p99_milliseconds, p99_9_milliseconds].map(two);
         rates.row(unnamed.clone().into_iter().chain(ratio).chain(RATIOS.map(|_| String::new())));
         let processor = processor_of(this).into_iter().zip(processor_of(other)).map(|(this, other)| two(this / other));
         let memory = this.processes.iter().zip(&other.processes).map(|(this, other)| two(this.mib / other.mib));

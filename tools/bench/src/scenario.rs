@@ -108,9 +108,9 @@ impl Scenario {
         }
     }
 
-    /// Returns whether this is the uniform load with one replica of each service.
+    /// Returns whether this is the uniform load over several connections, with one replica of each service.
     pub(crate) fn is_uniform(&self) -> bool {
-        matches!((self.mix, self.load), (Mix::Uniform(_), Load::Closed(_))) && self.replicas == 1
+        matches!((self.mix, self.load), (Mix::Uniform(_), Load::Closed(2..))) && self.replicas == 1
     }
 
     /// Returns whether this is the scenario that others are compared with.

@@ -105,7 +105,8 @@ pub(crate) async fn compare(
         stack.passed();
         Ok(measured)
     };
-    builds.compare(settings, progress, closed(settings), |uniform| Scenario::last(settings, uniform), run).await
+    let last = |uniform| Scenario::last(settings, uniform);
+    builds.compare("services", settings, progress, closed(settings), last, run).await
 }
 
 /// Starts the servers for these programs.
@@ -137,7 +138,7 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
     }
     for scenario in Scenario::last(settings, uniform) {
         next(&scenario);
-        found.scenarios.push(one(stack, settings, &scenario, &[]).await?);
+        found.scenarios.push(one(stack, settings, &scenario, &found.baseline).await?);
     }
 
     progress.next("a backlog, with inventory stopped");

@@ -77,8 +77,8 @@ pub(crate) async fn compare(builds: &Builds, settings: &Settings, progress: &Pro
         return Ok(Vec::new());
     }
     let run = async |programs: &Programs, scenario: &Scenario| one(&program(programs)?, settings, scenario).await;
-    let first = Scenario::closed(settings);
-    builds.compare(settings, progress, first, |uniform| Scenario::last(settings, uniform), run).await
+    let last = |uniform| Scenario::last(settings, uniform);
+    builds.compare("one process", settings, progress, Scenario::closed(settings), last, run).await
 }
 
 fn program(programs: &Programs) -> Result<Program> {
