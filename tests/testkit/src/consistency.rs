@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     client::Client,
     load_generator::{Answered, HOT, HOT_STOCK, OrderKind, PLENTY, SCARCE, number_of},
-    replica::{bare_command, program},
+    replica::bare_command,
     stack::{Stack, TIMEOUT},
 };
 
@@ -64,7 +64,7 @@ impl Stack {
     /// The findings of the audit.
     pub async fn verified(&self) -> Result<()> {
         let url = self.postgres.url("{service}");
-        let program = program("order-system")?;
+        let program = self.programs.path("order-system")?;
         let wait = format!("{}s", TIMEOUT.as_secs());
         let audit = tokio::task::spawn_blocking(move || {
             bare_command(&program).args(["verify", "--wait", &wait]).env("DATABASE_URL", url).output()

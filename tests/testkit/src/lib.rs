@@ -14,6 +14,7 @@ pub mod load_generator;
 pub mod open_loop;
 pub mod options;
 pub mod process;
+pub mod programs;
 pub mod proxy;
 pub mod replica;
 mod sending;

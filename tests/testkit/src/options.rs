@@ -3,9 +3,13 @@
 use shared_events::Service;
 use test_servers::rabbitmq;
 
+use crate::programs::Programs;
+
 /// What a stack consists of.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The programs of the services, and of the audit. `None` means those of this build.
+    pub programs: Option<Programs>,
     /// The number of replicas of each service.
     pub replicas: usize,
     /// Command-line arguments of each service.
@@ -24,7 +28,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let broker = rabbitmq::Options { management: true, ..rabbitmq::Options::default() };
-        Self { replicas: 1, arguments: Vec::new(), broker, amqp: None, proxied: false, limited_disks: false }
+        Self {
+            programs: None,
+            replicas: 1,
+            arguments: Vec::new(),
+            broker,
+            amqp: None,
+            proxied: false,
+            limited_disks: false,
+        }
     }
 }
 

@@ -37,18 +37,6 @@ pub struct Settings {
     pub arguments: Vec<String>,
 }
 
-/// Returns the program with this name: next to the running program, or next to the directory where cargo puts tests.
-///
-/// # Errors
-/// If it does not exist.
-pub fn program(name: &str) -> Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let places = this.ancestors().skip(1).take(2);
-    places.map(|place| place.join(name)).find(|path| path.is_file()).with_context(|| {
-        format!("the program {name} is not there beside {}: cargo build --workspace --bins", this.display())
-    })
-}
-
 /// Returns a command with nothing of this process's environment but `PATH`.
 #[must_use]
 pub fn bare_command(program: &Path) -> Command {
@@ -59,13 +47,13 @@ pub fn bare_command(program: &Path) -> Command {
 }
 
 impl Replica {
-    /// Creates a replica that does not run yet. Its log is the file `log`.
+    /// Creates a replica of the service's `program` that does not run yet. Its log is the file `log`.
     ///
     /// # Errors
-    /// If the service's program, or a free port, is missing.
-    pub fn new(service: Service, settings: Settings, log: PathBuf) -> Result<Self> {
+    /// If no port is free.
+    pub fn new(service: Service, program: PathBuf, settings: Settings, log: PathBuf) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], test_servers::free_port()?));
-        Ok(Self { service, address, program: program(service.name())?, settings, log, child: None })
+        Ok(Self { service, address, program, settings, log, child: None })
     }
 
     /// Starts it, without waiting until it is ready.

@@ -14,8 +14,9 @@ use tokio::{
 use crate::{
     broker::Administrator,
     client::Client,
+    programs::Programs,
     proxy::{Network, Proxy},
-    replica::{Replica, Settings, program},
+    replica::{Replica, Settings},
 };
 
 pub use crate::options::Options;
@@ -44,6 +45,7 @@ pub struct Stack {
     pub rabbitmq: RabbitMq,
     /// All replicas of order, then those of inventory, then those of payment; those that were added later come last.
     pub replicas: Vec<Replica>,
+    pub(crate) programs: Programs,
     amqp: Option<(String, String)>,
     links: BTreeMap<(Service, Server), Proxy>,
     logs: PathBuf,
@@ -68,7 +70,8 @@ impl Stack {
     /// # Errors
     /// If one does not start.
     pub async fn servers(name: &str, options: Options) -> Result<Self> {
-        let Options { replicas, arguments, mut broker, amqp, proxied, limited_disks } = options;
+        let Options { programs, replicas, arguments, mut broker, amqp, proxied, limited_disks } = options;
+        let this_build = Programs::of_this_build()?;
         let mut database = postgres::Options::default();
         if limited_disks {
             limit_disks(&mut database, &mut broker);
@@ -89,11 +92,14 @@ impl Stack {
                 links.insert((service, Server::Broker), Proxy::to(rabbitmq.port()).await?);
             }
         }
-        // Next to the programs that write them.
-        let programs = program(Service::Order.name())?;
-        let logs = programs.with_file_name("e2e-logs").join(format!("{name}-{}", std::process::id()));
+        // Next to the programs of this build, even if others write them.
+        let logs = this_build
+            .path(Service::Order.name())?
+            .with_file_name("e2e-logs")
+            .join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&logs)?;
-        let mut stack = Self { postgres, rabbitmq, replicas: Vec::new(), amqp, links, logs, passed: false };
+        let programs = programs.unwrap_or(this_build);
+        let mut stack = Self { postgres, rabbitmq, replicas: Vec::new(), programs, amqp, links, logs, passed: false };
         for service in Service::ALL {
             for number in 0..replicas {
                 let arguments = arguments.iter().filter(|(of, _)| *of == service).map(|(_, argument)| argument.clone());
@@ -103,7 +109,8 @@ impl Stack {
                 ];
                 let log = stack.logs.join(format!("{service}-{number}.log"));
                 let settings = Settings { variables, arguments: arguments.collect() };
-                stack.replicas.push(Replica::new(service, settings, log)?);
+                let program = stack.programs.path(service.name())?;
+                stack.replicas.push(Replica::new(service, program, settings, log)?);
             }
         }
         Ok(stack)
@@ -173,7 +180,8 @@ impl Stack {
     ) -> Result<usize> {
         let mut settings = self.replica(service, 0)?.settings.clone();
         change(&mut settings.variables);
-        self.replicas.push(Replica::new(service, settings, self.logs.join(format!("{service}-{name}.log")))?);
+        let log = self.logs.join(format!("{service}-{name}.log"));
+        self.replicas.push(Replica::new(service, self.programs.path(service.name())?, settings, log)?);
         Ok(self.replicas.len() - 1)
     }
 

@@ -94,8 +94,8 @@ fn copied(copies: i64) -> String {
 fn orders(patterns: Patterns, copies: i64) -> String {
     let (distance, chosen, copied) = (patterns.distance(), patterns.chosen(), copied(copies));
     format!(
-        "INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock, stock_reason,
-             payment, payment_reason, cancel, status, wake_at, repeats)
+        "INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock,
+             stock_reason, payment, payment_reason, cancel, status, wake_at, repeats)
          SELECT order_id + {distance} * copy, moved(saga_id, age), lines, minor_units, currency,
              placed_at, changed_at, stock, stock_reason, payment, payment_reason, cancel, status, wake_at, repeats
          FROM {copied} CROSS JOIN (SELECT * FROM orders WHERE {chosen} ORDER BY order_id) AS pattern;
@@ -128,7 +128,8 @@ fn reservations(patterns: Patterns, copies: i64) -> String {
 fn payments(patterns: Patterns, copies: i64) -> String {
     let (distance, chosen, copied) = (patterns.distance(), patterns.chosen(), copied(copies));
     format!(
-        "INSERT INTO payments (saga_id, order_id, minor_units, currency, state, reason, reference, created_at, changed_at)
+        "INSERT INTO payments (saga_id, order_id, minor_units, currency, state, reason, reference, created_at,
+             changed_at)
          SELECT moved(saga_id, age), order_id + {distance} * copy, minor_units, currency, state, reason,
              reference, created_at, changed_at
          FROM {copied} CROSS JOIN (SELECT * FROM payments WHERE {chosen} ORDER BY order_id) AS pattern"

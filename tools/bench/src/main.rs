@@ -5,6 +5,7 @@
 
 mod backlog;
 mod baseline;
+mod compare;
 mod history;
 mod machine;
 mod processes;
@@ -22,7 +23,8 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, value_parser};
+use compare::{Builds, SideBySide};
 use progress::Progress;
 use report::Report;
 use scenario::REFERENCE;
@@ -44,8 +46,19 @@ struct Settings {
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
     warm_up: Duration,
     /// Numbers of connections for the uniform load; each connection has one order at a time
-    #[arg(long, value_delimiter = ',', default_values_t = [16, 64, 256])]
+    #[arg(long, value_delimiter = ',', default_values_t = [32, 64, 256])]
     connections: Vec<usize>,
+    /// Number of events per message in the bundled runs of the baseline; 1 skips them
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u16).range(1..=baseline::MAX_EVENTS))]
+    bundle: u16,
+    /// Compare with the programs of another build: measure both alternately in each scenario, each time on freshly
+    /// started servers, and leave out the backlog, the history and the growth. DIR is the `target/release` of that
+    /// build
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["write", "growth"])]
+    beside: Option<PathBuf>,
+    /// How often each build is measured in each scenario with --beside; the results are the medians
+    #[arg(long, default_value_t = 2, value_parser = value_parser!(u32).range(1..))]
+    repeat: u32,
     /// Number of SKUs in the uniform load
     #[arg(long, default_value_t = 1000)]
     skus: u64,
@@ -94,15 +107,22 @@ async fn main() -> Result<()> {
     if settings.write {
         report::has_marks(Path::new(DOCUMENT))?;
     }
-    let mut report = Report { machine: machine::describe(&settings.data_dir)?, on_servers: None, in_one_process: None };
-    let standalone = settings.measures(Part::Standalone);
-    let progress =
-        Progress::of(stack::scenarios(&settings) + if standalone { standalone::scenarios(&settings) } else { 0 });
-    if settings.measures(Part::Baseline) || settings.measures(Part::Stack) {
+    let builds = settings.beside.as_deref().map(Builds::with).transpose()?;
+    let mut report = Report::new(machine::describe(&settings.data_dir)?);
+    let progress = Progress::of(stack::scenarios(&settings) + standalone::scenarios(&settings));
+    if settings.measures(Part::Baseline) || settings.measures_alone(Part::Stack) {
         report.on_servers = Some(stack::measure(&settings, &progress).await?);
     }
-    if standalone {
+    if settings.measures_alone(Part::Standalone) {
         report.in_one_process = Some(standalone::measure(&settings, &progress).await?);
+    }
+    if let (Some(builds), Some(beside)) = (&builds, &settings.beside) {
+        let baselines = report.on_servers.as_ref().map_or(&[][..], |found| &found.baseline);
+        report.side_by_side = Some(SideBySide {
+            beside: beside.clone(),
+            on_servers: stack::compare(builds, &settings, &progress, baselines).await?,
+            in_one_process: standalone::compare(builds, &settings, &progress).await?,
+        });
     }
     report.save(&settings.json)?;
     print!("{}", report.markdown());
@@ -115,6 +135,16 @@ async fn main() -> Result<()> {
 impl Settings {
     fn measures(&self, part: Part) -> bool {
         self.only.contains(&part)
+    }
+
+    /// Returns whether this part is measured without another build beside it.
+    fn measures_alone(&self, part: Part) -> bool {
+        self.measures(part) && self.beside.is_none()
+    }
+
+    /// Returns the number of runs of each scenario of the stack and of the system in one process.
+    fn runs(&self) -> usize {
+        if self.beside.is_some() { 2 * self.repeat as usize } else { 1 }
     }
 
     /// Returns the numbers of connections for the uniform load in ascending order, always including the reference.

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::{
     backlog::Backlog,
-    scenario::Figures,
-    stack::{self, OnServers},
-    standalone::{self, InOneProcess},
+    compare::{Comparison, Ratio, SideBySide},
+    scenario::{Figures, Measured},
+    stack::OnServers,
+    standalone::InOneProcess,
     table::Table,
 };
 
@@ -21,14 +22,23 @@ pub(crate) struct Report {
     pub(crate) on_servers: Option<OnServers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_one_process: Option<InOneProcess>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) side_by_side: Option<SideBySide>,
 }
 
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 /// Headings of the columns of [`speed`].
 const SPEED: [&str; 4] = ["orders/s", "p50 ms", "p99 ms", "p99.9 ms"];
+/// Headings of the columns of [`ratios`].
+const RATIOS: [&str; 3] = ["of the baseline", "of it bundled", "to uniform at 64"];
 
 impl Report {
+    /// Creates a report without results.
+    pub(crate) fn new(machine: String) -> Self {
+        Self { machine, on_servers: None, in_one_process: None, side_by_side: None }
+    }
+
     /// Returns the tables as Markdown.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("{}\n", self.machine);
@@ -37,6 +47,11 @@ impl Report {
         }
         if let Some(found) = &self.in_one_process {
             text.push_str(&in_one_process(found));
+        }
+        if let Some(found) = &self.side_by_side {
+            text.push_str(&format!("\nThe other build is in {}.\n", found.beside.display()));
+            text.push_str(&comparisons("three services", &found.on_servers));
+            text.push_str(&comparisons("one process", &found.in_one_process));
         }
         text
     }
@@ -76,11 +91,13 @@ fn around(document: &str) -> Result<(&str, &str)> {
 fn on_servers(found: &OnServers) -> String {
     let mut text = format!("\nPostgreSQL {}, RabbitMQ {}.\n", found.postgresql_version, found.rabbitmq_version);
     if !found.baseline.is_empty() {
-        let heads = ["the baseline", "orders in a batch", "orders/s", "cores: PostgreSQL", "RabbitMQ", "drivers"];
-        let mut table = Table::new(heads.map(str::to_owned));
+        let heads = ["the baseline", "orders in a batch", "events in a message", "orders/s"];
+        let more = ["cores: PostgreSQL", "RabbitMQ", "drivers"];
+        let mut table = Table::new(heads.into_iter().chain(more).map(str::to_owned));
         for baseline in &found.baseline {
             let numbers = [baseline.postgres_cores, baseline.rabbitmq_cores, baseline.driver_cores].map(two);
             let mut row = vec![baseline.driven.name().to_owned(), baseline.orders_in_a_batch.to_string()];
+            row.push(baseline.events_per_message.to_string());
             row.push(whole(baseline.orders_per_second));
             table.row(row.into_iter().chain(numbers));
         }
@@ -89,35 +106,92 @@ fn on_servers(found: &OnServers) -> String {
     if found.scenarios.is_empty() {
         return text;
     }
-    let heads =
-        ["three services", "connections"].into_iter().chain(SPEED).chain(["of the baseline", "to uniform at 64"]);
+    let heads = ["three services", "connections"].into_iter().chain(SPEED).chain(RATIOS);
     let mut table = Table::new(heads.map(str::to_owned));
     let history = found.history.iter().map(|history| &history.measured);
-    let all: Vec<&stack::Measured> = found.scenarios.iter().chain(history).collect();
+    let all: Vec<&Measured> = found.scenarios.iter().chain(history).collect();
     for one in &all {
-        let share = one.figures.share_of_baseline.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0));
-        table.row(speed(&one.figures).into_iter().chain([share, ratio(&one.figures)]));
+        table.row(speed(&one.figures).into_iter().chain(ratios(&one.figures)));
     }
     text.push_str(&table.markdown());
     if let Some(history) = &found.history {
         text.push_str(&format!("\nThe history is {} ended orders.\n", history.orders_there));
     }
-    text.push_str(&resources(&all));
+    text.push_str(&resources("three services", &all));
+    text.push_str(&processor("three services", &all));
     found.backlog.iter().for_each(|found| text.push_str(&backlog(found)));
     text
 }
 
-fn resources(all: &[&stack::Measured]) -> String {
-    let heads = ["three services", "connections", "cores: order", "inventory", "payment", "PostgreSQL", "RabbitMQ"];
-    let more = ["load generator", "peak MiB: order", "inventory", "payment", "MiB: PostgreSQL", "RabbitMQ"];
-    let mut table = Table::new(heads.into_iter().chain(more).map(str::to_owned));
+/// Returns the table of the cores and the memory that each process used.
+fn resources(system: &str, all: &[&Measured]) -> String {
+    let Some(first) = all.first() else { return String::new() };
+    let (cores, memory) = (headed("cores", first), headed("MiB", first));
+    let heads = [system.to_owned(), "connections".to_owned()].into_iter().chain(cores);
+    let mut table = Table::new(heads.chain(["load generator".to_owned()]).chain(memory));
     for one in all {
-        let others = [one.cores_of_postgresql, one.cores_of_rabbitmq, one.cores_of_load_generator];
-        let memory = one.peak_mib_of_services.into_iter().chain([one.mib_of_postgresql, one.mib_of_rabbitmq]);
-        let cores = one.cores_of_services.into_iter().chain(others).map(two);
-        table.row(name(&one.figures).into_iter().chain(cores).chain(memory.map(whole)));
+        let cores = one.processes.iter().map(|process| process.cores).chain([one.cores_of_load_generator]).map(two);
+        let memory = one.processes.iter().map(|process| whole(process.mib));
+        table.row(name(&one.figures).into_iter().chain(cores).chain(memory));
     }
     table.markdown()
+}
+
+/// Returns the table of the processor time per order.
+fn processor(system: &str, all: &[&Measured]) -> String {
+    let Some(first) = all.first() else { return String::new() };
+    let heads =
+        [system.to_owned(), "connections".to_owned()].into_iter().chain(headed("processor ms per order", first));
+    let mut table = Table::new(heads.chain(["together".to_owned()]));
+    for one in all {
+        table.row(name(&one.figures).into_iter().chain(processor_of(one).into_iter().map(two)));
+    }
+    table.markdown()
+}
+
+/// Returns the processor time per order of each process, and of all together, in milliseconds.
+fn processor_of(one: &Measured) -> Vec<f64> {
+    let each = one.processes.iter().map(|process| process.processor_milliseconds_per_order);
+    each.chain([one.processor_milliseconds_per_order()]).collect()
+}
+
+/// Returns the headings of a group of columns, one for each process; the first one names the group.
+fn headed(group: &str, measured: &Measured) -> Vec<String> {
+    let mut heads: Vec<String> = measured.processes.iter().map(|process| process.name.to_owned()).collect();
+    if let Some(first) = heads.first_mut() {
+        first.insert_str(0, &format!("{group}: "));
+    }
+    heads
+}
+
+/// Returns the tables of two builds: three rows for each scenario.
+fn comparisons(system: &str, all: &[Comparison]) -> String {
+    let Some(first) = all.first() else { return String::new() };
+    let heads = [system, "connections", "build"];
+    let mut rates = Table::new(heads.into_iter().chain(SPEED).chain(RATIOS).map(str::to_owned));
+    let (processor, memory) = (headed("processor ms per order", &first.this.median), headed("MiB", &first.this.median));
+    let heads = heads.into_iter().map(str::to_owned).chain(processor).chain(["together".to_owned()]);
+    let mut resources = Table::new(heads.chain(memory));
+    for one in all {
+        let (other, this) = (&one.other.median, &one.this.median);
+        for (build, measured) in [("other", other), ("this", this)] {
+            let mut row = speed(&measured.figures);
+            row.insert(2, build.to_owned());
+            rates.row(row.into_iter().chain(ratios(&measured.figures)));
+            let mut row = name(&measured.figures);
+            row.push(build.to_owned());
+            row.extend(processor_of(measured).into_iter().map(two));
+            resources.row(row.into_iter().chain(measured.processes.iter().map(|process| whole(process.mib))));
+        }
+        let unnamed = [String::new(), String::new(), "this/other".to_owned()];
+        let Ratio { orders_per_second, p50_milliseconds, p99_milliseconds, p99_9_milliseconds, .. } = one.ratio;
+        let ratio = [orders_per_second, p50_milliseconds, p99_milliseconds, p99_9_milliseconds].map(two);
+        rates.row(unnamed.clone().into_iter().chain(ratio).chain(RATIOS.map(|_| String::new())));
+        let processor = processor_of(this).into_iter().zip(processor_of(other)).map(|(this, other)| two(this / other));
+        let memory = this.processes.iter().zip(&other.processes).map(|(this, other)| two(this.mib / other.mib));
+        resources.row(unnamed.into_iter().chain(processor).chain(memory));
+    }
+    rates.markdown() + &resources.markdown()
 }
 
 fn backlog(found: &Backlog) -> String {
@@ -136,15 +210,13 @@ fn backlog(found: &Backlog) -> String {
 }
 
 fn in_one_process(found: &InOneProcess) -> String {
-    let heads = ["one process", "connections"].into_iter().chain(SPEED);
-    let more = ["to uniform at 64", "cores: system", "load generator", "peak MiB"];
-    let mut table = Table::new(heads.chain(more).map(str::to_owned));
+    let heads = ["one process", "connections"].into_iter().chain(SPEED).chain(["to uniform at 64"]);
+    let mut table = Table::new(heads.map(str::to_owned));
     for one in &found.scenarios {
-        let standalone::Measured { figures, cores_of_system, cores_of_load_generator, peak_mib_of_system } = one;
-        let used = [two(*cores_of_system), two(*cores_of_load_generator), whole(*peak_mib_of_system)];
-        table.row(speed(figures).into_iter().chain([ratio(figures)]).chain(used));
+        table.row(speed(&one.figures).into_iter().chain([ratio(&one.figures)]));
     }
-    let mut text = table.markdown();
+    let all: Vec<&Measured> = found.scenarios.iter().collect();
+    let mut text = table.markdown() + &resources("one process", &all) + &processor("one process", &all);
     if !found.growth.is_empty() {
         let mut table = Table::new(["orders there", "orders/s", "memory MiB", "disk MiB"].map(str::to_owned));
         for one in &found.growth {
@@ -175,6 +247,12 @@ fn speed(figures: &Figures) -> Vec<String> {
     row.push(whole(figures.orders_per_second));
     row.extend(latencies.map(|milliseconds| format!("{milliseconds:.1}")));
     row
+}
+
+/// Returns the columns of [`RATIOS`].
+fn ratios(figures: &Figures) -> [String; 3] {
+    let percent = |share: Option<f64>| share.map_or_else(String::new, |share| format!("{:.0}%", share * 100.0));
+    [percent(figures.share_of_baseline), percent(figures.share_of_bundled_baseline), ratio(figures)]
 }
 
 fn ratio(figures: &Figures) -> String {

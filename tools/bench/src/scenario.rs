@@ -7,7 +7,7 @@ use testkit::{
     open_loop::{OpenLoop, Wait},
 };
 
-use crate::Settings;
+use crate::{MIB, Settings, baseline::Baseline};
 
 /// The number of connections at which all scenarios are compared.
 pub(crate) const REFERENCE: usize = 64;
@@ -21,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) mix: Mix,
     /// The kind of load.
     pub(crate) load: Load,
+    /// The number of replicas of each service.
+    pub(crate) replicas: usize,
 }
 
 /// The kind of load.
@@ -43,9 +45,12 @@ pub(crate) struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scheduled_orders_per_second: Option<f64>,
     pub(crate) orders_per_second: f64,
-    /// Fraction of the baseline's rate, in batches of the same size.
+    /// Fraction of the baseline's rate, in batches of the same size, with one event in each message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) share_of_baseline: Option<f64>,
+    /// The same with several events in each message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) share_of_bundled_baseline: Option<f64>,
     /// Ratio to the uniform load at 64 connections, earlier in the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ratio_to_uniform: Option<f64>,
@@ -63,13 +68,29 @@ impl Scenario {
     pub(crate) fn uniform(settings: &Settings, connections: usize) -> Self {
         let skus = settings.skus;
         let name = if connections == 1 { "one order at a time".to_owned() } else { format!("uniform, {skus} SKUs") };
-        Self { name, mix: Mix::Uniform(skus), load: Load::Closed(connections) }
+        Self { name, mix: Mix::Uniform(skus), load: Load::Closed(connections), replicas: 1 }
+    }
+
+    /// Returns the closed loops of both systems, with the uniform load in ascending order.
+    pub(crate) fn closed(settings: &Settings) -> Vec<Self> {
+        let uniform = settings.connections().into_iter().map(|connections| Self::uniform(settings, connections));
+        uniform.chain(Self::others(settings)).collect()
+    }
+
+    /// Returns what follows the closed loops, for the rate of the uniform load.
+    pub(crate) fn last(settings: &Settings, uniform: f64) -> [Self; 2] {
+        [Self::half_of(settings, uniform), Self::uniform(settings, 1)]
+    }
+
+    /// Returns the uniform load with two replicas of each service.
+    pub(crate) fn two_replicas(settings: &Settings) -> Self {
+        Self { name: "two replicas of each".to_owned(), replicas: 2, ..Self::uniform(settings, REFERENCE) }
     }
 
     /// Returns the other closed loops, at the reference number of connections.
-    pub(crate) fn others(settings: &Settings) -> [Self; 3] {
+    fn others(settings: &Settings) -> [Self; 3] {
         let skus = settings.skus;
-        let of = |name: &str, mix| Self { name: name.to_owned(), mix, load: Load::Closed(REFERENCE) };
+        let of = |name: &str, mix| Self { name: name.to_owned(), mix, load: Load::Closed(REFERENCE), replicas: 1 };
         [
             of("one hot SKU", Mix::OneHotSku),
             of("five lines", Mix::FiveLines(skus)),
@@ -78,12 +99,28 @@ impl Scenario {
     }
 
     /// Returns an open loop at half the rate of the uniform load.
-    pub(crate) fn half_of(settings: &Settings, uniform: f64) -> Self {
+    fn half_of(settings: &Settings, uniform: f64) -> Self {
         Self {
             name: "half of uniform, open loop".to_owned(),
             mix: Mix::Uniform(settings.skus),
             load: Load::Open(uniform / 2.0),
+            replicas: 1,
         }
+    }
+
+    /// Returns whether this is the uniform load over several connections, with one replica of each service.
+    pub(crate) fn is_uniform(&self) -> bool {
+        matches!((self.mix, self.load), (Mix::Uniform(_), Load::Closed(2..))) && self.replicas == 1
+    }
+
+    /// Returns whether this is the scenario that others are compared with.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.is_uniform() && self.has_reference()
+    }
+
+    /// Returns whether it is compared with the reference, or is the reference.
+    pub(crate) fn has_reference(&self) -> bool {
+        matches!(self.load, Load::Closed(REFERENCE))
     }
 
     /// Returns the scenario's name and its load.
@@ -123,6 +160,7 @@ impl Scenario {
             scheduled_orders_per_second: scheduled,
             orders_per_second: outcome.rate(),
             share_of_baseline: None,
+            share_of_bundled_baseline: None,
             ratio_to_uniform: None,
             p50_milliseconds: outcome.milliseconds(0.5),
             p99_milliseconds: outcome.milliseconds(0.99),
@@ -135,7 +173,59 @@ impl Scenario {
 
 impl Figures {
     /// Adds the ratio to the uniform load's rate.
-    pub(crate) fn compared(self, uniform: f64) -> Self {
-        Self { ratio_to_uniform: Some(self.orders_per_second / uniform), ..self }
+    pub(crate) fn compare(&mut self, uniform: f64) {
+        self.ratio_to_uniform = Some(self.orders_per_second / uniform);
+    }
+
+    /// Adds the fractions of the baseline's rates, in batches of up to as many orders as there are connections.
+    pub(crate) fn compare_with_baseline(&mut self, baselines: &[Baseline]) {
+        let batch = if self.connections.is_some_and(|connections| connections <= 64) { 64 } else { 256 };
+        for baseline in baselines.iter().filter(|baseline| baseline.is_of_both(batch)) {
+            let share = Some(self.orders_per_second / baseline.orders_per_second);
+            if baseline.is_bundled() {
+                self.share_of_bundled_baseline = share;
+            } else {
+                self.share_of_baseline = share;
+            }
+        }
+    }
+}
+
+/// The results of one scenario, with the resources that it used.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Measured {
+    #[serde(flatten)]
+    pub(crate) figures: Figures,
+    /// The system's processes; all replicas of a service together.
+    pub(crate) processes: Vec<Process>,
+    pub(crate) cores_of_load_generator: f64,
+}
+
+/// The resources that a program used.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Process {
+    pub(crate) name: &'static str,
+    pub(crate) cores: f64,
+    pub(crate) processor_milliseconds_per_order: f64,
+    /// Peak memory of a process since its start; of PostgreSQL and RabbitMQ, the memory at the end of the scenario.
+    pub(crate) mib: f64,
+}
+
+impl Process {
+    /// Returns the resources that were used in a run with this outcome: processor time, and memory in bytes.
+    pub(crate) fn new(name: &'static str, outcome: &Outcome, used: Duration, memory: u64) -> Self {
+        Self {
+            name,
+            cores: used.as_secs_f64() / outcome.elapsed.as_secs_f64(),
+            processor_milliseconds_per_order: used.as_secs_f64() * 1_000.0 / outcome.ended as f64,
+            mib: memory as f64 / MIB,
+        }
+    }
+}
+
+impl Measured {
+    /// Returns the processor time per order of all processes together, in milliseconds.
+    pub(crate) fn processor_milliseconds_per_order(&self) -> f64 {
+        self.processes.iter().map(|process| process.processor_milliseconds_per_order).sum()
     }
 }

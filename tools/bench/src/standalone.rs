@@ -8,14 +8,15 @@ use testkit::{
     client::Client,
     load::{Mix, Until, closed_loop},
     process::{Program, Running},
-    replica::program,
+    programs::Programs,
     usage,
 };
 
 use crate::{
-    MIB, Settings,
+    MIB, Part, Settings,
+    compare::{Builds, Comparison},
     progress::Progress,
-    scenario::{Figures, REFERENCE, Scenario},
+    scenario::{Measured, Process, REFERENCE, Scenario},
 };
 
 /// The results of the system in one process.
@@ -24,16 +25,6 @@ pub(crate) struct InOneProcess {
     pub(crate) scenarios: Vec<Measured>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) growth: Vec<Grown>,
-}
-
-/// The results of one scenario, with the resources that it used.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Measured {
-    #[serde(flatten)]
-    pub(crate) figures: Figures,
-    pub(crate) cores_of_system: f64,
-    pub(crate) cores_of_load_generator: f64,
-    pub(crate) peak_mib_of_system: f64,
 }
 
 /// The state of the system after this number of orders.
@@ -45,30 +36,33 @@ pub(crate) struct Grown {
     pub(crate) mib_on_disk: f64,
 }
 
-/// Returns the number of scenarios in [`measure`].
+/// Returns the number of runs in [`measure`] or [`compare`].
 pub(crate) fn scenarios(settings: &Settings) -> usize {
-    settings.connections().len() + 5 + usize::from(settings.growth.is_some())
+    if !settings.measures(Part::Standalone) {
+        return 0;
+    }
+    (Scenario::closed(settings).len() + 2) * settings.runs() + usize::from(settings.growth.is_some())
 }
 
 /// Measures each scenario on a fresh system that is audited afterwards.
 pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<InOneProcess> {
-    let program = program("order-system")?;
-    let program = Program::at(program.to_str().context("the path of the program is no text")?);
+    let program = program(&Programs::of_this_build()?)?;
     let mut found = InOneProcess { scenarios: Vec::new(), growth: Vec::new() };
+    let next = |scenario: &Scenario| progress.next(&format!("one process, {}", scenario.title()));
     let mut uniform = 0.0;
-    for connections in settings.connections() {
-        let measured = one(&program, settings, progress, &Scenario::uniform(settings, connections)).await?;
-        if connections == REFERENCE {
+    for scenario in Scenario::closed(settings) {
+        next(&scenario);
+        let mut measured = one(&program, settings, &scenario).await?;
+        if scenario.is_reference() {
             uniform = measured.figures.orders_per_second;
+        } else if scenario.has_reference() {
+            measured.figures.compare(uniform);
         }
         found.scenarios.push(measured);
     }
-    for scenario in Scenario::others(settings) {
-        let measured = one(&program, settings, progress, &scenario).await?;
-        found.scenarios.push(Measured { figures: measured.figures.compared(uniform), ..measured });
-    }
-    for scenario in [Scenario::half_of(settings, uniform), Scenario::uniform(settings, 1)] {
-        found.scenarios.push(one(&program, settings, progress, &scenario).await?);
+    for scenario in Scenario::last(settings, uniform) {
+        next(&scenario);
+        found.scenarios.push(one(&program, settings, &scenario).await?);
     }
     if let Some(orders) = settings.growth {
         progress.next(&format!("one process, growing up to {orders} orders"));
@@ -77,8 +71,22 @@ pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<
     Ok(found)
 }
 
-async fn one(program: &Program, settings: &Settings, progress: &Progress, scenario: &Scenario) -> Result<Measured> {
-    progress.next(&format!("one process, {}", scenario.title()));
+/// Measures two builds alternately, like [`measure`].
+pub(crate) async fn compare(builds: &Builds, settings: &Settings, progress: &Progress) -> Result<Vec<Comparison>> {
+    if !settings.measures(Part::Standalone) {
+        return Ok(Vec::new());
+    }
+    let run = async |programs: &Programs, scenario: &Scenario| one(&program(programs)?, settings, scenario).await;
+    let last = |uniform| Scenario::last(settings, uniform);
+    builds.compare("one process", settings, progress, Scenario::closed(settings), last, run).await
+}
+
+fn program(programs: &Programs) -> Result<Program> {
+    let path = programs.path("order-system")?;
+    Ok(Program::at(path.to_str().context("the path of the program is not UTF-8")?))
+}
+
+async fn one(program: &Program, settings: &Settings, scenario: &Scenario) -> Result<Measured> {
     let data_dir = settings.data_dir.join("run");
     let system = fresh(program, &data_dir, &settings.system, scenario.mix).await?;
     let order = [system.addresses[0]];
@@ -87,12 +95,12 @@ async fn one(program: &Program, settings: &Settings, progress: &Progress, scenar
     let before = used();
     let outcome = scenario.run(&order, settings.time).await?;
     let after = used();
-    let cores = |index: usize| after[index].saturating_sub(before[index]).as_secs_f64() / outcome.elapsed.as_secs_f64();
+    let [used, load] = [0, 1].map(|index: usize| after[index].saturating_sub(before[index]));
+    let peak = usage::peak_memory(system.id()).unwrap_or_default();
     let measured = Measured {
         figures: scenario.figures(&outcome),
-        cores_of_system: cores(0),
-        cores_of_load_generator: cores(1),
-        peak_mib_of_system: usage::peak_memory(system.id()).unwrap_or_default() as f64 / MIB,
+        processes: vec![Process::new("system", &outcome, used, peak)],
+        cores_of_load_generator: load.as_secs_f64() / outcome.elapsed.as_secs_f64(),
     };
     end(program, system, &data_dir)?;
     Ok(measured)

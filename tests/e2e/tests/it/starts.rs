@@ -6,7 +6,8 @@ use shared_events::Service;
 use testkit::{
     consistency::Expect,
     load_generator::LoadGenerator,
-    replica::{bare_command, program},
+    programs::Programs,
+    replica::bare_command,
     stack::{Options, Stack},
 };
 use tokio::task::block_in_place;
@@ -116,7 +117,7 @@ fn named(body: &Value, dependency: &str) -> bool {
 #[test]
 fn a_missing_setting_is_named_and_the_health_check_needs_none() {
     let stderr_of = |arguments: &[&str]| {
-        let order = program(Service::Order.name()).unwrap();
+        let order = Programs::of_this_build().unwrap().path(Service::Order.name()).unwrap();
         let output = bare_command(&order).args(arguments).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()

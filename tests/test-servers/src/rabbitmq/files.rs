@@ -12,6 +12,10 @@ use anyhow::{Context as _, Result};
 use super::server::{Certificate, Credentials, Options, Ports};
 use crate::{account::Account, files};
 
+/// Arguments of the Erlang VM: other nodes connect on 127.0.0.1 only, and idle schedulers sleep at once, as in
+/// `docker-compose.yml`, because they share the processor with the services.
+const ERL_ARGS: &str = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none";
+
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) ports: Ports,
@@ -69,7 +73,7 @@ impl Files {
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
             ("RABBITMQ_NODE_PORT", ports.amqp.to_string().into()),
             ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
-            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".into()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERL_ARGS.into()),
             // `rabbitmqctl` listens too, on any port.
             ("RABBITMQ_CTL_DIST_PORT_MIN", "0".into()),
             ("RABBITMQ_CTL_DIST_PORT_MAX", "0".into()),

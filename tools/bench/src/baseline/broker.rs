@@ -10,13 +10,15 @@ use lapin::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
         QueuePurgeOptions,
     },
-    types::FieldTable,
+    types::{FieldTable, LongUInt},
 };
 use shared_events::{Envelope, Service};
+use uuid::Uuid;
 
 use super::{
     gate::Gate,
-    messages::{published_by, received_by},
+    messages::{encode, published_by, received_by},
+    run::Batch,
 };
 
 /// Maximum number of unconfirmed batches of a publisher.
@@ -32,17 +34,22 @@ struct Message {
     body: Vec<u8>,
 }
 
-/// Publishes the events of `service` for `batch` orders repeatedly, as the loop `index` of the gate. The messages are
-/// encoded only once, because the broker is measured and not the encoding.
+/// Publishes the events of `service` for a batch of orders repeatedly, as the loop `index` of the gate. The messages
+/// are encoded only once, because the broker is measured and not the encoding.
 pub(super) async fn publish(
     url: String,
     service: Service,
-    batch: usize,
+    batch: Batch,
     skus: u64,
     index: usize,
     gate: Arc<Gate>,
 ) -> Result<()> {
-    let messages: Vec<Message> = published_by(service, batch, skus)?.iter().flatten().flat_map(copies).collect();
+    let mut messages = Vec::new();
+    for events in published_by(service, batch.orders, skus)? {
+        for message in events.chunks(batch.events_per_message) {
+            messages.extend(copies(message)?);
+        }
+    }
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -82,16 +89,16 @@ async fn publish_all(channel: &Channel, messages: &[Message]) -> Result<()> {
     try_join_all(confirms).await.map(drop)
 }
 
-/// Consumes the queue of `service`, as the loop `index` of the gate. Acknowledges the messages of each `batch` orders
+/// Consumes the queue of `service`, as the loop `index` of the gate. Acknowledges the messages of each batch of orders
 /// together.
-pub(super) async fn consume(url: String, service: Service, batch: usize, index: usize, gate: Arc<Gate>) -> Result<()> {
+pub(super) async fn consume(url: String, service: Service, batch: Batch, index: usize, gate: Arc<Gate>) -> Result<()> {
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let (queue, tag) = (service.name().into(), "baseline".into());
     let mut deliveries =
         channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
-    let each = batch * received_by(service);
+    let each = batch.messages() * received_by(service);
     let mut received = 0;
     loop {
         let delivery = tokio::select! {
@@ -127,26 +134,38 @@ pub(super) async fn purge(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns the message as the services publish it, one copy for each consumer and one for listeners: with the same
-/// exchanges, keys, body and properties.
-fn copies(envelope: &Envelope) -> impl Iterator<Item = Message> {
-    let flow = envelope.event.body.event_type().flow();
-    let seconds = envelope.header.time.unix_micros().unsigned_abs() / 1_000_000;
+/// Returns the message with these events, of one type, as the services publish it, one copy for each consumer and one
+/// for listeners: with the same exchanges, keys, body and properties.
+fn copies(events: &[Envelope]) -> Result<impl Iterator<Item = Message> + use<>> {
+    let first = events.first().context("a message without events")?;
+    let flow = first.event.body.event_type().flow();
+    let seconds = first.header.time.unix_micros().unsigned_abs() / 1_000_000;
     let properties = BasicProperties::default()
         .with_delivery_mode(2)
-        .with_content_type("application/cloudevents+json".into())
-        .with_message_id(envelope.header.id.0.to_string().into())
-        .with_correlation_id(envelope.event.saga_id.0.to_string().into())
         .with_type(format!("order-system.{}.v1", flow.routing_key).into())
         .with_app_id(flow.publisher.name().into())
         .with_timestamp(seconds);
-    let body = envelope.encode().into_bytes();
+    let properties = if events.len() == 1 {
+        properties
+            .with_content_type("application/cloudevents+json".into())
+            .with_message_id(first.header.id.0.to_string().into())
+            .with_correlation_id(first.event.saga_id.0.to_string().into())
+    } else {
+        let mut headers = FieldTable::default();
+        headers.insert("events".into(), LongUInt::try_from(events.len())?.into());
+        properties
+            .with_content_type("application/cloudevents-batch+json".into())
+            .with_message_id(Uuid::now_v7().to_string().into())
+            .with_headers(headers)
+    };
+    let body = encode(events)?.into_bytes();
     let consumers = flow.consumers.iter().map(|consumer| ("deliveries", consumer.name(), true));
-    consumers.chain([("events", flow.routing_key, false)]).map(move |(exchange, routing_key, mandatory)| Message {
+    let copies = consumers.chain([("events", flow.routing_key, false)]);
+    Ok(copies.map(move |(exchange, routing_key, mandatory)| Message {
         exchange: format!("{}.{exchange}", flow.publisher),
         routing_key,
         mandatory,
         properties: properties.clone(),
         body: body.clone(),
-    })
+    }))
 }

@@ -4,19 +4,21 @@
 //! inventory's (held; sold) and one in payment's. One commit performs one step for every order of a batch, so a batch
 //! needs 3 + 2 + 1 commits, which is the minimum. As in the services, events that the broker has confirmed are deleted
 //! from the outbox together with the next commit. The services read and lock each row before they write it, but the
-//! baseline reads nothing. The services upsert whole rows, but the baseline uses plain updates with constants in the
-//! statement.
+//! baseline reads nothing. Rows of the inbox and the outbox are one for each message, which contains one or several
+//! events; all other rows are one for each order or event. The services upsert whole rows, but the baseline uses plain
+//! updates with constants in the statement.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Result;
 use sea_orm::sqlx::{self, Connection as _, PgConnection};
-use shared_events::{Envelope, Service};
+use shared_events::Service;
 use uuid::Uuid;
 
 use super::{
     gate::Gate,
-    messages::{MINOR_UNITS, lines, now, published_by, sku},
+    messages::{MINOR_UNITS, encode, lines, now, published_by, sku},
+    run::Batch,
 };
 
 const INBOX: &str = "INSERT INTO inbox (message_id, received_at) SELECT new, $2 FROM UNNEST($1::uuid[]) AS new
@@ -95,11 +97,11 @@ pub(super) async fn stock(url: &str, skus: u64) -> Result<()> {
     Ok(())
 }
 
-/// Writes the rows of `service` for `batch` orders repeatedly, as the loop `index` of the gate.
+/// Writes the rows of `service` for a batch of orders repeatedly, as the loop `index` of the gate.
 pub(super) async fn write(
     url: String,
     service: Service,
-    batch: usize,
+    batch: Batch,
     skus: u64,
     index: usize,
     gate: Arc<Gate>,
@@ -127,27 +129,30 @@ pub(super) async fn write(
 struct Writer {
     connection: PgConnection,
     skus: u64,
-    /// The encoded bodies of the service's events, by type of event. Encoded only once, because the database is
-    /// measured.
+    /// Number of events in a message.
+    events_per_message: usize,
+    /// The bodies of the service's messages, by type of event. Encoded only once, because the database is measured.
     bodies: Vec<Vec<String>>,
     numbers: Vec<i64>,
     sagas: Vec<Uuid>,
     lines: Vec<String>,
     items: Vec<String>,
     units: Vec<i64>,
-    /// The events that count as confirmed at the first commit of the next batch.
+    /// The messages that count as confirmed at the first commit of the next batch.
     confirmed: Vec<Uuid>,
 }
 
 impl Writer {
-    fn new(connection: PgConnection, service: Service, batch: usize, skus: u64) -> Result<Self> {
-        let events = published_by(service, batch, skus)?;
-        let bodies = events.iter().map(|envelopes| envelopes.iter().map(Envelope::encode).collect()).collect();
+    fn new(connection: PgConnection, service: Service, batch: Batch, skus: u64) -> Result<Self> {
+        let events = published_by(service, batch.orders, skus)?;
+        let bodies = events.iter().map(|events| events.chunks(batch.events_per_message).map(encode).collect());
+        let bodies = bodies.collect::<Result<_>>()?;
         Ok(Self {
             connection,
             skus,
+            events_per_message: batch.events_per_message,
             bodies,
-            numbers: vec![0; batch],
+            numbers: vec![0; batch.orders],
             sagas: Vec::new(),
             lines: Vec::new(),
             items: Vec::new(),
@@ -170,47 +175,61 @@ impl Writer {
         Ok(())
     }
 
+    /// Returns a new id for each order of the batch.
     fn new_ids(&self) -> Vec<Uuid> {
         self.numbers.iter().map(|_| Uuid::now_v7()).collect()
     }
 
+    /// Returns a new id for each message with events of the batch's orders.
+    fn new_message_ids(&self) -> Vec<Uuid> {
+        self.numbers.chunks(self.events_per_message).map(|_| Uuid::now_v7()).collect()
+    }
+
+    /// Returns the saga of the first event in each message: the outbox has a column for it.
+    fn first_sagas(&self) -> Vec<Uuid> {
+        self.sagas.iter().copied().step_by(self.events_per_message).collect()
+    }
+
     async fn order(&mut self) -> Result<()> {
-        let (created, reserved) = (self.new_ids(), self.new_ids());
-        let (paid, confirmed) = (self.new_ids(), self.new_ids());
+        let (created, reserved, paid, confirmed) = (self.new_ids(), self.new_ids(), self.new_ids(), self.new_ids());
+        let (created_messages, confirmed_messages) = (self.new_message_ids(), self.new_message_ids());
+        let (reserved_messages, paid_messages) = (self.new_message_ids(), self.new_message_ids());
+        let first_sagas = self.first_sagas();
         let Self { connection, numbers, sagas, .. } = self;
         let at = now();
         let mut placing = connection.begin().await?;
         let placed = sqlx::query(PLACED).bind(&*numbers).bind(&*sagas).bind(&self.lines);
         placed.bind(MINOR_UNITS).bind(at).execute(&mut *placing).await?;
         sqlx::query(PLACED_EVENTS).bind(&*numbers).bind(&created).bind(at).execute(&mut *placing).await?;
-        let outbox = sqlx::query(OUTBOX).bind(&created).bind(&*sagas).bind(&self.bodies[0]);
+        let outbox = sqlx::query(OUTBOX).bind(&created_messages).bind(&first_sagas).bind(&self.bodies[0]);
         outbox.bind("order.created").bind(at).execute(&mut *placing).await?;
         sqlx::query(FORGET).bind(&self.confirmed).execute(&mut *placing).await?;
         placing.commit().await?;
 
         let at = now();
         let mut reserving = connection.begin().await?;
-        sqlx::query(INBOX).bind(&reserved).bind(at).execute(&mut *reserving).await?;
+        sqlx::query(INBOX).bind(&reserved_messages).bind(at).execute(&mut *reserving).await?;
         sqlx::query(RESERVED).bind(&*numbers).bind(at).execute(&mut *reserving).await?;
         sqlx::query(RESERVED_EVENTS).bind(&*numbers).bind(&reserved).bind(at).execute(&mut *reserving).await?;
-        sqlx::query(FORGET).bind(&created).execute(&mut *reserving).await?;
+        sqlx::query(FORGET).bind(&created_messages).execute(&mut *reserving).await?;
         reserving.commit().await?;
 
         let at = now();
         let mut paying = connection.begin().await?;
-        sqlx::query(INBOX).bind(&paid).bind(at).execute(&mut *paying).await?;
+        sqlx::query(INBOX).bind(&paid_messages).bind(at).execute(&mut *paying).await?;
         sqlx::query(PAID).bind(&*numbers).bind(at).execute(&mut *paying).await?;
         let events = sqlx::query(PAID_EVENTS).bind(&*numbers).bind(&paid).bind(&confirmed);
         events.bind(at).execute(&mut *paying).await?;
-        let outbox = sqlx::query(OUTBOX).bind(&confirmed).bind(&*sagas).bind(&self.bodies[1]);
+        let outbox = sqlx::query(OUTBOX).bind(&confirmed_messages).bind(&first_sagas).bind(&self.bodies[1]);
         outbox.bind("order.confirmed").bind(at).execute(&mut *paying).await?;
         paying.commit().await?;
-        self.confirmed = confirmed;
+        self.confirmed = confirmed_messages;
         Ok(())
     }
 
     async fn inventory(&mut self) -> Result<()> {
-        let (created, reserved, confirmed) = (self.new_ids(), self.new_ids(), self.new_ids());
+        let (created, reserved) = (self.new_message_ids(), self.new_message_ids());
+        let (confirmed, first_sagas) = (self.new_message_ids(), self.first_sagas());
         let Self { connection, numbers, sagas, items, units, .. } = self;
         let at = now();
         let mut holding = connection.begin().await?;
@@ -218,7 +237,7 @@ impl Writer {
         let held = sqlx::query(HELD).bind(&*numbers).bind(&*sagas).bind(&self.lines);
         held.bind(MINOR_UNITS).bind(at).execute(&mut *holding).await?;
         sqlx::query(HOLD).bind(&*items).bind(&*units).execute(&mut *holding).await?;
-        let outbox = sqlx::query(OUTBOX).bind(&reserved).bind(&*sagas).bind(&self.bodies[0]);
+        let outbox = sqlx::query(OUTBOX).bind(&reserved).bind(&first_sagas).bind(&self.bodies[0]);
         outbox.bind("stock.reserved").bind(at).execute(&mut *holding).await?;
         holding.commit().await?;
 
@@ -233,7 +252,8 @@ impl Writer {
     }
 
     async fn payment(&mut self) -> Result<()> {
-        let (reserved, authorized) = (self.new_ids(), self.new_ids());
+        let (reserved, authorized) = (self.new_message_ids(), self.new_message_ids());
+        let first_sagas = self.first_sagas();
         let references: Vec<String> = self.sagas.iter().map(|saga| format!("sim-{}", saga.simple())).collect();
         let Self { connection, numbers, sagas, .. } = self;
         let at = now();
@@ -241,7 +261,7 @@ impl Writer {
         sqlx::query(INBOX).bind(&reserved).bind(at).execute(&mut *paying).await?;
         let payments = sqlx::query(AUTHORIZED).bind(&*numbers).bind(&*sagas).bind(&references);
         payments.bind(MINOR_UNITS).bind(at).execute(&mut *paying).await?;
-        let outbox = sqlx::query(OUTBOX).bind(&authorized).bind(&*sagas).bind(&self.bodies[0]);
+        let outbox = sqlx::query(OUTBOX).bind(&authorized).bind(&first_sagas).bind(&self.bodies[0]);
         outbox.bind("payment.authorized").bind(at).execute(&mut *paying).await?;
         sqlx::query(FORGET).bind(&self.confirmed).execute(&mut *paying).await?;
         paying.commit().await?;

@@ -1,11 +1,16 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use shared_events::{
     Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId,
     Service, Sku, Timestamp,
 };
 use uuid::Uuid;
+
+/// The most bytes of a message, as in the services.
+const MAX_BYTES: usize = 64 * 1024;
+/// The most events in a message, as in the services.
+pub(crate) const MAX_EVENTS: i64 = 128;
 
 /// The events of a confirmed order, in sequence: 4 events, and 5 messages, because the second event has two consumers.
 const EVENTS: [EventBody; 4] =
@@ -14,7 +19,7 @@ const EVENTS: [EventBody; 4] =
 /// The amount of each order: 200 dollars.
 pub(super) const MINOR_UNITS: i64 = 20_000;
 
-/// Returns the number of messages that `consumer` receives for one confirmed order.
+/// Returns the number of events that `consumer` receives for one confirmed order.
 pub(super) fn received_by(consumer: Service) -> usize {
     EVENTS.iter().filter(|body| body.event_type().flow().consumers.contains(&consumer)).count()
 }
@@ -23,6 +28,15 @@ pub(super) fn received_by(consumer: Service) -> usize {
 pub(super) fn published_by(service: Service, batch: usize, skus: u64) -> Result<Vec<Vec<Envelope>>> {
     let events = EVENTS.iter().filter(|body| body.event_type().flow().publisher == service);
     events.map(|body| (0..batch as u64).map(|number| envelope(body, number, skus)).collect()).collect()
+}
+
+/// Returns the body of a message with these events: a single event as an object, several as an array, which is the
+/// batch format of CloudEvents in JSON.
+pub(super) fn encode(events: &[Envelope]) -> Result<String> {
+    let encoded: Vec<String> = events.iter().map(Envelope::encode).collect();
+    let body = if let [single] = encoded.as_slice() { single.clone() } else { format!("[{}]", encoded.join(",")) };
+    ensure!(body.len() <= MAX_BYTES, "--bundle: {} events are more than {MAX_BYTES} bytes", events.len());
+    Ok(body)
 }
 
 /// Returns the envelope of an order's event. Its ids are new, but its encoding is as long as that of any other.

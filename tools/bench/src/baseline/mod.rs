@@ -1,5 +1,5 @@
 //! The baseline: how many orders this machine's RabbitMQ and PostgreSQL can process, with the same messages and rows,
-//! if only the raw drivers (lapin, sqlx) use them, in batches.
+//! if only the raw drivers (lapin, sqlx) use them, in batches: with one event in each message, and with several.
 
 mod broker;
 mod database;
@@ -7,4 +7,5 @@ mod gate;
 mod messages;
 mod run;
 
-pub(crate) use run::{Baseline, RUNS, measure};
+pub(crate) use messages::MAX_EVENTS;
+pub(crate) use run::{Baseline, measure, runs};

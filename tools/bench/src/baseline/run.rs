@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,11 +25,21 @@ pub(crate) enum Sides {
     Databases,
 }
 
+/// What a run does at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Batch {
+    /// Number of orders.
+    pub(super) orders: usize,
+    /// Number of events in a message; the last message may have fewer.
+    pub(super) events_per_message: usize,
+}
+
 /// The result of one run of the baseline.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Baseline {
     pub(crate) driven: Sides,
     pub(crate) orders_in_a_batch: usize,
+    pub(crate) events_per_message: usize,
     pub(crate) orders_per_second: f64,
     pub(crate) postgres_cores: f64,
     pub(crate) rabbitmq_cores: f64,
@@ -36,19 +47,40 @@ pub(crate) struct Baseline {
     pub(crate) driver_cores: f64,
 }
 
-/// The runs of [`measure`]: the servers, and the number of orders per batch.
-pub(crate) const RUNS: [(Sides, usize); 4] =
+/// The runs of [`measure`], each without and with bundles: the servers, and the number of orders per batch.
+const RUNS: [(Sides, usize); 4] =
     [(Sides::Both, 64), (Sides::Both, 256), (Sides::Broker, 256), (Sides::Databases, 256)];
+
+/// Returns the number of runs in [`measure`].
+pub(crate) fn runs(settings: &Settings) -> usize {
+    RUNS.len() * bundles(settings).len()
+}
+
+/// Returns the numbers of events per message: one, and the one of the settings.
+fn bundles(settings: &Settings) -> BTreeSet<usize> {
+    BTreeSet::from([1, usize::from(settings.bundle)])
+}
 
 /// Measures the baseline with the stack's own tables and queues while its services are stopped. Both are empty before
 /// and after.
 pub(crate) async fn measure(stack: &Stack, settings: &Settings, progress: &Progress) -> Result<Vec<Baseline>> {
     let mut measured = Vec::new();
-    for (sides, batch) in RUNS {
-        progress.next(&format!("baseline, {} in batches of {batch}", sides.name()));
-        measured.push(one(stack, settings, sides, batch).await?);
+    for (sides, orders) in RUNS {
+        for events_per_message in bundles(settings) {
+            let events = if events_per_message == 1 { "event" } else { "events" };
+            let what = format!("{} in batches of {orders}, {events_per_message} {events} per message", sides.name());
+            progress.next(&format!("baseline, {what}"));
+            measured.push(one(stack, settings, sides, Batch { orders, events_per_message }).await?);
+        }
     }
     Ok(measured)
+}
+
+impl Batch {
+    /// Returns the number of messages with one event of each order.
+    pub(super) fn messages(self) -> usize {
+        self.orders.div_ceil(self.events_per_message)
+    }
 }
 
 impl Sides {
@@ -72,7 +104,7 @@ impl Sides {
     }
 }
 
-async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> Result<Baseline> {
+async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: Batch) -> Result<Baseline> {
     clear(stack).await?;
     database::stock(&stack.database_url(Service::Inventory), settings.skus).await?;
     // A checkpoint, so that no run pays for writes of an earlier one.
@@ -105,8 +137,9 @@ async fn one(stack: &Stack, settings: &Settings, sides: Sides, batch: usize) -> 
     let per_second = |time: Duration| time.as_secs_f64() / elapsed.as_secs_f64();
     Ok(Baseline {
         driven: sides,
-        orders_in_a_batch: batch,
-        orders_per_second: batches as f64 * batch as f64 / elapsed.as_secs_f64(),
+        orders_in_a_batch: batch.orders,
+        events_per_message: batch.events_per_message,
+        orders_per_second: batches as f64 * batch.orders as f64 / elapsed.as_secs_f64(),
         postgres_cores: per_second(used.postgres),
         rabbitmq_cores: per_second(used.rabbitmq),
         driver_cores: per_second(used.load),
@@ -136,5 +169,10 @@ impl Baseline {
     /// Returns whether this is the result of both servers together, in batches of this size.
     pub(crate) fn is_of_both(&self, batch: usize) -> bool {
         self.driven == Sides::Both && self.orders_in_a_batch == batch
+    }
+
+    /// Returns whether each message contained several events.
+    pub(crate) fn is_bundled(&self) -> bool {
+        self.events_per_message > 1
     }
 }
