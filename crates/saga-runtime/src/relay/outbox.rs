@@ -148,7 +148,12 @@ impl Outbox {
 
     /// Takes what was handed off, at most `room` messages and bytes.
     pub(super) fn take_handed_off(&self, room: (usize, usize)) -> Vec<Outgoing> {
-        self.queue().take_handed_off(room)
+        let mut queue = self.queue();
+        let messages = queue.take_handed_off(room);
+        if queue.is_empty() {
+            self.less.notify_waiters();
+        }
+        messages
     }
 
     /// Returns whether messages must be read from the table.
@@ -161,7 +166,7 @@ impl Outbox {
         let mut queue = self.queue();
         let count = limit.min(queue.to_read.len());
         let messages = queue.to_read.drain(..count).collect();
-        if queue.to_read.is_empty() {
+        if queue.is_empty() {
             self.less.notify_waiters();
         }
         messages
@@ -213,9 +218,9 @@ impl Outbox {
         self.more.notify_one();
     }
 
-    /// Resolves when no message must be read from the table.
-    pub(super) async fn has_read(&self) {
-        self.less_until(|| !self.has_to_read()).await;
+    /// Resolves when the relay has nothing left that it could publish at once.
+    pub(super) async fn caught_up(&self) {
+        self.less_until(|| self.queue().is_empty()).await;
     }
 
     /// Returns those of these messages that are still in the outbox, the oldest first. The others are done.
@@ -255,6 +260,10 @@ impl Outbox {
 }
 
 impl Queue {
+    fn is_empty(&self) -> bool {
+        self.handed_off.is_empty() && self.to_read.is_empty()
+    }
+
     fn commit(&mut self, outgoing: Vec<Outgoing>) {
         let (messages, bytes) = MAX_HANDED_OFF;
         for message in outgoing {

@@ -63,7 +63,8 @@ async fn poll(database: &Database, outbox: &Outbox) -> Infallible {
 async fn sweep(database: &Database, outbox: &Outbox) -> Result<(), DbErr> {
     let mut after = Uuid::nil();
     loop {
-        outbox.has_read().await;
+        // A relay that is behind would add to what it cannot publish, maybe for the second time.
+        outbox.caught_up().await;
         // If there is no other replica, nobody else publishes the younger messages.
         let is_alone = database.replica_bus().is_alone();
         let before = (!is_alone).then(|| database.clock().now().before(LEFT_OVER_AFTER));
