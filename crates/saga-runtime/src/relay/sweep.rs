@@ -12,8 +12,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// How often a replica tries to take the relay lock.
 const TRY_LOCK: Duration = Duration::from_secs(1);
 /// The age of a message that another replica should have published by now. A younger one is most likely being published
-/// by the replica that committed it, and would go out twice. Under full load a message leaves the outbox within a
-/// second.
+/// by the replica that committed it, and would go out twice. (A whole saga takes a fraction of a second under load.)
 const LEFT_OVER_AFTER: Duration = Duration::from_secs(5);
 /// How many ids are read at once.
 const PAGE: usize = 512;
