@@ -195,6 +195,46 @@ async fn a_broken_connection_republishes_exactly_what_was_not_confirmed(
     assert_eq!(scripted.published().len(), 6);
 }
 
+#[rstest]
+#[tokio::test]
+async fn what_was_confirmed_before_publishing_failed_is_not_published_again(
+    #[values(Sqlite, Postgres)] database: DatabaseKind,
+) {
+    let mut count = 0;
+    let script = move |_: &_| {
+        count += 1;
+        if count == 3 { Reaction::Break } else { CONFIRM }
+    };
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(script));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
+    // One batch, so that the relay publishes all of them at once.
+    engine.hold().await;
+    for order in 1..=3 {
+        engine.mailbox.tell(Command::Announce(event(order, 1, EventBody::OrderCreated)).without_reply());
+    }
+    engine.script.gate.open();
+    until("the third is published again", async || scripted.published().len() >= 4).await;
+    engine.finish().await;
+    let published = scripted.published();
+    assert_eq!((published.len(), published[3]), (4, published[2]));
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_sweep_leaves_out_what_is_in_flight(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, scripted) = (TestDatabase::create(database), Scripted::new(|_| Reaction::Silence));
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
+    within_timeout("rows of any age are swept", engine.database.replica_bus().alone()).await;
+    announce(&engine, 3).await;
+    until("they are published", async || scripted.published().len() == 3).await;
+    put_behind_the_relays_back(&engine, &[(0, 0)]).await;
+    until("the sweep has passed them", async || scripted.published().len() > 3).await;
+    assert_eq!(scripted.published(), engine.in_the_outbox().await, "each once");
+    scripted.confirm(&scripted.published());
+    until("all are deleted", async || engine.in_the_outbox().await.is_empty()).await;
+    engine.end().await;
+}
+
 /// (On PostgreSQL the rows are counted now and then, which would hide a mistake.)
 #[tokio::test]
 async fn a_message_that_somebody_else_has_deleted_is_not_counted() {
