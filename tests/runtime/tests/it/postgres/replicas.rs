@@ -63,6 +63,21 @@ async fn each_publishes_what_it_has_committed_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_a_broken_connection_left_unconfirmed_is_published_again_without_the_sweep() {
+    let storage = TestDatabase::create(Postgres);
+    let _lock = unused_lock(&storage).await;
+    let scripted = Scripted::new(|_| Reaction::Silence);
+    let engine = EngineHarness::start(&storage, &broker(&scripted), roomy()).await;
+    announce(&engine, 3).await;
+    until("they are published", async || scripted.published().len() == 3).await;
+    scripted.lose_the_connection();
+    until("they are published again", async || scripted.published().len() == 6).await;
+    assert_eq!(scripted.published()[..3], scripted.published()[3..]);
+    scripted.confirm(&scripted.published()[3..]);
+    engine.finish().await;
+}
+
+#[tokio::test]
 async fn what_the_hand_off_has_no_room_for_is_published_once_and_without_the_sweep() {
     let storage = TestDatabase::create(Postgres);
     let _lock = unused_lock(&storage).await;
