@@ -263,7 +263,7 @@ impl Database {
         self.0.replica_bus.clone()
     }
 
-    /// Takes the relay's lock, or returns `None` if another replica holds it: each database has one relay.
+    /// Takes the relay lock, or returns `None` if another replica holds it.
     pub async fn acquire_relay_lock(&self) -> Result<Option<RelayLock>, DbErr> {
         match &self.0.server {
             None => Ok(Some(RelayLock::sole())),

@@ -8,7 +8,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::postgres::{RELAY_LOCK, Server, failed};
 
-/// The right to relay a database's outbox. Only one replica holds it at a time; dropping it releases it.
+/// The right to publish what other replicas have left in the outbox. Only one replica holds it at a time; dropping it
+/// releases it.
 ///
 /// On PostgreSQL it is a session-level advisory lock. The server releases it when the session ends: at once if the
 /// holder crashes, and after some seconds if the holder is cut off from the network.

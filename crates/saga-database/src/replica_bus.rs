@@ -1,17 +1,14 @@
 use std::{
     collections::BTreeMap,
     mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use sea_orm::sqlx::{self, PgConnection, postgres::PgListener};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 use uuid::Uuid;
@@ -31,8 +28,6 @@ pub struct ReplicaBus(Option<Arc<ReplicaChannel>>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
-    /// Events were committed by a replica that does not relay.
-    Outbox,
     /// Sagas have ended.
     Ended,
     /// Sagas have changed.
@@ -44,8 +39,8 @@ struct ReplicaChannel {
     server: Server,
     /// The id of this replica.
     id: Uuid,
-    /// No other replica is connected, so nothing is sent.
-    alone: AtomicBool,
+    /// Whether no other replica is connected. Then nothing is sent.
+    alone: watch::Sender<bool>,
     pending: Mutex<BTreeMap<Topic, Vec<Uuid>>>,
     wake: Notify,
     subscribers: Mutex<BTreeMap<Topic, mpsc::Sender<Vec<Uuid>>>>,
@@ -83,16 +78,31 @@ impl ReplicaBus {
         Self(Some(Arc::new(ReplicaChannel {
             server,
             id: Uuid::now_v7(),
-            alone: AtomicBool::new(false),
+            alone: watch::Sender::new(false),
             pending: Mutex::default(),
             wake: Notify::new(),
             subscribers: Mutex::default(),
         })))
     }
 
+    /// Returns whether this replica is known to be the only one that is connected to the database. It is counted at the
+    /// start and every two seconds.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.0.as_ref().is_none_or(|channel| *channel.alone.borrow())
+    }
+
+    /// Resolves when this replica is known to be the only one.
+    pub async fn alone(&self) {
+        if let Some(channel) = &self.0 {
+            // It cannot fail, because the channel has the sender.
+            let _ = channel.alone.subscribe().wait_for(|alone| *alone).await;
+        }
+    }
+
     /// Sends a notice to all other replicas, soon.
     pub fn notify(&self, topic: Topic, ids: impl IntoIterator<Item = Uuid>) {
-        let Some(channel) = self.0.as_ref().filter(|channel| !channel.alone.load(Ordering::Relaxed)) else { return };
+        let Some(channel) = self.0.as_ref().filter(|_| !self.is_alone()) else { return };
         let mut pending = lock(&channel.pending);
         let notices = pending.entry(topic).or_default();
         let room = MAX_PENDING.saturating_sub(notices.len());
@@ -124,7 +134,7 @@ impl ReplicaChannel {
         let mut backoff = backoff();
         loop {
             let Err(error) = self.notifying(&mut backoff).await;
-            self.alone.store(false, Ordering::Relaxed);
+            self.alone.send_replace(false);
             tracing::debug!(%error, "cannot notify the other replicas; they poll meanwhile");
             tokio::time::sleep(backoff.next_pause()).await;
         }
@@ -138,14 +148,16 @@ impl ReplicaChannel {
         with_timeout(settings.bind(REPLICA_LOCK).execute(&mut session)).await?;
         backoff.reset();
         // A replica that assumed to be alone learns from this that it is not.
-        let hello = Notice { from: self.id, topic: Topic::Outbox, ids: Vec::new() };
+        let hello = Notice { from: self.id, topic: Topic::Changed, ids: Vec::new() };
         notify(&mut session, vec![serde_json::to_string(&hello).unwrap_or_default()]).await?;
         let mut counts = interval(COUNT_INTERVAL);
         counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.wake.notified() => notify(&mut session, self.notices()).await?,
-                _ = counts.tick() => self.alone.store(count(&mut session).await? < 2, Ordering::Relaxed),
+                _ = counts.tick() => {
+                    self.alone.send_replace(count(&mut session).await? < 2);
+                }
             }
         }
     }
@@ -190,7 +202,7 @@ impl ReplicaChannel {
         if from == self.id {
             return;
         }
-        self.alone.store(false, Ordering::Relaxed);
+        self.alone.send_replace(false);
         if let Some(subscriber) = lock(&self.subscribers).get(&topic) {
             // A subscriber whose channel is full finds the rest by polling.
             let _ = subscriber.try_send(ids);

@@ -47,9 +47,6 @@ pub struct Runtime<P: Participant> {
 
 impl<P: Participant> Runtime<P> {
     /// Builds the runtime of `participant`. `prefetch` is the maximum number of unacknowledged deliveries.
-    ///
-    /// # Panics
-    /// If the outbox has a runtime already.
     #[must_use]
     pub fn new(participant: P, deps: RuntimeDeps, settings: EngineSettings, prefetch: usize) -> Self {
         let RuntimeDeps { database, broker, outbox, identity, readiness, metrics, stop } = deps;

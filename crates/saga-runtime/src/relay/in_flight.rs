@@ -9,15 +9,14 @@ use tokio::time::Instant;
 
 use crate::broker::{Outcome, Outgoing, PublishResult};
 
-/// The events that are published and not yet deleted from the outbox. None of them is published a second time over the
-/// same connection, unless the broker did not accept it.
+/// The messages that are published over the current connection, and not yet known to be deleted from the outbox.
 pub(super) struct InFlight {
-    /// Published and not yet confirmed, with their routing keys.
-    unconfirmed: HashMap<MessageId, &'static str>,
+    /// Published and not yet confirmed, with their routing keys and sizes.
+    unconfirmed: HashMap<MessageId, (&'static str, usize)>,
+    /// The size of their bodies.
+    unconfirmed_bytes: usize,
     /// Confirmed, to be handed to the engine for deletion.
     confirmed: Vec<MessageId>,
-    /// Confirmed, and not yet known to be deleted.
-    being_deleted: HashSet<MessageId>,
     /// Not accepted by some consumer's queue or refused by the broker, with their routing keys. They are published
     /// again after a pause.
     delayed: BTreeMap<MessageId, &'static str>,
@@ -29,6 +28,8 @@ pub(super) struct InFlight {
     unroutable: BTreeMap<&'static str, Vec<String>>,
 }
 
+/// How much may be published and not yet confirmed: messages, and bytes of their bodies.
+const WINDOW: (usize, usize) = (4_096, 16 << 20);
 /// The longest pause before events are published again, randomised by up to half. Sagas wait for a restored binding,
 /// and only one event of each kind is tried meanwhile.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -37,8 +38,8 @@ impl InFlight {
     pub(super) fn new() -> Self {
         Self {
             unconfirmed: HashMap::new(),
+            unconfirmed_bytes: 0,
             confirmed: Vec::new(),
-            being_deleted: HashSet::new(),
             delayed: BTreeMap::new(),
             retry_at: None,
             retry_backoff: Backoff::growing(Duration::from_millis(250), MAX_RETRY_DELAY),
@@ -47,32 +48,27 @@ impl InFlight {
         }
     }
 
-    /// Returns how many events wait for the broker's confirmation.
-    pub(super) fn unconfirmed(&self) -> usize {
-        self.unconfirmed.len()
+    /// Returns how many more messages, and bytes of their bodies, may be published.
+    pub(super) fn room(&self) -> (usize, usize) {
+        let (messages, bytes) = WINDOW;
+        (messages.saturating_sub(self.unconfirmed.len()), bytes.saturating_sub(self.unconfirmed_bytes))
     }
 
-    /// Returns how many rows of the outbox a reader has to skip.
-    pub(super) fn len(&self) -> usize {
-        self.unconfirmed.len() + self.being_deleted.len() + self.delayed.len()
-    }
-
-    /// Adds those of `messages` that are not in flight, and returns them.
-    pub(super) fn enter(&mut self, mut messages: Vec<Outgoing>) -> Vec<Outgoing> {
-        messages.retain(|message| {
-            !self.being_deleted.contains(&message.message_id)
-                && !self.delayed.contains_key(&message.message_id)
-                && self.unconfirmed.insert(message.message_id, message.route.routing_key).is_none()
-        });
-        messages
+    /// Adds messages that are about to be published.
+    pub(super) fn enter(&mut self, messages: &[Outgoing]) {
+        for message in messages {
+            let bytes = message.body.len();
+            self.unconfirmed.insert(message.message_id, (message.route.routing_key, bytes));
+            self.unconfirmed_bytes += bytes;
+        }
     }
 
     pub(super) fn record(&mut self, outcome: &Outcome) {
-        let Some(routing_key) = self.unconfirmed.remove(&outcome.message_id) else { return };
+        let Some((routing_key, bytes)) = self.unconfirmed.remove(&outcome.message_id) else { return };
+        self.unconfirmed_bytes -= bytes;
         match &outcome.result {
             PublishResult::Confirmed => {
                 self.confirmed.push(outcome.message_id);
-                self.being_deleted.insert(outcome.message_id);
                 if self.unroutable.remove(routing_key).is_some() {
                     tracing::info!(routing_key, "the queue of every consumer takes these events again");
                     // The remaining events need not wait any longer.
@@ -114,27 +110,33 @@ impl InFlight {
         self.confirmed.len()
     }
 
-    pub(super) fn deleted(&mut self, messages: &[MessageId]) {
-        for message in messages {
-            self.being_deleted.remove(message);
-        }
-    }
-
     /// Returns when the delayed events are to be tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// Lets the delayed events be read from the outbox again. For a routing key whose events lack a consumer's queue,
-    /// only the oldest one is tried: while it is not accepted the others would not be either, and the consumers whose
-    /// queues are bound would receive each of them again and again.
-    pub(super) fn end_delay(&mut self) {
+    /// Takes the delayed messages that are to be published again. For a routing key whose messages lack a consumer's
+    /// queue, that is only the oldest one: while it is not accepted the others would not be either, and the consumers
+    /// whose queues are bound would receive each of them again and again.
+    pub(super) fn end_delay(&mut self) -> Vec<MessageId> {
         let mut oldest = HashSet::new();
-        self.delayed.retain(|_, key| self.unroutable.contains_key(key) && !oldest.insert(*key));
+        let unroutable = &self.unroutable;
+        let again = |_: &MessageId, key: &mut &'static str| !unroutable.contains_key(key) || oldest.insert(*key);
+        let messages = self.delayed.extract_if(.., again).map(|(message, _)| message).collect();
         if self.unroutable.is_empty() {
             self.retry_backoff.reset();
         }
         self.retry_at = (!self.delayed.is_empty()).then(|| Instant::now() + self.retry_backoff.next_pause());
+        messages
+    }
+
+    /// Takes the messages that are not confirmed, because the connection was lost.
+    pub(super) fn connection_lost(&mut self) -> Vec<MessageId> {
+        let confirmed = std::mem::take(&mut self.confirmed);
+        let lost = std::mem::replace(self, Self { confirmed, ..Self::new() });
+        let mut messages: Vec<_> = lost.unconfirmed.into_keys().chain(lost.delayed.into_keys()).collect();
+        messages.sort_unstable();
+        messages
     }
 
     /// Returns an error that names the consumers whose queues are not bound.

@@ -52,6 +52,12 @@ pub(crate) struct EngineHarness {
     tasks: JoinSet<()>,
 }
 
+/// Makes `database` known to the other replicas, until `stop`.
+fn as_replica(database: &Database, stop: &ShutdownStages) -> impl Future<Output = ()> + use<> {
+    let (replica_bus, stop) = (database.replica_bus(), stop.work.clone());
+    async move { stop.run_until_cancelled_owned(replica_bus.run()).await.unwrap_or_default() }
+}
+
 /// Opens a database with the tables of the participant.
 pub(crate) async fn open(storage: &TestDatabase) -> Database {
     storage.open::<Migrator>(Service::Order).await
@@ -83,6 +89,7 @@ impl EngineHarness {
         let queue = Source::Queue { prefetch: 256, readiness: readiness.clone() };
         tasks.spawn(consume(Arc::clone(broker), mailbox.clone(), queue, stop.work.clone()));
         tasks.spawn(engine.run());
+        tasks.spawn(as_replica(&database, &stop));
         Self { script, database, mailbox, outbox, readiness, stop, tasks }
     }
 

@@ -1,6 +1,9 @@
 //! Brokers whose behaviour the test sets.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use saga_runtime::{
@@ -31,6 +34,7 @@ pub(crate) struct Scripted {
     pub(crate) room: Gate,
     published: Mutex<Vec<Outgoing>>,
     connection: Mutex<Option<mpsc::UnboundedSender<Outcome>>>,
+    refuses: AtomicBool,
     consumers: Mutex<Vec<mpsc::Sender<Delivery>>>,
 }
 
@@ -47,6 +51,7 @@ impl Scripted {
             room: Gate::default(),
             published: Mutex::default(),
             connection: Mutex::default(),
+            refuses: AtomicBool::new(false),
             consumers: Mutex::default(),
         })
     }
@@ -71,6 +76,14 @@ impl Scripted {
         *self.connection.lock().unwrap() = None;
     }
 
+    /// Sets whether it refuses publishers. If so, it also ends the connection.
+    pub(crate) fn refuse_connections(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+        if refuses {
+            self.lose_the_connection();
+        }
+    }
+
     fn tell(&self, outcome: Outcome) {
         if let Some(connection) = &*self.connection.lock().unwrap() {
             let _ = connection.send(outcome);
@@ -91,6 +104,9 @@ pub(crate) fn broker(scripted: &Arc<Scripted>) -> Arc<dyn Broker> {
 #[async_trait]
 impl Broker for Connected {
     async fn publisher(&self) -> Result<Publication, BrokerError> {
+        if self.0.refuses.load(Ordering::SeqCst) {
+            return Err(BrokerError::Unreachable("the test refuses connections".to_owned()));
+        }
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.0.connection.lock().unwrap() = Some(sender);
         Ok((Box::new(ScriptedPublisher(Arc::clone(&self.0))), receiver))

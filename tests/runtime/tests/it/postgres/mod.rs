@@ -2,4 +2,5 @@
 
 mod locks;
 mod opening;
+mod replicas;
 mod startup;
