@@ -2,8 +2,9 @@
 //!
 //! A message may wait in a queue or an outbox while the programs are replaced, so what was written once must stay
 //! readable forever. `golden/<routing key>.<version>.json` is the JSON of that version, byte for byte, as the first
-//! release wrote it; `….system.json` is the same event with the id of its system. These files are never regenerated: if
-//! a test fails here, the event needs a new version, not a new file.
+//! release wrote it; `….system.json` is the same event with the id of its system. `batch.json` is the body of a message
+//! with several events. These files are never regenerated: if a test fails here, the event needs a new version, not a
+//! new file.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -15,7 +16,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use serde_json::{Value, json};
 use shared_events::{
     CancelReason, DecodeError, Envelope, Event, EventBody, EventType, FailureReason, Header, Line, Lines, Message as _,
-    MessageId, Money, OrderDetails, OrderId, Quantity, SagaId, Sku, SystemId, Timestamp,
+    MessageId, Money, OrderDetails, OrderId, Quantity, SagaId, Sku, SystemId, Timestamp, framing,
 };
 use uuid::Uuid;
 
@@ -69,6 +70,24 @@ fn with_system(event: EventType) -> Envelope {
     envelope.header.system_id = Some(SYSTEM.parse().unwrap());
     envelope
 }
+
+/// The events in `batch.json`. A message that a service publishes has events of one type; the form is the same. This is
+/// not [`EventType::ALL`], because the file does not change when an event is added.
+const BATCH: [EventType; 12] = [
+    EventType::OrderCreated,
+    EventType::StockReserved,
+    EventType::StockReservationFailed,
+    EventType::PaymentAuthorized,
+    EventType::PaymentFailed,
+    EventType::StockReleased,
+    EventType::OrderConfirmed,
+    EventType::OrderFailed,
+    EventType::OrderCancelled,
+    EventType::OrderCancelRequested,
+    EventType::PaymentVoided,
+    EventType::StockHoldOverdue,
+];
+const BATCH_FILE: &str = "batch.json";
 
 const SYSTEM: &str = "019aab01-5b00-7000-8000-000000005751";
 
@@ -134,6 +153,37 @@ fn every_golden_file_is_decoded_as_its_event() {
 }
 
 #[test]
+fn several_events_are_joined_as_their_golden_file() {
+    let events = BATCH.map(|event| golden_file(&golden_name_with_system(event)));
+    assert_eq!(
+        framing::join(&events),
+        golden_file(BATCH_FILE),
+        "a message with several events must have its fixed JSON"
+    );
+    assert_eq!(framing::join(&events[..1]), events[0], "an event alone is the message");
+}
+
+#[test]
+fn the_golden_file_of_several_events_is_split_into_them() {
+    let batch = golden_file(BATCH_FILE);
+    assert!(framing::is_batch(batch.as_bytes()));
+    let events = framing::split(batch.as_bytes()).unwrap();
+    assert_eq!(events, BATCH.map(|event| golden_file(&golden_name_with_system(event)).into_bytes()));
+    let decoded: Vec<Envelope> = events.into_iter().map(|event| Envelope::decode(event).unwrap()).collect();
+    assert_eq!(decoded, BATCH.map(with_system));
+}
+
+/// The inbox is keyed by this id. If another version derived another one, a message that is delivered again during an
+/// upgrade would be handled again.
+#[test]
+fn a_message_with_several_events_has_its_fixed_id() {
+    let first = with_system(BATCH[0]).header.id;
+    let id = framing::message_id(golden_file(BATCH_FILE).as_bytes(), first);
+    assert_eq!(id, MessageId("019aab01-5b00-7494-96e2-d74df274eb8e".parse().unwrap()));
+    assert_eq!(framing::message_id(golden(BATCH[0]).as_bytes(), first), first, "an event alone is its own message");
+}
+
+#[test]
 fn the_system_of_a_message_is_read_even_if_its_event_is_unknown() {
     let with_system = golden_file(&golden_name_with_system(EventType::OrderCreated));
     let unknown = with_system.replace("order.created.v1", "order.created.v9");
@@ -160,8 +210,8 @@ fn there_is_one_golden_file_for_each_event_version() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| !name.ends_with(".rs"))
         .collect();
-    let expected = EventType::ALL.map(golden_name).into_iter().chain(EventType::ALL.map(golden_name_with_system));
-    assert_eq!(files, expected.collect());
+    let events = EventType::ALL.map(golden_name).into_iter().chain(EventType::ALL.map(golden_name_with_system));
+    assert_eq!(files, events.chain([BATCH_FILE.to_owned()]).collect());
 }
 
 /// A golden file has only one reason; the texts of the others must not change either.
