@@ -14,15 +14,15 @@ use super::{Database, bulk::with_keys, tables::dead_letter};
 /// A dead letter without its body, which may be large.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct DeadLetterSummary {
-    /// The message's id, or one derived from its body if it has no readable id.
+    /// The event's id, or one derived from its body if it has no readable id.
     pub message_id: Uuid,
-    /// Why the message cannot be handled, as text.
+    /// Why the event cannot be handled, as text.
     pub reason: String,
     /// How often handling it was attempted.
     pub attempts: i64,
-    /// The name of the event, if the message can be decoded.
+    /// The name of the event, if it can be decoded.
     pub event: Option<String>,
-    /// What the message is about, if it can be decoded.
+    /// What the event is about, if it can be decoded.
     pub subject: Option<String>,
     /// When it was dead-lettered, in microseconds since 1970.
     pub dead_lettered_at: i64,

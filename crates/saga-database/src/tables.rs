@@ -53,7 +53,7 @@ pub mod outbox {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The messages that cannot be handled, kept for an operator.
+/// The events that cannot be handled, kept for an operator.
 pub mod dead_letter {
     use sea_orm::entity::prelude::*;
 
@@ -61,18 +61,18 @@ pub mod dead_letter {
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "dead_letters")]
     pub struct Model {
-        /// The message's id, or one derived from its body if it has no readable id.
+        /// The event's id, or one derived from its body if it has no readable id.
         #[sea_orm(primary_key, auto_increment = false)]
         pub message_id: Uuid,
-        /// Why the message cannot be handled, as text.
+        /// Why the event cannot be handled, as text.
         pub reason: String,
         /// How often handling it was attempted.
         pub attempts: i64,
-        /// The name of the event, if the message can be decoded.
+        /// The name of the event, if it can be decoded.
         pub event: Option<String>,
-        /// What the message is about, if it can be decoded.
+        /// What the event is about, if it can be decoded.
         pub subject: Option<String>,
-        /// The message's body, as received.
+        /// The event as received, or the whole body of a message that cannot be taken apart.
         pub body: Vec<u8>,
         /// When it was dead-lettered, in microseconds since 1970.
         #[sea_orm(column_name = "parked_at")]

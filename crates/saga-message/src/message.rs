@@ -30,32 +30,32 @@ pub trait Message: fmt::Debug + Clone + Send + Sync + 'static {
         None
     }
 
-    /// Returns the message's id and origin.
+    /// Returns the event's id and origin.
     fn header(&self) -> &Header;
 
-    /// Returns the route of this kind of message.
+    /// Returns the route of this kind of event.
     fn route(&self) -> &'static Route;
 
-    /// Returns the id of the saga that the message belongs to.
+    /// Returns the id of the saga that the event belongs to.
     fn correlation_id(&self) -> Uuid;
 
     /// Returns the name of the event for display, such as `OrderCreated`.
     fn event_name(&self) -> String;
 
-    /// Returns what the message is about for display, such as the number of an order.
+    /// Returns what the event is about for display, such as the number of an order.
     fn subject(&self) -> String;
 }
 
-/// What identifies a message, and where it comes from.
+/// What identifies an event, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The id of this event. A redelivery keeps it.
     pub id: MessageId,
     /// When the event happened.
     pub time: Timestamp,
-    /// The id of the message or the request that caused it.
+    /// The id of the event or the request that caused it.
     pub causation_id: Uuid,
-    /// The system that it belongs to. `None` if the message is from a version without system ids, or from a service
+    /// The system that it belongs to. `None` if the event is from a version without system ids, or from a service
     /// that does not know its own system yet.
     pub system_id: Option<SystemId>,
     /// The trace that it belongs to, if there is one (W3C Trace Context).

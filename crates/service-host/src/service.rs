@@ -44,7 +44,7 @@ pub struct ServiceContext<P: Participant> {
     pub mailbox: Mailbox<P>,
     /// Used for reading.
     pub database: Database,
-    /// The outbox, which knows the number of unpublished events.
+    /// The outbox, which knows the number of unpublished messages.
     pub outbox: Arc<Outbox>,
     /// The endpoints for operators.
     pub operations: Operations,
@@ -189,7 +189,7 @@ impl RunningService {
         self.name
     }
 
-    /// Returns the number of events that are committed and not yet confirmed by the broker.
+    /// Returns the number of messages that are committed and not yet confirmed by the broker.
     #[must_use]
     pub fn unpublished(&self) -> u64 {
         self.outbox.depth()

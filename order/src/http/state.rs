@@ -11,6 +11,6 @@ pub(crate) struct AppState {
     pub(crate) watchers: Arc<Watchers>,
     /// How long a POST waits for the order's end, unless its `Prefer` header sets another time.
     pub(crate) wait: Duration,
-    /// New orders are refused while more events than this are unpublished.
+    /// New orders are refused while more messages than this are unpublished.
     pub(crate) max_backlog: u64,
 }

@@ -27,7 +27,7 @@ pub(super) struct Committed<P: Participant> {
     /// The reply for each command. `None` for a message.
     pub(super) replies: Vec<Option<Reply>>,
     pub(super) outgoing: Vec<Outgoing>,
-    /// How many confirmed events were deleted from the outbox. One that was published twice is deleted, and counted,
+    /// How many confirmed messages were deleted from the outbox. One that was published twice is deleted, and counted,
     /// once.
     pub(super) deleted: u64,
     pub(super) follow_ups: Vec<P::Command>,
