@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 
-/// The id of an event, or of a message with several ([`framing::message_id`](crate::framing::message_id)); a UUIDv7. A
+/// The id of an event, or of a message with several ([`framing::batch_id`](crate::framing::batch_id)); a UUIDv7. A
 /// redelivered message keeps its id, and the inbox is keyed by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -26,7 +26,7 @@ pub struct WorkSettings {
     #[arg(long, env = "MAX_BACKLOG", default_value_t = 50_000)]
     pub max_backlog: u64,
     /// Maximum number of unacknowledged messages that the service takes from its queue
-    #[arg(long, env = "PREFETCH", default_value_t = 256, value_parser = at_least_one)]
+    #[arg(long, env = "PREFETCH", default_value_t = 128, value_parser = at_least_one)]
     pub prefetch: usize,
     /// Interval between checks for deadlines and overdue holds
     #[arg(long, env = "TICK", default_value = "1s", value_parser = humantime::parse_duration)]

@@ -114,7 +114,7 @@ impl Databases {
         for (service, connection) in self.all() {
             let unpublished = outbox::Entity::find().count(&connection).await?;
             if unpublished > 0 {
-                report.breaches.push(format!("{service}: {unpublished} events are not published"));
+                report.breaches.push(format!("{service}: {unpublished} messages are not published"));
             }
             let count = dead_letter::Entity::find().count(&connection).await?;
             if count > 0 {

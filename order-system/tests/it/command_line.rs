@@ -158,7 +158,7 @@ fn the_audit_names_what_breaks_it() {
     let (code, report) = report();
     assert_eq!(code, Some(1), "{report}");
     for breach in [
-        "order: 1 events are not published",
+        "order: 1 messages are not published",
         "order 1 (CONFIRMED): no payment is authorized for it: payment 1 is VOIDED",
         "order 2 (CONFIRMED): no stock is sold for it",
         "order 3 (CONFIRMED): the amount that is authorized is not that of the order",

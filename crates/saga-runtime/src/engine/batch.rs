@@ -1,4 +1,10 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use saga_database::tables::dead_letter;
 use saga_message::{Message, MessageId, SystemId, Timestamp, framing};
@@ -44,15 +50,15 @@ pub(super) enum Origin {
         _permit: OwnedSemaphorePermit,
     },
     Queue {
-        raw: Raw,
+        raw: Arc<Raw>,
         /// The key in the inbox of a message with several events. An event alone is its own key.
         batch_id: Option<MessageId>,
-        receipt: Receipt,
+        receipt: Arc<SharedReceipt>,
     },
     DeadLetter {
         redrive: Redrive,
         /// As for a message from the queue: an earlier version may have dead-lettered a message with several events.
-        raw: Raw,
+        raw: Arc<Raw>,
         batch_id: Option<MessageId>,
     },
     Itself,
@@ -74,6 +80,29 @@ impl Origin {
         match self {
             Self::DeadLetter { redrive, .. } => Some(redrive.message_id),
             _ => None,
+        }
+    }
+}
+
+/// The receipt of a message whose events may be committed one by one: it is acknowledged with the last of them. If one
+/// of them is dropped without that, the message returns to the queue.
+#[derive(Debug)]
+pub(super) struct SharedReceipt {
+    receipt: Mutex<Option<Receipt>>,
+    /// How many parts are not committed.
+    open: AtomicUsize,
+}
+
+impl SharedReceipt {
+    pub(super) fn new(receipt: Receipt) -> Arc<Self> {
+        Arc::new(Self { receipt: Mutex::new(Some(receipt)), open: AtomicUsize::new(1) })
+    }
+
+    /// Acknowledges one part.
+    pub(super) fn acknowledge(&self) {
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let receipt = self.receipt.lock().unwrap_or_else(PoisonError::into_inner).take();
+            receipt.into_iter().for_each(Receipt::acknowledge);
         }
     }
 }
@@ -122,6 +151,22 @@ impl<P: Participant> Pending<P> {
     /// Returns how many inputs it is, with those that are dead-lettered.
     pub(super) fn events(&self) -> usize {
         self.inputs.len() + self.dead_lettered.len()
+    }
+
+    /// Divides a message from the queue into its events, each of which then has its own key in the inbox.
+    pub(super) fn one_by_one(self) -> Vec<Self> {
+        let Origin::Queue { raw, receipt, .. } = &self.origin else { return vec![self] };
+        let part = |inputs, dead_lettered| {
+            receipt.open.fetch_add(1, Ordering::AcqRel);
+            let (raw, receipt) = (Arc::clone(raw), Arc::clone(receipt));
+            Self { inputs, dead_lettered, origin: Origin::Queue { raw, batch_id: None, receipt } }
+        };
+        let inputs = self.inputs.into_iter().map(|input| part(vec![input], Vec::new()));
+        let dead_lettered = self.dead_lettered.into_iter().map(|row| part(Vec::new(), vec![row]));
+        let parts = inputs.chain(dead_lettered).collect();
+        // The whole message was one part itself.
+        receipt.open.fetch_sub(1, Ordering::AcqRel);
+        parts
     }
 
     /// Returns the key of the message in the inbox. `None` for a command, and for a message whose only event is

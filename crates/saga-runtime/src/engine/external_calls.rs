@@ -13,9 +13,11 @@ use super::{
 
 /// Makes the external calls that inputs need, before any transaction.
 ///
-/// If all calls for a message return at once, it stays in its batch. Otherwise they run in a task of their own, all at
-/// the same time, and delay nothing else; the message comes back through the mailbox with the last of them. A failed
-/// call is repeated after a pause, but a caller's command is refused instead.
+/// If an event of a message needs a call, the message is divided into its events, so that none waits for the call of
+/// another. (Always, and not only if a call does not return at once: the keys in the inbox must be the same for each
+/// delivery.) An input whose call returns at once stays in its batch. Any other call runs in a task of its own and
+/// delays nothing; its input comes back through the mailbox. A failed call is repeated after a pause, but a caller's
+/// command is refused instead.
 pub(super) struct ExternalCalls<P: Participant> {
     participant: Arc<P>,
     mailbox: Mailbox<P>,
@@ -25,7 +27,7 @@ pub(super) struct ExternalCalls<P: Participant> {
     open: Arc<Semaphore>,
 }
 
-/// Maximum number of open calls. A message has up to 128 events, and a prefetch of messages can be waiting.
+/// Maximum number of open calls. A message has up to 128 events, and a prefetch of messages can be waiting for calls.
 const MAX_OPEN: usize = 2_048;
 
 impl<P: Participant> ExternalCalls<P> {
@@ -36,8 +38,13 @@ impl<P: Participant> ExternalCalls<P> {
     /// Returns the inputs that can be decided now: those that need no call, and those whose call returned at once.
     pub(super) async fn ready(&self, inputs: Vec<Pending<P>>) -> Vec<Pending<P>> {
         let mut ready = Vec::with_capacity(inputs.len());
-        for pending in inputs {
-            if !pending.inputs.iter().any(|input| needs_call(&*self.participant, input)) {
+        let needs_call =
+            |pending: &Pending<P>| pending.inputs.iter().any(|input| needs_call(&*self.participant, input));
+        let divided = inputs
+            .into_iter()
+            .flat_map(|pending| if needs_call(&pending) { pending.one_by_one() } else { vec![pending] });
+        for pending in divided {
+            if !needs_call(&pending) {
                 ready.push(pending);
                 continue;
             }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Input, Participant, Payload,
-    batch::{Item, Origin, Pending, Raw, dead_letter, still_unreadable},
+    batch::{Item, Origin, Pending, Raw, SharedReceipt, dead_letter, still_unreadable},
     redrive::{DeadLetterAgain, Discard, Redrive, Redriven},
     reply::ReplyTo,
 };
@@ -118,13 +118,13 @@ impl<P: Participant> Mailbox<P> {
     /// If too many commands wait, or something that it needs is unavailable. The dead letter stays as it was.
     pub async fn redrive(&self, letter: &tables::dead_letter::Model) -> Result<Redriven, Refusal> {
         let (redrive, answer) = Redrive::new(letter.message_id, self.permit()?);
-        let raw = Raw {
+        let raw = Arc::new(Raw {
             body: Arc::from(&*letter.body),
             message_id: None,
             redeliveries: 0,
             received_at: Timestamp::from_unix_micros(letter.dead_lettered_at),
-        };
-        let events = Events::<P::Message>::read(&raw.body);
+        });
+        let events = Events::<P::Message>::read(&letter.body);
         let item = match (self.identity.ownership(events.system_id), events.error()) {
             (_, Some(error)) => {
                 Item::DeadLetterAgain(DeadLetterAgain { redrive, reason: still_unreadable(&error, &letter.reason) })
@@ -220,9 +220,8 @@ impl<'a, M: Message> Events<'a, M> {
             }
             Err(error) => vec![(body, Err(error.to_string()))],
         };
-        let first = all.iter().find_map(|(_, event)| event.as_ref().ok());
-        let batch_id = first.filter(|_| framing::is_batch(body));
-        let batch_id = batch_id.map(|first| framing::message_id(body, first.header().id));
+        let is_batch = framing::is_batch(body) && all.iter().any(|(_, event)| event.is_ok());
+        let batch_id = is_batch.then(|| framing::batch_id(body, all[0].0));
         let system_id = all.iter().find_map(|(body, event)| match event {
             Ok(message) => message.header().system_id,
             Err(_) => M::system_of(body),
@@ -255,8 +254,9 @@ pub(crate) trait Intake: Send + Sync + fmt::Debug + 'static {
 impl<P: Participant> Intake for Mailbox<P> {
     fn deliver(&self, delivery: Delivery) -> Option<Receipt> {
         let Delivery { body, message_id, redeliveries, dead_lettered, receipt } = delivery;
-        let raw = Raw { body, message_id, redeliveries, received_at: self.clock.now() };
-        let events = Events::<P::Message>::read(&raw.body);
+        let raw = Arc::new(Raw { body, message_id, redeliveries, received_at: self.clock.now() });
+        let body = Arc::clone(&raw.body);
+        let events = Events::<P::Message>::read(&body);
         let dead_lettered = match self.identity.ownership(events.system_id) {
             Ownership::Ours => dead_lettered,
             Ownership::DeadLetter(reason) => Some(reason),
@@ -266,7 +266,11 @@ impl<P: Participant> Intake for Mailbox<P> {
             }
         };
         let (inputs, dead_lettered, batch_id) = self.sort(events, &raw, dead_lettered.as_deref());
-        let item = Item::Input(Pending { inputs, dead_lettered, origin: Origin::Queue { raw, batch_id, receipt } });
+        let item = Item::Input(Pending {
+            inputs,
+            dead_lettered,
+            origin: Origin::Queue { raw, batch_id, receipt: SharedReceipt::new(receipt) },
+        });
         // If the engine has ended, this drops the receipt, and so returns the delivery to the queue.
         let _ = self.items.send(item);
         None

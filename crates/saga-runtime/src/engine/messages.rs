@@ -40,7 +40,7 @@ impl Messages {
     pub(super) fn add<M: Message>(&mut self, event: &M) {
         let (route, text, saga) = (event.route(), event.encode(), event.correlation_id());
         let max_events = self.max_events;
-        // With the comma.
+        // With a comma.
         let size = text.len() + 1;
         let has_room = |open: &&mut Open| open.events.len() < max_events && open.size + size <= framing::MAX_BYTES;
         let last = self.messages.iter_mut().rev().find(|open| open.route == route);
@@ -57,7 +57,8 @@ impl Messages {
             saga: Some(saga),
             created_at: header.time.unix_micros(),
             events: vec![text],
-            size,
+            // With the other bracket.
+            size: size + 1,
         });
     }
 
@@ -70,7 +71,10 @@ impl Messages {
 impl Open {
     fn finish(self) -> (Outgoing, outbox::Model) {
         let body = framing::join(&self.events);
-        let message_id = framing::message_id(body.as_bytes(), self.first);
+        let message_id = match &*self.events {
+            [_] => self.first,
+            events => framing::batch_id(body.as_bytes(), events[0].as_bytes()),
+        };
         let row = outbox::Model {
             message_id: message_id.0,
             routing_key: self.route.routing_key.to_owned(),

@@ -73,12 +73,12 @@ async fn tables_queue_and_pools_are_read_when_somebody_asks(#[values(Sqlite, Pos
     // The external call does not return: the prefetch is used up, and the rest waits in the queue.
     service.script.world.shut();
     let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
-    let waiting: Vec<_> = (1..=258).map(|order| outgoing(event(order, 1, declined.clone()))).collect();
+    let waiting: Vec<_> = (1..=130).map(|order| outgoing(event(order, 1, declined.clone()))).collect();
     world.order.publish(&waiting).await;
     until_it_is(&service, "queue_ready_messages", 2.0).await;
     service.script.world.open();
     until_it_is(&service, "queue_ready_messages", 0.0).await;
-    world.order.confirmed(258).await;
+    world.order.confirmed(130).await;
 
     // The engine waits in a transaction.
     service.script.gate.shut();

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     counting_participant::{CANNOT_BE_SAVED, Command, PANICS_WHEN_DECIDED, UNACCEPTABLE},
     dead_letter_queue::giving_up,
-    engine_harness::{EngineHarness, Plan, World, created, event, outgoing},
+    engine_harness::{EngineHarness, Plan, World, created, event, outgoing, raw},
     wait::{until, within_timeout},
 };
 
@@ -27,7 +27,7 @@ fn together(messages: &[Outgoing]) -> Outgoing {
     let bodies: Vec<String> = messages.iter().map(|message| message.body.to_string()).collect();
     let body = framing::join(&bodies);
     Outgoing {
-        message_id: framing::message_id(body.as_bytes(), messages[0].message_id),
+        message_id: framing::batch_id(body.as_bytes(), bodies[0].as_bytes()),
         correlation_id: None,
         events: messages.len(),
         body: body.into(),
@@ -219,21 +219,28 @@ async fn what_an_earlier_version_dead_lettered_whole_can_be_redriven(
 
 #[rstest]
 #[tokio::test]
-async fn a_message_waits_for_all_of_its_calls_and_others_do_not(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+async fn no_event_of_a_message_waits_for_the_call_of_another(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
     let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
     engine.script.world.shut();
-    engine.script.refusals.store(1, Ordering::SeqCst);
     let declined =
         |order| outgoing(event(order, 1, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined }));
-    world.order.publish(&[together(&[declined(1), declined(2), declined(3)])]).await;
-    until("each is asked", async || engine.script.asked.load(Ordering::SeqCst) == 3).await;
-    world.publish_and_wait(&[together(&[created(4, 1), created(5, 1)])]).await;
-    assert_eq!((engine.handled(1).await, engine.handled(4).await, engine.handled(5).await), (0, 1, 1));
-    engine.script.world.open();
+    let message = together(&[created(2, 1), declined(1), raw("{}"), created(3, UNACCEPTABLE), declined(4)]);
+    world.order.publish(std::slice::from_ref(&message)).await;
+    until("both calls are open", async || engine.script.asked.load(Ordering::SeqCst) == 2).await;
+    until("the others are dead-lettered or handled", async || engine.dead_letters().await.len() == 2).await;
+    until("the others are dead-lettered or handled", async || engine.handled(2).await == 1).await;
+    assert_eq!((engine.handled(1).await, engine.handled(4).await), (0, 0));
+    // It is not acknowledged before the last of them, so that nothing is lost.
+    engine.crash().await;
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+    engine.script.refusals.store(1, Ordering::SeqCst);
     world.order.confirmed(1).await;
-    assert_eq!((engine.handled(1).await, engine.handled(2).await, engine.handled(3).await), (1, 1, 1));
-    assert_eq!(engine.script.asked.load(Ordering::SeqCst), 4, "only the call that failed is repeated");
+    let handled = [engine.handled(1).await, engine.handled(2).await, engine.handled(4).await];
+    assert_eq!((handled, engine.script.asked.load(Ordering::SeqCst)), ([1, 1, 1], 3), "a call that failed is repeated");
+    assert_eq!(engine.dead_letters().await.len(), 2);
+    world.publish_and_wait(&[message]).await;
+    assert_eq!((engine.handled(1).await, engine.handled(2).await, engine.handled(4).await), (1, 1, 1));
     engine.finish().await;
 }
 
