@@ -64,7 +64,7 @@ impl EngineMetrics {
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_duration.clone());
         let help = "Events that became dead letters because they cannot be handled";
         registry.register("messages_dead_lettered", help, self.dead_lettered.clone());
-        let help = "Inputs that wait because another session keeps rows locked";
+        let help = "Messages that wait because another session keeps rows locked";
         registry.register("inputs_put_aside", help, self.put_aside.clone());
     }
 

@@ -219,7 +219,7 @@ pub async fn stop(services: Vec<RunningService>, timeout: Duration) {
         for service in services.iter().filter(|service| service.unpublished() > 0) {
             tracing::warn!(
                 service = service.name,
-                events = service.unpublished(),
+                messages = service.unpublished(),
                 "not everything is published; the rest follows at the next start"
             );
         }

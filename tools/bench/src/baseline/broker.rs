@@ -23,7 +23,7 @@ use super::{
 
 /// Maximum number of unconfirmed batches of a publisher.
 const WINDOW: usize = 4;
-/// Maximum number of unacknowledged deliveries of a consumer: the default of the services' `--prefetch`.
+/// Maximum number of unacknowledged deliveries of a consumer: enough for all unbundled messages of the open batches.
 const PREFETCH: u16 = 2048;
 
 struct Message {
