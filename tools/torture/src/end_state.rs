@@ -141,6 +141,16 @@ async fn keys(clients: &[Client], history: &History) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether stock is held for any order.
+pub(crate) async fn stock_is_held(client: &Client) -> Result<bool> {
+    for sku in [PLENTY, MORE, HOT, SCARCE] {
+        if client.stock(sku).await?["reserved"] != json!(0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Checks that exactly the confirmed units are sold, and that nothing is held.
 async fn stock(client: &Client, orders: &HashMap<i64, Value>, history: &History) -> Result<()> {
     let mut sold: BTreeMap<&str, i64> = BTreeMap::new();
