@@ -73,6 +73,11 @@ impl EngineMetrics {
         self.put_aside.set(i64::try_from(inputs).unwrap_or(i64::MAX));
     }
 
+    /// Records that all events of a message are committed.
+    pub(crate) fn message_committed(&self) {
+        self.messages.inc();
+    }
+
     /// Records a committed transaction with these commands and messages; the number is that of their inputs.
     pub(crate) fn committed(
         &self,
@@ -84,9 +89,6 @@ impl EngineMetrics {
         for (kind, inputs) in received {
             let inputs = inputs as u64;
             self.inputs.get_or_create(&Input { kind }).inc_by(inputs);
-            if kind == InputKind::event {
-                self.messages.inc();
-            }
             count += inputs;
         }
         if count > 0 {

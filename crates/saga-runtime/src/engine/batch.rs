@@ -98,12 +98,14 @@ impl SharedReceipt {
         Arc::new(Self { receipt: Mutex::new(Some(receipt)), open: AtomicUsize::new(1) })
     }
 
-    /// Acknowledges one part.
-    pub(super) fn acknowledge(&self) {
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+    /// Acknowledges one part, and returns whether it was the last one.
+    pub(super) fn acknowledge(&self) -> bool {
+        let was_last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_last {
             let receipt = self.receipt.lock().unwrap_or_else(PoisonError::into_inner).take();
             receipt.into_iter().for_each(Receipt::acknowledge);
         }
+        was_last
     }
 }
 

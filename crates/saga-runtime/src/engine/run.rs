@@ -364,7 +364,11 @@ impl<P: Participant> Engine<P> {
                         let _ = refuse.send(Refusal::Internal);
                     }
                 },
-                Origin::Queue { receipt, .. } => receipt.acknowledge(),
+                Origin::Queue { receipt, .. } => {
+                    if receipt.acknowledge() {
+                        self.metrics.message_committed();
+                    }
+                }
                 Origin::DeadLetter { redrive, .. } => redrive.complete(&committed.taken),
                 Origin::Itself => {}
             }
