@@ -145,8 +145,8 @@ impl<P: Participant> Item<P> {
 }
 
 impl<P: Participant> Pending<P> {
-    /// Returns one command, or an event without a body.
-    pub(super) fn one(input: Input<P>, origin: Origin) -> Self {
+    /// Returns one command.
+    pub(super) fn command(input: Input<P>, origin: Origin) -> Self {
         Self { inputs: vec![input], dead_lettered: Vec::new(), origin }
     }
 

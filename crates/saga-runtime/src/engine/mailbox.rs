@@ -170,7 +170,7 @@ impl<P: Participant> Mailbox<P> {
 
     fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin) -> Result<(), ()> {
         let input = Input { at: self.clock.now(), cause, payload, call_result: None };
-        self.items.send(Item::Input(Pending::one(input, origin))).map_err(|_| ())
+        self.items.send(Item::Input(Pending::command(input, origin))).map_err(|_| ())
     }
 
     fn event(&self, message: P::Message) -> Input<P> {

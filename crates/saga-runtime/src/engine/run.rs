@@ -64,7 +64,7 @@ pub struct Engine<P: Participant> {
     pub(super) aside: Aside<P>,
     /// How many inputs were put aside or refused because of a lock since the start.
     pub(super) locked_out: u64,
-    /// How many items the last batch had.
+    /// How many inputs the last batch had.
     last_batch: usize,
     stop: ShutdownStages,
     external_calls: ExternalCalls<P>,
@@ -84,6 +84,10 @@ const LINGER_BELOW: usize = 64;
 const TICK_QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const UNAVAILABLE: &str = "the database is unavailable";
+
+fn count_inputs<P: Participant>(items: &[Item<P>]) -> usize {
+    items.iter().map(Item::inputs).sum()
+}
 
 impl<P: Participant> Engine<P> {
     /// Returns an engine, and the mailbox that it takes its inputs from.
@@ -172,7 +176,7 @@ impl<P: Participant> Engine<P> {
 
     /// Receives what is available now, up to one batch.
     fn receive_more(&mut self, items: &mut Vec<Item<P>>) {
-        let mut inputs: usize = items.iter().map(Item::inputs).sum();
+        let mut inputs = count_inputs(items);
         while inputs < self.settings.max_batch
             && let Ok(item) = self.items.try_recv()
         {
@@ -184,7 +188,7 @@ impl<P: Participant> Engine<P> {
     /// Handles these items, and returns when they are committed and answered.
     async fn step(&mut self, items: &mut Vec<Item<P>>) {
         self.linger(items).await;
-        self.last_batch = items.iter().map(Item::inputs).sum();
+        self.last_batch = count_inputs(items);
         let mut batch = Batch::of(items.drain(..));
         batch.inputs = self.external_calls.ready(batch.inputs).await;
         if !batch.is_empty() {
@@ -197,7 +201,7 @@ impl<P: Participant> Engine<P> {
     async fn linger(&mut self, items: &mut Vec<Item<P>>) {
         let alone = self.last_batch <= 1;
         if alone
-            || items.iter().map(Item::inputs).sum::<usize>() >= LINGER_BELOW
+            || count_inputs(items) >= LINGER_BELOW
             || !self.postponed.is_empty()
             || self.database.backend() == DbBackend::Sqlite
         {

@@ -17,8 +17,8 @@ const LEFT_OVER_AFTER: Duration = Duration::from_secs(5);
 /// How many ids are read at once.
 const PAGE: usize = 512;
 
-/// Has the messages published that nobody else publishes: those of a replica that has ended, and what was committed
-/// without its replica noticing. Only one replica does this at a time, the holder of the relay lock.
+/// Has the messages published that no other replica publishes: those of a replica that has ended, and what was
+/// committed without its replica noticing. Only one replica does this at a time, the holder of the relay lock.
 pub(super) async fn keep_sweeping(database: &Database, outbox: &Outbox) -> Infallible {
     loop {
         let lock = acquire_lock(database, outbox).await;
@@ -64,7 +64,7 @@ async fn sweep(database: &Database, outbox: &Outbox) -> Result<(), DbErr> {
     loop {
         // A relay that is behind would add to what it cannot publish, maybe for the second time.
         outbox.caught_up().await;
-        // If there is no other replica, nobody else publishes the younger messages.
+        // Without another replica, the younger messages are left over too.
         let is_alone = database.replica_bus().is_alone();
         let before = (!is_alone).then(|| database.clock().now().before(LEFT_OVER_AFTER));
         let page = ids(database, after, before, PAGE as u64).await?;
