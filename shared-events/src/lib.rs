@@ -1,5 +1,6 @@
 //! The contracts between the services, and nothing else: the events that they publish, the envelope of an event, the
-//! ids, money, and the flow table (who publishes and who consumes what).
+//! ids, money, the flow table (who publishes and who consumes what), and what the events say about an order: the facts
+//! and the status that follows from them.
 //!
 //! Guarantees: a value of these types is valid, because each type validates its input ([`Sku`], [`Quantity`],
 //! [`Money`], [`Lines`]); decoding an [`Envelope`] never panics; the JSON of an event version never changes (golden
@@ -7,6 +8,7 @@
 
 mod envelope;
 mod event;
+pub mod facts;
 mod flow;
 mod ids;
 mod lines;

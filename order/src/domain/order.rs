@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use shared_events::{
-    CancelReason, Event, EventBody, FailureReason, Lines, Money, OrderDetails, OrderId, SagaId, Timestamp,
-};
+use shared_events::{CancelReason, Event, EventBody, Lines, Money, OrderDetails, OrderId, SagaId, Timestamp};
 
 use super::{Cancel, Fact, Facts, IdempotencyKey, Status};
 
@@ -166,14 +164,7 @@ impl Order {
         }
         self.facts = facts;
         self.changed_at = now;
-        let end = match self.status() {
-            Status::Confirmed => EventBody::OrderConfirmed,
-            Status::Cancelled => EventBody::OrderCancelled,
-            Status::Failed => {
-                EventBody::OrderFailed { reason: facts.failure_reason().unwrap_or(FailureReason::DeadlineExceeded) }
-            }
-            Status::Pending | Status::Compensating => return Vec::new(),
-        };
+        let Some(end) = facts.final_event() else { return Vec::new() };
         self.wake_at = None;
         vec![self.event(end)]
     }
@@ -185,7 +176,7 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use shared_events::{Line, Quantity, Sku};
+    use shared_events::{FailureReason, Line, Quantity, Sku};
     use uuid::Uuid;
 
     use super::{

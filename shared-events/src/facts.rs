@@ -1,6 +1,9 @@
+//! What the events say about an order, and the status that follows from it: pure functions, which the order service
+//! decides by, and which others may use to know what an order waits for.
+
 use std::fmt;
 
-use shared_events::{CancelReason, EventBody, FailureReason};
+use crate::{CancelReason, EventBody, FailureReason};
 
 /// What is known about an order's stock. It only moves forward: learning a fact keeps the greater of the two, so the
 /// order of arrival does not matter. `Rejected` is the greatest because the `StockReleased` that answers a cancellation
@@ -205,6 +208,20 @@ impl Facts {
             (Cancel::No, Stock::Reserved, Payment::Authorized) => Status::Confirmed,
             // Includes what only a loss of data can cause, such as a release without a request: the deadline ends it.
             (Cancel::No, _, _) => Status::Pending,
+        }
+    }
+
+    /// Returns the event that is published when an order ends with these facts, or `None` if it does not end.
+    #[must_use]
+    pub fn final_event(&self) -> Option<EventBody> {
+        match self.status() {
+            Status::Confirmed => Some(EventBody::OrderConfirmed),
+            Status::Cancelled => Some(EventBody::OrderCancelled),
+            Status::Failed => {
+                let reason = self.failure_reason().unwrap_or(FailureReason::DeadlineExceeded);
+                Some(EventBody::OrderFailed { reason })
+            }
+            Status::Pending | Status::Compensating => None,
         }
     }
 
