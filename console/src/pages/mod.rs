@@ -1,0 +1,25 @@
+//! The pages. Each is a file (or folder) here with a constant [`Page`], and one row in [`PAGES`].
+
+mod now;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::state::AppState;
+
+/// A page of the console.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Its path; with `in_navigation`, that of its entry there.
+    pub(crate) path: &'static str,
+    /// Its title, which is its name in the navigation.
+    pub(crate) title: &'static str,
+    /// Whether the navigation leads to it.
+    pub(crate) in_navigation: bool,
+    /// Returns its routes: `path`, and what forms and live parts of it need.
+    pub(crate) routes: fn() -> Router<Arc<AppState>>,
+}
+
+/// All pages, in the order of the navigation.
+pub(crate) static PAGES: &[Page] = &[now::PAGE];

@@ -1,0 +1,61 @@
+use std::net::SocketAddr;
+
+use clap::Args;
+use reqwest::Url;
+use shared_events::Service;
+
+/// Where the console listens.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Console")]
+pub struct ConsoleSettings {
+    /// Address of the console. An address beyond this machine requires an admin token, with which one logs in
+    #[arg(long, env = "CONSOLE_LISTEN", default_value = "127.0.0.1:8000")]
+    pub console_listen: SocketAddr,
+}
+
+/// The addresses of the services, as the console reaches them.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Services")]
+pub struct Addresses {
+    /// Address of the order service
+    #[arg(long, env = "ORDER_URL", default_value = "http://127.0.0.1:8001", value_parser = http_url)]
+    pub order_url: Url,
+    /// Address of the inventory service
+    #[arg(long, env = "INVENTORY_URL", default_value = "http://127.0.0.1:8002", value_parser = http_url)]
+    pub inventory_url: Url,
+    /// Address of the payment service
+    #[arg(long, env = "PAYMENT_URL", default_value = "http://127.0.0.1:8003", value_parser = http_url)]
+    pub payment_url: Url,
+}
+
+impl Addresses {
+    /// Returns the address of one service.
+    #[must_use]
+    pub fn of(&self, service: Service) -> &Url {
+        match service {
+            Service::Order => &self.order_url,
+            Service::Inventory => &self.inventory_url,
+            Service::Payment => &self.payment_url,
+        }
+    }
+}
+
+/// Why a text is not the address of a service.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotHttp {
+    /// It is no URL.
+    #[error("is not an address such as http://127.0.0.1:8001: {0}")]
+    NotAUrl(String),
+    /// It needs TLS, which this program does not have.
+    #[error("must begin with http://")]
+    OtherScheme,
+}
+
+/// Parses the address of a service. Only plain HTTP is supported, because there is no TLS in this program.
+///
+/// # Errors
+/// If it is no URL, or not `http`.
+pub fn http_url(text: &str) -> Result<Url, NotHttp> {
+    let url: Url = text.parse().map_err(|error| NotHttp::NotAUrl(format!("{error}")))?;
+    if url.scheme() == "http" { Ok(url) } else { Err(NotHttp::OtherScheme) }
+}

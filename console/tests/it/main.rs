@@ -1,0 +1,6 @@
+//! Tests the console through HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+mod security;
