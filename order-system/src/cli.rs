@@ -11,13 +11,15 @@ use service_host::{settings::LogSettings, signals, telemetry};
 
 use crate::{
     audit,
+    console_program::ConsoleProgram,
     dead_letters::DeadLetters,
     system::{System, SystemSettings},
 };
 
 /// An order management system: orders, stock and payments, coordinated by a choreographed saga.
 ///
-/// Without a command, starts the three services in this process, with SQLite files and an in-process broker.
+/// Without a command, starts the three services and the console in this process, with SQLite files and an in-process
+/// broker.
 #[derive(Debug, Parser)]
 #[command(name = "order-system", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -39,6 +41,10 @@ enum Command {
     ///
     /// Uses the services' admin endpoints and requires their token.
     DeadLetters(DeadLetters),
+    /// Serve only the console, for services that run elsewhere
+    ///
+    /// With an admin token, one logs in with it; without one, it listens on this machine only.
+    Console(Box<ConsoleProgram>),
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +66,7 @@ struct Verify {
 pub async fn execute(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => run(&cli.system, &cli.logs).await,
+        Some(Command::Console(console)) => console.execute().await,
         Some(Command::DeadLetters(dead_letters)) => dead_letters.execute().await,
         Some(Command::Verify(Verify { data_dir, database, wait })) => {
             let report = match database {
@@ -96,19 +103,25 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the welcome message, with commands to try.
+/// Returns the welcome message, with what to do first.
 fn welcome(system: &System) -> String {
     let [order, inventory, payment] = system.addresses();
     let data = system.place();
+    let console = match system.console() {
+        Some(console) => {
+            format!("  console    http://{console}      open it in a browser: place orders, see what happens\n")
+        }
+        None => String::new(),
+    };
     format!(
         "\
 The order system runs. Its data lies in {data}.
 
-  order      http://{order}      Swagger UI: http://{order}/docs
+{console}  order      http://{order}      Swagger UI: http://{order}/docs
   inventory  http://{inventory}      Swagger UI: http://{inventory}/docs
   payment    http://{payment}      Swagger UI: http://{payment}/docs
 
-Try it, in another terminal: put stock in, order some of it, and see what is left.
+Or try it in another terminal: put stock in, order some of it, and see what is left.
 
   curl -s http://{inventory}/api/v1/stock/items -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 10}}'
   curl -s http://{order}/api/v1/orders/ -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 2, \"amount\": 200, \"currency\": \"USD\"}}'

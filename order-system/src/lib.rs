@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod cli;
+mod console_program;
 pub mod data_dir;
 pub mod dead_letters;
 pub mod system;

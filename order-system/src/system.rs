@@ -1,16 +1,24 @@
-//! Runs the three services in one process.
+//! Runs the three services and the console in one process.
 
-use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
+use console::{Addresses, AdminAccess, Console, ConsoleSettings, http_url};
 use saga_database::{Database, DatabaseArgs};
 use saga_memory_broker::InProcessBroker;
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_all};
 use sea_orm_migration::MigratorTrait;
 use service_host::{
-    admin::AdminSettings,
+    admin::{AdminSettings, AdminToken},
     program::{listen, open_when_available},
     service::{self, RunningService, ServiceDeps},
     settings::WorkSettings,
@@ -36,6 +44,12 @@ pub struct SystemSettings {
     /// Address of the payment service
     #[arg(long, env = "PAYMENT_LISTEN", default_value = "127.0.0.1:8003")]
     pub payment_listen: SocketAddr,
+    /// The console
+    #[command(flatten)]
+    pub console: ConsoleSettings,
+    /// Start without the console
+    #[arg(long, env = "NO_CONSOLE", help_heading = "Console")]
+    pub no_console: bool,
     /// The databases, if they are not files in the data directory
     #[command(flatten)]
     pub database: Option<DatabaseArgs>,
@@ -67,6 +81,7 @@ pub struct SystemSettings {
 pub struct System {
     services: Vec<RunningService>,
     addresses: [SocketAddr; 3],
+    console: Option<Console>,
     place: Place,
     rabbitmq: Vec<RabbitMq>,
     drain_timeout: Duration,
@@ -92,7 +107,7 @@ impl System {
             listen(Service::Payment.name(), settings.payment_listen, "--payment-listen").await?,
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
-        let admin = settings.admin.token()?;
+        let (admin, console) = settings.console().await?;
         let place = match settings.database {
             None => Place::Directory(DataDir::take(&settings.data_dir)?),
             Some(_) => Place::Databases,
@@ -130,13 +145,21 @@ impl System {
             inventory::start(&settings.inventory, deps()?, inventory).await?,
             payment::start(&settings.payment, deps()?, payment).await?,
         ];
-        Ok(Self { services, addresses, place, rabbitmq, drain_timeout: settings.work.drain_timeout })
+        let console = console.map(|(listener, access)| Console::start(listener, &urls(addresses)?, access));
+        let console = console.transpose()?;
+        Ok(Self { services, addresses, console, place, rabbitmq, drain_timeout: settings.work.drain_timeout })
     }
 
     /// Returns the addresses of order, inventory and payment.
     #[must_use]
     pub fn addresses(&self) -> [SocketAddr; 3] {
         self.addresses
+    }
+
+    /// Returns the address of the console, if there is one.
+    #[must_use]
+    pub fn console(&self) -> Option<SocketAddr> {
+        self.console.as_ref().map(Console::address)
     }
 
     /// Describes where the data is stored.
@@ -159,6 +182,9 @@ impl System {
 
     /// Stops gracefully: accepts no new requests, finishes what was accepted, and closes the databases.
     pub async fn stop(self) {
+        if let Some(console) = self.console {
+            console.stop().await;
+        }
         service::stop(self.services, self.drain_timeout).await;
         for rabbitmq in self.rabbitmq {
             rabbitmq.close(self.drain_timeout).await;
@@ -169,7 +195,37 @@ impl System {
 /// A broker for each service, and the RabbitMQ brokers among them again, which are closed at the end.
 type Brokers = (HashMap<&'static str, Arc<dyn Broker>>, Vec<RabbitMq>);
 
+/// Returns how the console reaches services that listen at these addresses.
+fn urls(addresses: [SocketAddr; 3]) -> Result<Addresses> {
+    let url = |mut address: SocketAddr| {
+        // "All addresses of this machine" cannot be called.
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        http_url(&format!("http://{address}"))
+    };
+    let [order, inventory, payment] = addresses;
+    Ok(Addresses { order_url: url(order)?, inventory_url: url(inventory)?, payment_url: url(payment)? })
+}
+
 impl SystemSettings {
+    /// Returns the token for the services' admin endpoints, and the console's listener with its own access to them.
+    async fn console(&self) -> Result<(Option<AdminToken>, Option<(TcpListener, AdminAccess)>)> {
+        let token = self.admin.token()?;
+        if self.no_console {
+            return Ok((token, None));
+        }
+        let (token, access) = match token {
+            Some(token) => (token.clone(), AdminAccess::Token(token)),
+            None => {
+                let token = AdminToken::generate().context("the operating system has no random numbers")?;
+                (token.clone(), AdminAccess::WithoutLogin(Some(token)))
+            }
+        };
+        let listener = Console::listen(&self.console, &access).await?;
+        Ok((Some(token), Some((listener, access))))
+    }
+
     async fn open<M: MigratorTrait>(
         &self,
         place: &Place,

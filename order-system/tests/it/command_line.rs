@@ -6,8 +6,12 @@ use testkit::{client::Client, process::Program};
 
 use crate::program;
 
-const PORTS: [&str; 3] =
-    ["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"];
+const PORTS: [&str; 4] = [
+    "--order-listen=127.0.0.1:0",
+    "--inventory-listen=127.0.0.1:0",
+    "--payment-listen=127.0.0.1:0",
+    "--console-listen=127.0.0.1:0",
+];
 
 /// Starts the program, expects it to fail, and returns its error.
 fn refused(program: &Program, data_dir: &Path, arguments: &[&str]) -> String {
@@ -40,8 +44,13 @@ fn a_taken_port_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let line = refused(&program, directory.path(), &[PORTS[0], &format!("--inventory-listen={address}"), PORTS[2]]);
-    assert!(line.contains(&address) && line.contains("--inventory-listen"), "{line}");
+    for (index, flag) in [(1, "--inventory-listen"), (3, "--console-listen")] {
+        let taken = format!("{flag}={address}");
+        let mut ports = PORTS;
+        ports[index] = &taken;
+        let line = refused(&program, directory.path(), &ports);
+        assert!(line.contains(&address) && line.contains(flag), "{line}");
+    }
 }
 
 #[test]

@@ -96,6 +96,7 @@ async fn crash_with_an_unfinished_order(program: &Program, data_dir: &Path) -> i
 /// Starts the program, expects it to fail, and returns its output.
 fn refused_to_start(command: &mut std::process::Command) -> String {
     command.args(["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"]);
+    command.arg("--console-listen=127.0.0.1:0");
     let output = command.output().unwrap();
     assert!(!output.status.success(), "it starts");
     String::from_utf8(output.stderr).unwrap()

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a crash test reports what it did")]
 
 mod command_line;
+mod console;
 mod crash;
 mod dead_letters;
 mod identity;

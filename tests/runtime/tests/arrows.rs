@@ -22,7 +22,7 @@ const CRATES: [&str; 8] = [
     "service-host",
 ];
 /// Each of these may depend on all crates, and on those before it.
-const SYSTEM: [&str; 5] = ["shared-events", "order", "inventory", "payment", "order-system"];
+const SYSTEM: [&str; 6] = ["shared-events", "order", "inventory", "payment", "console", "order-system"];
 /// Words that no file under `crates/` may contain.
 const WORDS: [&str; 5] = ["shared_events", "OrderId", "order_id", "Sku", "8001"];
 

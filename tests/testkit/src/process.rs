@@ -1,6 +1,7 @@
 //! The real program as a child process.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
@@ -52,6 +53,8 @@ pub struct Running {
     child: Child,
     /// The addresses of order, inventory and payment.
     pub addresses: [SocketAddr; 3],
+    /// The address of the console, if it was not left out.
+    pub console: Option<SocketAddr>,
     /// Everything that it printed before it was ready.
     pub welcome: String,
 }
@@ -109,6 +112,8 @@ impl Program {
             "ORDER_LISTEN",
             "INVENTORY_LISTEN",
             "PAYMENT_LISTEN",
+            "CONSOLE_LISTEN",
+            "NO_CONSOLE",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
             "SYSTEM_ID",
@@ -128,6 +133,8 @@ impl Program {
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"))?;
         let mut command = self.command();
         command.arg("--data-dir").arg(data_dir);
+        // As a variable, because builds without a console, which are measured beside this one, would refuse a flag.
+        command.env("CONSOLE_LISTEN", "127.0.0.1:0");
         for service in ["order", "inventory", "payment"] {
             if !arguments.iter().any(|argument| argument.starts_with(&format!("--{service}-listen"))) {
                 command.arg(format!("--{service}-listen=127.0.0.1:0"));
@@ -154,14 +161,17 @@ impl Running {
         std::thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
         });
-        let (mut welcome, mut addresses) = (String::new(), Vec::new());
+        let (mut welcome, mut addresses) = (String::new(), HashMap::new());
         loop {
             match said.recv_timeout(START) {
                 Ok(line) => {
                     welcome.push_str(&line);
                     welcome.push('\n');
-                    let address = line.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
-                    addresses.extend(address.and_then(|address| address.parse::<SocketAddr>().ok()));
+                    let (name, rest) = line.trim().split_once(' ').unwrap_or_default();
+                    let address = rest.trim().strip_prefix("http://").and_then(|rest| rest.split_whitespace().next());
+                    if let Some(address) = address.and_then(|address| address.parse::<SocketAddr>().ok()) {
+                        addresses.insert(name.to_owned(), address);
+                    }
                     if line.starts_with("Ctrl-C") {
                         break;
                     }
@@ -172,9 +182,11 @@ impl Running {
                 }
             }
         }
-        // The first three lines with an address name the services.
-        match addresses.as_slice() {
-            [order, inventory, payment, ..] => Ok(Self { child, addresses: [*order, *inventory, *payment], welcome }),
+        let of = |name| addresses.get(name).copied();
+        match (of("order"), of("inventory"), of("payment")) {
+            (Some(order), Some(inventory), Some(payment)) => {
+                Ok(Self { child, addresses: [order, inventory, payment], console: of("console"), welcome })
+            }
             _ => {
                 let _ = child.kill();
                 bail!("order-system does not say where it listens: {welcome}")

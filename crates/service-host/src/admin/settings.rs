@@ -38,7 +38,11 @@ pub enum AdminSettingsError {
 
 /// The secret that gives access to the admin endpoints. Its `Debug` output does not contain it.
 #[derive(Clone)]
-pub struct AdminToken(Box<str>);
+pub struct AdminToken {
+    secret: Box<str>,
+    /// Whether only this process knows it.
+    generated: bool,
+}
 
 /// Minimum length of a token, in characters.
 const LEAST_CHARACTERS: usize = 16;
@@ -76,13 +80,30 @@ impl AdminSettings {
 impl AdminToken {
     /// Compares `offered` with this token, in a time that depends only on the length.
     pub fn is(&self, offered: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(offered).into()
+        self.secret.as_bytes().ct_eq(offered).into()
     }
 
     /// Returns the secret itself, for a client that sends it.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.secret
+    }
+
+    /// Makes a random token that only this process knows. With it, parts of the process reach the admin endpoints;
+    /// towards everybody else these behave as if they were off.
+    ///
+    /// # Errors
+    /// If the operating system has no random numbers.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut random = [0_u8; 32];
+        getrandom::fill(&mut random)?;
+        let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { secret: secret.into(), generated: true })
+    }
+
+    /// Returns whether it was generated, so that no operator has it.
+    pub(super) fn is_generated(&self) -> bool {
+        self.generated
     }
 }
 
@@ -94,7 +115,7 @@ impl FromStr for AdminToken {
             "" => Err(NotAToken::Blank),
             token if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err(NotAToken::NotVisible),
             token if token.len() < LEAST_CHARACTERS => Err(NotAToken::TooShort),
-            token => Ok(Self(token.into())),
+            token => Ok(Self { secret: token.into(), generated: false }),
         }
     }
 }

@@ -88,6 +88,9 @@ pub(super) async fn authorize(
 ) -> Result<Response, Problem> {
     let Some(token) = &app.token else { return Err(Problem::not_found(OFF)) };
     if !bearer(request.headers()).is_some_and(|offered| token.is(offered)) {
+        if token.is_generated() {
+            return Err(Problem::not_found(OFF));
+        }
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
         app.refused.count(request.uri().path(), peer);
         return Err(Problem::unauthorized());

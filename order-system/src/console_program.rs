@@ -1,0 +1,56 @@
+//! The command `order-system console`: the console alone.
+
+use std::{pin::pin, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use console::{Addresses, AdminAccess, Console, ConsoleSettings};
+use service_host::{admin::AdminSettings, settings::LogSettings, signals, telemetry};
+
+/// The `console` command.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ConsoleProgram {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    console: ConsoleSettings,
+    #[command(flatten)]
+    addresses: Addresses,
+    #[command(flatten)]
+    admin: AdminSettings,
+    #[command(flatten)]
+    logs: LogSettings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Check whether the console answers, for a container's health check
+    Health(ConsoleSettings),
+}
+
+impl ConsoleProgram {
+    /// Serves the console until a signal stops it.
+    ///
+    /// # Errors
+    /// If its address cannot be used, or a setting is wrong.
+    pub(crate) async fn execute(self) -> Result<ExitCode> {
+        if let Some(Action::Health(settings)) = self.action {
+            service_http::probe(settings.console_listen, "/health").await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        telemetry::init(self.logs.log_format, &self.logs.log).context("the log filter is wrong (--log)")?;
+        let signalled = pin!(signals::signalled().context("cannot listen for signals")?);
+        let access = match self.admin.token()? {
+            Some(token) => AdminAccess::Token(token),
+            None => AdminAccess::WithoutLogin(None),
+        };
+        let listener = Console::listen(&self.console, &access).await?;
+        let console = Console::start(listener, &self.addresses, access)?;
+        tracing::info!("the console listens on http://{}", console.address());
+        let signal = signalled.await;
+        tracing::info!(signal, "stopping (a second signal ends at once)");
+        console.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
