@@ -26,7 +26,7 @@ pub(crate) mod testing;
 pub use body::MAX_BODY_BYTES;
 pub use extract::ApiJson;
 pub use metrics::HttpMetrics;
-pub use paging::{Limit, Page};
+pub use paging::{Continuation, Limit, Page};
 pub use params::{ApiPath, ApiQuery};
 pub use probe::probe;
 pub use problem::{FieldError, FieldErrors, PROBLEM_JSON, Problem};

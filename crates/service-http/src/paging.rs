@@ -48,7 +48,16 @@ impl TryFrom<String> for Limit {
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     items: Vec<T>,
-    next: Option<HeaderValue>,
+    link: Option<HeaderValue>,
+}
+
+/// Where a collection continues, by the key of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continuation<K> {
+    /// Behind the page: `rel="next"`, with the parameter `after`.
+    Next(K),
+    /// In front of the page: `rel="prev"`, with the parameter `before`.
+    Previous(K),
 }
 
 impl<T> Page<T> {
@@ -56,8 +65,8 @@ impl<T> Page<T> {
     /// whole path.
     /// Each item comes with its key, the value of `after` that continues behind it.
     pub fn new<K: Display>(uri: &Uri, limit: Limit, items: Vec<(K, T)>) -> Self {
-        let next = next_link(uri, limit, &items);
-        Self { items: items.into_iter().map(|(_, item)| item).collect(), next }
+        let link = next_link(uri, limit, &items);
+        Self { items: items.into_iter().map(|(_, item)| item).collect(), link }
     }
 
     /// Creates a page from rows of `table`, some of which may be unreadable. Those are left out and logged: a client
@@ -67,35 +76,54 @@ impl<T> Page<T> {
     where
         T: for<'row> From<&'row R>,
     {
-        let next = next_link(uri, limit, &rows);
-        Self { items: readable(table, rows).iter().map(T::from).collect(), next }
+        let link = next_link(uri, limit, &rows);
+        Self { items: readable(table, rows).iter().map(T::from).collect(), link }
+    }
+
+    /// Like [`of_rows`](Self::of_rows), with a link to `more`, whether the page is full or not.
+    pub fn of_part<K: Display, R>(
+        uri: &Uri,
+        limit: Limit,
+        table: &'static str,
+        rows: Rows<K, R>,
+        more: Option<Continuation<K>>,
+    ) -> Self
+    where
+        T: for<'row> From<&'row R>,
+    {
+        let link = more.and_then(|more| link(uri, limit, &more));
+        Self { items: readable(table, rows).iter().map(T::from).collect(), link }
     }
 }
 
 /// Returns the link behind the last of these rows, if the page is full.
 fn next_link<K: Display, R>(uri: &Uri, limit: Limit, rows: &[(K, R)]) -> Option<HeaderValue> {
     let full = rows.len() >= usize::from(limit.0);
-    rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &key.to_string()))
+    rows.last().filter(|_| full).and_then(|(key, _)| link(uri, limit, &Continuation::Next(key)))
 }
 
-/// Returns the header `Link: <…>; rel="next"` (RFC 8288), with the path and the other parameters of this request.
-/// `None` if the path is not valid in a header, which is true of no route.
-fn link(uri: &Uri, limit: Limit, after: &str) -> Option<HeaderValue> {
+/// Returns the header `Link: <…>; rel="…"` (RFC 8288), with the path and the other parameters of this request. `None`
+/// if the path is not valid in a header, which is true of no route.
+fn link<K: Display>(uri: &Uri, limit: Limit, more: &Continuation<K>) -> Option<HeaderValue> {
+    let (relation, cursor, key) = match more {
+        Continuation::Next(key) => ("next", "after", key),
+        Continuation::Previous(key) => ("prev", "before", key),
+    };
     let others = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
-        .filter(|(name, _)| name != "limit" && name != "after");
+        .filter(|(name, _)| name != "limit" && name != cursor);
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(others)
         .append_pair("limit", &limit.0.to_string())
-        .append_pair("after", after)
+        .append_pair(cursor, &key.to_string())
         .finish();
-    HeaderValue::from_maybe_shared(format!("<{}?{query}>; rel=\"next\"", uri.path()).into_bytes()).ok()
+    HeaderValue::from_maybe_shared(format!("<{}?{query}>; rel=\"{relation}\"", uri.path()).into_bytes()).ok()
 }
 
 impl<T: Serialize> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
         let mut response = Json(self.items).into_response();
-        if let Some(next) = self.next {
-            response.headers_mut().insert(header::LINK, next);
+        if let Some(link) = self.link {
+            response.headers_mut().insert(header::LINK, link);
         }
         response
     }
@@ -156,10 +184,22 @@ mod tests {
             let page: Page<String> =
                 Page::of_rows(&"/x".parse().unwrap(), limit("2").unwrap(), "things", rows(unreadable));
             assert_eq!(page.items, [(3 - unreadable).to_string()]);
-            assert_eq!(page.next.unwrap(), r#"</x?limit=2&after=2>; rel="next""#);
+            assert_eq!(page.link.unwrap(), r#"</x?limit=2&after=2>; rel="next""#);
         }
         let lines = log.lines();
         assert!(lines.len() == 1 && lines[0].contains("table=\"things\" key=1"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_part_links_to_where_it_continues() {
+        let uri = "/x?before=9&order=desc".parse().unwrap();
+        let part = |more| Page::<String>::of_part(&uri, Limit(2), "things", Rows::<i64, String>::new(), more).link;
+        assert_eq!(part(None), None);
+        let previous = r#"</x?order=desc&limit=2&before=7>; rel="prev""#;
+        assert_eq!(part(Some(Continuation::Previous(7))).unwrap(), previous);
+        let uri = "/x?after=9".parse().unwrap();
+        let part = |more| Page::<String>::of_part(&uri, Limit(2), "things", Rows::<i64, String>::new(), more).link;
+        assert_eq!(part(Some(Continuation::Next(7))).unwrap(), r#"</x?limit=2&after=7>; rel="next""#);
     }
 
     proptest! {

@@ -130,7 +130,7 @@ impl Databases {
     async fn audit_orders(&self, report: &mut Report) -> Result<()> {
         let mut after = OrderId(0);
         loop {
-            let rows = order::store::page(&self.order.reader(), after, None, PAGE).await?;
+            let rows = order::store::all(&self.order.reader(), after, PAGE).await?;
             let Some((last, _)) = rows.last() else { return Ok(()) };
             after = OrderId(*last);
             let orders = report.readable("order", rows);

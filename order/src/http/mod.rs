@@ -1,6 +1,7 @@
 //! The REST API of the order service.
 
 mod commands;
+mod list;
 mod prefer;
 mod queries;
 mod routes;

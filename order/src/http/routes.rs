@@ -3,13 +3,13 @@ use std::sync::Arc;
 use axum::Router;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{commands, queries, state::AppState, stream};
+use super::{commands, list, queries, state::AppState, stream};
 
 /// Returns the router of the order service.
 pub(crate) fn routes(app: AppState) -> Router {
     let operations = app.context.operations.clone();
     let routes = OpenApiRouter::new()
-        .routes(routes!(commands::place, queries::list))
+        .routes(routes!(commands::place, list::list))
         .routes(routes!(stream::stream))
         .routes(routes!(queries::show))
         .routes(routes!(queries::events))

@@ -1,11 +1,13 @@
 //! The database of the order service: its tables and queries, and the conversion between rows and an
 //! [`Order`](crate::domain::Order).
 
+mod listing;
 mod mapping;
 mod queries;
 mod tables;
 
+pub use listing::{Cursor, ListPage, Listing, page};
 pub(crate) use mapping::to_row;
-pub use queries::{by_id, count_unfinished, known_sagas, of_sagas, page, timeline};
+pub use queries::{all, by_id, count_unfinished, known_sagas, of_sagas, timeline};
 pub(crate) use queries::{by_idempotency_keys, by_order_ids, by_sagas, due};
 pub use tables::{order_events, orders};

@@ -13,7 +13,7 @@ use super::{
     mapping::from_row,
     tables::{order_events, orders},
 };
-use crate::domain::{IdempotencyKey, Order, Status};
+use crate::domain::{IdempotencyKey, Order};
 
 /// How long a due order is postponed if its row cannot be read.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
@@ -26,21 +26,13 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Opt
     orders::Entity::find_by_id(id.0).one(connection).await?.map(from_row).transpose()
 }
 
-/// Returns at most `limit` orders with a greater id than `after`, ordered by id, and only those with `status` if it is
-/// given. Each row is converted separately, because one of them may be unreadable.
+/// Returns at most `limit` orders with a greater id than `after`, ordered by id, each row converted separately. Used by
+/// the audit.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
-pub async fn page(
-    connection: &impl ConnectionTrait,
-    after: OrderId,
-    status: Option<Status>,
-    limit: u64,
-) -> Result<Rows<i64, Order>, DbErr> {
-    let mut query = orders::Entity::find().filter(orders::Column::OrderId.gt(after.0));
-    if let Some(status) = status {
-        query = query.filter(orders::Column::Status.eq(status.as_str()));
-    }
+pub async fn all(connection: &impl ConnectionTrait, after: OrderId, limit: u64) -> Result<Rows<i64, Order>, DbErr> {
+    let query = orders::Entity::find().filter(orders::Column::OrderId.gt(after.0));
     let query = query.order_by_asc(orders::Column::OrderId).limit(limit);
     read_rows(connection, query, orders::Column::OrderId, from_row).await
 }

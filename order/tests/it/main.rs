@@ -8,6 +8,7 @@ mod harness;
 mod http;
 mod idempotency;
 mod limits;
+mod listing;
 mod metrics;
 mod postgres;
 mod prefer;
