@@ -16,6 +16,7 @@ mod sequence;
 mod server;
 mod settings;
 mod state;
+mod times;
 
 pub use server::{AdminAccess, Console};
 pub use settings::{Addresses, ConsoleSettings, NotHttp, http_url};

@@ -1,6 +1,7 @@
 //! The pages. Each is a file (or folder) here with a constant [`Page`], and one row in [`PAGES`].
 
 mod now;
+mod orders;
 
 use std::sync::Arc;
 
@@ -22,4 +23,4 @@ pub(crate) struct Page {
 }
 
 /// All pages, in the order of the navigation.
-pub(crate) static PAGES: &[Page] = &[now::PAGE];
+pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE];

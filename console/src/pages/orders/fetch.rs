@@ -1,0 +1,125 @@
+//! What the pages ask the services for.
+
+use futures::future::join3;
+use reqwest::{Method, Response, Url, header};
+use shared_events::Service;
+
+use super::filter::{Cursor, Filter};
+use crate::{
+    client::{ClientError, ServiceClient},
+    sequence::{Entry, Order, Payment, Reservation, Saga},
+    state::AppState,
+};
+
+/// How many orders a page shows.
+const PAGE_SIZE: usize = 25;
+
+/// A page of the list.
+#[derive(Debug, Default)]
+pub(super) struct OrderPage {
+    /// Newest first.
+    pub(super) orders: Vec<Order>,
+    /// Where newer orders are, if there may be some.
+    pub(super) newer: Option<i64>,
+    /// Where older orders are, if there may be some.
+    pub(super) older: Option<i64>,
+    /// Whether the service examined only a part of the orders for it.
+    pub(super) is_part: bool,
+}
+
+/// Returns the orders that the filter asks for.
+pub(super) async fn orders(app: &AppState, filter: &Filter) -> Result<OrderPage, ClientError> {
+    let service = &app.services.order;
+    let id = filter.order_id.trim();
+    if !id.is_empty() {
+        return by_id(service, id).await;
+    }
+    let limit = PAGE_SIZE.to_string();
+    let parameters = filter.query();
+    let mut query = vec![("order", "desc"), ("limit", &limit)];
+    query.extend(parameters.iter().map(|(name, value)| (*name, value.as_str())));
+    let response = service.succeed(service.request(Method::GET, "/api/v1/orders", &query)).await?;
+    let more = more(&response);
+    let orders: Vec<Order> = service.body(response).await?;
+    Ok(page(filter.cursor(), orders, more))
+}
+
+async fn by_id(service: &ServiceClient, id: &str) -> Result<OrderPage, ClientError> {
+    let Ok(id) = id.parse::<i64>() else { return Ok(OrderPage::default()) };
+    match service.get(&format!("/api/v1/orders/{id}"), &[]).await {
+        Ok(order) => Ok(OrderPage { orders: vec![order], ..OrderPage::default() }),
+        Err(error) if error.is_not_found() => Ok(OrderPage::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns where the list goes on, from the header `Link`.
+fn more(response: &Response) -> Option<Cursor> {
+    let link = response.headers().get(header::LINK)?.to_str().ok()?;
+    let target = link.split_once('<')?.1.split_once('>')?.0;
+    let url = Url::parse("http://order").and_then(|base| base.join(target)).ok()?;
+    let id = |wanted: &str| {
+        let (_, value) = url.query_pairs().find(|(name, _)| name == wanted)?;
+        value.parse().ok()
+    };
+    if link.contains("rel=\"prev\"") { id("before").map(Cursor::Before) } else { id("after").map(Cursor::After) }
+}
+
+/// The service says only whether there is more in the direction of the request. In the other direction is what the
+/// request came from.
+fn page(cursor: Option<Cursor>, orders: Vec<Order>, more: Option<Cursor>) -> OrderPage {
+    let is_part = more.is_some() && orders.len() < PAGE_SIZE;
+    let first = orders.first().map(|order| order.order_id);
+    let last = orders.last().map(|order| order.order_id);
+    let (newer, older) = match (cursor, more) {
+        (Some(Cursor::Before(from)), more) => {
+            let newer = more.map(Cursor::id);
+            (newer, Some(last.unwrap_or(from.saturating_add(1))))
+        }
+        (cursor, more) => {
+            let from = cursor.map(Cursor::id);
+            let newer = from.map(|from| first.unwrap_or(from.saturating_sub(1)));
+            (newer, more.map(Cursor::id))
+        }
+    };
+    OrderPage { orders, newer, older, is_part }
+}
+
+/// One order, and which services could not be asked about it.
+pub(super) struct Found {
+    pub(super) saga: Saga,
+    pub(super) errors: Vec<ClientError>,
+}
+
+/// Returns everything about one order. Without the order service there is nothing to show; without the others, the
+/// rest is.
+pub(super) async fn saga(app: &AppState, id: i64) -> Result<Found, ClientError> {
+    let services = &app.services;
+    // The order first: a timeline that was read later contains at least what the order shows.
+    let order: Order = services.order.get(&format!("/api/v1/orders/{id}"), &[]).await?;
+    let timeline = format!("/api/v1/orders/{id}/events");
+    let (timeline, reservation, payment) = join3(
+        services.order.get::<Vec<Entry>>(&timeline, &[]),
+        lookup::<Reservation>(services.of(Service::Inventory), "/api/v1/stock/reservations", id),
+        lookup::<Payment>(services.of(Service::Payment), "/api/v1/payments", id),
+    )
+    .await;
+    let mut errors = Vec::new();
+    let mut known = |error| errors.push(error);
+    let reservation = reservation.map_err(&mut known).ok().flatten();
+    let payment = payment.map_err(&mut known).ok().flatten();
+    Ok(Found { saga: Saga { order, timeline: timeline?, reservation, payment, repeated: None }, errors })
+}
+
+/// Returns the reservation or the payment of an order, if there is one.
+async fn lookup<T: serde::de::DeserializeOwned>(
+    service: &ServiceClient,
+    path: &str,
+    order_id: i64,
+) -> Result<Option<T>, ClientError> {
+    match service.get::<Vec<T>>(path, &[("order_id", &order_id.to_string())]).await {
+        Ok(found) => Ok(found.into_iter().next_back()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
