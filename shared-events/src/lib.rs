@@ -6,6 +6,7 @@
 //! [`Money`], [`Lines`]); decoding an [`Envelope`] never panics; the JSON of an event version never changes (golden
 //! files). The crate does no I/O, reads no clock and creates no random ids.
 
+pub mod asyncapi;
 mod envelope;
 mod event;
 pub mod facts;

@@ -7,6 +7,7 @@
 //! [`Problem::overloaded`].
 
 mod body;
+mod document;
 mod edge;
 mod extract;
 pub mod health;
@@ -24,6 +25,7 @@ mod startup_server;
 pub(crate) mod testing;
 
 pub use body::MAX_BODY_BYTES;
+pub use document::document;
 pub use extract::ApiJson;
 pub use metrics::HttpMetrics;
 pub use paging::{Continuation, Limit, Page};

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use shared_events::asyncapi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{commands, queries, state::AppState};
@@ -14,6 +15,7 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(commands::release, queries::show_release))
         .routes(routes!(queries::list))
         .routes(routes!(queries::show))
+        .route("/asyncapi.json", service_http::document(asyncapi::document().to_string()))
         .with_state(Arc::new(app));
     operations.finish("Inventory service", "Holds, sells and releases stock.", routes)
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use shared_events::asyncapi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{commands, list, queries, state::AppState, stream};
@@ -14,6 +15,7 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(queries::show))
         .routes(routes!(queries::events))
         .routes(routes!(commands::cancel))
+        .route("/asyncapi.json", service_http::document(asyncapi::document().to_string()))
         .with_state(Arc::new(app));
     operations.finish(
         "Order service",

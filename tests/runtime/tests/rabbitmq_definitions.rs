@@ -1,12 +1,13 @@
-//! `rabbitmq/definitions.json` says the same as the flow table and as the services would declare by themselves.
+//! `rabbitmq/definitions.json` and the AsyncAPI document say the same as the flow table and as the services would
+//! declare by themselves.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use saga_rabbitmq::topology::{Argument, ExchangeType, Topology, dead_letter_queue, queue};
+use saga_rabbitmq::topology::{Argument, DEAD_LETTER_EXCHANGE, ExchangeType, Topology, dead_letter_queue, queue};
 use serde_json::{Value, json};
-use shared_events::Service;
+use shared_events::{Service, asyncapi};
 
 const VHOST: &str = "orders";
 
@@ -103,4 +104,45 @@ fn each_service_has_a_user_with_the_least_rights() {
         assert_eq!(user["hashing_algorithm"], "rabbit_password_hashing_sha256");
         assert!(user.get("password").is_none(), "a hash, not a password");
     }
+}
+
+/// The channels of the AsyncAPI document, each as an exchange with a routing key or as a queue.
+#[test]
+fn the_channels_of_the_asyncapi_document_are_at_the_broker() {
+    let document = asyncapi::document();
+    let (mut exchanges, mut bindings, mut queues) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for channel in document["channels"].as_object().unwrap().values() {
+        let binding = &channel["bindings"]["amqp"];
+        if binding["is"] == "queue" {
+            assert_eq!(channel["address"], binding["queue"]["name"]);
+            queues.insert(binding["queue"].to_string());
+            continue;
+        }
+        let exchange = &binding["exchange"];
+        exchanges.insert(exchange.to_string());
+        if exchange["type"] == "direct" {
+            bindings.insert((exchange["name"].to_string(), channel["address"].to_string()));
+        }
+    }
+    let definitions = definitions();
+    let section = |name: &str| definitions[name].as_array().unwrap().iter();
+    let expected = section("exchanges").filter(|exchange| exchange["name"] != DEAD_LETTER_EXCHANGE).map(|exchange| {
+        json!({
+            "name": exchange["name"], "type": exchange["type"], "durable": exchange["durable"],
+            "autoDelete": exchange["auto_delete"], "vhost": VHOST,
+        })
+    });
+    assert_eq!(exchanges, texts(expected));
+    let expected = section("queues").filter(|queue| Service::ALL.iter().any(|service| queue["name"] == service.name()));
+    let expected = expected.map(|queue| {
+        json!({
+            "name": queue["name"], "durable": queue["durable"], "autoDelete": queue["auto_delete"],
+            "exclusive": false, "vhost": VHOST,
+        })
+    });
+    assert_eq!(queues, texts(expected));
+    // A pair of services without an event has a binding, which costs nothing, and no channel.
+    let bound: BTreeSet<_> =
+        section("bindings").map(|one| (one["source"].to_string(), one["routing_key"].to_string())).collect();
+    assert!(bindings.is_subset(&bound) && bindings.len() >= 5, "{bindings:?}");
 }
