@@ -9,6 +9,7 @@
 mod assets;
 pub mod client;
 mod layout;
+mod live;
 mod pages;
 mod routes;
 mod security;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::Services,
+    live::Live,
     routes::routes,
     security::Access,
     settings::{Addresses, ConsoleSettings},
@@ -74,8 +75,9 @@ impl Console {
             AdminAccess::WithoutLogin(token) => (token, None),
         };
         let stopping = CancellationToken::new();
-        let app =
-            Arc::new(AppState { services: Services::new(addresses, token.as_ref())?, access: Access::new(login) });
+        let services = Services::new(addresses, token.as_ref())?;
+        let live = Live::new(services.clone(), stopping.clone());
+        let app = Arc::new(AppState { services, live, access: Access::new(login) });
         let server = tokio::spawn(service_http::serve(listener, routes(app), stopping.clone()));
         Ok(Self { address, stopping, server })
     }

@@ -1,10 +1,12 @@
-use crate::{client::Services, security::Access};
+use crate::{client::Services, live::Live, security::Access};
 
 /// What the handlers of all pages share.
 #[derive(Debug)]
 pub(crate) struct AppState {
     /// The clients of the three services.
     pub(crate) services: Services,
+    /// What the page "Now" shows.
+    pub(crate) live: Live,
     /// Who may use the console.
     pub(crate) access: Access,
 }

@@ -24,3 +24,8 @@ pub(crate) struct Page {
 
 /// All pages, in the order of the navigation.
 pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE];
+
+/// Returns whether there is a page at `path`, so that others may link to it.
+pub(crate) fn is_page(path: &str) -> bool {
+    PAGES.iter().any(|page| page.path == path)
+}

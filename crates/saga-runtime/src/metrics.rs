@@ -8,11 +8,14 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::broker::Outgoing;
+
 /// The engine's counters and histograms. Clones share them.
 #[derive(Debug, Clone)]
 pub struct EngineMetrics {
     inputs: Family<Input, Counter>,
     messages: Counter,
+    events: Family<EventLabel, Counter>,
     batch_inputs: Histogram,
     commit_duration: Histogram,
     dead_lettered: Counter,
@@ -22,6 +25,12 @@ pub struct EngineMetrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Input {
     kind: InputKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabel {
+    /// The routing key of the event.
+    event: &'static str,
 }
 
 /// Where an input came from.
@@ -43,6 +52,7 @@ impl Default for EngineMetrics {
         Self {
             inputs: Family::default(),
             messages: Counter::default(),
+            events: Family::default(),
             batch_inputs: Histogram::new([1., 2., 4., 8., 16., 32., 64., 128., 256., 512., 1024.]),
             commit_duration: Histogram::new([
                 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 10.,
@@ -59,6 +69,8 @@ impl EngineMetrics {
         registry.register("inputs", "Committed inputs, including duplicates", self.inputs.clone());
         let help = "Committed messages from the broker, including duplicates; each carries one event or several";
         registry.register("messages", help, self.messages.clone());
+        let help = "Events that were committed to be published, by routing key";
+        registry.register("events", help, self.events.clone());
         registry.register("batch_inputs", "Inputs in one transaction", self.batch_inputs.clone());
         let help = "Duration of a committed transaction, from its beginning";
         registry.register_with_unit("commit_duration", help, Unit::Seconds, self.commit_duration.clone());
@@ -76,6 +88,14 @@ impl EngineMetrics {
     /// Records that all events of a message are committed.
     pub(crate) fn message_committed(&self) {
         self.messages.inc();
+    }
+
+    /// Counts the events of the messages that a committed transaction publishes.
+    pub(crate) fn to_be_published(&self, messages: &[Outgoing]) {
+        for message in messages {
+            let label = EventLabel { event: message.route.routing_key };
+            self.events.get_or_create(&label).inc_by(message.events as u64);
+        }
     }
 
     /// Records a committed transaction with these commands and messages; the number is that of their inputs.

@@ -343,6 +343,7 @@ impl<P: Participant> Engine<P> {
         if let Some(id) = committed.system_id {
             self.identity.adopted(id);
         }
+        self.metrics.to_be_published(&committed.outgoing);
         self.outbox.committed(committed.outgoing, committed.deleted);
         for forgotten in batch.forgotten {
             let _ = forgotten.send(());
