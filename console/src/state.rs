@@ -1,4 +1,4 @@
-use crate::{client::Services, live::Live, security::Access};
+use crate::{client::Services, live::Live, pages::Runs, security::Access};
 
 /// What the handlers of all pages share.
 #[derive(Debug)]
@@ -7,6 +7,8 @@ pub(crate) struct AppState {
     pub(crate) services: Services,
     /// What the page "Now" shows.
     pub(crate) live: Live,
+    /// The run that places many orders.
+    pub(crate) runs: Runs,
     /// Who may use the console.
     pub(crate) access: Access,
 }

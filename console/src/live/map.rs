@@ -123,7 +123,7 @@ fn card(service: &ServiceSample, history: &History) -> Markup {
             }
             table {
                 caption { "Publishes" }
-                thead { tr { th scope="col" { "event" } th scope="col" { "to" } th.number scope="col" { "a second" } } }
+                thead { tr { th scope="col" { "event" } th scope="col" { "to" } th.number scope="col" { "/s" } } }
                 tbody {
                     @for flow in published {
                         tr {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How many orders are shown.
-const NEWEST: &str = "15";
+const NEWEST: &str = "12";
 
 /// What is shown of an order.
 #[derive(Debug, Deserialize)]

@@ -2,12 +2,15 @@
 
 mod now;
 mod orders;
+mod try_it;
 
 use std::sync::Arc;
 
 use axum::Router;
 
 use crate::state::AppState;
+
+pub(crate) use try_it::Runs;
 
 /// A page of the console.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub(crate) struct Page {
 }
 
 /// All pages, in the order of the navigation.
-pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE];
+pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE, try_it::PAGE];
 
 /// Returns whether there is a page at `path`, so that others may link to it.
 pub(crate) fn is_page(path: &str) -> bool {

@@ -49,3 +49,135 @@ fn a_console_for_other_machines_needs_a_token() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains("order-system: ") && error.contains("--admin-token"), "{error}");
 }
+
+/// A browser without JavaScript: sends forms as a page of the console would.
+struct Browser {
+    http: Client,
+    base: String,
+}
+
+impl Browser {
+    fn new(system: &testkit::process::Running) -> Self {
+        let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { http, base: format!("http://{}", system.console.unwrap()) }
+    }
+
+    async fn page(&self, path: &str) -> String {
+        self.http.get(format!("{}{path}", self.base)).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Sends a form, and returns the status, where it leads to, and the page.
+    async fn send(&self, path: &str, form: &'static str) -> (StatusCode, String, String) {
+        let request = self.http.post(format!("{}{path}", self.base)).body(form);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
+        let location = response.headers().get("location").map_or("", |location| location.to_str().unwrap()).to_owned();
+        (response.status(), location, response.text().await.unwrap())
+    }
+
+    /// Loads the page until it has this text.
+    async fn until(&self, path: &str, text: &str) -> String {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            let page = self.page(path).await;
+            if page.contains(text) {
+                return page;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{path} does not show {text}: {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn orders_are_placed_by_forms_and_their_problems_stand_beside_the_fields() {
+    let directory = tempfile::tempdir().unwrap();
+    let system = program().start(directory.path(), &[]).unwrap();
+    let browser = Browser::new(&system);
+    for (index, example) in ["example=confirmed", "example=declined", "example=insufficient"].into_iter().enumerate() {
+        let (status, location, page) = browser.send("/try/example", example).await;
+        let id = index + 1;
+        assert!(
+            location == format!("/orders/{id}") || page.contains(&format!("Order {id} is placed")),
+            "{status} {page}"
+        );
+    }
+    let client = testkit::client::Client::new(system.addresses).unwrap();
+    let orders = client.until(
+        "all orders have ended",
+        || client.orders(),
+        |orders| {
+            orders.len() == 3
+                && orders.iter().all(|order| !["PENDING", "COMPENSATING"].contains(&order["status"].as_str().unwrap()))
+        },
+    );
+    let orders = orders.await.unwrap();
+    assert_eq!(orders[0]["status"], "CONFIRMED");
+    assert_eq!(
+        (&orders[1]["detail"], &orders[2]["detail"]),
+        (&"payment declined".into(), &"insufficient stock".into())
+    );
+
+    let (status, _, page) = browser.send("/try/stock", "stock_sku=SKU-NEW&stock_quantity=7").await;
+    assert!(status == StatusCode::OK && page.contains("7 units of SKU-NEW"), "{page}");
+    assert_eq!(client.stock("SKU-NEW").await.unwrap()["quantity"], 7);
+    let form = "sku-1=SKU-NEW&quantity-1=1&sku-2=SKU-ABC&quantity-2=2&amount=19.99&currency=USD&key=k1";
+    browser.send("/try", form).await;
+    browser.send("/try", form).await;
+    let orders = client.orders().await.unwrap();
+    assert_eq!(
+        (orders.len(), orders[3]["amount"].as_f64(), &orders[3]["items"][1]["item_sku"]),
+        (4, Some(19.99), &"SKU-NEW".into())
+    );
+
+    for (path, form, field) in [
+        ("/try", "sku-1=SKU-NEW&quantity-1=0&amount=1&currency=USD", "quantity-1-error"),
+        ("/try", "sku-1=SKU-NEW&quantity-1=x&amount=1&currency=USD", "quantity-1-error"),
+        ("/try", "sku-1=SKU-NEW&quantity-1=1&amount=0.001&currency=USD", "amount-error"),
+        ("/try", "sku-1=SKU-NEW&quantity-1=1&amount=1&currency=XXZ", "currency-error"),
+        ("/try/stock", "stock_sku=SKU-NEW&stock_quantity=-1", "stock_quantity-error"),
+        ("/try/many", "many_sku=SKU-NEW&many_count=0&many_declined=10", "many_count-error"),
+        ("/try/many", "many_sku=SKU-NEW&many_count=1000000&many_declined=10", "many_count-error"),
+    ] {
+        let (status, _, page) = browser.send(path, form).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{form}: {page}");
+        assert!(page.contains(&format!("id=\"{field}\"")) && page.contains("aria-invalid"), "{form}: {page}");
+    }
+    let (_, _, page) = browser.send("/try", "sku-1=A&quantity-1=1&amount=1&currency=USD&add-line=1").await;
+    assert!(page.contains("id=\"sku-2\""), "{page}");
+    assert_eq!(client.orders().await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn now_shows_rates_durations_and_the_newest_orders() {
+    let directory = tempfile::tempdir().unwrap();
+    let system = program().start(directory.path(), &[]).unwrap();
+    let browser = Browser::new(&system);
+    let page = browser.page("/").await;
+    assert!(page.contains("Nothing is wrong") && page.contains("There are no orders yet"), "{page}");
+    testkit::client::Client::new(system.addresses).unwrap().put_in_stock("SKU-MANY", 1_000_000).await.unwrap();
+    let (status, location, _) = browser.send("/try/many", "many_sku=SKU-MANY&many_count=100000&many_declined=50").await;
+    assert_eq!((status, location.as_str()), (StatusCode::SEE_OTHER, "/try#many"));
+    let (again, ..) = browser.send("/try/many", "many_sku=SKU-MANY&many_count=1&many_declined=0").await;
+    assert_eq!(again, StatusCode::CONFLICT);
+
+    let page = browser.until("/", "1 × SKU-MANY").await;
+    assert!(page.contains("href=\"/orders/") || page.contains("CONFIRMED") || page.contains("PENDING"), "{page}");
+    // The flow table, with the rate of each event, and how long sagas take.
+    browser.until("/", "Median duration, the last two minutes: now ").await;
+    let page = loop {
+        let page = browser.page("/").await;
+        if !page.contains("Median duration, the last two minutes: now –")
+            && !page.contains("Confirmed, the last two minutes: now 0")
+        {
+            break page;
+        }
+    };
+    for event in ["OrderCreated", "StockReserved", "PaymentFailed", "StockReleased"] {
+        let row = page.split("<tr>").find(|row| row.contains(&format!("<td>{event}</td>"))).unwrap();
+        assert!(!row.contains("number\">–<") && !row.contains("number\">0<"), "{row}");
+    }
+    browser.send("/try/many/stop", "").await;
+    browser.until("/try/many", "orders are placed").await;
+    browser.until("/try/many", "Stopped: ").await;
+    system.stop().unwrap();
+}
