@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn the_newest_value_is_at_the_right_and_gaps_stay_gaps() {
         let values = [Some(0.0), None, Some(2.0), Some(1.0)];
-        assert_eq!(path(&values, 2.0), "M234.0 47.0M238.0 1.0L240.0 24.0");
+        assert_eq!(path(&values, 2.0), "M233.9 47.0M238.0 1.0L240.0 24.0");
         assert_eq!(path(&[None], 0.0), "");
         assert_eq!(path(&[Some(0.0)], 0.0), "M240.0 47.0");
     }
