@@ -2,11 +2,15 @@
 
 use shared_events::{Envelope, OrderId, Timestamp};
 
-use crate::{domain::Facts, store::order_events};
+use crate::{
+    domain::Facts,
+    store::{order_events, reason_name},
+};
 
 /// Returns the timeline entry of an event that the order service published or received.
 pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, changed: String) -> order_events::Model {
-    let event = envelope.event.body.event_type();
+    let body = &envelope.event.body;
+    let event = body.event_type();
     order_events::Model {
         order_id: id.0,
         message_id: envelope.header.id.0,
@@ -15,6 +19,9 @@ pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, cha
         happened_at: envelope.header.time.unix_micros(),
         recorded_at: now.unix_micros(),
         changed,
+        causation_id: Some(envelope.header.causation_id),
+        reason: body.reason().map(|reason| reason_name(&reason)),
+        item_sku: body.item_sku().map(|sku| sku.as_str().to_owned()),
     }
 }
 

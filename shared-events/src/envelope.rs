@@ -4,8 +4,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    CancelReason, Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, Money, OrderDetails, OrderId, SagaId,
-    Sku,
+    Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, Money, OrderDetails, OrderId, Reason, SagaId, Sku,
 };
 
 /// An event with its header: a CloudEvent 1.0 in structured JSON mode, one per message.
@@ -88,20 +87,13 @@ struct DataOut<'a> {
     lines: &'a Lines,
     total: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<ReasonOut>,
+    reason: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     item_sku: Option<&'a Sku>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum ReasonOut {
-    Failure(FailureReason),
-    Cancel(CancelReason),
-}
-
 #[derive(Deserialize)]
-struct Reason<R> {
+struct WithReason<R> {
     reason: R,
 }
 
@@ -120,16 +112,7 @@ impl Envelope {
     pub fn encode(&self) -> String {
         let flow = self.event.body.event_type().flow();
         let order = &self.event.order;
-        let (reason, item_sku) = match &self.event.body {
-            EventBody::StockReservationFailed { reason, item_sku } => {
-                (Some(ReasonOut::Failure(*reason)), Some(item_sku))
-            }
-            EventBody::PaymentFailed { reason } | EventBody::OrderFailed { reason } => {
-                (Some(ReasonOut::Failure(*reason)), None)
-            }
-            EventBody::OrderCancelRequested { reason } => (Some(ReasonOut::Cancel(*reason)), None),
-            _ => (None, None),
-        };
+        let (reason, item_sku) = (self.event.body.reason(), self.event.body.item_sku());
         serde_json::to_string(&CloudEventOut {
             specversion: "1.0",
             id: self.header.id,
@@ -252,14 +235,16 @@ fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
         }
         EventType::PaymentAuthorized => EventBody::PaymentAuthorized,
         EventType::PaymentFailed => {
-            let reason = data::<Reason<_>>(raw)?.reason;
+            let reason = data::<WithReason<_>>(raw)?.reason;
             EventBody::PaymentFailed { reason: one_of(reason, &[FailureReason::PaymentDeclined])? }
         }
         EventType::StockReleased => EventBody::StockReleased,
         EventType::OrderConfirmed => EventBody::OrderConfirmed,
-        EventType::OrderFailed => EventBody::OrderFailed { reason: data::<Reason<_>>(raw)?.reason },
+        EventType::OrderFailed => EventBody::OrderFailed { reason: data::<WithReason<_>>(raw)?.reason },
         EventType::OrderCancelled => EventBody::OrderCancelled,
-        EventType::OrderCancelRequested => EventBody::OrderCancelRequested { reason: data::<Reason<_>>(raw)?.reason },
+        EventType::OrderCancelRequested => {
+            EventBody::OrderCancelRequested { reason: data::<WithReason<_>>(raw)?.reason }
+        }
         EventType::PaymentVoided => EventBody::PaymentVoided,
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
     })

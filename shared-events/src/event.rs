@@ -139,6 +139,37 @@ impl EventBody {
             Self::StockHoldOverdue => EventType::StockHoldOverdue,
         }
     }
+
+    /// Returns its reason, if events of its type have one.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::StockReservationFailed { reason, .. }
+            | Self::PaymentFailed { reason }
+            | Self::OrderFailed { reason } => Some(Reason::Failure(*reason)),
+            Self::OrderCancelRequested { reason } => Some(Reason::Cancel(*reason)),
+            _ => None,
+        }
+    }
+
+    /// Returns the SKU that could not be held, if it says so.
+    #[must_use]
+    pub fn item_sku(&self) -> Option<&Sku> {
+        match self {
+            Self::StockReservationFailed { item_sku, .. } => Some(item_sku),
+            _ => None,
+        }
+    }
+}
+
+/// The reason that an event states. The wire format is the name of the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Reason {
+    /// Why something failed.
+    Failure(FailureReason),
+    /// Why an order is cancelled.
+    Cancel(CancelReason),
 }
 
 /// Why an order failed. The wire format is `INSUFFICIENT_STOCK` and so on. A new reason needs a new version of the

@@ -16,7 +16,7 @@ mod lines;
 mod money;
 
 pub use envelope::{DecodeError, Envelope};
-pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails};
+pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails, Reason};
 pub use flow::{FLOWS, Flow, ROUTES, Service};
 pub use ids::{OrderId, SagaId, Sku, SkuError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};

@@ -7,8 +7,10 @@ mod queries;
 mod routes;
 mod state;
 mod stream;
+mod timeline;
 mod wire;
 
 pub(crate) use routes::routes;
 pub(crate) use state::AppState;
-pub use wire::{OrderView, TimelineEntry};
+pub use timeline::TimelineEntry;
+pub use wire::OrderView;

@@ -4,10 +4,7 @@ use axum::{Json, extract::State};
 use service_http::{ApiPath, Problem};
 use shared_events::OrderId;
 
-use super::{
-    state::AppState,
-    wire::{OrderView, TimelineEntry},
-};
+use super::{state::AppState, timeline::TimelineEntry, wire::OrderView};
 use crate::store;
 
 /// Show an order
@@ -25,7 +22,7 @@ pub(super) async fn show(
 
 /// Show an order's timeline
 ///
-/// Each event about the order that this service published or received, oldest first.
+/// Each event about the order that this service published or received, oldest first, with its content and its cause.
 #[utoipa::path(
     get, path = "/api/v1/orders/{order_id}/events", tag = "orders", params(("order_id" = i64, Path)),
     responses((status = 200, body = [TimelineEntry]), (status = 404, description = "order not found")),
@@ -34,10 +31,12 @@ pub(super) async fn events(
     State(app): State<Arc<AppState>>,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<Vec<TimelineEntry>>, Problem> {
-    let timeline = store::timeline(&app.context.database.reader(), OrderId(order_id)).await?;
+    let reader = app.context.database.reader();
+    let timeline = store::timeline(&reader, OrderId(order_id)).await?;
     if timeline.is_empty() {
         // Every order has at least its `OrderCreated`.
         return Err(Problem::not_found("order not found"));
     }
-    Ok(Json(timeline.into_iter().map(TimelineEntry::from).collect()))
+    let order = store::details(&reader, OrderId(order_id)).await?;
+    Ok(Json(TimelineEntry::of_order(order.as_ref(), timeline)))
 }

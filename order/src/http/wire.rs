@@ -5,10 +5,7 @@ use shared_events::{Currency, FailureReason, Line, Lines, Money, Quantity, SagaI
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    domain::{IdempotencyKey, NewOrder, Order},
-    store::order_events,
-};
+use crate::domain::{IdempotencyKey, NewOrder, Order};
 
 /// The request for an order, with either `item_sku` and `quantity` or `items`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -154,39 +151,6 @@ impl From<&Order> for OrderView {
             created_at: order.placed_at,
             updated_at: order.changed_at,
             version: order.version,
-        }
-    }
-}
-
-/// An event in an order's timeline.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TimelineEntry {
-    #[schema(example = "StockReserved")]
-    event: String,
-    /// The service that published it.
-    #[schema(example = "inventory")]
-    source: String,
-    message_id: Uuid,
-    /// When it happened.
-    #[schema(value_type = String, format = DateTime)]
-    time: Timestamp,
-    /// When the order service published or received it.
-    #[schema(value_type = String, format = DateTime)]
-    recorded_at: Timestamp,
-    /// What it changed; empty if it changed nothing.
-    #[schema(example = "stock is reserved")]
-    changed: String,
-}
-
-impl From<order_events::Model> for TimelineEntry {
-    fn from(row: order_events::Model) -> Self {
-        Self {
-            event: row.event,
-            source: row.source,
-            message_id: row.message_id,
-            time: Timestamp::from_unix_micros(row.happened_at),
-            recorded_at: Timestamp::from_unix_micros(row.recorded_at),
-            changed: row.changed,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod m0002_orders;
 mod m0003_version;
+mod m0004_causes;
 
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_version::Migration),
             Box::new(SystemIdentityTable),
             Box::new(DeadLetterSubject { was: "order_id" }),
+            Box::new(m0004_causes::Migration),
         ]
     }
 }

@@ -14,13 +14,13 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
         Stock::Unknown => ("UNKNOWN", None),
         Stock::Reserved => ("RESERVED", None),
         Stock::Released => ("RELEASED", None),
-        Stock::Rejected(reason) => ("REJECTED", Some(name(&reason))),
+        Stock::Rejected(reason) => ("REJECTED", Some(reason_name(&reason))),
     };
     let (payment, payment_reason) = match facts.payment {
         Payment::Unknown => ("UNKNOWN", None),
         Payment::Authorized => ("AUTHORIZED", None),
         Payment::Voided => ("VOIDED", None),
-        Payment::Declined(reason) => ("DECLINED", Some(name(&reason))),
+        Payment::Declined(reason) => ("DECLINED", Some(reason_name(&reason))),
     };
     orders::Model {
         order_id: details.order_id.0,
@@ -37,7 +37,7 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
         payment_reason,
         cancel: match facts.cancel {
             Cancel::No => None,
-            Cancel::Requested(reason) => Some(name(&reason)),
+            Cancel::Requested(reason) => Some(reason_name(&reason)),
         },
         status: facts.status().as_str().to_owned(),
         wake_at: wake_at.map(Timestamp::unix_micros),
@@ -89,7 +89,7 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
 }
 
 /// Returns the name of a reason in the wire format.
-fn name(reason: &impl Serialize) -> String {
+pub(crate) fn reason_name(reason: &impl Serialize) -> String {
     match serde_json::to_value(reason) {
         Ok(serde_json::Value::String(name)) => name,
         other => unreachable!("a reason is written as a name, not as {other:?}"),

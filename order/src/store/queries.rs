@@ -6,7 +6,7 @@ use sea_orm::{
     QuerySelect, Value,
     sea_query::{LockBehavior, LockType},
 };
-use shared_events::{OrderId, SagaId, Timestamp};
+use shared_events::{OrderDetails, OrderId, SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::{
@@ -24,6 +24,16 @@ const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 /// If the database fails or is unavailable.
 pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Option<Order>, DbErr> {
     orders::Entity::find_by_id(id.0).one(connection).await?.map(from_row).transpose()
+}
+
+/// Returns what never changes about an order; `None` if there is no such order, or its row cannot be read.
+///
+/// # Errors
+/// If the database fails or is unavailable.
+pub async fn details(connection: &impl ConnectionTrait, id: OrderId) -> Result<Option<OrderDetails>, DbErr> {
+    let query = orders::Entity::find_by_id(id.0);
+    let rows: Rows<i64, Order> = read_rows(connection, query, orders::Column::OrderId, from_row).await?;
+    Ok(readable("orders", rows).pop().map(|order| order.details))
 }
 
 /// Returns at most `limit` orders with a greater id than `after`, ordered by id, each row converted separately. Used by

@@ -57,6 +57,13 @@ pub mod order_events {
         pub recorded_at: i64,
         /// What it changed, as text; empty if it changed nothing.
         pub changed: String,
+        /// The id of the event, the request or the tick that caused it. Null in rows of a release that did not store
+        /// it; then the columns that follow are null, too.
+        pub causation_id: Option<Uuid>,
+        /// The reason that it states, if it states one.
+        pub reason: Option<String>,
+        /// The SKU that it names, if it names one.
+        pub item_sku: Option<String>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

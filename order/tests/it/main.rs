@@ -17,4 +17,5 @@ mod redelivery;
 mod redrive;
 mod saga;
 mod stream;
+mod timeline;
 mod unreadable;
