@@ -20,7 +20,11 @@ use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
 use crate::{http::AppState, participant::Inventory};
-pub use crate::{http::ItemView, migration::Migrator, settings::InventorySettings};
+pub use crate::{
+    http::{ItemView, ReservationView},
+    migration::Migrator,
+    settings::InventorySettings,
+};
 
 /// Starts the service. It accepts requests on `listener` when this returns.
 ///

@@ -4,7 +4,7 @@ use axum::Router;
 use shared_events::asyncapi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{commands, queries, state::AppState};
+use super::{commands, queries, reservations, state::AppState};
 
 /// Returns the router of the inventory service.
 pub(crate) fn routes(app: AppState) -> Router {
@@ -16,6 +16,8 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(queries::list))
         .routes(routes!(queries::show))
         .route("/asyncapi.json", service_http::document(asyncapi::document().to_string()))
+        .routes(routes!(reservations::list))
+        .routes(routes!(reservations::show))
         .with_state(Arc::new(app));
     operations.finish("Inventory service", "Holds, sells and releases stock.", routes)
 }

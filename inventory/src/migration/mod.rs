@@ -1,6 +1,7 @@
 //! The migrations of the inventory database. A released migration is never edited.
 
 mod m0002_stock;
+mod m0003_by_order;
 
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_stock::Migration),
             Box::new(SystemIdentityTable),
             Box::new(DeadLetterSubject { was: "order_id" }),
+            Box::new(m0003_by_order::Migration),
         ]
     }
 }

@@ -6,7 +6,7 @@ use sea_orm::{
     Select, Value,
     sea_query::{LockBehavior, LockType},
 };
-use shared_events::{SagaId, Sku, Timestamp};
+use shared_events::{OrderId, SagaId, Sku, Timestamp};
 
 use super::{
     mapping::{item_from_row, reservation_from_row},
@@ -57,20 +57,30 @@ fn items_after(after: &str, limit: u64) -> Select<stock_items::Entity> {
     items.order_by_asc(stock_items::Column::Sku).limit(limit)
 }
 
+/// Returns the reservation with this id.
+///
+/// # Errors
+/// If the database fails or is unavailable, or the row cannot be read.
+pub async fn reservation(connection: &impl ConnectionTrait, id: ReservationId) -> Result<Option<Reservation>, DbErr> {
+    reservations::Entity::find_by_id(id.0).one(connection).await?.map(reservation_from_row).transpose()
+}
+
 /// Returns at most `limit` reservations with a greater id than `after`, ordered by id, each row converted separately.
-/// Used by the audit.
+/// With `order`, only those of this order.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
 pub async fn all_reservations(
     connection: &impl ConnectionTrait,
+    order: Option<OrderId>,
     after: ReservationId,
     limit: u64,
 ) -> Result<Rows<i64, Reservation>, DbErr> {
-    let query = reservations::Entity::find()
-        .filter(reservations::Column::ReservationId.gt(after.0))
-        .order_by_asc(reservations::Column::ReservationId)
-        .limit(limit);
+    let mut query = reservations::Entity::find().filter(reservations::Column::ReservationId.gt(after.0));
+    if let Some(order) = order {
+        query = query.filter(reservations::Column::OrderId.eq(order.0));
+    }
+    let query = query.order_by_asc(reservations::Column::ReservationId).limit(limit);
     read_rows(connection, query, reservations::Column::ReservationId, reservation_from_row).await
 }
 

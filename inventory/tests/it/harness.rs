@@ -116,7 +116,7 @@ impl Harness {
 
     pub(crate) async fn reservations(&self) -> Vec<Reservation> {
         let reader = self.service.observer().reader();
-        let rows = store::all_reservations(&reader, ReservationId(0), 10_000).await.unwrap();
+        let rows = store::all_reservations(&reader, None, ReservationId(0), 10_000).await.unwrap();
         rows.into_iter().map(|(_, reservation)| reservation.unwrap()).collect()
     }
 

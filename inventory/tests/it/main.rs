@@ -8,5 +8,6 @@ mod http;
 mod postgres;
 mod redelivery;
 mod redrive;
+mod reservations;
 mod saga;
 mod unreadable;

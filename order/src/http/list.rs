@@ -117,7 +117,7 @@ impl List {
         ("limit" = Option<Limit>, Query),
         ("order" = Option<String>, Query, description = "`asc` (the default) or `desc`: the newest order first"),
         ("after" = Option<i64>, Query, description = "only orders behind this id in the list"),
-        ("before" = Option<i64>, Query, description = "only the orders that are directly in front of this id in the list"),
+        ("before" = Option<i64>, Query, description = "only orders directly in front of this id in the list"),
         ("status" = Option<String>, Query, description = "only orders with this status"),
         ("sku" = Option<String>, Query, description = "only orders with a line of this item"),
         ("idempotency_key" = Option<String>, Query, description = "only the order that was placed with this key"),

@@ -9,8 +9,8 @@ impl MigrationName for Migration {
     }
 }
 
-/// `causation_id` is the id of what caused the event; `reason` and `item_sku` are the part of its content that is not in
-/// the order. They are null in existing rows, and in rows that a replica of the previous release inserts.
+/// `causation_id` is the id of what caused the event; `reason` and `item_sku` are the part of its content that is not
+/// in the order. They are null in existing rows, and in rows that a replica of the previous release inserts.
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -6,6 +6,7 @@ use axum::{
 };
 use serde::Deserialize;
 use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
+use shared_events::OrderId;
 
 use super::{state::AppState, wire::PaymentView};
 use crate::{domain::PaymentId, store};
@@ -16,6 +17,7 @@ pub(super) struct List {
     limit: Limit,
     #[serde(default)]
     after: i64,
+    order_id: Option<i64>,
 }
 
 /// List payments
@@ -26,15 +28,17 @@ pub(super) struct List {
     params(
         ("limit" = Option<Limit>, Query),
         ("after" = Option<i64>, Query, description = "only payments with a greater id"),
+        ("order_id" = Option<i64>, Query, description = "only the payments of this order"),
     ),
     responses((status = 200, body = [PaymentView])),
 )]
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     OriginalUri(uri): OriginalUri,
-    ApiQuery(List { limit, after }): ApiQuery<List>,
+    ApiQuery(List { limit, after, order_id }): ApiQuery<List>,
 ) -> Result<Page<PaymentView>, Problem> {
-    let payments = store::page(&*app.context.database.list_reader().await?, PaymentId(after), limit.rows()).await?;
+    let reader = app.context.database.list_reader().await?;
+    let payments = store::page(&*reader, order_id.map(OrderId), PaymentId(after), limit.rows()).await?;
     Ok(Page::of_rows(&uri, limit, "payments", payments))
 }
 

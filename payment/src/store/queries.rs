@@ -1,9 +1,9 @@
 use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::Expr,
 };
-use shared_events::SagaId;
+use shared_events::{OrderId, SagaId};
 
 use super::{mapping::from_row, tables::payments};
 use crate::domain::{Payment, PaymentId, State};
@@ -17,18 +17,21 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: PaymentId) -> Result<O
     payments::Entity::find_by_id(id.0).filter(decided).one(connection).await?.map(from_row).transpose()
 }
 
-/// Returns at most `limit` payments with a greater id than `after`, ordered by id, without tombstones. Each row is
-/// converted separately, because one of them may be unreadable.
+/// Returns at most `limit` payments with a greater id than `after`, ordered by id, without tombstones. With `order`,
+/// only those of this order. Each row is converted separately, because one of them may be unreadable.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
 pub async fn page(
     connection: &impl ConnectionTrait,
+    order: Option<OrderId>,
     after: PaymentId,
     limit: u64,
 ) -> Result<Rows<i64, Payment>, DbErr> {
-    let decided = payments::Column::State.ne(State::Cancelled.as_str());
-    rows_after(connection, after, limit, Some(decided)).await
+    let decided = Condition::all()
+        .add(payments::Column::State.ne(State::Cancelled.as_str()))
+        .add_option(order.map(|order| payments::Column::OrderId.eq(order.0)));
+    rows_after(connection, after, limit, decided).await
 }
 
 /// Returns at most `limit` payments with a greater id than `after`, ordered by id, with tombstones, each row converted
@@ -37,7 +40,7 @@ pub async fn page(
 /// # Errors
 /// If the database fails or is unavailable.
 pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Rows<i64, Payment>, DbErr> {
-    rows_after(connection, after, limit, None).await
+    rows_after(connection, after, limit, Condition::all()).await
 }
 
 /// Returns the payments of these sagas, with tombstones, without those that cannot be read. Used by the audit.
@@ -56,12 +59,9 @@ async fn rows_after(
     connection: &impl ConnectionTrait,
     after: PaymentId,
     limit: u64,
-    only: Option<Expr>,
+    only: Condition,
 ) -> Result<Rows<i64, Payment>, DbErr> {
-    let mut query = payments::Entity::find().filter(payments::Column::PaymentId.gt(after.0));
-    if let Some(only) = only {
-        query = query.filter(only);
-    }
+    let query = payments::Entity::find().filter(payments::Column::PaymentId.gt(after.0)).filter(only);
     let query = query.order_by_asc(payments::Column::PaymentId).limit(limit);
     read_rows(connection, query, payments::Column::PaymentId, from_row).await
 }

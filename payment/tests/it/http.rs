@@ -184,6 +184,7 @@ async fn every_other_refusal_is_a_problem_too(#[values(Sqlite, Postgres)] databa
         ("GET", "/api/v1/payments?limit=0", 422, "limit: must be a whole number from 1 to 1000"),
         ("GET", "/api/v1/payments?limit=1001", 422, "limit: must be a whole number from 1 to 1000"),
         ("GET", "/api/v1/payments?after=x", 422, "after: invalid digit found in string"),
+        ("GET", "/api/v1/payments?order_id=x", 422, "order_id: invalid digit found in string"),
         ("GET", "/api/v1/nothing", 404, "there is nothing at this path"),
         ("DELETE", "/api/v1/payments/1", 405, "this path does not answer to this method"),
         ("POST", "/api/v1/payments", 405, "this path does not answer to this method"),

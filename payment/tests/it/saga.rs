@@ -134,3 +134,29 @@ async fn what_is_not_for_payment_is_dead_lettered_and_the_rest_goes_on(
     harness.service.dead_letters(2).await;
     harness.finish().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn the_payment_of_an_order_is_found(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    for (order_id, event) in [(41, EventBody::PaymentAuthorized), (42, FAILED), (41, EventBody::PaymentAuthorized)] {
+        let order = Order::of(order_id, if event == FAILED { "1000" } else { "20" });
+        harness.publish(&order.reserved()).await;
+        assert_eq!(harness.receive().await, order.event(event));
+    }
+    let cancelled_before = Order::of(43, "20");
+    harness.publish(&cancelled_before.cancel()).await;
+    harness.receive().await;
+    for (query, expected) in [
+        ("order_id=41", vec![1, 3]),
+        ("order_id=41&limit=1&after=1", vec![3]),
+        ("order_id=42", vec![2]),
+        ("order_id=43", vec![]),
+        ("order_id=-1", vec![]),
+    ] {
+        let (status, payments) = harness.get(&format!("/api/v1/payments?{query}")).await;
+        let ids: Vec<_> = payments.as_array().unwrap().iter().map(|one| one["payment_id"].as_i64().unwrap()).collect();
+        assert_eq!((status, ids), (200, expected), "{query}");
+    }
+    harness.finish().await;
+}
