@@ -1,4 +1,4 @@
-# One image per service, and `tools` for operators; each is a build target. Only base images and crates are downloaded.
+# One image per service, `console` for the browser, and `tools` for operators; each is a build target. Only base images and crates are downloaded.
 # docker-compose.yml builds the images.
 
 FROM rust:1.95-slim-trixie AS build
@@ -52,6 +52,13 @@ COPY --from=build /out/payment /usr/local/bin/payment
 ENV LISTEN=0.0.0.0:8003
 EXPOSE 8003
 ENTRYPOINT ["payment"]
+
+FROM runtime AS console
+LABEL org.opencontainers.image.title="order-system: console"
+COPY --from=build /out/order-system /usr/local/bin/order-system
+ENV CONSOLE_LISTEN=0.0.0.0:8000
+EXPOSE 8000
+ENTRYPOINT ["order-system", "console"]
 
 FROM runtime AS tools
 LABEL org.opencontainers.image.title="order-system: tools"

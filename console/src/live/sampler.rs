@@ -63,6 +63,7 @@ struct Shared {
     regions: [watch::Sender<Html>; 4],
     places: Arc<Semaphore>,
     running: Mutex<bool>,
+    linger: Duration,
     stopping: CancellationToken,
 }
 
@@ -78,11 +79,16 @@ pub(crate) struct Viewer {
 impl Live {
     /// Creates it, without asking anything yet.
     pub(crate) fn new(services: Services, stopping: CancellationToken) -> Self {
+        Self::with_linger(services, stopping, LINGER)
+    }
+
+    fn with_linger(services: Services, stopping: CancellationToken, linger: Duration) -> Self {
         Self(Arc::new(Shared {
             services,
             regions: Region::ALL.map(|_| watch::Sender::new(Html::from(""))),
             places: Arc::new(Semaphore::new(MAX_VIEWERS)),
             running: Mutex::new(false),
+            linger,
             stopping,
         }))
     }
@@ -146,7 +152,7 @@ impl Shared {
     /// Cancels `unseen` when nobody has looked for a while, or the console stops.
     async fn end_when_unseen(&self, unseen: &CancellationToken) {
         loop {
-            let wait = self.stopping.run_until_cancelled(tokio::time::sleep(LINGER)).await;
+            let wait = self.stopping.run_until_cancelled(tokio::time::sleep(self.linger)).await;
             // Held, so that nobody begins to look between the check and the end.
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
             if wait.is_none() || self.regions.iter().all(|region| region.receiver_count() == 0) {
@@ -205,4 +211,53 @@ fn of_region(region: Region, mut receiver: watch::Receiver<Html>) -> impl stream
             }
         }
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use crate::settings::{Addresses, http_url};
+
+    use super::*;
+
+    fn live() -> Live {
+        let url = http_url("http://127.0.0.1:1").unwrap();
+        let addresses = Addresses { order_url: url.clone(), inventory_url: url.clone(), payment_url: url };
+        let services = Services::new(&addresses, None).unwrap();
+        Live::with_linger(services, CancellationToken::new(), Duration::from_millis(10))
+    }
+
+    #[tokio::test]
+    async fn one_who_does_not_read_finds_only_the_newest_state() {
+        let live = live();
+        let mut changes = Box::pin(live.look().unwrap().changes());
+        for number in 0..10_000 {
+            live.0.show(Region::Rates, number.to_string());
+        }
+        let (region, html) = changes.next().await.unwrap();
+        assert_eq!((region, &*html), (Region::Rates, "9999"));
+        live.0.show(Region::Rates, "9999".to_owned());
+        live.0.show(Region::Map, "another".to_owned());
+        let (region, html) = changes.next().await.unwrap();
+        assert_eq!((region, &*html), (Region::Map, "another"), "what did not change is not sent");
+    }
+
+    #[tokio::test]
+    async fn the_sampler_runs_only_while_somebody_looks() {
+        let live = live();
+        let is_running = || *live.0.running.lock().unwrap();
+        assert!(!is_running());
+        let (one, two) = (live.look().unwrap(), live.look().unwrap());
+        drop(one);
+        // Longer than a round of samples, which come only from the sampler.
+        let mut two = two;
+        two.first().await;
+        assert!(is_running());
+        drop(two);
+        while is_running() {
+            tokio::task::yield_now().await;
+        }
+        live.look().unwrap().first().await;
+        assert!(is_running());
+    }
 }

@@ -37,6 +37,11 @@ impl TestConsole {
         Self { http: Client::builder().no_proxy().redirect(Policy::none()).build().unwrap(), console }
     }
 
+    /// Stops it as a signal does.
+    pub(crate) async fn stop(self) {
+        self.console.stop().await;
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.console.address())
     }

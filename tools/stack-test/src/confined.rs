@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     docker::{docker, try_docker},
     headline,
-    stack::{CONTAINERS, SERVICES, Stack, TAG},
+    stack::{CONSOLE_PORT, CONTAINERS, SERVICES, Stack, TAG},
 };
 
 const IMAGE: &str = "debian:trixie-slim";
@@ -70,13 +70,15 @@ async fn bare(service: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a service reaches only its own database and the broker, by name or by address.
+/// Checks that a service reaches only its own database, the broker and the console, by name or by address.
 async fn reaches(stack: &Stack, service: &str, container: &str, other: &str) -> Result<()> {
     let port = match other {
         "rabbitmq" => 5672,
+        "console" => CONSOLE_PORT,
         _ => SERVICES.iter().find(|(name, _)| *name == other).map_or(5432, |(_, port)| *port),
     };
-    let may = other == "rabbitmq" || other == service || other == format!("{service}-db");
+    // The console is in the network of each service, and asks for the token.
+    let may = ["rabbitmq", "console", service].contains(&other) || other == format!("{service}-db");
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
     let addresses = docker(&["inspect", "--format", format, &stack.container(other).await?]).await?;
     let mut hosts: Vec<&str> = addresses.split_whitespace().collect();
@@ -99,7 +101,10 @@ async fn reaches(stack: &Stack, service: &str, container: &str, other: &str) -> 
 async fn published(stack: &Stack) -> Result<()> {
     for service in CONTAINERS {
         let ports = docker(&["port", &stack.container(service).await?]).await?;
-        let expected = SERVICES.into_iter().chain([("rabbitmq", 15672)]).find(|(name, _)| *name == service);
+        let expected = SERVICES
+            .into_iter()
+            .chain([("console", CONSOLE_PORT), ("rabbitmq", 15672)])
+            .find(|(name, _)| *name == service);
         let Some((_, port)) = expected else {
             ensure!(ports.is_empty(), "{service} publishes {ports}");
             continue;

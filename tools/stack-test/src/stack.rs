@@ -28,12 +28,20 @@ const BUILD: Duration = Duration::from_secs(3000);
 /// The services and the ports that they listen on in their containers.
 pub(crate) const SERVICES: [(&str, u16); 3] = [("order", 8001), ("inventory", 8002), ("payment", 8003)];
 /// All compose services; each has one container unless it is scaled.
-pub(crate) const CONTAINERS: [&str; 7] =
-    ["order", "inventory", "payment", "rabbitmq", "order-db", "inventory-db", "payment-db"];
+pub(crate) const CONTAINERS: [&str; 8] =
+    ["order", "inventory", "payment", "console", "rabbitmq", "order-db", "inventory-db", "payment-db"];
+/// The port that the console listens on in its container.
+pub(crate) const CONSOLE_PORT: u16 = 8000;
 /// These ports are below the range for outgoing connections.
-const ONE_PORT: [(&str, &str); 4] =
-    [("ORDER_PORTS", "28001"), ("INVENTORY_PORTS", "28002"), ("PAYMENT_PORTS", "28003"), ("MANAGEMENT_PORT", "28672")];
-const RANGES: [(&str, &str); 4] = [
+const ONE_PORT: [(&str, &str); 5] = [
+    ("ORDER_PORTS", "28001"),
+    ("INVENTORY_PORTS", "28002"),
+    ("PAYMENT_PORTS", "28003"),
+    ("CONSOLE_PORT", "28000"),
+    ("MANAGEMENT_PORT", "28672"),
+];
+const RANGES: [(&str, &str); 5] = [
+    ("CONSOLE_PORT", "28000"),
     ("ORDER_PORTS", "28101-28109"),
     ("INVENTORY_PORTS", "28201-28209"),
     ("PAYMENT_PORTS", "28301-28309"),
@@ -42,7 +50,7 @@ const RANGES: [(&str, &str); 4] = [
 
 /// The stack, running or not.
 pub(crate) struct Stack {
-    ports: [(&'static str, &'static str); 4],
+    ports: [(&'static str, &'static str); 5],
 }
 
 /// The time that each container took to become healthy, from the start of `docker compose up`.
