@@ -18,6 +18,7 @@ use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_all};
 use sea_orm_migration::MigratorTrait;
 use service_host::{
+    Traces,
     admin::{AdminSettings, AdminToken},
     program::{listen, open_when_available},
     service::{self, RunningService, ServiceDeps},
@@ -108,6 +109,7 @@ impl System {
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
         let (admin, console) = settings.console().await?;
+        let traces = Traces::from_env()?;
         let place = match settings.database {
             None => Place::Directory(DataDir::take(&settings.data_dir)?),
             Some(_) => Place::Databases,
@@ -137,6 +139,7 @@ impl System {
                 work: settings.work.clone(),
                 admin: admin.clone(),
                 identity: settings.identity.clone(),
+                traces: traces.clone(),
             })
         });
         let mut deps = || all_deps.next().unwrap_or_else(|| Err(anyhow!("there are three services")));

@@ -129,6 +129,10 @@ impl Broker for InProcessBroker {
         Some(QueueStats { ready, consumers: 1 - queue.consumer.available_permits().min(1) as u64 })
     }
 
+    fn messaging_system(&self) -> &'static str {
+        "in_process"
+    }
+
     fn confirms_after_commit(&self) -> bool {
         true
     }

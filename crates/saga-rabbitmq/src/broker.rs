@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use saga_message::ServiceSpec;
+use saga_message::{Route, ServiceSpec};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     message::{Reading, dead_letter, delivery},
     publisher,
     settings::{RabbitMqSettings, SettingsError},
-    topology::{Topology, dead_letter_queue, queue},
+    topology::{Topology, dead_letter_queue, events_exchange, queue},
     watch::QueueWatch,
 };
 use saga_runtime::broker::{Broker, BrokerError, Publication, QueueStats, Subscription};
@@ -128,6 +128,14 @@ impl Broker for RabbitMq {
 
     fn queue(&self) -> Option<QueueStats> {
         self.watch.last()
+    }
+
+    fn messaging_system(&self) -> &'static str {
+        "rabbitmq"
+    }
+
+    fn destination(&self, route: &Route) -> String {
+        format!("{}:{}", events_exchange(route.publisher), route.routing_key)
     }
 
     /// With quorum queues, a confirm means that the message is already on disk.

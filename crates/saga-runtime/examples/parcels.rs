@@ -20,6 +20,7 @@ use saga_message::{Header, Message, Route, ServiceSpec};
 use saga_runtime::{
     Cause, Decision, EngineMetrics, EngineSettings, IdentitySettings, Input, Mailbox, Outbox, Participant, Payload,
     Readiness, ReplyTo, Runtime, RuntimeDeps, ShutdownStages, SystemIdentity, Unacceptable, broker::Broker,
+    trace::Tracing,
 };
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -179,6 +180,7 @@ async fn start(department: Department, directory: &std::path::Path, broker: Arc<
     let outbox = Outbox::open(&database, spec).await?;
     let identity = SystemIdentity::open(&database, spec, &IdentitySettings::default(), readiness.clone()).await?;
     let deps = RuntimeDeps {
+        tracing: Tracing::default(),
         database: database.clone(),
         broker,
         outbox: Arc::clone(&outbox),

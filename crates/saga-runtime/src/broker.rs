@@ -42,6 +42,15 @@ pub trait Broker: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Returns the name of the messaging system, for traces: the attribute `messaging.system`.
+    fn messaging_system(&self) -> &'static str;
+
+    /// Returns the name of what the messages of `route` are published to, for traces: the attribute
+    /// `messaging.destination.name`.
+    fn destination(&self, route: &Route) -> String {
+        route.routing_key.to_owned()
+    }
+
     /// Returns whether a message is confirmed only after its consumers have committed it. Then an orderly shutdown must
     /// keep consuming until the outboxes are empty.
     fn confirms_after_commit(&self) -> bool;

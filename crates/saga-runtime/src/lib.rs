@@ -16,6 +16,7 @@
 //! | handle a dead letter again, or drop it | [`Mailbox::redrive`], [`Mailbox::discard`] |
 //! | know whether the service can work | [`Readiness`] |
 //! | stop without giving up what was accepted | [`ShutdownStages`] |
+//! | see what a saga does, service by service, in OpenTelemetry | [`RuntimeDeps::tracing`](RuntimeDeps), [`trace`] |
 //! | use a broker of your own | [`broker::Broker`], and the feature `conformance` to test it |
 //!
 //! `examples/parcels.rs` is a complete pair of services. The README says what is guaranteed and what is not.
@@ -31,6 +32,7 @@ mod readiness;
 mod relay;
 mod runtime;
 mod shutdown;
+pub mod trace;
 
 pub use consumer::{Source, consume};
 pub use engine::{

@@ -14,6 +14,7 @@ use crate::{
     readiness::Readiness,
     relay::{Outbox, Relay},
     shutdown::ShutdownStages,
+    trace::{MessageSpans, Tracing},
 };
 
 /// What a [`Runtime`] works with.
@@ -31,6 +32,8 @@ pub struct RuntimeDeps {
     pub readiness: Readiness,
     /// Records what the engine does.
     pub metrics: EngineMetrics,
+    /// Starts the spans of events and messages.
+    pub tracing: Tracing,
     /// Ends the runtime in two stages.
     pub stop: ShutdownStages,
 }
@@ -49,7 +52,8 @@ impl<P: Participant> Runtime<P> {
     /// Builds the runtime of `participant`. `prefetch` is the maximum number of unacknowledged deliveries.
     #[must_use]
     pub fn new(participant: P, deps: RuntimeDeps, settings: EngineSettings, prefetch: usize) -> Self {
-        let RuntimeDeps { database, broker, outbox, identity, readiness, metrics, stop } = deps;
+        let RuntimeDeps { database, broker, outbox, identity, readiness, metrics, tracing, stop } = deps;
+        let spans = MessageSpans::new(tracing, &*broker, &participant.service());
         let (engine, mailbox) = Engine::new(
             participant,
             database.clone(),
@@ -59,13 +63,14 @@ impl<P: Participant> Runtime<P> {
             settings,
             stop.clone(),
         );
-        let relay = Relay::new(database, Arc::clone(&broker), outbox, mailbox.clone(), readiness.clone(), stop.clone());
+        let relay = Relay::new(database, Arc::clone(&broker), outbox, mailbox.clone(), readiness.clone(), stop.clone())
+            .with_spans(spans.clone());
         // If the broker confirms a message only after its consumer's commit, an outbox becomes empty only as long as
         // all services go on consuming.
         let consume_until = if broker.confirms_after_commit() { stop.work } else { stop.intake.clone() };
         let dead_letters = consume(Arc::clone(&broker), mailbox.clone(), Source::DeadLetters, stop.intake);
         let consumer = consume(broker, mailbox.clone(), Source::Queue { prefetch, readiness }, consume_until);
-        let engine = engine.with_metrics(metrics).run();
+        let engine = engine.with_metrics(metrics).with_spans(spans).run();
         Self { mailbox, parts: [engine.boxed(), relay.run().boxed(), consumer.boxed(), dead_letters.boxed()] }
     }
 }

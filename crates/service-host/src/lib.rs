@@ -9,9 +9,11 @@ pub mod settings;
 pub mod signals;
 pub mod startup;
 pub mod telemetry;
+mod traces;
 
 pub use metrics::Metrics;
 pub use operations::Operations;
+pub use traces::Traces;
 
 // The README's example compiles.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use crate::{
     admin::{self, AdminState},
     metrics::{self, Metrics},
 };
-use saga_runtime::Readiness;
+use saga_runtime::{Readiness, trace::Tracing};
 use service_http::{HttpMetrics, health};
 
 /// The endpoints for operators, in addition to the service's own routes.
@@ -18,13 +18,15 @@ pub struct Operations {
     pub admin: Option<AdminState>,
     /// For `/metrics`.
     pub metrics: Option<Arc<Metrics>>,
+    /// For the spans of requests.
+    pub tracing: Tracing,
 }
 
 impl Operations {
     /// Adds these endpoints to the service's own `routes` and completes the router: see [`service_http::finish`].
     pub fn finish(self, title: &str, description: &str, routes: OpenApiRouter) -> axum::Router {
-        let metrics = self.http_metrics();
-        service_http::finish(title, description, routes.merge(self.routes()), metrics)
+        let (metrics, tracing) = (self.http_metrics(), self.tracing.clone());
+        service_http::finish(title, description, routes.merge(self.routes()), metrics, tracing)
     }
 
     fn routes(self) -> OpenApiRouter {

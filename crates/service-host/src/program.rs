@@ -10,6 +10,7 @@ use sea_orm_migration::MigratorTrait;
 use tokio::net::TcpListener;
 
 use crate::{
+    Traces,
     admin::AdminSettings,
     service::{self, RunningService, ServiceDeps},
     settings::{LogSettings, WorkSettings},
@@ -96,6 +97,7 @@ async fn run<M: MigratorTrait>(
     let target = database.for_service(service.name)?;
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
     let admin = admin.token()?;
+    let traces = Traces::from_env()?;
     let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
     let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
     let drain_timeout = work.drain_timeout;
@@ -103,7 +105,7 @@ async fn run<M: MigratorTrait>(
     let starting = async {
         let database = open_when_available::<M>(&target, &listener).await?;
         database.clock().skew_system_clock(clock_offset);
-        let deps = ServiceDeps { database, broker: Arc::new(broker.clone()), work, admin, identity };
+        let deps = ServiceDeps { database, broker: Arc::new(broker.clone()), work, admin, identity, traces };
         start(deps, listener).await
     };
     let running = tokio::select! {

@@ -14,6 +14,7 @@ use crate::{
     metrics::{Gauges, Metrics},
     settings::WorkSettings,
     startup::wait_for_database,
+    traces::{ServiceTraces, Traces},
 };
 use saga_database::Database;
 use saga_runtime::{
@@ -35,6 +36,8 @@ pub struct ServiceDeps {
     pub admin: Option<AdminToken>,
     /// The system that it belongs to, if that is configured.
     pub identity: IdentitySettings,
+    /// Where its spans go.
+    pub traces: Traces,
 }
 
 /// The dependencies of a service's routes.
@@ -76,6 +79,7 @@ pub struct RunningService {
     outbox: Arc<Outbox>,
     confirms_after_commit: bool,
     database: Database,
+    traces: ServiceTraces,
 }
 
 impl RunningService {
@@ -83,15 +87,17 @@ impl RunningService {
     /// `listener`.
     ///
     /// # Errors
-    /// If the database cannot be read, or belongs to another system than the configured one.
+    /// If the database cannot be read, or belongs to another system than the configured one; or if the settings of the
+    /// traces are wrong.
     pub async fn start<P: Participant>(
         participant: P,
         deps: ServiceDeps,
         listener: TcpListener,
         routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let ServiceDeps { database, broker, work: settings, admin, identity } = deps;
+        let ServiceDeps { database, broker, work: settings, admin, identity, traces } = deps;
         let service = participant.service();
+        let traces = traces.of_service(&service)?;
         let name = service.name;
         let span = tracing::info_span!("service", service = name);
         let stop = ShutdownStages::default();
@@ -121,6 +127,7 @@ impl RunningService {
             identity,
             readiness: readiness.clone(),
             metrics: engine_metrics,
+            tracing: traces.tracing(),
             stop: stop.clone(),
         };
         let Runtime { mailbox, parts } = Runtime::new(participant, deps, settings.engine(), settings.prefetch);
@@ -137,7 +144,12 @@ impl RunningService {
                 mailbox,
                 database: database.clone(),
                 outbox: Arc::clone(&outbox),
-                operations: Operations { readiness, admin: Some(admin_state), metrics: Some(Arc::new(metrics)) },
+                operations: Operations {
+                    readiness,
+                    admin: Some(admin_state),
+                    metrics: Some(Arc::new(metrics)),
+                    tracing: traces.tracing(),
+                },
                 stopping: stop.intake.clone(),
                 background: work.clone(),
             })
@@ -174,6 +186,7 @@ impl RunningService {
             outbox,
             confirms_after_commit,
             database,
+            traces,
         })
     }
 
@@ -198,6 +211,8 @@ impl RunningService {
 
 /// Time limit for writing the last responses, to requests that were waiting when the engine ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Time limit for exporting the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// Stops `services` gracefully. First, they accept no more requests; then everything that was accepted is finished and
 /// published; then they close. The first two stages may each take up to `timeout`. What is not finished by then is
@@ -224,6 +239,7 @@ pub async fn stop(services: Vec<RunningService>, timeout: Duration) {
             );
         }
     }
+    let mut all_traces = Vec::new();
     for service in services {
         service.stop.work.cancel();
         service.work.close();
@@ -233,7 +249,9 @@ pub async fn stop(services: Vec<RunningService>, timeout: Duration) {
             service.server.abort();
         }
         service.database.close().await;
+        all_traces.push(service.traces.finish(LAST_SPANS));
     }
+    futures::future::join_all(all_traces).await;
 }
 
 /// Resolves when no service has anything left to publish. If a message is confirmed only after its consumer's commit,

@@ -9,20 +9,27 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use saga_runtime::trace::Tracing;
 use tracing::{Instrument, Span, field};
 
 use super::{Problem, body};
-use crate::HttpMetrics;
+use crate::{HttpMetrics, metrics::method_name, trace::RequestSpan};
 
 /// Traces and counts the request, refuses a body whose `Content-Length` is too large, and turns every error response
 /// into a problem.
-pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State((metrics, tracing)): State<(HttpMetrics, Tracing)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let traced = RequestSpan::start(&tracing, &mut request);
     let span = tracing::debug_span!(
         "request",
         method = %request.method(),
         path = request.uri().path(),
         http.status = field::Empty,
         duration_ms = field::Empty,
+        trace.id = traced.trace_id(),
     );
     let started = Instant::now();
     async {
@@ -35,8 +42,9 @@ pub(crate) async fn guard(State(metrics): State<HttpMetrics>, request: Request, 
         } else {
             next.run(request).await
         };
-        let mut response = as_problem(response, uri.path());
+        let mut response = as_problem(response, uri.path(), traced.trace_id());
         let route = response.extensions_mut().remove::<MatchedPath>();
+        traced.end(method_name(&method), route.as_ref().map(MatchedPath::as_str), response.status());
         metrics.answered(&method, route, response.status(), started.elapsed());
         let span = Span::current();
         span.record("http.status", response.status().as_u16());
@@ -58,9 +66,9 @@ pub(crate) async fn name_route(request: Request, next: Next) -> Response {
     response
 }
 
-/// Turns an error response into a problem with its `instance`. A success, or an error that is already a JSON document,
-/// is unchanged.
-fn as_problem(response: Response, path: &str) -> Response {
+/// Turns an error response into a problem with its `instance` and, if there is one, its `trace_id`. A success, or an
+/// error that is already a JSON document, is unchanged.
+fn as_problem(response: Response, path: &str, trace_id: Option<&str>) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
@@ -72,7 +80,7 @@ fn as_problem(response: Response, path: &str) -> Response {
         None if is_plain(&parts.headers) => Problem::of_status(status),
         None => return Response::from_parts(parts, body),
     };
-    let (rendered, body) = problem.at(path).into_response().into_parts();
+    let (rendered, body) = problem.at(path).in_trace(trace_id).into_response().into_parts();
     // Keep the headers (such as `Allow`), except those of the replaced body.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(rendered.headers);

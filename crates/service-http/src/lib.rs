@@ -23,6 +23,7 @@ mod server;
 mod startup_server;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trace;
 
 pub use body::MAX_BODY_BYTES;
 pub use document::document;

@@ -80,7 +80,7 @@ impl HttpMetrics {
 
     /// Counts a request that was answered.
     pub(crate) fn answered(&self, method: &Method, route: Option<MatchedPath>, status: StatusCode, duration: Duration) {
-        let (method, route) = (name(method), Route(route));
+        let (method, route) = (method_name(method), Route(route));
         let answered = Answered { method, route: route.clone(), status: status.as_u16() };
         self.requests.get_or_create(&answered).inc();
         self.duration.get_or_create(&Request { method, route }).observe(duration.as_secs_f64());
@@ -88,7 +88,7 @@ impl HttpMetrics {
 }
 
 /// Returns the method's label. Unknown methods share one label, so that clients cannot create time series.
-fn name(method: &Method) -> &'static str {
+pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

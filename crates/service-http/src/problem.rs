@@ -33,8 +33,12 @@ pub struct Problem {
     detail: Cow<'static, str>,
     /// The path of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "/api/v1/orders/")]
-    instance: Option<String>,
+    #[schema(value_type = Option<String>, example = "/api/v1/orders/")]
+    instance: Option<Box<str>>,
+    /// The trace that the request belongs to, if it has a `traceparent` or the service records traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "4bf92f3577b34da6a3ce929d0e0e4736", pattern = "^[0-9a-f]{32}$")]
+    trace_id: Option<Box<str>>,
     /// The fields that are wrong; only with status 422.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
@@ -56,7 +60,15 @@ fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok,
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { kind: ABOUT_BLANK, title, status, detail: detail.into(), instance: None, errors: Vec::new() }
+        Self {
+            kind: ABOUT_BLANK,
+            title,
+            status,
+            detail: detail.into(),
+            instance: None,
+            trace_id: None,
+            errors: Vec::new(),
+        }
     }
 
     /// 400: the request is malformed, or cannot be carried out.
@@ -159,7 +171,13 @@ impl Problem {
     /// Sets `instance` to the path of the request.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
-        Self { instance: Some(path.to_owned()), ..self }
+        Self { instance: Some(path.into()), ..self }
+    }
+
+    /// Sets `trace_id` to the trace that the request belongs to.
+    #[must_use]
+    pub(crate) fn in_trace(self, trace_id: Option<&str>) -> Self {
+        Self { trace_id: trace_id.map(Into::into), ..self }
     }
 
     /// Returns the HTTP status.

@@ -8,6 +8,7 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::Problem;
+use crate::trace::{Traceparent, header};
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -41,8 +42,9 @@ impl From<DbErr> for Problem {
     }
 }
 
-/// Extracts the request as the cause of what it triggers, with the trace that its `traceparent` header names, if that
-/// is valid (<https://www.w3.org/TR/trace-context/#traceparent-header>).
+/// Extracts the request as the cause of what it triggers, in the trace of the request's span; without traces, in the
+/// one that its `traceparent` header names, if that is valid
+/// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
 #[derive(Debug)]
 pub struct RequestCause(pub Cause);
 
@@ -50,8 +52,10 @@ impl<S: Sync> FromRequestParts<S> for RequestCause {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let header = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
-        let traceparent = header.filter(|text| is_traceparent(text)).map(str::to_owned);
+        let traceparent = match parts.extensions.get::<Traceparent>() {
+            Some(Traceparent(of_span)) => Some(of_span.clone()),
+            None => header(&parts.headers).filter(|text| is_traceparent(text)).map(str::to_owned),
+        };
         Ok(Self(Cause { id: Uuid::now_v7(), traceparent }))
     }
 }

@@ -1,4 +1,5 @@
 use axum::{Router, extract::DefaultBodyLimit, middleware};
+use saga_runtime::trace::Tracing;
 use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePath};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -9,8 +10,10 @@ use super::{HttpMetrics, MAX_BODY_BYTES, edge, openapi};
 /// and turns every error response into a [`Problem`](super::Problem) with its `instance`. This includes an unknown
 /// path, a wrong method, a body that is too large, and a handler that panics.
 ///
+/// Requests are counted in `metrics`, and their spans are started with `tracing`.
+///
 /// `routes` must not have trailing slashes.
-pub fn finish(title: &str, description: &str, routes: OpenApiRouter, metrics: HttpMetrics) -> Router {
+pub fn finish(title: &str, description: &str, routes: OpenApiRouter, metrics: HttpMetrics, tracing: Tracing) -> Router {
     let (routes, mut openapi) = routes.split_for_parts();
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
     openapi::complete(&mut openapi, title, description);
@@ -23,7 +26,7 @@ pub fn finish(title: &str, description: &str, routes: OpenApiRouter, metrics: Ht
     Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback_service(NormalizePath::trim_trailing_slash(routes))
         .layer(CatchPanicLayer::custom(edge::panicked))
-        .layer(middleware::from_fn_with_state(metrics, edge::guard))
+        .layer(middleware::from_fn_with_state((metrics, tracing), edge::guard))
 }
 
 #[cfg(test)]
@@ -105,7 +108,7 @@ mod tests {
             .route("/other-body", axum::routing::post(other_body))
             .routes(routes!(endless));
         let routes = routes.merge(health::routes(Readiness::new([])));
-        finish("Orders", "Takes orders.", routes, HttpMetrics::default())
+        finish("Orders", "Takes orders.", routes, HttpMetrics::default(), Tracing::default())
     }
 
     fn post(path: &str, body: impl Into<Body>) -> Request {
@@ -244,6 +247,21 @@ mod tests {
         assert!(!line.contains("secret"), "{line}");
         testing::get(&router(), "/panic").await;
         assert!(log.lines().iter().any(|line| line.contains("ERROR") && line.contains("the secret cause")));
+    }
+
+    #[tokio::test]
+    async fn a_problem_names_the_trace_of_its_request() {
+        for (traceparent, trace_id) in [
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
+            ("00-00000000000000000000000000000000-00f067aa0ba902b7-00", json!(null)),
+            ("nonsense", json!(null)),
+        ] {
+            let request = Request::get("/nowhere").header("traceparent", traceparent).body(Body::empty()).unwrap();
+            let (_, _, problem) = testing::send(&router(), request).await;
+            assert_eq!(problem["trace_id"], trace_id, "{traceparent}");
+        }
+        let (_, _, problem) = testing::get(&router(), "/nowhere").await;
+        assert!(problem.get("trace_id").is_none(), "{problem}");
     }
 
     #[tokio::test]

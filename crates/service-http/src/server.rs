@@ -95,6 +95,7 @@ async fn serve_connection(
 #[cfg(test)]
 mod tests {
     use axum::routing::{get, post};
+    use saga_runtime::trace::Tracing;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::Notify,
@@ -133,7 +134,7 @@ mod tests {
             .route("/wait", get(wait))
             .route("/echo", post(echo))
             .merge(crate::health::routes(saga_runtime::Readiness::new([])));
-        let router = finish("Test", "", routes, HttpMetrics::default());
+        let router = finish("Test", "", routes, HttpMetrics::default(), Tracing::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -4,7 +4,7 @@ use axum::{Router, middleware};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use saga_runtime::Readiness;
+use saga_runtime::{Readiness, trace::Tracing};
 
 use super::{Problem, edge, health, serve};
 use crate::HttpMetrics;
@@ -40,7 +40,9 @@ impl StartupServer {
 fn router(readiness: Readiness) -> Router {
     let (health, _) = health::routes(readiness).split_for_parts();
     let later = || async { Problem::unavailable("the service waits for its database; nothing was written") };
-    health.fallback(later).layer(middleware::from_fn_with_state(HttpMetrics::default(), edge::guard))
+    health
+        .fallback(later)
+        .layer(middleware::from_fn_with_state((HttpMetrics::default(), Tracing::default()), edge::guard))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ fn state(units: i64) -> State {
 }
 
 fn decide(state: &mut State, payload: Payload<Inventory>) -> Decision<Inventory> {
-    let input = Input { at: Timestamp::default(), cause: Cause::new(), payload, call_result: None };
+    let input = Input::new(Timestamp::default(), Cause::new(), payload);
     inventory().decide(state, &input).unwrap()
 }
 

@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use crate::program;
 
-const TOKEN: &str = "the-operators-token";
+pub(crate) const TOKEN: &str = "the-operators-token";
 
 /// Inserts a dead letter directly into the database of `service`.
-async fn insert_dead_letter(data: &Path, service: &str, id: Uuid, body: &[u8]) {
+pub(crate) async fn insert_dead_letter(data: &Path, service: &str, id: Uuid, body: &[u8]) {
     let database = Database::connect(format!("sqlite://{}", data.join(format!("{service}.sqlite")).display()));
     let database = database.await.unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -44,13 +44,13 @@ fn released(id: Uuid) -> String {
 }
 
 /// Runs `dead-letters` with these arguments, and returns what it printed.
-fn dead_letters(program: &Program, words: &[&str]) -> (Output, String) {
+pub(crate) fn dead_letters(program: &Program, words: &[&str]) -> (Output, String) {
     let output = program.command().arg("dead-letters").args(words).env("ADMIN_TOKEN", TOKEN).output().unwrap();
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output, printed)
 }
 
-fn at(system: &Running, index: usize) -> [String; 2] {
+pub(crate) fn at(system: &Running, index: usize) -> [String; 2] {
     let service = ["order", "inventory", "payment"][index];
     [format!("--service={service}"), format!("--url=http://{}/", system.addresses[index])]
 }

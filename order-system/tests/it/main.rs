@@ -15,6 +15,7 @@ mod power_cut;
 mod protocol;
 mod readme;
 mod scenarios;
+mod traces;
 
 /// The program under test; cargo has built it together with this test.
 fn program() -> testkit::process::Program {

@@ -4,10 +4,13 @@
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
 //!   [`consistency`], [`broker`];
+//! - a receiver of their spans: `collector`, with the feature of that name;
 //! - one service in the process of its test, the rest played by the test: `service`, with the feature of that name.
 
 pub mod broker;
 pub mod client;
+#[cfg(feature = "collector")]
+pub mod collector;
 pub mod consistency;
 pub mod load;
 pub mod load_generator;

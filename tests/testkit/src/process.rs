@@ -118,6 +118,8 @@ impl Program {
             "ADMIN_TOKEN_FILE",
             "SYSTEM_ID",
             "DEAD_LETTER_SYSTEMS",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         ] {
             command.env_remove(setting);
         }

@@ -202,7 +202,8 @@ impl<P: Participant> Pending<P> {
 
     /// Removes the event `position`, to be dead-lettered with the rest of the message.
     fn dead_letter(&mut self, position: usize, reason: &str) {
-        let Input { payload, .. } = self.inputs.remove(position);
+        let Input { payload, span, .. } = self.inputs.remove(position);
+        span.into_iter().for_each(|span| span.fail("dead_lettered", reason));
         let (Origin::Queue { raw, .. } | Origin::DeadLetter { raw, .. }) = &self.origin else { return };
         let Some(message) = payload.message() else { return };
         let id = message.header().id;
@@ -288,7 +289,9 @@ impl<P: Participant> Batch<P> {
         if let Origin::Queue { .. } | Origin::DeadLetter { batch_id: Some(_), .. } = self.inputs[index].origin {
             return self.inputs[index].dead_letter(position, reason);
         }
-        let Pending { inputs, origin, .. } = self.inputs.remove(index);
+        let Pending { mut inputs, origin, .. } = self.inputs.remove(index);
+        let spans = inputs.iter_mut().filter_map(|input| input.span.take());
+        spans.for_each(|span| span.fail("dead_lettered", reason));
         match origin {
             Origin::DeadLetter { redrive, .. } => {
                 self.dead_lettered_again.push(DeadLetterAgain { redrive, reason: bounded(reason) })

@@ -169,14 +169,14 @@ impl<P: Participant> Mailbox<P> {
     }
 
     fn put(&self, payload: Payload<P>, cause: Cause, origin: Origin) -> Result<(), ()> {
-        let input = Input { at: self.clock.now(), cause, payload, call_result: None };
+        let input = Input::new(self.clock.now(), cause, payload);
         self.items.send(Item::Input(Pending::command(input, origin))).map_err(|_| ())
     }
 
     fn event(&self, message: P::Message) -> Input<P> {
         let header = message.header();
         let cause = Cause { id: header.id.0, traceparent: header.traceparent.clone() };
-        Input { at: self.clock.now(), cause, payload: Payload::Event(Box::new(message)), call_result: None }
+        Input::new(self.clock.now(), cause, Payload::Event(Box::new(message)))
     }
 
     /// Returns the inputs of a message and its dead letters: the events that cannot be decoded or, if there is a
@@ -247,6 +247,9 @@ pub(crate) trait Intake: Send + Sync + fmt::Debug + 'static {
     /// Returns how long messages of another system are held before they return to the queue.
     fn hold(&self) -> Duration;
 
+    /// Returns the `traceparent`s of the events in the body of a message.
+    fn traceparents(&self, body: &[u8]) -> Vec<String>;
+
     /// Deletes confirmed messages from the outbox. The receiver resolves when that is committed.
     fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()>;
 }
@@ -278,6 +281,11 @@ impl<P: Participant> Intake for Mailbox<P> {
 
     fn hold(&self) -> Duration {
         self.identity.hold()
+    }
+
+    fn traceparents(&self, body: &[u8]) -> Vec<String> {
+        let events = Events::<P::Message>::read(body).all.into_iter();
+        events.filter_map(|(_, event)| event.ok()?.header().traceparent.clone()).collect()
     }
 
     fn confirmed(&self, messages: Vec<MessageId>) -> oneshot::Receiver<()> {

@@ -1,11 +1,13 @@
 use std::{fmt, future::Future};
 
+use opentelemetry::trace::Span as _;
 use prometheus_client::registry::Registry;
 use saga_database::Writes;
 use saga_message::{Message, ServiceSpec, SystemId, Timestamp};
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::{Cause, Reply};
+use crate::trace::{MessageSpans, OpenSpan, traceparent};
 
 /// One service's part in the saga, which the engine runs.
 ///
@@ -91,6 +93,27 @@ pub struct Input<P: Participant> {
     pub payload: Payload<P>,
     /// The result of the external call, if one was made.
     pub call_result: Option<P::CallResult>,
+    /// The span of handling an event.
+    pub(super) span: Option<OpenSpan>,
+}
+
+impl<P: Participant> Input<P> {
+    /// Returns an input that needs no external call, or whose call is yet to be made.
+    #[must_use]
+    pub fn new(at: Timestamp, cause: Cause, payload: Payload<P>) -> Self {
+        Self { at, cause, payload, call_result: None, span: None }
+    }
+
+    /// Starts the span of handling an event, once. It becomes the cause of what the event causes.
+    pub(super) fn start_span(&mut self, spans: &MessageSpans) {
+        if self.span.is_none()
+            && let Payload::Event(message) = &self.payload
+            && let Some(span) = spans.process(&**message)
+        {
+            self.cause.traceparent = Some(traceparent(span.span_context()));
+            self.span = OpenSpan::of_process(span);
+        }
+    }
 }
 
 /// The content of an input.

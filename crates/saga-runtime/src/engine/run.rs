@@ -1,4 +1,8 @@
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use saga_database::{Database, Fault, trim_inbox};
 use saga_message::framing;
@@ -17,7 +21,12 @@ use super::{
     transaction::{Committed, Failure, Limits, commit_catching},
 };
 use crate::{
-    identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::ShutdownStages,
+    identity::SystemIdentity,
+    metrics::EngineMetrics,
+    readiness::Readiness,
+    relay::Outbox,
+    shutdown::ShutdownStages,
+    trace::{MessageSpans, OpenSpan},
 };
 
 /// Settings of the engine.
@@ -69,6 +78,7 @@ pub struct Engine<P: Participant> {
     stop: ShutdownStages,
     external_calls: ExternalCalls<P>,
     pub(super) metrics: EngineMetrics,
+    spans: MessageSpans,
 }
 
 /// How often a batch is repeated at once because another transaction was in its way.
@@ -121,6 +131,7 @@ impl<P: Participant> Engine<P> {
             stop,
             external_calls,
             metrics: EngineMetrics::default(),
+            spans: MessageSpans::default(),
         };
         (engine, mailbox)
     }
@@ -129,6 +140,12 @@ impl<P: Participant> Engine<P> {
     #[must_use]
     pub fn with_metrics(self, metrics: EngineMetrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Starts spans with `spans`.
+    #[must_use]
+    pub(crate) fn with_spans(self, spans: MessageSpans) -> Self {
+        Self { spans, ..self }
     }
 
     /// Works until `stop.work`, then handles what is left in the mailbox, and ends.
@@ -190,6 +207,10 @@ impl<P: Participant> Engine<P> {
         self.linger(items).await;
         self.last_batch = count_inputs(items);
         let mut batch = Batch::of(items.drain(..));
+        if self.spans.is_on() {
+            let inputs = batch.inputs.iter_mut().flat_map(|pending| &mut pending.inputs);
+            inputs.for_each(|input| input.start_span(&self.spans));
+        }
         batch.inputs = self.external_calls.ready(batch.inputs).await;
         if !batch.is_empty() {
             self.handle(batch).await;
@@ -244,12 +265,19 @@ impl<P: Participant> Engine<P> {
         let mut backoff = Backoff::growing(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflicts = 0;
         while !batch.is_empty() {
-            let begun = Instant::now();
+            let (begun, begun_at) = (Instant::now(), SystemTime::now());
             let error = match self.commit(&batch, lock_wait, None).await {
                 Ok(committed) => {
                     let received = batch.inputs.iter().map(|pending| (pending.origin.kind(), pending.inputs.len()));
                     self.metrics.committed(received, committed.dead_lettered, begun.elapsed());
                     self.readiness.set("database", self.aside.state());
+                    let inputs = || batch.inputs.iter().flat_map(|pending| &pending.inputs);
+                    let events = inputs().filter(|input| input.payload.message().is_some()).count();
+                    self.spans.commit(
+                        begun_at,
+                        events,
+                        inputs().filter_map(|input| input.cause.traceparent.as_deref()),
+                    );
                     return self.complete(batch, committed);
                 }
                 Err(failure) if !batch.check_inbox_first && failure.is_permanent() => {
@@ -308,7 +336,7 @@ impl<P: Participant> Engine<P> {
         attempt: Option<usize>,
     ) -> Result<Committed<P>, Failure> {
         let limits = Limits { max_events: self.settings.max_events, lock_wait, attempt };
-        commit_catching(&*self.participant, &self.database, &self.identity, batch, limits).await
+        commit_catching(&*self.participant, &self.database, &self.identity, &self.spans, batch, limits).await
     }
 
     /// Returns the position of the first event without which the only message of a batch could be committed as far as
@@ -339,7 +367,8 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    fn complete(&self, batch: Batch<P>, committed: Committed<P>) {
+    fn complete(&self, mut batch: Batch<P>, committed: Committed<P>) {
+        end_spans(&mut batch, committed.created, &committed.handled);
         if let Some(id) = committed.system_id {
             self.identity.adopted(id);
         }
@@ -378,5 +407,15 @@ impl<P: Participant> Engine<P> {
                 Origin::Itself => {}
             }
         }
+    }
+}
+
+/// Ends the spans of what was committed: of the published events, and of the handled ones.
+fn end_spans<P: Participant>(batch: &mut Batch<P>, created: Vec<OpenSpan>, handled: &[usize]) {
+    created.into_iter().for_each(OpenSpan::end);
+    for (index, pending) in batch.inputs.iter_mut().enumerate() {
+        let spans = pending.inputs.iter_mut().filter_map(|input| input.span.take());
+        let end = if handled.contains(&index) { OpenSpan::end } else { OpenSpan::end_as_duplicate };
+        spans.for_each(end);
     }
 }

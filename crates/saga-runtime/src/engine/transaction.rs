@@ -5,6 +5,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use opentelemetry::{global::BoxedSpan, trace::Span as _};
 use saga_database::{
     Database, Fault, Writes, adopt_system_id, count_attempt, insert_new, limit_lock_wait,
     tables::{dead_letter, inbox, outbox},
@@ -20,7 +21,11 @@ use super::{
     messages::Messages,
     redrive::DeadLetterAgain,
 };
-use crate::{broker::Outgoing, identity::SystemIdentity};
+use crate::{
+    broker::Outgoing,
+    identity::SystemIdentity,
+    trace::{MessageSpans, OpenSpan, traceparent},
+};
 
 /// What remains to be done after a batch is committed.
 pub(super) struct Committed<P: Participant> {
@@ -40,6 +45,10 @@ pub(super) struct Committed<P: Participant> {
     pub(super) system_id: Option<SystemId>,
     /// How many events became dead letters.
     pub(super) dead_lettered: usize,
+    /// The indices of what was handled; the other messages had been handled before.
+    pub(super) handled: Vec<usize>,
+    /// The spans of the published events. They are marked as rolled back, unless they are ended.
+    pub(super) created: Vec<OpenSpan>,
 }
 
 /// How a batch is handled.
@@ -89,11 +98,12 @@ pub(super) async fn commit_catching<P: Participant>(
     participant: &P,
     database: &Database,
     identity: &SystemIdentity,
+    spans: &MessageSpans,
     batch: &Batch<P>,
     limits: Limits,
 ) -> Result<Committed<P>, Failure> {
     let committed = async {
-        let committed = commit(participant, database, identity, batch, limits);
+        let committed = commit(participant, database, identity, spans, batch, limits);
         let committed = AssertUnwindSafe(committed).catch_unwind().await;
         let panicked = || DbErr::Custom("loading or saving panicked; see the log".to_owned());
         committed.unwrap_or_else(|_| Err(panicked().into()))
@@ -107,6 +117,7 @@ async fn commit<P: Participant>(
     participant: &P,
     database: &Database,
     identity: &SystemIdentity,
+    spans: &MessageSpans,
     batch: &Batch<P>,
     limits: Limits,
 ) -> Result<Committed<P>, Failure> {
@@ -130,7 +141,7 @@ async fn commit<P: Participant>(
 
     let mut replies: Vec<Option<Reply>> = batch.inputs.iter().map(|_| None).collect();
     let mut published = Messages::new(limits.max_events);
-    let mut follow_ups = Vec::new();
+    let (mut follow_ups, mut created) = (Vec::new(), Vec::new());
     if !inputs.is_empty() {
         let all: Vec<&Input<P>> = inputs.iter().map(|&(_, _, input)| input).collect();
         let mut rows = participant.load(&transaction, &all).await?;
@@ -139,9 +150,11 @@ async fn commit<P: Participant>(
                 .map_err(|Unacceptable(reason)| Failure::Unacceptable { index, position, reason })?;
             replies[index] = decision.reply;
             for event in decision.events {
-                let message = P::Message::new(header(input, system_id), event);
+                let create = spans.create(input.cause.traceparent.as_deref());
+                let message = P::Message::new(header(input, system_id, create.as_ref()), event);
                 participant.on_published(&mut rows, &message);
                 published.add(&message);
+                created.extend(spans.created(create, &message));
             }
             follow_ups.extend(decision.follow_ups);
         }
@@ -167,7 +180,19 @@ async fn commit<P: Participant>(
         None => transaction.commit().await?,
     }
     let dead_lettered = dead_lettered.len();
-    Ok(Committed { replies, outgoing, deleted, follow_ups, taken, still_there, state, system_id, dead_lettered })
+    Ok(Committed {
+        replies,
+        outgoing,
+        deleted,
+        follow_ups,
+        taken,
+        still_there,
+        state,
+        system_id,
+        dead_lettered,
+        handled: to_handle,
+        created,
+    })
 }
 
 /// Returns the system that the database belongs to. If it belongs to none yet, it is assigned to the system of the
@@ -235,12 +260,13 @@ fn decide<P: Participant>(
         .unwrap_or_else(|_| Err(Unacceptable("the decision panicked; see the log".to_owned())))
 }
 
-fn header<P: Participant>(input: &Input<P>, system_id: Option<SystemId>) -> Header {
+/// Returns the header of an event that `input` causes. Its trace goes on with the event's own span, if there is one.
+fn header<P: Participant>(input: &Input<P>, system_id: Option<SystemId>, create: Option<&BoxedSpan>) -> Header {
     Header {
         id: MessageId(Uuid::now_v7()),
         time: input.at,
         causation_id: input.cause.id,
         system_id,
-        traceparent: input.cause.traceparent.clone(),
+        traceparent: create.map(|span| traceparent(span.span_context())).or_else(|| input.cause.traceparent.clone()),
     }
 }

@@ -7,12 +7,15 @@ use saga_message::MessageId;
 use saga_support::{Backoff, LogLimit};
 use tokio::time::Instant;
 
-use crate::broker::{Outcome, Outgoing, PublishResult};
+use crate::{
+    broker::{Outcome, Outgoing, PublishResult},
+    trace::OpenSpan,
+};
 
 /// The messages that are published over the current connection, and not yet known to be deleted from the outbox.
 pub(super) struct InFlight {
-    /// Published and not yet confirmed, with their routing keys and sizes.
-    unconfirmed: HashMap<MessageId, (&'static str, usize)>,
+    /// Published and not yet confirmed.
+    unconfirmed: HashMap<MessageId, Unconfirmed>,
     /// The size of their bodies.
     unconfirmed_bytes: usize,
     /// Confirmed, to be handed to the engine for deletion.
@@ -26,6 +29,14 @@ pub(super) struct InFlight {
     refusals: LogLimit,
     /// The routing keys of events that did not reach every consumer, with the consumers whose queues are not bound.
     unroutable: BTreeMap<&'static str, Vec<String>>,
+}
+
+struct Unconfirmed {
+    routing_key: &'static str,
+    /// The size of the body.
+    bytes: usize,
+    /// The span of publishing it.
+    span: Option<OpenSpan>,
 }
 
 /// How much may be published and not yet confirmed: messages, and bytes of their bodies.
@@ -54,18 +65,24 @@ impl InFlight {
         (messages.saturating_sub(self.unconfirmed.len()), bytes.saturating_sub(self.unconfirmed_bytes))
     }
 
-    /// Adds messages that are about to be published.
-    pub(super) fn enter(&mut self, messages: &[Outgoing]) {
-        for message in messages {
-            let bytes = message.body.len();
-            self.unconfirmed.insert(message.message_id, (message.route.routing_key, bytes));
-            self.unconfirmed_bytes += bytes;
-        }
+    /// Adds a message that is about to be published.
+    pub(super) fn enter(&mut self, message: &Outgoing, span: Option<OpenSpan>) {
+        let (routing_key, bytes) = (message.route.routing_key, message.body.len());
+        self.unconfirmed.insert(message.message_id, Unconfirmed { routing_key, bytes, span });
+        self.unconfirmed_bytes += bytes;
     }
 
     pub(super) fn record(&mut self, outcome: &Outcome) {
-        let Some((routing_key, bytes)) = self.unconfirmed.remove(&outcome.message_id) else { return };
+        let Some(unconfirmed) = self.unconfirmed.remove(&outcome.message_id) else { return };
+        let Unconfirmed { routing_key, bytes, span } = unconfirmed;
         self.unconfirmed_bytes -= bytes;
+        if let Some(span) = span {
+            match &outcome.result {
+                PublishResult::Confirmed => span.end(),
+                PublishResult::Unroutable(_) => span.fail("unroutable", "no queue takes it for some consumer"),
+                PublishResult::Refused => span.fail("refused", "the broker did not accept it"),
+            }
+        }
         match &outcome.result {
             PublishResult::Confirmed => {
                 self.confirmed.push(outcome.message_id);

@@ -16,6 +16,7 @@ use crate::{
     engine::{Intake, Mailbox, Participant},
     readiness::Readiness,
     shutdown::ShutdownStages,
+    trace::MessageSpans,
 };
 
 /// Publishes what this replica has committed and what the sweep finds, and has the engine delete what the broker has
@@ -30,6 +31,7 @@ pub struct Relay {
     in_flight: InFlight,
     /// The requests to the engine to delete messages.
     deletions: FuturesUnordered<BoxFuture<'static, Vec<MessageId>>>,
+    spans: MessageSpans,
 }
 
 /// How many messages are read from the table at once. A message has at most about 64 KiB, so they have 4 MiB.
@@ -72,7 +74,14 @@ impl Relay {
         stop: ShutdownStages,
     ) -> Self {
         let (mailbox, in_flight, deletions) = (Arc::new(mailbox), InFlight::new(), FuturesUnordered::new());
-        Self { database, broker, outbox, mailbox, readiness, stop, in_flight, deletions }
+        let spans = MessageSpans::default();
+        Self { database, broker, outbox, mailbox, readiness, stop, in_flight, deletions, spans }
+    }
+
+    /// Starts spans with `spans`.
+    #[must_use]
+    pub(crate) fn with_spans(self, spans: MessageSpans) -> Self {
+        Self { spans, ..self }
     }
 
     /// Works until `stop.work`, and reconnects whenever the connection to the broker is lost.
@@ -211,7 +220,10 @@ impl Relay {
         if messages.is_empty() {
             return Ok(());
         }
-        self.in_flight.enter(&messages);
+        for message in &messages {
+            let span = self.spans.send(message, |body| self.mailbox.traceparents(body));
+            self.in_flight.enter(message, span);
+        }
         publisher.publish(messages).await
     }
 

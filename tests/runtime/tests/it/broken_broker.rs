@@ -173,6 +173,10 @@ impl Broker for BrokenBroker {
         self.inner.queue()
     }
 
+    fn messaging_system(&self) -> &'static str {
+        "test"
+    }
+
     fn confirms_after_commit(&self) -> bool {
         self.inner.confirms_after_commit()
     }

@@ -88,6 +88,10 @@ impl Broker for GivingUp {
         Ok(Some(receiver))
     }
 
+    fn messaging_system(&self) -> &'static str {
+        "test"
+    }
+
     fn confirms_after_commit(&self) -> bool {
         self.inner.confirms_after_commit()
     }

@@ -96,6 +96,10 @@ impl Broker for Counted {
         self.inner.dead_letters(prefetch).await
     }
 
+    fn messaging_system(&self) -> &'static str {
+        "test"
+    }
+
     fn confirms_after_commit(&self) -> bool {
         self.inner.confirms_after_commit()
     }

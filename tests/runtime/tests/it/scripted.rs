@@ -122,6 +122,10 @@ impl Broker for Connected {
         Ok(None)
     }
 
+    fn messaging_system(&self) -> &'static str {
+        "test"
+    }
+
     fn confirms_after_commit(&self) -> bool {
         false
     }
@@ -200,6 +204,10 @@ impl Broker for Changed {
 
     async fn dead_letters(&self, prefetch: usize) -> Result<Option<Subscription>, BrokerError> {
         self.inner.dead_letters(prefetch).await
+    }
+
+    fn messaging_system(&self) -> &'static str {
+        "test"
     }
 
     fn confirms_after_commit(&self) -> bool {

@@ -11,6 +11,7 @@ use sea_orm::{EntityTrait, PaginatorTrait};
 use sea_orm_migration::MigratorTrait;
 use serde_json::Value;
 use service_host::{
+    Traces,
     service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
 };
@@ -180,7 +181,8 @@ async fn run<S: TestedService>(
     let address = listener.local_addr().unwrap();
     let admin = Some(ADMIN_TOKEN.parse().unwrap());
     let work = service.work().clone();
-    let deps = ServiceDeps { database, broker, work, admin, identity: IdentitySettings::default() };
+    let deps =
+        ServiceDeps { database, broker, work, admin, identity: IdentitySettings::default(), traces: Traces::default() };
     (service.start(deps, listener).await.unwrap(), address)
 }
 

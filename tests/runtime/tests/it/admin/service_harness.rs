@@ -12,6 +12,7 @@ use saga_runtime::{IdentitySettings, broker::Broker};
 use sea_orm::EntityTrait;
 use serde_json::Value;
 use service_host::{
+    Traces,
     admin::AdminToken,
     service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
@@ -63,6 +64,7 @@ impl ServiceHarness {
             work: work_settings(),
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
             identity: IdentitySettings::default(),
+            traces: Traces::default(),
         };
         let participant = CountingParticipant(Arc::clone(&script));
         let running = RunningService::start(participant, deps, listener, |context| {

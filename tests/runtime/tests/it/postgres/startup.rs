@@ -5,7 +5,10 @@ use std::sync::Arc;
 use reqwest::{Client, StatusCode};
 use saga_runtime::IdentitySettings;
 use sea_orm::ConnectionTrait as _;
-use service_host::service::{RunningService, ServiceDeps, stop};
+use service_host::{
+    Traces,
+    service::{RunningService, ServiceDeps, stop},
+};
 use testkit::service::{DatabaseKind::Postgres, TestDatabase};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,6 +34,7 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
         work: work_settings(),
         admin: None,
         identity: IdentitySettings::default(),
+        traces: Traces::default(),
     };
     let starting = tokio::spawn(async move {
         let participant = CountingParticipant(Arc::new(Script::default()));
