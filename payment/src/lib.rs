@@ -21,7 +21,11 @@ use futures::{FutureExt as _, future::BoxFuture};
 use service_host::service::{RunningService, ServiceDeps};
 use tokio::net::TcpListener;
 
-use crate::{gateway::PaymentGateway, http::AppState, participant::Payments};
+use crate::{
+    gateway::{PaymentGateway, SimulatedGateway},
+    http::AppState,
+    participant::Payments,
+};
 pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSettings};
 
 /// Starts the service with the simulated gateway. It accepts requests on `listener` when this returns.
@@ -34,7 +38,8 @@ pub fn start(
     deps: ServiceDeps,
     listener: TcpListener,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    start_with(Arc::new(settings.gateway()), settings, deps, listener)
+    let gateway = Arc::new(settings.gateway());
+    run(Arc::clone(&gateway) as _, Some(gateway), settings, deps, listener)
 }
 
 /// Starts the service with another gateway. It accepts requests on `listener` when this returns.
@@ -48,7 +53,18 @@ pub fn start_with(
     deps: ServiceDeps,
     listener: TcpListener,
 ) -> BoxFuture<'static, Result<RunningService>> {
+    run(gateway, None, settings, deps, listener)
+}
+
+fn run(
+    gateway: Arc<dyn PaymentGateway>,
+    simulated: Option<Arc<SimulatedGateway>>,
+    settings: &PaymentSettings,
+    deps: ServiceDeps,
+    listener: TcpListener,
+) -> BoxFuture<'static, Result<RunningService>> {
     let payments = Payments::new(gateway, settings.gateway_timeout);
+    let routes = |context| http::routes(AppState { context, simulated });
     // Boxed, so that the service is compiled here and not again in each program that starts it.
-    RunningService::start(payments, deps, listener, |context| http::routes(AppState { context })).boxed()
+    RunningService::start(payments, deps, listener, routes).boxed()
 }

@@ -29,6 +29,12 @@ impl Operations {
         service_http::finish(title, description, routes.merge(self.routes()), metrics, tracing)
     }
 
+    /// Puts `routes` of the service itself behind the admin token, like the other admin endpoints.
+    #[must_use]
+    pub fn behind_token(&self, routes: OpenApiRouter) -> OpenApiRouter {
+        self.admin.as_ref().map(|app| admin::behind_token(app, routes)).unwrap_or_default()
+    }
+
     fn routes(self) -> OpenApiRouter {
         let mut routes = health::routes(self.readiness);
         if let Some(metrics) = self.metrics {

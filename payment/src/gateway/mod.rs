@@ -6,4 +6,4 @@ mod simulated;
 
 pub use api::{GatewayError, PaymentGateway};
 pub(crate) use calls::Calls;
-pub use simulated::{FailureRate, InvalidFailureRate, SimulatedGateway};
+pub use simulated::{Conditions, FailureRate, InvalidFailureRate, SimulatedGateway};

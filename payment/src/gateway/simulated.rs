@@ -1,6 +1,9 @@
 use std::{
     str::FromStr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,8 +20,7 @@ use crate::domain::{Answer, PaymentKey};
 #[derive(Debug)]
 pub struct SimulatedGateway {
     limit: u64,
-    latency: Duration,
-    failure_rate: FailureRate,
+    conditions: Mutex<Conditions>,
     /// The number of calls so far. It is the index into the fixed sequence that determines which calls fail.
     calls: AtomicU64,
 }
@@ -28,19 +30,41 @@ impl SimulatedGateway {
     /// after `latency`, and fails in `failure_rate` of all calls.
     #[must_use]
     pub fn new(limit: u64, latency: Duration, failure_rate: FailureRate) -> Self {
-        Self { limit, latency, failure_rate, calls: AtomicU64::new(0) }
+        let conditions = Mutex::new(Conditions { latency, failure_rate });
+        Self { limit, conditions, calls: AtomicU64::new(0) }
+    }
+
+    /// Returns the current conditions.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        *self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the conditions of the calls that begin from now on.
+    pub fn set_conditions(&self, conditions: Conditions) {
+        *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions;
     }
 
     async fn answer<T>(&self, answer: T) -> Result<T, GatewayError> {
-        if !self.latency.is_zero() {
-            tokio::time::sleep(self.latency).await;
+        let Conditions { latency, failure_rate } = self.conditions();
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        if chance(call) < self.failure_rate.0 {
+        if chance(call) < failure_rate.0 {
             return Err(GatewayError("a simulated failure".to_owned()));
         }
         Ok(answer)
     }
+}
+
+/// How the simulated gateway behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conditions {
+    /// Its response time.
+    pub latency: Duration,
+    /// The share of calls that fail.
+    pub failure_rate: FailureRate,
 }
 
 #[async_trait]
@@ -74,6 +98,14 @@ impl TryFrom<f64> for FailureRate {
     type Error = InvalidFailureRate;
     fn try_from(share: f64) -> Result<Self, InvalidFailureRate> {
         if (0.0..=1.0).contains(&share) { Ok(Self(share)) } else { Err(InvalidFailureRate) }
+    }
+}
+
+impl FailureRate {
+    /// Returns the share, from 0 to 1.
+    #[must_use]
+    pub fn share(self) -> f64 {
+        self.0
     }
 }
 

@@ -1,6 +1,7 @@
 //! The REST API of the payment service.
 
 mod commands;
+mod gateway;
 mod queries;
 mod routes;
 mod state;

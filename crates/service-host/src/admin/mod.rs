@@ -7,7 +7,7 @@ mod settings;
 mod state;
 mod wire;
 
-pub(crate) use routes::routes;
+pub(crate) use routes::{behind_token, routes};
 pub use settings::{AdminSettings, AdminSettingsError, AdminToken};
 pub(crate) use state::RefusedRequests;
 pub use state::{AdminState, DeadLetterCommands};

@@ -26,6 +26,11 @@ pub(crate) fn routes(app: AdminState) -> OpenApiRouter {
         .with_state(app)
 }
 
+/// Refuses requests for `routes` that do not have the token.
+pub(crate) fn behind_token(app: &AdminState, routes: OpenApiRouter) -> OpenApiRouter {
+    routes.route_layer(middleware::from_fn_with_state(Arc::new(app.clone()), authorize))
+}
+
 const UNKNOWN: &str = "there is no such dead letter";
 
 #[derive(Debug, Deserialize)]
