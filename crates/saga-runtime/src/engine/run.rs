@@ -218,10 +218,12 @@ impl<P: Participant> Engine<P> {
     }
 
     /// If the engine is busy, waits briefly for more inputs: a batch on a server has a fixed cost, however small it is.
-    /// If inputs come one at a time, it does not wait. (On SQLite a batch costs less than the wait.)
+    /// If inputs come one at a time, it does not wait, nor if there is a message with several events, whose publisher
+    /// has waited already. (On SQLite a batch costs less than the wait.)
     async fn linger(&mut self, items: &mut Vec<Item<P>>) {
         let alone = self.last_batch <= 1;
         if alone
+            || items.iter().any(|item| item.inputs() > 1)
             || count_inputs(items) >= LINGER_BELOW
             || !self.postponed.is_empty()
             || self.database.backend() == DbBackend::Sqlite
