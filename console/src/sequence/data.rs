@@ -38,7 +38,6 @@ pub(crate) struct Order {
     pub(crate) items: Vec<Line>,
     pub(crate) amount: Box<RawValue>,
     pub(crate) currency: String,
-    pub(crate) idempotency_key: Option<String>,
     pub(crate) failure_reason: Option<String>,
     pub(crate) detail: Option<String>,
     pub(crate) created_at: Timestamp,

@@ -32,7 +32,6 @@ pub(super) fn summary(saga: &Saga, diagram: &Diagram) -> Markup {
                 @if let Some((_, at)) = diagram.ended {
                     dt { "Took" } dd { (duration(at.since(order.created_at))) }
                 }
-                @if let Some(key) = &order.idempotency_key { dt { "Idempotency key" } dd.id { (key) } }
                 @if let Some(trace) = trace_id(saga) { dt { "Trace" } dd.id { (trace) } }
             }
         }
@@ -125,8 +124,9 @@ pub(super) fn content(saga: &Saga, index: usize) -> Markup {
                 dd {
                     @match (entry.causation_id, cause.flatten()) {
                         (_, Some(cause)) => { (cause.event) " " span.id { (cause.message_id) } }
-                        (Some(id), None) => { "a request or the clock " span.id { (id) } }
-                        (None, None) => { "not recorded" }
+                        // An event of an earlier version has neither a cause nor content.
+                        (None, None) if entry.data.is_none() => { "not recorded" }
+                        (_, None) => { "a request, or the clock" }
                     }
                 }
                 dt { "Happened" } dd { (moment(entry.time)) " UTC, by the clock of " (entry.source) }

@@ -1,8 +1,10 @@
 //! What the pages ask the services for.
 
+use std::time::Duration;
+
 use futures::future::join3;
 use reqwest::{Method, Response, Url, header};
-use shared_events::Service;
+use serde::de::DeserializeOwned;
 
 use super::filter::{Cursor, Filter};
 use crate::{
@@ -13,6 +15,8 @@ use crate::{
 
 /// How many orders a page shows.
 const PAGE_SIZE: usize = 25;
+/// How far apart the clocks of two services may be.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// A page of the list.
 #[derive(Debug, Default)]
@@ -98,28 +102,36 @@ pub(super) async fn saga(app: &AppState, id: i64) -> Result<Found, ClientError> 
     // The order first: a timeline that was read later contains at least what the order shows.
     let order: Order = services.order.get(&format!("/api/v1/orders/{id}"), &[]).await?;
     let timeline = format!("/api/v1/orders/{id}/events");
-    let (timeline, reservation, payment) = join3(
+    let (timeline, reservations, payments) = join3(
         services.order.get::<Vec<Entry>>(&timeline, &[]),
-        lookup::<Reservation>(services.of(Service::Inventory), "/api/v1/stock/reservations", id),
-        lookup::<Payment>(services.of(Service::Payment), "/api/v1/payments", id),
+        of_order::<Reservation>(&services.inventory, "/api/v1/reservations", id),
+        of_order::<Payment>(&services.payment, "/api/v1/payments", id),
     )
     .await;
+    // An order of a database that was lost since may have had the same number, and a client may authorize payments
+    // for any number. The clocks may differ a little.
+    let since = order.created_at.before(CLOCKS_DIFFER);
     let mut errors = Vec::new();
-    let mut known = |error| errors.push(error);
-    let reservation = reservation.map_err(&mut known).ok().flatten();
-    let payment = payment.map_err(&mut known).ok().flatten();
+    let reservation = known(reservations, &mut errors).find(|one: &Reservation| one.created_at >= since);
+    let payment = known(payments, &mut errors).find(|one: &Payment| one.created_at >= since);
     Ok(Found { saga: Saga { order, timeline: timeline?, reservation, payment, repeated: None }, errors })
 }
 
-/// Returns the reservation or the payment of an order, if there is one.
-async fn lookup<T: serde::de::DeserializeOwned>(
+/// Asks inventory or payment for what it has stored about an order.
+async fn of_order<T: DeserializeOwned>(
     service: &ServiceClient,
     path: &str,
     order_id: i64,
-) -> Result<Option<T>, ClientError> {
-    match service.get::<Vec<T>>(path, &[("order_id", &order_id.to_string())]).await {
-        Ok(found) => Ok(found.into_iter().next_back()),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+) -> Result<Vec<T>, ClientError> {
+    service.get(path, &[("order_id", &order_id.to_string())]).await
+}
+
+/// Returns what a service has answered. If it has not, the rest of the page is shown with the error.
+fn known<T>(answer: Result<Vec<T>, ClientError>, errors: &mut Vec<ClientError>) -> impl Iterator<Item = T> + use<T> {
+    answer
+        .unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        })
+        .into_iter()
 }

@@ -73,12 +73,12 @@ pub(super) fn deadline_expired() -> Story {
 }
 
 pub(super) fn refused_duplicate() -> Story {
-    let story = confirmed().with("idempotency_key", json!("unique-key-001")).repeated(RepeatedRequest::OtherContent);
+    let story = confirmed().repeated(RepeatedRequest::OtherContent);
     story.named("refused duplicate")
 }
 
 pub(super) fn repeated_request() -> Story {
-    let story = confirmed().with("idempotency_key", json!("unique-key-001")).repeated(RepeatedRequest::SameContent);
+    let story = confirmed().repeated(RepeatedRequest::SameContent);
     story.named("repeated request")
 }
 
