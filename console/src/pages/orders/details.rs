@@ -1,7 +1,7 @@
 //! The parts of the page of one order around its diagram.
 
 use maud::{Markup, html};
-use shared_events::facts::{Cancel, Facts};
+use shared_events::facts::{Cancel, Facts, Status};
 
 use super::badge;
 use crate::{
@@ -33,6 +33,9 @@ pub(super) fn summary(saga: &Saga, diagram: &Diagram) -> Markup {
                     dt { "Took" } dd { (duration(at.since(order.created_at))) }
                 }
                 @if let Some(trace) = trace_id(saga) { dt { "Trace" } dd.id { (trace) } }
+            }
+            @if order.status == Status::Pending {
+                p.below { a #cancel .button.danger href=(format!("/orders/{}/cancel", order.order_id)) { "Cancel the order" } }
             }
         }
     }

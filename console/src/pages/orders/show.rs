@@ -13,7 +13,7 @@ use axum::{
 };
 use maud::{Markup, html};
 use serde::Deserialize;
-use shared_events::{Timestamp, facts::Status};
+use shared_events::Timestamp;
 
 use super::{
     PAGE,
@@ -123,18 +123,19 @@ impl View {
         let body = html! {
             @for error in &errors { (layout::failure(error)) }
             @if let Some(waits_for) = diagram.waits_for { p.note { (waits_for) } }
-            section.card aria-labelledby="happened" {
-                h2 #happened { "What happened" }
-                (svg(&diagram, &format!("{headline} The list below the drawing says the same.")))
-                @if left_out > 0 {
-                    p.hint { (left_out) " events that changed nothing are left out." }
+            div.with-aside {
+                div {
+                    section.card aria-labelledby="happened" {
+                        h2 #happened { "What happened" }
+                        (svg(&diagram, &format!("{headline} The list below the drawing says the same.")))
+                        @if left_out > 0 {
+                            p.hint { (left_out) " events that changed nothing are left out." }
+                        }
+                        (list(&diagram, |index| content(&saga, index)))
+                    }
+                    (facts(&saga))
                 }
-                (list(&diagram, |index| content(&saga, index)))
-            }
-            div.grid { (summary(&saga, &diagram)) (elsewhere(&saga)) }
-            (facts(&saga))
-            @if saga.order.status == Status::Pending {
-                p { a #cancel .button.danger href=(format!("/orders/{}/cancel", saga.order.order_id)) { "Cancel the order" } }
+                div { (summary(&saga, &diagram)) (elsewhere(&saga)) }
             }
         };
         let running = !diagram.is_settled() || !errors.is_empty();
