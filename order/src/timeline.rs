@@ -22,6 +22,7 @@ pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, cha
         causation_id: Some(envelope.header.causation_id),
         reason: body.reason().map(|reason| reason_name(&reason)),
         item_sku: body.item_sku().map(|sku| sku.as_str().to_owned()),
+        traceparent: envelope.header.traceparent.clone(),
     }
 }
 

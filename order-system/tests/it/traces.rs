@@ -72,6 +72,7 @@ async fn one_saga_is_one_trace() {
     let request = client.order(Method::POST, "/api/v1/orders/").json(&place);
     let order = ok(request.header("traceparent", format!("00-{parent}-01"))).await.unwrap();
     assert_eq!(order["status"], "CONFIRMED");
+    let timeline = ok(client.order(Method::GET, "/api/v1/orders/1/events")).await.unwrap();
     client.until("health", || ok(client.order(Method::GET, "/health/ready")), |_| true).await.unwrap();
     // No span is lost.
     assert!(system.stop().unwrap().success());
@@ -83,6 +84,10 @@ async fn one_saga_is_one_trace() {
     let in_trace: Vec<&Span> = spans.iter().filter(|span| span.trace() == root.trace()).collect();
     let (transactions, others): (Vec<&Span>, Vec<&Span>) = in_trace.iter().partition(|span| span.name == "commit");
     assert_eq!(others.len(), CONFIRMED.len());
+    let created = others.iter().filter(|span| span.kind == SpanKind::Producer);
+    let created: BTreeSet<String> = created.map(|span| format!("00-{}-01", span.context)).collect();
+    let named = timeline.as_array().unwrap().iter().map(|entry| entry["traceparent"].as_str().unwrap().to_owned());
+    assert_eq!(named.collect::<BTreeSet<_>>(), created, "the timeline names the events' contexts");
     assert!(!spans.iter().any(|span| span.name.contains("health") || span.error.is_some()), "{spans:#?}");
 
     for span in &others {

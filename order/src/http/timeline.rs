@@ -33,6 +33,11 @@ pub struct TimelineEntry {
     /// The content of the event; null if the entry is from an earlier version.
     #[schema(required)]
     data: Option<EventData>,
+    /// The trace context of the event (W3C Trace Context): the part after the first dash is the id of its trace. Missing
+    /// if the event belongs to no trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+    traceparent: Option<String>,
 }
 
 /// The content of an event, as it was published.
@@ -73,6 +78,7 @@ impl TimelineEntry {
             time: Timestamp::from_unix_micros(row.happened_at),
             recorded_at: Timestamp::from_unix_micros(row.recorded_at),
             changed: row.changed,
+            traceparent: row.traceparent,
             data: order.map(|order| EventData {
                 order_id: order.order_id.0,
                 lines: order.lines.clone(),

@@ -3,6 +3,7 @@
 mod m0002_orders;
 mod m0003_version;
 mod m0004_causes;
+mod m0005_traces;
 
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(SystemIdentityTable),
             Box::new(DeadLetterSubject { was: "order_id" }),
             Box::new(m0004_causes::Migration),
+            Box::new(m0005_traces::Migration),
         ]
     }
 }

@@ -64,6 +64,8 @@ pub mod order_events {
         pub reason: Option<String>,
         /// The SKU that it names, if it names one.
         pub item_sku: Option<String>,
+        /// Its W3C trace context, if it belongs to a trace.
+        pub traceparent: Option<String>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
