@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     client::Services,
     live::Live,
-    pages::Runs,
+    pages::{Redrives, Runs},
     routes::routes,
     security::Access,
     settings::{Addresses, ConsoleSettings},
@@ -84,7 +84,13 @@ impl Console {
         let stopping = CancellationToken::new();
         let services = Services::new(addresses, token.as_ref())?;
         let live = Live::new(services.clone(), stopping.clone());
-        let app = Arc::new(AppState { services, live, runs: Runs::new(stopping.clone()), access: Access::new(login) });
+        let app = Arc::new(AppState {
+            services,
+            live,
+            runs: Runs::new(stopping.clone()),
+            redrives: Redrives::new(stopping.clone()),
+            access: Access::new(login),
+        });
         let server = tokio::spawn(service_http::serve(listener, routes(app), stopping.clone()));
         Ok(Self { address, stopping, server })
     }

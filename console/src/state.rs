@@ -1,4 +1,9 @@
-use crate::{client::Services, live::Live, pages::Runs, security::Access};
+use crate::{
+    client::Services,
+    live::Live,
+    pages::{Redrives, Runs},
+    security::Access,
+};
 
 /// What the handlers of all pages share.
 #[derive(Debug)]
@@ -9,6 +14,8 @@ pub(crate) struct AppState {
     pub(crate) live: Live,
     /// The run that places many orders.
     pub(crate) runs: Runs,
+    /// The run that redrives many dead letters.
+    pub(crate) redrives: Redrives,
     /// Who may use the console.
     pub(crate) access: Access,
 }

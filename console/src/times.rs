@@ -1,9 +1,14 @@
 //! How times and durations are written.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
 use shared_events::Timestamp;
+
+/// Returns the present time, by the clock of the console.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::default().after(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
 
 /// Returns the point in time for a person to read, in UTC to the millisecond: `2025-11-22 08:26:40.123`.
 pub(crate) fn moment(at: Timestamp) -> Markup {

@@ -1,5 +1,6 @@
 //! The pages. Each is a file (or folder) here with a constant [`Page`], and one row in [`PAGES`].
 
+mod dead_letters;
 mod now;
 mod orders;
 mod try_it;
@@ -10,6 +11,7 @@ use axum::Router;
 
 use crate::state::AppState;
 
+pub(crate) use dead_letters::Redrives;
 pub(crate) use try_it::Runs;
 
 /// A page of the console.
@@ -26,7 +28,7 @@ pub(crate) struct Page {
 }
 
 /// All pages, in the order of the navigation.
-pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE, try_it::PAGE];
+pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE, dead_letters::PAGE, try_it::PAGE];
 
 /// Returns whether there is a page at `path`, so that others may link to it.
 pub(crate) fn is_page(path: &str) -> bool {

@@ -4,5 +4,6 @@
 
 mod harness;
 mod live;
+mod operator;
 mod orders;
 mod security;

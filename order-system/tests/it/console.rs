@@ -51,24 +51,24 @@ fn a_console_for_other_machines_needs_a_token() {
 }
 
 /// A browser without JavaScript: sends forms as a page of the console would.
-struct Browser {
+pub(crate) struct Browser {
     http: Client,
     base: String,
 }
 
 impl Browser {
-    fn new(system: &testkit::process::Running) -> Self {
+    pub(crate) fn new(system: &testkit::process::Running) -> Self {
         let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { http, base: format!("http://{}", system.console.unwrap()) }
     }
 
-    async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         self.http.get(format!("{}{path}", self.base)).send().await.unwrap().text().await.unwrap()
     }
 
     /// Sends a form, and returns the status, where it leads to, and the page.
-    async fn send(&self, path: &str, form: &'static str) -> (StatusCode, String, String) {
-        let request = self.http.post(format!("{}{path}", self.base)).body(form);
+    pub(crate) async fn send(&self, path: &str, form: &str) -> (StatusCode, String, String) {
+        let request = self.http.post(format!("{}{path}", self.base)).body(form.to_owned());
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let response = request.header("sec-fetch-site", "same-origin").send().await.unwrap();
         let location = response.headers().get("location").map_or("", |location| location.to_str().unwrap()).to_owned();
@@ -76,7 +76,7 @@ impl Browser {
     }
 
     /// Loads the page until it has this text.
-    async fn until(&self, path: &str, text: &str) -> String {
+    pub(crate) async fn until(&self, path: &str, text: &str) -> String {
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
         loop {
             let page = self.page(path).await;

@@ -14,14 +14,18 @@ use crate::program;
 
 pub(crate) const TOKEN: &str = "the-operators-token";
 
-/// Inserts a dead letter directly into the database of `service`.
 pub(crate) async fn insert_dead_letter(data: &Path, service: &str, id: Uuid, body: &[u8]) {
+    insert_with_reason(data, service, id, "dead-lettered by the test", body).await;
+}
+
+/// Inserts a dead letter directly into the database of `service`.
+pub(crate) async fn insert_with_reason(data: &Path, service: &str, id: Uuid, reason: &str, body: &[u8]) {
     let database = Database::connect(format!("sqlite://{}", data.join(format!("{service}.sqlite")).display()));
     let database = database.await.unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let sql = format!(
         "INSERT INTO dead_letters (message_id, reason, attempts, body, parked_at) \
-         VALUES (x'{}', 'dead-lettered by the test', 1, x'{}', 1700000000000000)",
+         VALUES (x'{}', '{reason}', 1, x'{}', 1700000000000000)",
         hex(id.as_bytes()),
         hex(body)
     );
@@ -30,7 +34,7 @@ pub(crate) async fn insert_dead_letter(data: &Path, service: &str, id: Uuid, bod
 }
 
 /// `StockReleased` of an unknown order: it is handled and has no effect.
-fn released(id: Uuid) -> String {
+pub(crate) fn released(id: Uuid) -> String {
     let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(1).unwrap() };
     let order = OrderDetails {
         order_id: OrderId(999),

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod console;
+mod console_dead_letters;
 mod console_orders;
 mod crash;
 mod dead_letters;

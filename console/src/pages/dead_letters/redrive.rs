@@ -1,0 +1,153 @@
+//! Redriving one dead letter, some of a group, or all of a service.
+
+use std::sync::Arc;
+
+use axum::{
+    Form,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use maud::{Markup, html};
+use serde::Deserialize;
+use service_host::admin::RedriveOutcome;
+
+use super::{PAGE, answer, client, failed, fetch, gone, named, run::Progress, text::visible};
+use crate::{state::AppState, times::moment};
+
+/// Redrives one, and leads to what became of it.
+pub(super) async fn one(State(app): State<Arc<AppState>>, Path(path): Path<(String, String)>) -> Response {
+    let Some((client, id)) = named(&app, &path) else { return gone(&app) };
+    let letter = format!("/dead-letters/{}/{id}", client.service());
+    match fetch::redrive(client, id).await {
+        Ok(Some(redriven)) if redriven.outcome == RedriveOutcome::Handled => {
+            Redirect::to(&format!("{}?done=handled&id={id}", PAGE.path)).into_response()
+        }
+        Ok(Some(_)) => Redirect::to(&format!("{letter}?done=failed-again")).into_response(),
+        Ok(None) => gone(&app),
+        Err(error) => failed(&app, client, &error, &letter),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FirstOf {
+    first: String,
+}
+
+/// Redrives the first of a group, oldest first.
+pub(super) async fn group(
+    State(app): State<Arc<AppState>>,
+    Path((service, group)): Path<(String, String)>,
+    Form(FirstOf { first }): Form<FirstOf>,
+) -> Response {
+    let Some(client) = client(&app, &service) else { return gone(&app) };
+    let group = match fetch::group(client, &group).await {
+        Ok(Some(group)) => group,
+        Ok(None) => return gone(&app),
+        Err(error) => return failed(&app, client, &error, PAGE.path),
+    };
+    let Some(first) = first.trim().parse::<usize>().ok().filter(|first| *first > 0) else {
+        let text = html! {
+            h1 { "Dead letters" }
+            p.problem role="alert" { "How many are to be redriven must be a whole number from 1. Nothing was redriven." }
+            p { a href=(group.path()) { "Back to the group" } }
+        };
+        return answer(&app, StatusCode::UNPROCESSABLE_ENTITY, text);
+    };
+    let ids: Vec<_> = group.letters.iter().take(first).map(|letter| letter.message_id).collect();
+    let event = group.event.as_deref().unwrap_or("unreadable");
+    start(&app, client, format!("{} {} of {service}: {}", ids.len(), visible(event), visible(&group.reason)), ids)
+}
+
+/// Redrives all of a service.
+pub(super) async fn all(State(app): State<Arc<AppState>>, Path(service): Path<String>) -> Response {
+    let Some(client) = client(&app, &service) else { return gone(&app) };
+    match fetch::letters(client, fetch::AT_MOST).await {
+        Ok(letters) => {
+            let ids: Vec<_> = letters.letters.iter().map(|letter| letter.message_id).collect();
+            let which = if letters.complete { "all" } else { "the first" };
+            start(&app, client, format!("{which} {} of {service}", ids.len()), ids)
+        }
+        Err(error) => failed(&app, client, &error, PAGE.path),
+    }
+}
+
+fn start(app: &AppState, client: &crate::client::ServiceClient, what: String, ids: Vec<uuid::Uuid>) -> Response {
+    if app.redrives.start(client, what, ids) {
+        return Redirect::to(PAGE.path).into_response();
+    }
+    let text = html! {
+        h1 { "One at a time" }
+        p.problem role="alert" {
+            "Dead letters are being redriven already. Stop that, or wait until it has ended. Nothing more was begun."
+        }
+        p { a href=(PAGE.path) { "To the dead letters" } }
+    };
+    answer(app, StatusCode::CONFLICT, text)
+}
+
+/// Stops the run.
+pub(super) async fn stop(State(app): State<Arc<AppState>>) -> Response {
+    app.redrives.stop();
+    Redirect::to(PAGE.path).into_response()
+}
+
+/// Returns how far it has come, for the part of the page that asks for it again and again.
+pub(super) async fn progress(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Response {
+    if !headers.contains_key("hx-request") {
+        return Redirect::to(PAGE.path).into_response();
+    }
+    match app.redrives.progress() {
+        // The list shows what is left. This is asked for only until it has ended, so that happens once.
+        Some(progress) if progress.ended => html! {
+            div #redrive hx-get=(PAGE.path) hx-trigger="load" hx-target="#main" hx-select="#main" hx-swap="outerHTML" {
+                (state(&progress))
+            }
+        }
+        .into_response(),
+        progress => render(progress.as_ref()).into_response(),
+    }
+}
+
+/// Renders the progress of the run, or the result of the last one.
+pub(super) fn render(progress: Option<&Progress>) -> Markup {
+    let Some(progress) = progress else { return html! {} };
+    html! {
+        @if progress.ended {
+            div #redrive { (state(progress)) }
+        } @else {
+            div #redrive hx-get="/dead-letters/run" hx-trigger="load delay:500ms" hx-swap="outerHTML" {
+                (state(progress))
+            }
+        }
+    }
+}
+
+fn state(progress: &Progress) -> Markup {
+    let Progress { what, began, total, handled, failed_again, gone, not_tried, reason, error, ended, .. } = progress;
+    let word = match (ended, progress.done() < *total) {
+        (false, _) => "Redriving ",
+        (true, true) => "Stopped redriving ",
+        (true, false) => "Redriven: ",
+    };
+    html! {
+        section.card aria-label="Redrive" {
+            p role="status" {
+                strong { (word) (what) } ". "
+                (handled) " handled, " (failed_again) " failed again"
+                @if *gone > 0 { ", " (gone) " were gone" }
+                @if *not_tried > 0 { ", " (not_tried) " could not be tried" }
+                "; " (progress.done()) " of " (total) "."
+            }
+            progress max=((*total).max(1)) value=(progress.done()) aria-label="Dead letters redriven" {}
+            @if let Some(reason) = reason { p.bad { "The last one failed again: " (visible(reason)) } }
+            @if let Some(error) = error { p.problem role="alert" { (visible(error)) } }
+            @if *ended {
+                p.hint { "Begun " (moment(*began)) " UTC." }
+            } @else {
+                (super::button("/dead-letters/run/stop", "danger", "Stop"))
+                noscript { p { a href=(PAGE.path) { "Load again" } " to see how far it is." } }
+            }
+        }
+    }
+}
