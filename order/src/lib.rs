@@ -43,9 +43,11 @@ pub fn start(
 ) -> BoxFuture<'static, Result<RunningService>> {
     let watchers = Watchers::new(deps.database.replica_bus());
     let orders = Orders::new(settings.cancel_policy(), watchers.clone());
+    let metrics = orders.metrics().clone();
     let (wait, max_backlog) = (settings.order_wait, deps.work.max_backlog);
     let routes = move |context: ServiceContext<Orders>| {
         context.spawn_background(replicas::listen(context.database.clone(), Arc::clone(&watchers)));
+        context.spawn_background(metrics.watch_oldest(context.database.clone()));
         http::routes(AppState { context, watchers, wait, max_backlog })
     };
     // Boxed, so that the service is compiled here and not again in each program that starts it.

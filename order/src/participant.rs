@@ -57,6 +57,11 @@ impl Orders {
         Self { cancel_policy, watchers, metrics: OrderMetrics::default() }
     }
 
+    /// Returns the metrics.
+    pub(crate) fn metrics(&self) -> &OrderMetrics {
+        &self.metrics
+    }
+
     fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
         match command {
             Command::Place(new, reply_to) => self.place(state, new, reply_to, now),

@@ -9,6 +9,7 @@ mod commands;
 pub mod domain;
 pub mod gateway;
 mod http;
+mod metrics;
 pub mod migration;
 mod participant;
 mod settings;

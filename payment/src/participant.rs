@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::registry::Registry;
 use saga_database::{WorkingSet, Writes, next_ids};
 use saga_message::ServiceSpec;
 use saga_runtime::{CallError, Decision, Input, Participant, Payload, Unacceptable};
@@ -110,6 +111,10 @@ impl Participant for Payments {
 
     fn service(&self) -> ServiceSpec {
         Service::Payment.spec()
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.calls.metrics().register(registry);
     }
 
     /// A cancellation needs no call: if something is authorized, it is voided afterwards (see [`crate::domain`]), and

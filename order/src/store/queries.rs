@@ -13,7 +13,7 @@ use super::{
     mapping::from_row,
     tables::{order_events, orders},
 };
-use crate::domain::{IdempotencyKey, Order};
+use crate::domain::{IdempotencyKey, Order, Status};
 
 /// How long a due order is postponed if its row cannot be read.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
@@ -77,6 +77,28 @@ pub async fn known_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) ->
 /// If the database fails or is unavailable.
 pub async fn count_unfinished(connection: &impl ConnectionTrait) -> Result<u64, DbErr> {
     orders::Entity::find().filter(orders::Column::WakeAt.is_not_null()).count(connection).await
+}
+
+/// Returns when the oldest order was placed that has not ended. Orders are numbered as they are placed, so it reads the
+/// first order of each of the two statuses from their index.
+///
+/// # Errors
+/// If the database fails or is unavailable.
+pub(crate) async fn oldest_open(connection: &impl ConnectionTrait) -> Result<Option<Timestamp>, DbErr> {
+    let mut oldest = None;
+    for status in [Status::Pending, Status::Compensating] {
+        let first = orders::Entity::find()
+            .select_only()
+            .column(orders::Column::PlacedAt)
+            .filter(orders::Column::Status.eq(status.as_str()))
+            .order_by_asc(orders::Column::OrderId)
+            .limit(1)
+            .into_tuple::<i64>()
+            .one(connection)
+            .await?;
+        oldest = [oldest, first].into_iter().flatten().min();
+    }
+    Ok(oldest.map(Timestamp::from_unix_micros))
 }
 
 /// Returns the timeline of an order, oldest entry first.

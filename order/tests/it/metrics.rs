@@ -2,7 +2,10 @@
 
 use rstest::rstest;
 use shared_events::{EventBody, FailureReason, Sku};
-use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    until,
+};
 
 use crate::harness::Harness;
 
@@ -59,5 +62,31 @@ async fn each_order_is_counted_once_at_its_end(#[values(Sqlite, Postgres)] datab
     assert!(metric(&harness, "order_system_saga_duration_seconds_sum{service=\"order\"}").await > 0.0);
     assert!(metric(&harness, "order_system_inputs_total{service=\"order\",kind=\"command\"}").await >= 5.0);
     assert!(metric(&harness, "order_system_inputs_total{service=\"order\",kind=\"own\"}").await >= 1.0);
+    harness.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_oldest_open_order_ages_until_it_ends(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    let age = async |harness: &Harness| {
+        metric(harness, "order_system_oldest_open_order_age_seconds{service=\"order\"}").await
+    };
+    let (_, first) = harness.place().await;
+    let (_, second) = harness.place().await;
+    let mut before = 0.0;
+    for _ in 0..2 {
+        until("it ages", async || age(&harness).await > before).await;
+        before = age(&harness).await;
+    }
+    // An order that is being undone is open.
+    harness.inventory.publish(&first, EventBody::StockReserved).await;
+    harness.payment.publish(&first, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined }).await;
+    until("it still ages", async || age(&harness).await > before).await;
+    harness.inventory.publish(&first, EventBody::StockReleased).await;
+    let item_sku = Sku::parse("SKU-ABC").unwrap();
+    let rejected = EventBody::StockReservationFailed { reason: FailureReason::UnknownItem, item_sku };
+    harness.inventory.publish(&second, rejected).await;
+    until("none is open", async || age(&harness).await == 0.0).await;
     harness.finish().await;
 }

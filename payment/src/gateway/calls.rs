@@ -8,7 +8,10 @@ use std::{
 use shared_events::{Money, OrderId};
 
 use super::{GatewayError, PaymentGateway};
-use crate::domain::{Answer, PaymentKey};
+use crate::{
+    domain::{Answer, PaymentKey},
+    metrics::{GatewayMetrics, Operation},
+};
 
 /// Calls the gateway with a timeout, and with at most one void per payment at a time.
 #[derive(Debug)]
@@ -16,11 +19,17 @@ pub(crate) struct Calls {
     gateway: Arc<dyn PaymentGateway>,
     timeout: Duration,
     voiding: Mutex<HashSet<PaymentKey>>,
+    metrics: GatewayMetrics,
 }
 
 impl Calls {
     pub(crate) fn new(gateway: Arc<dyn PaymentGateway>, timeout: Duration) -> Self {
-        Self { gateway, timeout, voiding: Mutex::default() }
+        Self { gateway, timeout, voiding: Mutex::default(), metrics: GatewayMetrics::default() }
+    }
+
+    /// Returns the counters of the calls.
+    pub(crate) fn metrics(&self) -> &GatewayMetrics {
+        &self.metrics
     }
 
     pub(crate) async fn authorize(
@@ -29,7 +38,7 @@ impl Calls {
         order_id: OrderId,
         amount: Money,
     ) -> Result<Answer, GatewayError> {
-        self.with_timeout(self.gateway.authorize(key, order_id, amount)).await
+        self.call(Operation::Authorize, self.gateway.authorize(key, order_id, amount)).await
     }
 
     /// Voids a payment, and returns whether that succeeded. If a void of the payment is already running, returns
@@ -39,7 +48,7 @@ impl Calls {
             return false;
         }
         let _running = RunningVoid { calls: self, key };
-        match self.with_timeout(self.gateway.void(key)).await {
+        match self.call(Operation::Void, self.gateway.void(key)).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, saga.id = %key.0, "a payment is not voided yet; the timer tries again");
@@ -48,10 +57,16 @@ impl Calls {
         }
     }
 
-    async fn with_timeout<T>(&self, call: impl Future<Output = Result<T, GatewayError>>) -> Result<T, GatewayError> {
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, GatewayError>>,
+    ) -> Result<T, GatewayError> {
         // The call is polled first, so one that answers at once needs no timer.
         let late = |_| GatewayError(format!("no answer within {}", humantime::format_duration(self.timeout)));
-        tokio::time::timeout(self.timeout, call).await.map_err(late)?
+        let result = tokio::time::timeout(self.timeout, call).await.map_err(late).flatten();
+        self.metrics.called(operation, result.is_ok());
+        result
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<PaymentKey>> {

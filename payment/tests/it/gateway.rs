@@ -42,6 +42,9 @@ async fn a_failing_gateway_is_asked_again_and_never_charges_twice(#[values(Sqlit
         assert_eq!(harness.gateway.count(point), 3, "{point:?}");
         assert_eq!((harness.gateway.charges(order.saga_id), harness.gateway.holds(order.saga_id)), (1, 2_000));
         assert_eq!(harness.states().await, ["AUTHORIZED"]);
+        assert_eq!(harness.gateway_calls("authorize", "failed").await, 2.0);
+        assert_eq!(harness.gateway_calls("authorize", "ok").await, 1.0);
+        assert_eq!(harness.gateway_calls("void", "ok").await, 0.0);
         harness.finish().await;
     }
 }

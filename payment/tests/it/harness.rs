@@ -152,6 +152,14 @@ impl Harness {
         (answer.status, answer.body)
     }
 
+    /// Returns how many calls of the gateway the metrics have counted.
+    pub(crate) async fn gateway_calls(&self, operation: &str, result: &str) -> f64 {
+        let text = self.service.http.get("/metrics").await.text;
+        let labels = format!("service=\"payment\",operation=\"{operation}\",result=\"{result}\"");
+        let sample = format!("order_system_gateway_calls_total{{{labels}}} ");
+        text.lines().find_map(|line| line.strip_prefix(&sample)).expect(&sample).parse().unwrap()
+    }
+
     /// Ends the test: the service stops with nothing left over, and the test has received all that it published.
     pub(crate) async fn finish(mut self) {
         self.service.finish().await;

@@ -1,0 +1,61 @@
+//! Metrics of the payment service: the calls of the gateway.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+/// Counts the calls of the gateway. Clones share the counters.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewayMetrics {
+    calls: Family<Call, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    operation: &'static str,
+    result: &'static str,
+}
+
+/// What is asked of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Authorize,
+    Void,
+}
+
+impl Operation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Void => "void",
+        }
+    }
+}
+
+impl Default for GatewayMetrics {
+    fn default() -> Self {
+        let calls = Family::default();
+        // A counter that appears with its first call would hide that call from `increase` and `rate`.
+        for operation in [Operation::Authorize, Operation::Void] {
+            for result in ["ok", "failed"] {
+                drop(calls.get_or_create(&Call { operation: operation.name(), result }));
+            }
+        }
+        Self { calls }
+    }
+}
+
+impl GatewayMetrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let help = "Calls of the payment gateway; a payment that is declined is no failure";
+        registry.register("gateway_calls", help, self.calls.clone());
+    }
+
+    /// Counts a call that was answered, or that failed or was not answered in time.
+    pub(crate) fn called(&self, operation: Operation, succeeded: bool) {
+        let result = if succeeded { "ok" } else { "failed" };
+        self.calls.get_or_create(&Call { operation: operation.name(), result }).inc();
+    }
+}
