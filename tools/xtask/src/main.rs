@@ -4,6 +4,7 @@
 //! RabbitMQ is missing, `test` and `servers` install its packages when root runs them on Debian or Ubuntu.
 #![allow(clippy::print_stdout, reason = "the output is for the user")]
 
+mod alerts;
 mod credentials;
 mod policy;
 mod servers;

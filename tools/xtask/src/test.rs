@@ -1,8 +1,8 @@
 use std::{process::ExitCode, time::Instant};
 
-use crate::{policy, servers, step::Step, tool};
+use crate::{alerts, policy, servers, step::Step, tool};
 
-/// Check formatting, lints, docs, the dependency policy and the tests, as for every change
+/// Check formatting, lints, docs, alert rules, the dependency policy and the tests, as for every change
 ///
 /// Stops at the first step that fails. The tests come last. They use a PostgreSQL and a RabbitMQ that are started for
 /// them, and run with cargo-nextest if it is installed. So the last lines are the test runner's summary, and what could
@@ -22,6 +22,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut not_checked = None;
     if !args.skip_lints {
         lints()?;
+        alerts::check()?;
         not_checked = policy::check()?;
         println!("\nAll but the tests passed, in {:.0} s.", start.elapsed().as_secs_f64());
     }

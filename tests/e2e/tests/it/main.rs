@@ -9,6 +9,7 @@ mod broker_tampering;
 mod crashes;
 mod identity;
 mod network;
+mod observability;
 mod outages;
 mod poison;
 mod replicas;
