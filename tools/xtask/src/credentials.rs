@@ -66,7 +66,8 @@ const RABBITMQ: [(&str, &str); 4] = [
     ("payment", "PAYMENT_AMQP_PASSWORD"),
     ("operator", "OPERATOR_PASSWORD"),
 ];
-const OTHERS: [&str; 4] = ["ORDER_DB_PASSWORD", "INVENTORY_DB_PASSWORD", "PAYMENT_DB_PASSWORD", "ADMIN_TOKEN"];
+const OTHERS: [&str; 5] =
+    ["ORDER_DB_PASSWORD", "INVENTORY_DB_PASSWORD", "PAYMENT_DB_PASSWORD", "ADMIN_TOKEN", "GRAFANA_PASSWORD"];
 const DEFINITIONS: &str = "RABBITMQ_DEFINITIONS";
 
 impl Passwords {
