@@ -12,7 +12,8 @@ use crate::{assets, client::ClientError, pages::PAGES, state::AppState};
 /// and an answer with an error is shown like any other.
 const HTMX: &str = r#"{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true,"responseHandling":[{"code":"204","swap":false},{"code":"[2345]..","swap":true}]}"#;
 
-/// Returns a page of the console. `path` is that of its [`Page`](crate::pages::Page), which is marked in the navigation.
+/// Returns a page of the console. `path` is that of its [`Page`](crate::pages::Page), which is marked in the
+/// navigation.
 pub(crate) fn page(app: &AppState, path: &str, title: &str, content: Markup) -> Markup {
     let navigation = html! {
         header.top {

@@ -2,8 +2,8 @@
 //!
 //! One sampler a console asks the services: for their metrics and their readiness once a second, for the newest orders
 //! four times a second. It starts with the first page that is looked at, and stops some seconds after the last one, so
-//! that it costs nothing while nobody looks. What it sees is rendered once, for all pages. A page that reads slowly gets
-//! the newest state when it can take one, and nothing is kept for it.
+//! that it costs nothing while nobody looks. What it sees is rendered once, for all pages. A page that reads slowly
+//! gets the newest state when it can take one, and nothing is kept for it.
 
 mod exposition;
 mod history;

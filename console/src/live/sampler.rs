@@ -165,7 +165,8 @@ impl Shared {
     }
 }
 
-/// If a round takes longer than the period, the next begins a whole period later: a slow service is not asked more often.
+/// If a round takes longer than the period, the next begins a whole period later: a slow service is not asked more
+/// often.
 fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -32,7 +32,8 @@ fn features(packages: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
 fn the_tools_compile_the_dependencies_as_the_programs_do() {
     let (programs, all) = (features(&["--package", "order-system"]), features(&["--workspace"]));
     assert!(programs.len() > 100, "only {} packages were read", programs.len());
-    // Of several sets that a package is compiled with, `cargo tree` may omit one; so not all of the first need be found.
+    // Of several sets that a package is compiled with, `cargo tree` may omit one; so not all of the first need be
+    // found.
     let different: Vec<_> =
         programs.iter().filter(|(package, of_programs)| !all[*package].is_subset(of_programs)).collect();
     assert!(different.is_empty(), "turn the same features on in order-system/Cargo.toml: {different:#?}");

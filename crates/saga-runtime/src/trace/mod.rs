@@ -38,8 +38,8 @@ impl Tracing {
     }
 
     /// Starts a span whose parent is the span that `parent` names, a W3C `traceparent`; or the first span of a new
-    /// trace, if there is no valid one. Returns `None` without a tracer. The span is not recorded if the sampler says so;
-    /// its context is to be passed on all the same.
+    /// trace, if there is no valid one. Returns `None` without a tracer. The span is not recorded if the sampler says
+    /// so; its context is to be passed on all the same.
     #[must_use]
     pub fn start(&self, span: SpanBuilder, parent: Option<&str>) -> Option<BoxedSpan> {
         let tracer = self.0.as_ref()?;
