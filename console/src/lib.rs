@@ -2,9 +2,9 @@
 //! speaks only the HTTP APIs of the services.
 //!
 //! Guarantees: the admin token never leaves the server; every change needs a request from a page of the console itself
-//! (see [`security`]); a service that is down is a message on the page, never an error of the console.
+//! (see `security`); a service that is down is a message on the page, never an error of the console.
 //!
-//! A page is a file under `pages/` with a [`pages::Page`], and one row in [`pages::PAGES`].
+//! A page is a file under `pages/` with a `pages::Page`, and one row in `pages::PAGES`.
 
 mod assets;
 pub mod client;
