@@ -142,6 +142,10 @@ async fn orders_are_placed_by_forms_and_their_problems_stand_beside_the_fields()
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{form}: {page}");
         assert!(page.contains(&format!("id=\"{field}\"")) && page.contains("aria-invalid"), "{form}: {page}");
     }
+    let (status, _, page) = browser.send("/try/gateway", "latency=25&failing=12.5").await;
+    assert!(status == StatusCode::OK && page.contains("value=\"25\"") && page.contains("value=\"12.5\""), "{page}");
+    let (status, _, page) = browser.send("/try/gateway", "latency=25&failing=101").await;
+    assert!(status == StatusCode::UNPROCESSABLE_ENTITY && page.contains("id=\"failing-error\""), "{page}");
     let (_, _, page) = browser.send("/try", "sku-1=A&quantity-1=1&amount=1&currency=USD&add-line=1").await;
     assert!(page.contains("id=\"sku-2\""), "{page}");
     assert_eq!(client.orders().await.unwrap().len(), 4);

@@ -80,7 +80,7 @@ pub(super) struct Chosen {
 
 /// Places an example.
 pub(super) async fn place(State(app): State<Arc<AppState>>, Form(Chosen { example }): Form<Chosen>) -> Response {
-    placed(&app, run(&app, example).await, &OrderForm::default())
+    placed(&app, run(&app, example).await, &OrderForm::default()).await
 }
 
 async fn run(app: &AppState, example: Example) -> Result<Placed, ClientError> {

@@ -2,6 +2,7 @@
 
 mod examples;
 mod fields;
+mod gateway;
 mod many;
 mod order_form;
 mod place;
@@ -34,6 +35,7 @@ fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route(PAGE.path, get(show).post(place_one))
         .route("/try/stock", post(put_stock))
+        .route("/try/gateway", post(gateway::set))
         .route("/try/example", post(examples::place))
         .route("/try/many", get(many::progress).post(many::start))
         .route("/try/many/stop", post(many::stop))
@@ -68,10 +70,10 @@ impl Notice {
 }
 
 async fn show(State(app): State<Arc<AppState>>) -> Response {
-    respond(&app, &Notice::None, &OrderForm::default(), &StockForm::default())
+    respond(&app, &Notice::None, &OrderForm::default(), &StockForm::default()).await
 }
 
-fn respond(app: &AppState, notice: &Notice, order: &OrderForm, stock: &StockForm) -> Response {
+async fn respond(app: &AppState, notice: &Notice, order: &OrderForm, stock: &StockForm) -> Response {
     let content = html! {
         h1 { "Try it" }
         (notice.render())
@@ -89,20 +91,21 @@ fn respond(app: &AppState, notice: &Notice, order: &OrderForm, stock: &StockForm
                 h2 { "Place many orders" }
                 (many::render(&app.runs))
             }
+            (gateway::section(app, notice).await)
         }
     };
     (notice.status(), layout::page(app, PAGE.path, PAGE.title, content)).into_response()
 }
 
 /// Leads to the page of the order, where one sees it go through the services.
-fn placed(app: &AppState, placed: Result<Placed, ClientError>, order: &OrderForm) -> Response {
+async fn placed(app: &AppState, placed: Result<Placed, ClientError>, order: &OrderForm) -> Response {
     match placed {
         Ok(Placed { order_id }) if is_page("/orders") => Redirect::to(&format!("/orders/{order_id}")).into_response(),
         Ok(Placed { order_id }) => {
             let done = Notice::Done(html! { "Order " (order_id) " is placed." });
-            respond(app, &done, order, &StockForm::default())
+            respond(app, &done, order, &StockForm::default()).await
         }
-        Err(error) => respond(app, &Notice::Failed(error), order, &StockForm::default()),
+        Err(error) => respond(app, &Notice::Failed(error), order, &StockForm::default()).await,
     }
 }
 
@@ -110,11 +113,11 @@ async fn place_one(State(app): State<Arc<AppState>>, Form(fields): Form<Vec<(Str
     let more_lines = fields.iter().any(|(name, _)| name == "add-line");
     let form = OrderForm::read(fields);
     if more_lines {
-        return respond(&app, &Notice::None, &form.with_another_line(), &StockForm::default());
+        return respond(&app, &Notice::None, &form.with_another_line(), &StockForm::default()).await;
     }
     match form.check() {
-        Ok(order) => placed(&app, place::place(&app.services.order, &order).await, &form),
-        Err(error) => respond(&app, &Notice::Failed(error), &form, &StockForm::default()),
+        Ok(order) => placed(&app, place::place(&app.services.order, &order).await, &form).await,
+        Err(error) => respond(&app, &Notice::Failed(error), &form, &StockForm::default()).await,
     }
 }
 
@@ -161,7 +164,7 @@ async fn put_stock(State(app): State<Arc<AppState>>, Form(form): Form<StockForm>
         }
         Err(error) => Notice::Failed(error),
     };
-    respond(&app, &notice, &OrderForm::default(), &form)
+    respond(&app, &notice, &OrderForm::default(), &form).await
 }
 
 /// Sets the number of available units.
