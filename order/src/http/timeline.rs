@@ -33,8 +33,8 @@ pub struct TimelineEntry {
     /// The content of the event; null if the entry is from an earlier version.
     #[schema(required)]
     data: Option<EventData>,
-    /// The trace context of the event (W3C Trace Context): the part after the first dash is the id of its trace. Missing
-    /// if the event belongs to no trace.
+    /// The trace context of the event (W3C Trace Context): the part after the first dash is the id of its trace.
+    /// Missing if the event belongs to no trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
     traceparent: Option<String>,
