@@ -38,7 +38,7 @@ fn tile(
     let description = format!("{name}, the last two minutes: now {}, at most {}", show(now), show(most));
     html! {
         section class={ "card tile " (class) } {
-            h3 { (name) }
+            h2 { (name) }
             p.figure { strong { (show(now)) } " " span.soft { (unit) } }
             (sparkline(&values, &description))
             p.soft { "at most " (show(most)) " " (unit) }

@@ -1,4 +1,4 @@
-//! Installs the servers' programs from the distribution's packages.
+//! Installs programs from the distribution's packages.
 
 use std::{
     fs,
@@ -20,7 +20,10 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 pub(crate) fn packages(names: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install --no-install-recommends {}", names.join(" "));
     if !is_debian() {
-        bail!("PostgreSQL (initdb, postgres, psql) and RabbitMQ (rabbitmq-server) are needed. On Debian: {by_hand}");
+        bail!(
+            "programs are missing: PostgreSQL (initdb, postgres, psql), RabbitMQ (rabbitmq-server), or Chromium or \
+             Google Chrome with its driver (chromedriver). On Debian: {by_hand}"
+        );
     }
     ensure!(is_root()?, "packages are missing, and only root can install them:\n\n    sudo {by_hand}");
 

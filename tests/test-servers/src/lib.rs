@@ -3,7 +3,8 @@
 //! [`Postgres`] and [`RabbitMq`] are private servers: each has fresh data in a temporary directory, free ports on
 //! 127.0.0.1, a random password, and the durability settings of an ordinary installation. Several can run at the same
 //! time, started by root or by an ordinary user. A server that already runs on the machine is neither used nor changed.
-//! [`programs::ensure`] installs the programs if they are missing; [`Both`] is one server of each kind.
+//! [`ChromeDriver`] is one that starts browsers. [`programs::ensure`] installs the programs of the servers if they are
+//! missing, [`programs::ensure_browser`] those of the browser; [`Both`] is one server of each kind.
 //!
 //! *Guaranteed:* a server and its data are gone when its value is dropped **or when the process that started it has
 //! ended**, whether by a panic, Ctrl-C or SIGKILL (`keeper.rs` explains how). [`Postgres::crash`] and
@@ -16,6 +17,7 @@
 
 mod account;
 mod both;
+mod chromedriver;
 mod database;
 pub mod disk;
 mod files;
@@ -28,6 +30,7 @@ pub mod rabbitmq;
 mod wait;
 
 pub use both::Both;
+pub use chromedriver::ChromeDriver;
 pub use database::{POSTGRES_URL, create_database};
 pub use ports::free as free_port;
 pub use postgres::Postgres;

@@ -1,4 +1,4 @@
-//! Finds the servers' programs.
+//! Finds the programs of the servers and of the browser.
 
 use std::{
     env, fs,
@@ -23,6 +23,18 @@ pub fn ensure() -> Result<()> {
     install::packages(&missing)?;
     PostgresPrograms::find()?;
     RabbitMqPrograms::find().map(drop)
+}
+
+/// Finds the browser of the tests and its driver, or installs them as [`ensure`] does.
+///
+/// # Errors
+/// If they are missing and cannot be installed; the error explains what to install.
+pub fn ensure_browser() -> Result<()> {
+    if BrowserPrograms::find().is_ok() {
+        return Ok(());
+    }
+    install::packages(&["chromium", "chromium-driver"])?;
+    BrowserPrograms::find().map(drop)
 }
 
 /// Returns the Debian packages of the missing programs.
@@ -74,6 +86,20 @@ impl RabbitMqPrograms {
             rabbitmqctl.is_file().then_some(Self { rabbitmq_server, rabbitmqctl, epmd: epmd()? })
         };
         server.and_then(complete).with_context(|| no_program("RabbitMQ", "rabbitmq-server"))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct BrowserPrograms {
+    pub(crate) browser: PathBuf,
+    pub(crate) chromedriver: PathBuf,
+}
+
+impl BrowserPrograms {
+    pub(crate) fn find() -> Result<Self> {
+        let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path);
+        let found = browser.and_then(|browser| Some(Self { browser, chromedriver: on_path("chromedriver")? }));
+        found.with_context(|| no_program("Chromium with its driver", "chromium chromium-driver"))
     }
 }
 

@@ -1,5 +1,7 @@
 use std::{process::ExitCode, time::Instant};
 
+use test_servers::programs;
+
 use crate::{alerts, policy, servers, step::Step, tool};
 
 /// Check formatting, lints, docs, alert rules, the dependency policy and the tests, as for every change
@@ -42,6 +44,10 @@ fn lints() -> anyhow::Result<()> {
 }
 
 fn tests(runner_args: &[String]) -> anyhow::Result<ExitCode> {
+    // It is large, and only the tests of the console need it.
+    if runner_args.is_empty() || runner_args.iter().any(|argument| argument.contains("browser")) {
+        programs::ensure_browser()?;
+    }
     let nextest = Step::cargo("", ["nextest", "--version"]).succeeds();
     let runner = if nextest {
         if runner_args.is_empty() {

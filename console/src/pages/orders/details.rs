@@ -86,8 +86,14 @@ pub(super) fn facts(saga: &Saga) -> Markup {
         section.card aria-labelledby="facts" {
             h2 #facts { "Facts and status" }
             p.hint { "The status is a function of the facts, in whatever order they are learnt." }
-            table.stacked {
-                thead { tr { th { "Learnt" } th { "Event" } th { "Stock" } th { "Payment" } th { "Cancel" } th { "Status" } } }
+            table.stacked aria-labelledby="facts" {
+                thead {
+                    tr {
+                        @for name in ["Learnt", "Event", "Stock", "Payment", "Cancel", "Status"] {
+                            th scope="col" { (name) }
+                        }
+                    }
+                }
                 tbody {
                     @for (index, entry) in changes { (fact_row(&saga.order, entry, history.after[index])) }
                 }

@@ -65,10 +65,15 @@ fn nothing(filter: &Filter, page: &OrderPage) -> Markup {
 
 fn table(orders: &[Order]) -> Markup {
     html! {
-        table.stacked {
+        table.stacked aria-label="Orders" {
             thead {
                 tr {
-                    th { "Order" } th { "Status" } th { "Items" } th.number { "Amount" } th { "Placed (UTC)" } th.number { "Took" }
+                    th scope="col" { "Order" }
+                    th scope="col" { "Status" }
+                    th scope="col" { "Items" }
+                    th.number scope="col" { "Amount" }
+                    th scope="col" { "Placed (UTC)" }
+                    th.number scope="col" { "Took" }
                 }
             }
             tbody { @for order in orders { (row(order)) } }

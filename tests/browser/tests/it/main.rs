@@ -1,0 +1,5 @@
+//! Tests of the console, used as a user does in a real browser. They need Chromium and its driver; `cargo xtask test`
+//! installs them.
+
+mod harness;
+mod pages;
