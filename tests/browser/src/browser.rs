@@ -198,13 +198,13 @@ impl Browser {
     /// # Errors
     /// If not.
     pub async fn finish(self) -> Result<()> {
-        let reports = self.reports().await?;
-        ensure!(reports.is_empty(), "the browser reports: {reports:#?}");
         let requests = self.requests().await?;
         // A `data:` URL is content, not a request: Chromium's own icons are such.
         let is_own = |url: &str| url.starts_with("data:") || url.starts_with(&format!("{}/", self.base));
         let foreign: Vec<_> = requests.iter().filter(|url| !is_own(url)).collect();
         ensure!(!requests.is_empty() && foreign.is_empty(), "requests to somewhere else: {foreign:#?}");
+        let reports = self.reports().await?;
+        ensure!(reports.is_empty(), "the browser reports: {reports:#?}");
         Ok(())
     }
 
