@@ -102,16 +102,19 @@ impl OrderForm {
                     }
                 }
                 @if let Some(error) = error("items") { p.field-error { "The lines: " (error) } }
-                @if self.lines.len() < MAX_LINES {
-                    p { button.quiet type="submit" name="add-line" value="1" formnovalidate { "Add a line" } }
-                }
                 div.row {
                     (Field::number("amount", "Amount", &self.amount).with_error(error("amount")))
                     (Field::text("currency", "Currency", &self.currency).with_error(error("currency")))
                 }
                 (Field::text("key", "Idempotency key", &self.key).optional().with_error(error("idempotency_key")))
                 p.hint { "With a key, the same order sent twice is one order." }
-                button type="submit" { "Place the order" }
+                // The first button of a form is what Enter in an input pushes.
+                div.actions {
+                    button type="submit" { "Place the order" }
+                    @if self.lines.len() < MAX_LINES {
+                        button.quiet type="submit" name="add-line" value="1" formnovalidate { "Add a line" }
+                    }
+                }
             }
         }
     }

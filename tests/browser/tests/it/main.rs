@@ -2,4 +2,5 @@
 //! installs them.
 
 mod harness;
+mod orders;
 mod pages;
