@@ -4,3 +4,4 @@
 mod harness;
 mod orders;
 mod pages;
+mod services_down;
