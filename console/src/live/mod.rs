@@ -15,4 +15,6 @@ mod sample;
 mod sampler;
 mod sparkline;
 
+pub(crate) use problems::{Problem, STUCK_AFTER};
+pub(crate) use sample::Sample;
 pub(crate) use sampler::{Live, Region};

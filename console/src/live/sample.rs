@@ -10,14 +10,14 @@ use crate::client::{ClientError, ServiceClient, Services};
 
 /// What all services said at one moment.
 #[derive(Debug)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     pub(super) at: Instant,
     pub(super) services: [ServiceSample; 3],
 }
 
 /// What one service said.
 #[derive(Debug)]
-pub(super) struct ServiceSample {
+pub(crate) struct ServiceSample {
     pub(super) service: Service,
     /// What `/health/ready` says about the things it depends on.
     pub(super) readiness: Result<Readiness, ClientError>,
@@ -27,13 +27,13 @@ pub(super) struct ServiceSample {
 
 /// The answer of `/health/ready`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Readiness {
+pub(crate) struct Readiness {
     pub(super) dependencies: Vec<Dependency>,
 }
 
 /// Something that a service depends on.
 #[derive(Debug, Deserialize)]
-pub(super) struct Dependency {
+pub(crate) struct Dependency {
     pub(super) name: String,
     pub(super) status: String,
     pub(super) detail: Option<String>,
@@ -44,19 +44,24 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Sample {
     /// Asks all services at the same time.
-    pub(super) async fn take(services: &Services) -> Self {
+    pub(crate) async fn take(services: &Services) -> Self {
         let [order, inventory, payment] = Service::ALL.map(|service| ServiceSample::take(services.of(service)));
         let services = <[_; 3]>::from(join3(order, inventory, payment).await);
         Self { at: Instant::now(), services }
     }
 
     /// Returns what one service said.
-    pub(super) fn of(&self, service: Service) -> &ServiceSample {
+    pub(crate) fn of(&self, service: Service) -> &ServiceSample {
         &self.services[service as usize]
     }
 }
 
 impl ServiceSample {
+    /// Returns whether the service answered.
+    pub(crate) fn answers(&self) -> bool {
+        self.readiness.is_ok()
+    }
+
     async fn take(client: &ServiceClient) -> Self {
         let (readiness, metrics) = join(readiness(client), metrics(client)).await;
         Self { service: client.service(), readiness, metrics: metrics.unwrap_or_default() }

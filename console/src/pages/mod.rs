@@ -3,6 +3,7 @@
 mod dead_letters;
 mod now;
 mod orders;
+mod stuck;
 mod try_it;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(crate) struct Page {
 }
 
 /// All pages, in the order of the navigation.
-pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE, dead_letters::PAGE, try_it::PAGE];
+pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE, dead_letters::PAGE, stuck::PAGE, try_it::PAGE];
 
 /// Returns whether there is a page at `path`, so that others may link to it.
 pub(crate) fn is_page(path: &str) -> bool {

@@ -133,6 +133,16 @@ impl Arrow {
 }
 
 impl Diagram {
+    /// Returns the messages that were sent and not handled yet: the event, and who will handle it.
+    pub(crate) fn on_their_way(&self) -> impl Iterator<Item = (&str, Service)> {
+        let arrows = self.steps.iter().flat_map(|step| &step.arrows);
+        let open = arrows.filter(|arrow| arrow.state == ArrowState::OnItsWay);
+        open.filter_map(|arrow| {
+            let to = Service::ALL.into_iter().find(|service| Lane::from(*service) == arrow.to)?;
+            Some((arrow.label.as_str(), to))
+        })
+    }
+
     /// Returns whether nothing is left to happen: the order has ended, and every message that matters has arrived.
     pub(crate) fn is_settled(&self) -> bool {
         let open = |step: &Step| step.to_come || step.arrows.iter().any(Arrow::is_open);

@@ -11,15 +11,15 @@ use testkit::{
 use crate::program;
 
 /// A system, and somebody who looks at its console.
-struct Desk {
-    system: Running,
-    client: Client,
+pub(crate) struct Desk {
+    pub(crate) system: Running,
+    pub(crate) client: Client,
     http: Http,
     _directory: TempDir,
 }
 
 impl Desk {
-    fn with(arguments: &[&str]) -> Self {
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let system = program().start(directory.path(), arguments).unwrap();
         let client = Client::new(system.addresses).unwrap();
@@ -31,25 +31,25 @@ impl Desk {
         self.http.request(method, format!("http://{}{path}", self.system.console.unwrap()))
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, String) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
         text(self.request(Method::GET, path)).await
     }
 
     /// Returns the page at `path`.
-    async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let (status, page) = self.get(path).await;
         assert_eq!(status, StatusCode::OK, "{page}");
         page
     }
 
     /// Returns the page at `path` once it contains `wanted`.
-    async fn page_with(&self, path: &str, wanted: &str) -> String {
+    pub(crate) async fn page_with(&self, path: &str, wanted: &str) -> String {
         let read = async || anyhow::Ok(self.page(path).await);
         self.client.until(wanted, read, |page: &String| page.contains(wanted)).await.unwrap()
     }
 
     /// Places an order that takes long, because of `--gateway-latency`, and returns once its stock is held.
-    async fn place_slow(&self, body: &Value) -> i64 {
+    pub(crate) async fn place_slow(&self, body: &Value) -> i64 {
         let request = self.client.order(Method::POST, "/api/v1/orders").header("prefer", "respond-async").json(body);
         let (status, order) = answer(request).await.unwrap();
         assert_eq!(status, StatusCode::ACCEPTED, "{order}");
@@ -63,13 +63,13 @@ async fn text(request: RequestBuilder) -> (StatusCode, String) {
 }
 
 /// Returns the numbers of the orders in the table, from top to bottom.
-fn listed(page: &str) -> Vec<i64> {
+pub(crate) fn listed(page: &str) -> Vec<i64> {
     let links = page.split("<td data-label=\"Order\"><a href=\"/orders/").skip(1);
     links.map(|link| link.split('"').next().unwrap().parse().unwrap()).collect()
 }
 
 /// Returns the address behind the link with this text.
-fn link(page: &str, text: &str) -> String {
+pub(crate) fn link(page: &str, text: &str) -> String {
     let before = page.split(&format!("\">{text}</a>")).next().unwrap();
     assert!(before.len() < page.len(), "there is no link {text:?} in {page}");
     before.rsplit("href=\"").next().unwrap().replace("&amp;", "&")

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join3;
 use reqwest::{Method, Response, Url, header};
 use serde::de::DeserializeOwned;
+use shared_events::Service;
 
 use super::filter::{Cursor, Filter};
 use crate::{
@@ -58,7 +59,7 @@ async fn by_id(service: &ServiceClient, id: &str) -> Result<OrderPage, ClientErr
 }
 
 /// Returns where the list goes on, from the header `Link`.
-fn more(response: &Response) -> Option<Cursor> {
+pub(in crate::pages) fn more(response: &Response) -> Option<Cursor> {
     let link = response.headers().get(header::LINK)?.to_str().ok()?;
     let target = link.split_once('<')?.1.split_once('>')?.0;
     let url = Url::parse("http://order").and_then(|base| base.join(target)).ok()?;
@@ -90,22 +91,32 @@ fn page(cursor: Option<Cursor>, orders: Vec<Order>, more: Option<Cursor>) -> Ord
 }
 
 /// One order, and which services could not be asked about it.
-pub(super) struct Found {
-    pub(super) saga: Saga,
+pub(in crate::pages) struct Found {
+    pub(in crate::pages) saga: Saga,
     pub(super) errors: Vec<ClientError>,
 }
 
 /// Returns everything about one order. Without the order service there is nothing to show; without the others, the
 /// rest is.
 pub(super) async fn saga(app: &AppState, id: i64) -> Result<Found, ClientError> {
-    let services = &app.services;
     // The order first: a timeline that was read later contains at least what the order shows.
-    let order: Order = services.order.get(&format!("/api/v1/orders/{id}"), &[]).await?;
+    let order: Order = app.services.order.get(&format!("/api/v1/orders/{id}"), &[]).await?;
+    saga_of(app, order, |_| true).await
+}
+
+/// Returns everything about this order. Inventory and payment are asked only if `asked`.
+pub(in crate::pages) async fn saga_of(
+    app: &AppState,
+    order: Order,
+    asked: impl Fn(Service) -> bool,
+) -> Result<Found, ClientError> {
+    let (services, id) = (&app.services, order.order_id);
     let timeline = format!("/api/v1/orders/{id}/events");
+    let service = |service| Some(services.of(service)).filter(|_| asked(service));
     let (timeline, reservations, payments) = join3(
         services.order.get::<Vec<Entry>>(&timeline, &[]),
-        of_order::<Reservation>(&services.inventory, "/api/v1/reservations", id),
-        of_order::<Payment>(&services.payment, "/api/v1/payments", id),
+        of_order::<Reservation>(service(Service::Inventory), "/api/v1/reservations", id),
+        of_order::<Payment>(service(Service::Payment), "/api/v1/payments", id),
     )
     .await;
     // An order of a database that was lost since may have had the same number, and a client may authorize payments
@@ -119,10 +130,11 @@ pub(super) async fn saga(app: &AppState, id: i64) -> Result<Found, ClientError> 
 
 /// Asks inventory or payment for what it has stored about an order.
 async fn of_order<T: DeserializeOwned>(
-    service: &ServiceClient,
+    service: Option<&ServiceClient>,
     path: &str,
     order_id: i64,
 ) -> Result<Vec<T>, ClientError> {
+    let Some(service) = service else { return Ok(Vec::new()) };
     service.get(path, &[("order_id", &order_id.to_string())]).await
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Filter {
 
 /// Where a page of the list begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cursor {
+pub(in crate::pages) enum Cursor {
     /// Older orders than this one.
     After(i64),
     /// Newer orders than this one.
@@ -31,7 +31,7 @@ pub(super) enum Cursor {
 
 impl Cursor {
     /// Returns the id of the order where it is.
-    pub(super) fn id(self) -> i64 {
+    pub(in crate::pages) fn id(self) -> i64 {
         match self {
             Self::After(id) | Self::Before(id) => id,
         }

@@ -2,9 +2,9 @@
 
 mod cancel;
 mod details;
-mod fetch;
-mod filter;
-mod list;
+pub(super) mod fetch;
+pub(super) mod filter;
+pub(super) mod list;
 mod show;
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn routes() -> Router<Arc<AppState>> {
 }
 
 /// Returns the status with its colour.
-fn badge(status: Status) -> Markup {
+pub(super) fn badge(status: Status) -> Markup {
     let class = match status {
         Status::Confirmed => "good",
         Status::Failed | Status::Cancelled => "bad",
