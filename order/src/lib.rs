@@ -41,7 +41,7 @@ pub fn start(
     deps: ServiceDeps,
     listener: TcpListener,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    let watchers = Watchers::new(deps.database.replica_bus());
+    let watchers = Watchers::new(deps.database.replica_bus(), settings.stream_history);
     let orders = Orders::new(settings.cancel_policy(), watchers.clone());
     let metrics = orders.metrics().clone();
     let (wait, max_backlog) = (settings.order_wait, deps.work.max_backlog);

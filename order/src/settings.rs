@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use clap::Args;
 
@@ -20,6 +20,9 @@ pub struct OrderSettings {
     /// The longest pause before an unanswered cancellation is repeated
     #[arg(long, env = "CANCEL_REPEAT_LONGEST", default_value = "5min", value_parser = humantime::parse_duration)]
     pub cancel_repeat_longest: Duration,
+    /// How many of the newest changes a client of the stream can resume from, or lag behind
+    #[arg(long, env = "STREAM_HISTORY", default_value = "8192")]
+    pub stream_history: NonZeroUsize,
 }
 
 impl OrderSettings {

@@ -2,35 +2,46 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::State,
+    http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
-use futures::{Stream, stream};
-use tokio::sync::broadcast::error::RecvError;
+use futures::{Stream, StreamExt as _, stream};
 
 use super::{state::AppState, wire::OrderView};
+use crate::watch::{Change, Position};
 
 /// Watch all orders
 ///
-/// Server-sent events: one `order` event for each change of an order from now on. A client that is too slow gets a
-/// `missed` event with the number of changes that it missed; it should read the orders again.
+/// Server-sent events: one `order` event for each change of an order from now on. With `Last-Event-ID`, which browsers
+/// send when they reconnect, from that event on. A client that is too slow, or that cannot resume there because the
+/// changes are no longer kept or the replica is another one, gets a `missed` event with the number of changes that it
+/// missed, or 0 if that is unknown; it should read the orders again.
 #[utoipa::path(
     get, path = "/api/v1/orders/stream", tag = "orders",
+    params(("Last-Event-ID" = Option<String>, Header, description = "the `id` that the client received last")),
     responses((status = 200, description = "a stream of `order` events", content_type = "text/event-stream", body = OrderView)),
 )]
-pub(super) async fn stream(State(app): State<Arc<AppState>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let changes = app.watchers.watch();
+pub(super) async fn stream(
+    State(app): State<Arc<AppState>>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let last = headers.get("last-event-id").map(|id| Position::parse(id.to_str().unwrap_or_default()));
+    let changes = app.watchers.watch(last);
+    // An id alone is no event for the client, but it can resume from here even if it never gets one.
+    let opening = last.is_none().then(|| Event::default().id(changes.position().to_string()));
     let stopping = app.context.stopping.clone();
     let events = stream::unfold((changes, stopping), |(mut changes, stopping)| async move {
-        let event = match stopping.run_until_cancelled(changes.recv()).await? {
-            Ok(order) => Event::default()
-                .event("order")
-                .id(order.details.order_id.to_string())
-                .json_data(OrderView::from(&order))
-                .unwrap_or_default(),
-            Err(RecvError::Lagged(missed)) => Event::default().event("missed").data(missed.to_string()),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((Ok(event), (changes, stopping)))
+        let change = stopping.run_until_cancelled(changes.next()).await?;
+        Some((event(&change).id(changes.position().to_string()), (changes, stopping)))
     });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    Sse::new(stream::iter(opening).chain(events).map(Ok)).keep_alive(KeepAlive::default())
+}
+
+fn event(change: &Change) -> Event {
+    match change {
+        Change::Order(order) => {
+            Event::default().event("order").json_data(OrderView::from(&**order)).unwrap_or_default()
+        }
+        Change::Missed(missed) => Event::default().event("missed").data(missed.unwrap_or_default().to_string()),
+    }
 }

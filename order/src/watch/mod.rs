@@ -2,20 +2,24 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use saga_database::{ReplicaBus, Topic};
 use shared_events::SagaId;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::oneshot;
 
-use self::sent_states::SentStates;
+use self::changes::{Changes, Subscription};
+pub(crate) use self::{changes::Change, position::Position};
 use crate::domain::Order;
 
+mod changes;
+mod position;
 mod sent_states;
-
-/// How many changes a slow watcher may lag behind before it misses some.
-const CHANGES: usize = 1_024;
+#[cfg(test)]
+mod testing;
 
 /// Passes changes of orders on to the clients that wait or watch at this replica. It gets each change after its commit,
 /// from this replica and from others.
@@ -23,8 +27,7 @@ const CHANGES: usize = 1_024;
 pub(crate) struct Watchers {
     replica_bus: ReplicaBus,
     waiting: Mutex<HashMap<SagaId, Vec<oneshot::Sender<Order>>>>,
-    changes: broadcast::Sender<Order>,
-    sent: Mutex<SentStates>,
+    changes: Arc<Changes>,
 }
 
 /// Waits for the end of one order, until it is dropped.
@@ -36,10 +39,10 @@ pub(crate) struct Waiter {
 }
 
 impl Watchers {
+    /// Keeps at most `history` changes for clients that are slow or come back.
     #[must_use]
-    pub(crate) fn new(replica_bus: ReplicaBus) -> Arc<Self> {
-        let changes = broadcast::Sender::new(CHANGES);
-        Arc::new(Self { replica_bus, waiting: Mutex::default(), changes, sent: Mutex::default() })
+    pub(crate) fn new(replica_bus: ReplicaBus, history: NonZeroUsize) -> Arc<Self> {
+        Arc::new(Self { replica_bus, waiting: Mutex::default(), changes: Changes::new(history) })
     }
 
     /// Starts to wait for an order's end. If this is called before the order is placed, the end cannot be missed.
@@ -50,16 +53,16 @@ impl Watchers {
         Waiter { saga_id, watchers: Arc::clone(self), ended }
     }
 
-    /// Subscribes to all changes from now on.
+    /// Subscribes to all changes after this position, or from now on.
     #[must_use]
-    pub(crate) fn watch(&self) -> broadcast::Receiver<Order> {
-        self.changes.subscribe()
+    pub(crate) fn watch(&self, after: Option<Position>) -> Subscription {
+        self.changes.subscribe(after, Instant::now())
     }
 
-    /// Returns whether there are watchers. Without them, changes need not be collected.
+    /// Returns whether there are watchers, or were shortly before. Otherwise changes need not be collected.
     #[must_use]
     pub(crate) fn has_watchers(&self) -> bool {
-        self.changes.receiver_count() > 0
+        self.changes.are_kept(Instant::now())
     }
 
     /// Passes on the orders that a batch has changed and committed. `changes` is every single change. If it is `None`
@@ -94,16 +97,7 @@ impl Watchers {
     /// Passes on committed changes of orders, made here or at another replica. They may come in any order: a state that
     /// is older than what was sent before is dropped.
     pub(crate) fn changed(&self, orders: Vec<Order>) {
-        // The lock is held until all are sent, so that concurrent calls cannot overtake each other.
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.has_watchers() {
-            return sent.clear();
-        }
-        for order in orders {
-            if sent.is_new(&order) {
-                let _ = self.changes.send(order);
-            }
-        }
+        self.changes.publish(orders, Instant::now());
     }
 
     /// Returns those of `sagas` that a client waits for.

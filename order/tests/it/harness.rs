@@ -1,6 +1,6 @@
 //! A running order service, its clients, and inventory and payment as a test plays them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use order::{Migrator, OrderSettings};
 use reqwest::{Method, RequestBuilder};
@@ -30,6 +30,7 @@ impl Default for Plan {
                 order_deadline: Duration::from_secs(600),
                 cancel_repeat: Duration::from_secs(600),
                 cancel_repeat_longest: Duration::from_secs(600),
+                stream_history: NonZeroUsize::new(1_000).unwrap(),
             },
             work: WorkSettings {
                 max_events_per_message: 128,
