@@ -1,6 +1,5 @@
 use std::{
     net::SocketAddr,
-    path::Path,
     process::{Child, Stdio},
 };
 
@@ -48,12 +47,6 @@ impl TestSystem {
     /// If it was started without.
     pub fn console(&self) -> Result<SocketAddr> {
         self.running.console.context("the program has a console")
-    }
-
-    /// Returns the directory with its databases.
-    #[must_use]
-    pub fn data(&self) -> &Path {
-        self.data.path()
     }
 
     /// Kills it, and returns what [`Stopped::restart`] needs.

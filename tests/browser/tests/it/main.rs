@@ -4,4 +4,5 @@
 mod harness;
 mod orders;
 mod pages;
+mod pictures;
 mod services_down;
