@@ -1,4 +1,4 @@
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use shared_events::Service;
 
@@ -79,6 +79,23 @@ impl ClientError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// Whether it is the request that is wrong, not the service.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { status: ..500, .. })
+    }
+
+    /// Returns the status of a page that says this: that of the service, or 503 if it could not do it.
+    #[must_use]
+    pub fn page_status(&self) -> StatusCode {
+        match self {
+            Self::Refused { status, .. } if self.is_refused() => {
+                StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST)
+            }
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        }
     }
 
     /// Returns what is wrong with the field of this name, if the request was refused because of it.

@@ -1,8 +1,12 @@
 //! The pages. Each is a file (or folder) here with a constant [`Page`], and one row in [`PAGES`].
 
 mod dead_letters;
+mod fields;
 mod now;
 mod orders;
+mod paging;
+mod payments;
+mod stock;
 mod stuck;
 mod try_it;
 
@@ -29,7 +33,8 @@ pub(crate) struct Page {
 }
 
 /// All pages, in the order of the navigation.
-pub(crate) static PAGES: &[Page] = &[now::PAGE, orders::PAGE, dead_letters::PAGE, stuck::PAGE, try_it::PAGE];
+pub(crate) static PAGES: &[Page] =
+    &[now::PAGE, orders::PAGE, stock::PAGE, payments::PAGE, dead_letters::PAGE, stuck::PAGE, try_it::PAGE];
 
 /// Returns whether there is a page at `path`, so that others may link to it.
 pub(crate) fn is_page(path: &str) -> bool {

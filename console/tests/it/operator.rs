@@ -22,3 +22,36 @@ async fn dead_letters_of_services_that_are_down_are_a_message() {
         assert!(page.contains("The order service cannot be reached"), "{page}");
     }
 }
+
+#[tokio::test]
+async fn stock_and_payments_of_services_that_are_down_are_a_message() {
+    let console = TestConsole::open(&nowhere()).await;
+    for (path, service) in [
+        ("/stock", "inventory"),
+        ("/stock?sku=SKU-ABC", "inventory"),
+        ("/stock?order_id=1", "inventory"),
+        ("/payments", "payment"),
+        ("/payments?order_id=1", "payment"),
+    ] {
+        let page = console.page(path).await;
+        assert!(page.contains(&format!("The {service} service cannot be reached")), "{path}: {page}");
+        assert!(page.contains("Start the service") && page.matches("role=\"alert\"").count() == 1, "{path}: {page}");
+    }
+    let form = "stock_sku=SKU-ABC&stock_quantity=5";
+    let page = text(console.post("/stock", form), StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(page.contains("The inventory service cannot be reached"), "{page}");
+    assert!(
+        page.matches("role=\"alert\"").count() == 1 && page.contains("value=\"5\""),
+        "what was typed stays: {page}"
+    );
+}
+
+#[tokio::test]
+async fn stock_is_not_set_from_another_site() {
+    let console = TestConsole::open(&nowhere()).await;
+    let form = "stock_sku=SKU-ABC&stock_quantity=5";
+    for site in ["cross-site", "same-site", "none"] {
+        let elsewhere = console.foreign_post("/stock", form).header("sec-fetch-site", site);
+        assert!(text(elsewhere, StatusCode::FORBIDDEN).await.contains("came from elsewhere"));
+    }
+}

@@ -63,7 +63,13 @@ impl Browser {
     }
 
     pub(crate) async fn page(&self, path: &str) -> String {
-        self.http.get(format!("{}{path}", self.base)).send().await.unwrap().text().await.unwrap()
+        self.get(path).await.1
+    }
+
+    /// Returns the status and the page.
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
     }
 
     /// Sends a form, and returns the status, where it leads to, and the page.

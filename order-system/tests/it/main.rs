@@ -7,6 +7,7 @@ mod command_line;
 mod console;
 mod console_dead_letters;
 mod console_orders;
+mod console_stock;
 mod console_stuck;
 mod crash;
 mod dead_letters;

@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use futures::future::join3;
-use reqwest::{Method, Response, Url, header};
+use reqwest::{Method, Response};
 use serde::de::DeserializeOwned;
 use shared_events::Service;
 
 use super::filter::{Cursor, Filter};
 use crate::{
     client::{ClientError, ServiceClient},
+    pages::paging::{PAGE_SIZE, linked},
     sequence::{Entry, Order, Payment, Reservation, Saga},
     state::AppState,
 };
 
-/// How many orders a page shows.
-const PAGE_SIZE: usize = 25;
 /// How far apart the clocks of two services may be.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
@@ -60,14 +59,8 @@ async fn by_id(service: &ServiceClient, id: &str) -> Result<OrderPage, ClientErr
 
 /// Returns where the list goes on, from the header `Link`.
 pub(in crate::pages) fn more(response: &Response) -> Option<Cursor> {
-    let link = response.headers().get(header::LINK)?.to_str().ok()?;
-    let target = link.split_once('<')?.1.split_once('>')?.0;
-    let url = Url::parse("http://order").and_then(|base| base.join(target)).ok()?;
-    let id = |wanted: &str| {
-        let (_, value) = url.query_pairs().find(|(name, _)| name == wanted)?;
-        value.parse().ok()
-    };
-    if link.contains("rel=\"prev\"") { id("before").map(Cursor::Before) } else { id("after").map(Cursor::After) }
+    let id = |relation, parameter| linked(response, relation, parameter)?.parse().ok();
+    id("prev", "before").map(Cursor::Before).or_else(|| id("next", "after").map(Cursor::After))
 }
 
 /// The service says only whether there is more in the direction of the request. In the other direction is what the

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    OrderForm,
+    OrderForm, StockForm,
     place::{self, Item, NewOrder, Placed},
     placed, set_stock,
 };
@@ -17,6 +17,11 @@ use crate::{
 
 /// The item of the examples.
 pub(super) const SKU: &str = "SKU-ABC";
+/// Returns what the form for stock suggests.
+pub(super) fn stock() -> StockForm {
+    StockForm { stock_sku: SKU.to_owned(), stock_quantity: "100".to_owned() }
+}
+
 /// So many units are put in when fewer than an example needs are there.
 const UNITS: i64 = 100;
 /// The most that one can order, and more than is ever in stock of this item.

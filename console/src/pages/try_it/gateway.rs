@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared_events::Service;
 
 use super::{
-    Notice, OrderForm, StockForm,
+    Notice, OrderForm, examples,
     fields::{Field, refusal},
     respond,
 };
@@ -79,7 +79,7 @@ pub(super) async fn set(State(app): State<Arc<AppState>>, Form(typed): Form<Type
         Ok(()) => Notice::Done(html! { "The payment gateway is set." }),
         Err(error) => Notice::Failed(error),
     };
-    respond(&app, &notice, &OrderForm::default(), &StockForm::default()).await
+    respond(&app, &notice, &OrderForm::default(), &examples::stock()).await
 }
 
 async fn put(app: &AppState, typed: &Typed) -> Result<(), ClientError> {

@@ -1,3 +1,5 @@
+//! Fields of forms, and what is wrong with them.
+
 use maud::{Markup, Render, html};
 use shared_events::Service;
 
@@ -55,4 +57,16 @@ impl Render for Field<'_> {
 pub(super) fn refusal(service: Service, field: &str, detail: &str) -> ClientError {
     let fields = vec![FieldError { field: field.to_owned(), detail: detail.to_owned() }];
     ClientError::Refused { service, status: 422, detail: format!("{field}: {detail}"), fields }
+}
+
+/// Returns the id of the order that was typed; `None` if nothing was.
+///
+/// # Errors
+/// If it is no whole number. The refusal names the field `order_id`.
+pub(super) fn order_id(service: Service, typed: &str) -> Result<Option<i64>, ClientError> {
+    let typed = typed.trim();
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    typed.parse().map(Some).map_err(|_| refusal(service, "order_id", "must be a whole number"))
 }
