@@ -19,7 +19,8 @@ impl Position {
         Self { series: Uuid::now_v7(), number: 0 }
     }
 
-    /// Parses a client's `Last-Event-ID`. What is not a position becomes one of no series, from which one cannot resume.
+    /// Parses a client's `Last-Event-ID`. What is not a position becomes one of no series, from which one cannot
+    /// resume.
     pub(crate) fn parse(text: &str) -> Self {
         let parsed = text.split_once('-').and_then(|(series, number)| {
             Some(Self { series: Uuid::try_parse(series).ok()?, number: number.parse().ok()? })
