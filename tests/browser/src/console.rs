@@ -49,7 +49,7 @@ impl TestSystem {
         self.running.console.context("the program has a console")
     }
 
-    /// Kills it, and returns what [`Stopped::restart`] needs.
+    /// Kills it, and returns what `Stopped::restart` needs.
     ///
     /// # Errors
     /// If it cannot be killed.
