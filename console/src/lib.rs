@@ -12,6 +12,7 @@ mod layout;
 mod live;
 mod pages;
 mod routes;
+mod runs;
 mod security;
 mod sequence;
 mod server;

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     client::Services,
     live::Live,
-    pages::{Redrives, Runs},
     routes::routes,
+    runs::Runs,
     security::Access,
     settings::{Addresses, ConsoleSettings},
     state::AppState,
@@ -87,8 +87,8 @@ impl Console {
         let app = Arc::new(AppState {
             services,
             live,
-            runs: Runs::new(stopping.clone()),
-            redrives: Redrives::new(stopping.clone()),
+            placing: Runs::new(stopping.clone()),
+            redriving: Runs::new(stopping.clone()),
             access: Access::new(login),
         });
         let server = tokio::spawn(service_http::serve(listener, routes(app), stopping.clone()));

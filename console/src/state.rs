@@ -1,7 +1,8 @@
 use crate::{
     client::Services,
     live::Live,
-    pages::{Redrives, Runs},
+    pages::{Placing, Redriving},
+    runs::Runs,
     security::Access,
 };
 
@@ -13,9 +14,9 @@ pub(crate) struct AppState {
     /// What the page "Now" shows.
     pub(crate) live: Live,
     /// The run that places many orders.
-    pub(crate) runs: Runs,
+    pub(crate) placing: Runs<Placing>,
     /// The run that redrives many dead letters.
-    pub(crate) redrives: Redrives,
+    pub(crate) redriving: Runs<Redriving>,
     /// Who may use the console.
     pub(crate) access: Access,
 }

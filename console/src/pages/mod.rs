@@ -16,8 +16,8 @@ use axum::Router;
 
 use crate::state::AppState;
 
-pub(crate) use dead_letters::Redrives;
-pub(crate) use try_it::Runs;
+pub(crate) use dead_letters::Redriving;
+pub(crate) use try_it::Placing;
 
 /// A page of the console.
 #[derive(Debug)]

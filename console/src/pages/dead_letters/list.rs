@@ -40,7 +40,7 @@ pub(super) async fn show(State(app): State<Arc<AppState>>, Query(arrival): Query
     let content = html! {
         h1 { "Dead letters" }
         (arrival.render())
-        (redrive::render(app.redrives.progress().as_ref()))
+        (redrive::render(app.redriving.progress().as_ref()))
         p.hint {
             "Events that a service could not handle. Find the reason first; redriving an event that was handled \
              already changes nothing."

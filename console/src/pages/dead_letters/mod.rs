@@ -7,7 +7,7 @@ mod group;
 mod letter;
 mod list;
 mod redrive;
-mod run;
+mod redriving;
 mod text;
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::{
     state::AppState,
 };
 
-pub(crate) use run::Redrives;
+pub(crate) use redriving::Redriving;
 
 /// The page.
 pub(super) const PAGE: Page = Page { path: "/dead-letters", title: "Dead letters", in_navigation: true, routes };

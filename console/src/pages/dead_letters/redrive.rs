@@ -8,12 +8,17 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Redirect, Response},
 };
+use futures::{StreamExt as _, stream};
 use maud::{Markup, html};
 use serde::Deserialize;
 use service_host::admin::RedriveOutcome;
+use uuid::Uuid;
 
-use super::{PAGE, answer, client, failed, fetch, gone, named, run::Progress, text::visible};
-use crate::{state::AppState, times::moment};
+use super::{PAGE, answer, client, failed, fetch, gone, named, redriving::Redriving, text::visible};
+use crate::{client::ServiceClient, runs::Progress, state::AppState, times::moment};
+
+/// How many are redriven at the same time.
+const AT_ONCE: usize = 8;
 
 /// Redrives one, and leads to what became of it.
 pub(super) async fn one(State(app): State<Arc<AppState>>, Path(path): Path<(String, String)>) -> Response {
@@ -72,8 +77,13 @@ pub(super) async fn all(State(app): State<Arc<AppState>>, Path(service): Path<St
     }
 }
 
-fn start(app: &AppState, client: &crate::client::ServiceClient, what: String, ids: Vec<uuid::Uuid>) -> Response {
-    if app.redrives.start(client, what, ids) {
+fn start(app: &AppState, client: &ServiceClient, what: String, ids: Vec<Uuid>) -> Response {
+    let (redriving, client) = (Redriving::new(what, ids.len() as u64), client.clone());
+    let redrive = move |id| {
+        let client = client.clone();
+        async move { fetch::redrive(&client, id).await }
+    };
+    if app.redriving.start(redriving, stream::iter(ids).map(redrive).buffer_unordered(AT_ONCE)) {
         return Redirect::to(PAGE.path).into_response();
     }
     let text = html! {
@@ -88,7 +98,7 @@ fn start(app: &AppState, client: &crate::client::ServiceClient, what: String, id
 
 /// Stops the run.
 pub(super) async fn stop(State(app): State<Arc<AppState>>) -> Response {
-    app.redrives.stop();
+    app.redriving.stop();
     Redirect::to(PAGE.path).into_response()
 }
 
@@ -97,7 +107,7 @@ pub(super) async fn progress(State(app): State<Arc<AppState>>, headers: HeaderMa
     if !headers.contains_key("hx-request") {
         return Redirect::to(PAGE.path).into_response();
     }
-    match app.redrives.progress() {
+    match app.redriving.progress() {
         // The list shows what is left. This is asked for only until it has ended, so that happens once.
         Some(progress) if progress.ended => html! {
             div #redrive hx-get=(PAGE.path) hx-trigger="load" hx-target="#main" hx-select="#main" hx-swap="outerHTML" {
@@ -110,7 +120,7 @@ pub(super) async fn progress(State(app): State<Arc<AppState>>, headers: HeaderMa
 }
 
 /// Renders the progress of the run, or the result of the last one.
-pub(super) fn render(progress: Option<&Progress>) -> Markup {
+pub(super) fn render(progress: Option<&Progress<Redriving>>) -> Markup {
     let Some(progress) = progress else { return html! {} };
     html! {
         @if progress.ended {
@@ -123,9 +133,9 @@ pub(super) fn render(progress: Option<&Progress>) -> Markup {
     }
 }
 
-fn state(progress: &Progress) -> Markup {
-    let Progress { what, began, total, handled, failed_again, gone, not_tried, reason, error, ended, .. } = progress;
-    let word = match (ended, progress.done() < *total) {
+fn state(Progress { tally, ended, .. }: &Progress<Redriving>) -> Markup {
+    let Redriving { what, began, total, handled, failed_again, gone, not_tried, reason, error } = tally;
+    let word = match (ended, tally.done() < *total) {
         (false, _) => "Redriving ",
         (true, true) => "Stopped redriving ",
         (true, false) => "Redriven: ",
@@ -137,9 +147,9 @@ fn state(progress: &Progress) -> Markup {
                 (handled) " handled, " (failed_again) " failed again"
                 @if *gone > 0 { ", " (gone) " were gone" }
                 @if *not_tried > 0 { ", " (not_tried) " could not be tried" }
-                "; " (progress.done()) " of " (total) "."
+                "; " (tally.done()) " of " (total) "."
             }
-            progress max=((*total).max(1)) value=(progress.done()) aria-label="Dead letters redriven" {}
+            progress max=((*total).max(1)) value=(tally.done()) aria-label="Dead letters redriven" {}
             @if let Some(reason) = reason { p.bad { "The last one failed again: " (visible(reason)) } }
             @if let Some(error) = error { p.problem role="alert" { (visible(error)) } }
             @if *ended {

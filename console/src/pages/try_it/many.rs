@@ -6,6 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
+use futures::{StreamExt as _, stream};
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,10 +14,14 @@ use serde_json::value::RawValue;
 use super::{
     PAGE, examples,
     fields::Field,
-    place::{Item, NewOrder},
-    run::{Progress, Runs},
+    place::{Item, NewOrder, place},
 };
-use crate::{layout, state::AppState};
+use crate::{
+    client::ClientError,
+    layout,
+    runs::{Progress, Runs, Tally},
+    state::AppState,
+};
 
 /// How many orders one run places at most.
 const COUNT: RangeInclusive<u64> = 1..=100_000;
@@ -28,6 +33,31 @@ pub(super) struct Many {
     many_sku: String,
     many_count: String,
     many_declined: String,
+}
+
+/// What became of the orders that a run places.
+#[derive(Debug, Clone)]
+pub(crate) struct Placing {
+    total: u64,
+    placed: u64,
+    refused: u64,
+    /// The last failure, in words.
+    error: Option<String>,
+}
+
+impl Tally for Placing {
+    type Outcome = Result<(), ClientError>;
+
+    fn count(&mut self, outcome: Self::Outcome) -> bool {
+        match &outcome {
+            Ok(()) => self.placed += 1,
+            Err(error) => {
+                self.refused += 1;
+                self.error = Some(error.to_string());
+            }
+        }
+        outcome.is_ok()
+    }
 }
 
 /// Starts to place many orders, each of one unit; some with an amount that the simulated gateway declines.
@@ -44,8 +74,13 @@ pub(super) async fn start(State(app): State<Arc<AppState>>, Form(many): Form<Man
         return (StatusCode::UNPROCESSABLE_ENTITY, layout::page(&app, PAGE.path, PAGE.title, form)).into_response();
     };
     let sku = many.many_sku.trim().to_owned();
-    let make = move |index: u64| order(&sku, is_declined(index, declined));
-    if !app.runs.start(&app.services.order, count, AT_ONCE, make) {
+    let client = app.services.order.clone();
+    let request = move |index: u64| {
+        let (client, order) = (client.clone(), order(&sku, is_declined(index, declined)));
+        async move { place(&client, &order).await.map(drop) }
+    };
+    let placing = Placing { total: count, placed: 0, refused: 0, error: None };
+    if !app.placing.start(placing, stream::iter(0..count).map(request).buffer_unordered(AT_ONCE)) {
         let text = "Orders are being placed already. Stop that, or wait until it has ended.";
         return layout::error(StatusCode::CONFLICT, "One at a time", text);
     }
@@ -69,17 +104,17 @@ fn order(sku: &str, declined: bool) -> NewOrder {
 
 /// Stops it.
 pub(super) async fn stop(State(app): State<Arc<AppState>>) -> Response {
-    app.runs.stop();
+    app.placing.stop();
     Redirect::to("/try#many").into_response()
 }
 
 /// Returns how far it has come, for the part of the page that asks for it again and again.
 pub(super) async fn progress(State(app): State<Arc<AppState>>) -> Markup {
-    render(&app.runs)
+    render(&app.placing)
 }
 
 /// Renders the form, or the progress of what is going on.
-pub(super) fn render(runs: &Runs) -> Markup {
+pub(super) fn render(runs: &Runs<Placing>) -> Markup {
     match runs.progress() {
         Some(progress) if !progress.ended => html! {
             div hx-get="/try/many" hx-trigger="load delay:500ms" hx-swap="outerHTML" {
@@ -105,8 +140,8 @@ pub(super) fn render(runs: &Runs) -> Markup {
     }
 }
 
-fn bar(progress: &Progress) -> Markup {
-    let Progress { total, placed, refused, ended, error } = progress;
+fn bar(Progress { tally, ended, .. }: &Progress<Placing>) -> Markup {
+    let Placing { total, placed, refused, error } = tally;
     html! {
         p role="status" {
             @if *ended && placed + refused < *total { "Stopped: " } @else if *ended { "Done: " }

@@ -5,7 +5,6 @@ mod gateway;
 mod many;
 mod order_form;
 mod place;
-mod run;
 
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use super::{
 };
 use crate::{client::ClientError, layout, state::AppState};
 
-pub(crate) use run::Runs;
+pub(crate) use many::Placing;
 
 /// The page.
 pub(super) const PAGE: Page = Page { path: "/try", title: "Try it", in_navigation: true, routes };
@@ -89,7 +88,7 @@ async fn respond(app: &AppState, notice: &Notice, order: &OrderForm, stock: &Sto
             }
             section.card #many {
                 h2 { "Place many orders" }
-                (many::render(&app.runs))
+                (many::render(&app.placing))
             }
             (gateway::section(app, notice).await)
         }
