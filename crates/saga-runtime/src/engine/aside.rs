@@ -2,10 +2,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    Engine, Participant,
-    batch::{Batch, Origin},
-};
+use super::{Engine, Participant, batch::Batch, pending::Origin};
 use saga_support::Backoff;
 
 /// How long a batch may wait for a lock while other inputs are put aside because of one. Otherwise, the limit is the

@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     CallError, Input, Mailbox, Participant,
-    batch::{Origin, Pending},
+    pending::{Origin, Pending},
 };
 
 /// Makes the external calls that inputs need, before any transaction.

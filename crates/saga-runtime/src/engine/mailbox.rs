@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::{
     Input, Participant, Payload,
-    batch::{Item, Origin, Pending, Raw, SharedReceipt, dead_letter, still_unreadable},
+    batch::Item,
+    dead_letter::{dead_letter, still_unreadable},
+    pending::{Origin, Pending, Raw, SharedReceipt},
     redrive::{DeadLetterAgain, Discard, Redrive, Redriven},
     reply::ReplyTo,
 };

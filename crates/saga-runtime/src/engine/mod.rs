@@ -3,10 +3,12 @@
 
 mod aside;
 mod batch;
+mod dead_letter;
 mod external_calls;
 mod mailbox;
 mod messages;
 mod participant;
+mod pending;
 mod redrive;
 mod reply;
 mod run;

@@ -16,8 +16,9 @@ use tokio::{
 use super::{
     Mailbox, Participant, Refusal,
     aside::{Aside, BATCH_LOCK_WAIT},
-    batch::{Batch, Item, Origin, Pending},
+    batch::{Batch, Item},
     external_calls::ExternalCalls,
+    pending::{Origin, Pending},
     transaction::{Committed, Failure, Limits, commit_catching},
 };
 use crate::{

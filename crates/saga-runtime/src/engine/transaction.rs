@@ -16,9 +16,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
 
 use super::{
-    Decision, Input, Participant, Reply, Unacceptable,
-    batch::{Batch, Pending},
-    messages::Messages,
+    Decision, Input, Participant, Reply, Unacceptable, batch::Batch, messages::Messages, pending::Pending,
     redrive::DeadLetterAgain,
 };
 use crate::{
