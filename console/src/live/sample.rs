@@ -8,14 +8,14 @@ use shared_events::Service;
 use super::exposition::Exposition;
 use crate::client::{ClientError, ServiceClient, Services};
 
-/// What all services said at one moment.
+/// What all services answered at one moment.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(super) at: Instant,
     pub(super) services: [ServiceSample; 3],
 }
 
-/// What one service said.
+/// What one service answered.
 #[derive(Debug)]
 pub(crate) struct ServiceSample {
     pub(super) service: Service,
@@ -50,7 +50,7 @@ impl Sample {
         Self { at: Instant::now(), services }
     }
 
-    /// Returns what one service said.
+    /// Returns what one service answered.
     pub(crate) fn of(&self, service: Service) -> &ServiceSample {
         &self.services[service as usize]
     }

@@ -11,14 +11,14 @@ use testkit::{
 use crate::program;
 
 /// A system, and somebody who looks at its console.
-pub(crate) struct Desk {
+pub(crate) struct Harness {
     pub(crate) system: Running,
     pub(crate) client: Client,
     http: Http,
     _directory: TempDir,
 }
 
-impl Desk {
+impl Harness {
     pub(crate) fn with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let system = program().start(directory.path(), arguments).unwrap();
@@ -77,34 +77,34 @@ pub(crate) fn link(page: &str, text: &str) -> String {
 
 #[tokio::test]
 async fn the_orders_are_listed_newest_first_and_paged_both_ways() {
-    let desk = Desk::with(&[]);
-    let empty = desk.page("/orders").await;
+    let harness = Harness::with(&[]);
+    let empty = harness.page("/orders").await;
     assert!(empty.contains("There are no orders yet") && listed(&empty).is_empty(), "{empty}");
-    desk.client.put_in_stock("SKU-ABC", 100).await.unwrap();
+    harness.client.put_in_stock("SKU-ABC", 100).await.unwrap();
     for _ in 0..27 {
-        desk.client.place("SKU-ABC", 1, 10, None).await.unwrap();
+        harness.client.place("SKU-ABC", 1, 10, None).await.unwrap();
     }
-    let newest = desk.page("/orders").await;
+    let newest = harness.page("/orders").await;
     assert_eq!(listed(&newest), (3..=27).rev().collect::<Vec<_>>());
     assert!(!newest.contains(">Newer</a>"), "{newest}");
-    let oldest = desk.page(&link(&newest, "Older")).await;
+    let oldest = harness.page(&link(&newest, "Older")).await;
     assert_eq!(listed(&oldest), [2, 1]);
     assert!(!oldest.contains(">Older</a>"), "{oldest}");
-    let back = desk.page(&link(&oldest, "Newer")).await;
+    let back = harness.page(&link(&oldest, "Newer")).await;
     assert_eq!(listed(&back), listed(&newest));
-    let again = desk.page(&link(&back, "Older")).await;
+    let again = harness.page(&link(&back, "Older")).await;
     assert_eq!(listed(&again), [2, 1]);
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn the_orders_are_filtered() {
-    let desk = Desk::with(&[]);
-    desk.client.put_in_stock("SKU-ABC", 100).await.unwrap();
-    desk.client.put_in_stock("SKU/XYZ & Co", 100).await.unwrap();
-    desk.client.place("SKU-ABC", 1, 10, Some("the first key")).await.unwrap();
-    desk.client.place("SKU/XYZ & Co", 1, 5_000, None).await.unwrap();
-    desk.client.place("SKU-ABC", 999, 10, None).await.unwrap();
+    let harness = Harness::with(&[]);
+    harness.client.put_in_stock("SKU-ABC", 100).await.unwrap();
+    harness.client.put_in_stock("SKU/XYZ & Co", 100).await.unwrap();
+    harness.client.place("SKU-ABC", 1, 10, Some("the first key")).await.unwrap();
+    harness.client.place("SKU/XYZ & Co", 1, 5_000, None).await.unwrap();
+    harness.client.place("SKU-ABC", 999, 10, None).await.unwrap();
     for (query, orders) in [
         ("status=FAILED", vec![3, 2]),
         ("status=CONFIRMED", vec![1]),
@@ -118,11 +118,11 @@ async fn the_orders_are_filtered() {
         ("order_id=99", vec![]),
         ("order_id=x", vec![]),
     ] {
-        let page = desk.page(&format!("/orders?{query}")).await;
+        let page = harness.page(&format!("/orders?{query}")).await;
         assert_eq!(listed(&page), orders, "{query}: {page}");
         assert_eq!(page.contains("No order is one of these"), orders.is_empty(), "{query}");
     }
-    let page = desk.page("/orders?status=FAILED&sku=SKU%2FXYZ+%26+Co").await;
+    let page = harness.page("/orders?status=FAILED&sku=SKU%2FXYZ+%26+Co").await;
     assert!(
         page.contains("<option value=\"FAILED\" selected>") && page.contains("value=\"SKU/XYZ &amp; Co\""),
         "{page}"
@@ -131,20 +131,20 @@ async fn the_orders_are_filtered() {
     for (query, why) in
         [("status=NONE", "must be PENDING"), ("from=soon", "must be a time"), (&too_long, "at most 64 characters")]
     {
-        let (status, page) = desk.get(&format!("/orders?{query}")).await;
+        let (status, page) = harness.get(&format!("/orders?{query}")).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
         assert!(page.contains("field-error") && page.contains(why), "{query}: {page}");
     }
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn an_order_that_has_ended_is_shown_with_all_its_steps() {
-    let desk = Desk::with(&[]);
-    desk.client.put_in_stock("SKU-ABC", 10).await.unwrap();
-    desk.client.place("SKU-ABC", 2, 200, None).await.unwrap();
+    let harness = Harness::with(&[]);
+    harness.client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    harness.client.place("SKU-ABC", 2, 200, None).await.unwrap();
     // Once the stock is sold, too, nothing is left to wait for, and the page asks no more.
-    let page = desk.page_with("/orders/1", "stock is sold").await;
+    let page = harness.page_with("/orders/1", "stock is sold").await;
     for said in ["POST /api/v1/orders", "OrderCreated", "StockReserved", "PaymentAuthorized", "OrderConfirmed"] {
         assert!(page.contains(said), "{said} in {page}");
     }
@@ -155,35 +155,35 @@ async fn an_order_that_has_ended_is_shown_with_all_its_steps() {
     );
     assert!(!page.contains("role=\"alert\""), "{page}");
 
-    desk.client.place("SKU-ABC", 3, 5_000, None).await.unwrap();
-    let declined = desk.page("/orders/2").await;
+    harness.client.place("SKU-ABC", 3, 5_000, None).await.unwrap();
+    let declined = harness.page("/orders/2").await;
     for said in
         ["It is FAILED, payment declined", "payment is declined", "stock is released", "FAILED: payment declined"]
     {
         assert!(declined.contains(said), "{said} in {declined}");
     }
-    desk.client.place("SKU-ABC", 999, 10, None).await.unwrap();
-    let insufficient = desk.page("/orders/3").await;
+    harness.client.place("SKU-ABC", 999, 10, None).await.unwrap();
+    let insufficient = harness.page("/orders/3").await;
     assert!(
         insufficient.contains("StockReservationFailed") && !insufficient.contains("StockReserved"),
         "{insufficient}"
     );
 
-    let repeated = desk.page("/orders/1?request=repeated").await;
+    let repeated = harness.page("/orders/1?request=repeated").await;
     assert!(repeated.contains("the same order is the answer"), "{repeated}");
-    let refused = desk.page("/orders/1?request=refused").await;
+    let refused = harness.page("/orders/1?request=refused").await;
     assert!(refused.contains("refused (422): the key has other content"), "{refused}");
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn a_running_order_shows_what_is_to_come_and_is_cancelled_in_two_steps() {
-    let desk = Desk::with(&["--gateway-latency=1h", "--gateway-timeout=2h", "--drain-timeout=1s"]);
-    desk.client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    let harness = Harness::with(&["--gateway-latency=1h", "--gateway-timeout=2h", "--drain-timeout=1s"]);
+    harness.client.put_in_stock("SKU-ABC", 10).await.unwrap();
     let lines = json!([{"item_sku": "SKU-ABC", "quantity": 2}]);
-    let id = desk.place_slow(&json!({"items": lines, "amount": 10, "currency": "USD"})).await;
+    let id = harness.place_slow(&json!({"items": lines, "amount": 10, "currency": "USD"})).await;
     let path = format!("/orders/{id}");
-    let running = desk.page_with(&path, "stock is reserved").await;
+    let running = harness.page_with(&path, "stock is reserved").await;
     let (before, after) = running.split_once("still to come").unwrap();
     assert!(before.contains("StockReserved") && !before.contains("PaymentAuthorized"), "{before}");
     assert!(after.contains("PaymentAuthorized") && after.contains("OrderConfirmed"), "{after}");
@@ -191,68 +191,68 @@ async fn a_running_order_shows_what_is_to_come_and_is_cancelled_in_two_steps() {
 
     // What the page shows already is not sent again.
     let live = running.split("hx-get=\"").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
-    assert_eq!(desk.get(&live).await, (StatusCode::NO_CONTENT, String::new()));
-    let (status, other) = desk.get(&format!("{path}/live?seen=other")).await;
+    assert_eq!(harness.get(&live).await, (StatusCode::NO_CONTENT, String::new()));
+    let (status, other) = harness.get(&format!("{path}/live?seen=other")).await;
     assert!(status == StatusCode::OK && other.starts_with("<div id=\"order-live\""), "{other}");
 
     let cancel = format!("{path}/cancel");
     assert!(running.contains(&format!("href=\"{cancel}\"")), "{running}");
-    let question = desk.page(&cancel).await;
+    let question = harness.page(&cancel).await;
     assert!(question.contains(&format!("<form method=\"post\" action=\"{cancel}\">")), "{question}");
-    let elsewhere = desk.request(Method::POST, &cancel).header("origin", "http://example.com");
+    let elsewhere = harness.request(Method::POST, &cancel).header("origin", "http://example.com");
     assert_eq!(text(elsewhere).await.0, StatusCode::FORBIDDEN);
-    let order = ok(desk.client.order(Method::GET, &format!("/api/v1/orders/{id}"))).await.unwrap();
+    let order = ok(harness.client.order(Method::GET, &format!("/api/v1/orders/{id}"))).await.unwrap();
     assert_eq!(order["status"], "PENDING", "a request from elsewhere changes nothing");
-    let here = desk.request(Method::POST, &cancel).header("sec-fetch-site", "same-origin");
+    let here = harness.request(Method::POST, &cancel).header("sec-fetch-site", "same-origin");
     let response = here.send().await.unwrap();
     assert_eq!((response.status(), &response.headers()["location"]), (StatusCode::SEE_OTHER, &path.parse().unwrap()));
-    let cancelled = desk.page_with(&path, "It is CANCELLED").await;
+    let cancelled = harness.page_with(&path, "It is CANCELLED").await;
     for said in [format!("POST /api/v1/orders/{id}/cancel"), "OrderCancelRequested".into(), "stock is released".into()]
     {
         assert!(cancelled.contains(&said), "{said} in {cancelled}");
     }
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn an_order_that_has_ended_is_not_cancelled() {
-    let desk = Desk::with(&[]);
-    desk.client.put_in_stock("SKU-ABC", 10).await.unwrap();
-    desk.client.place("SKU-ABC", 2, 200, None).await.unwrap();
-    desk.client.place("SKU-ABC", 2, 5_000, None).await.unwrap();
+    let harness = Harness::with(&[]);
+    harness.client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    harness.client.place("SKU-ABC", 2, 200, None).await.unwrap();
+    harness.client.place("SKU-ABC", 2, 5_000, None).await.unwrap();
     let cancel = |id: i64| {
-        let request = desk.request(Method::POST, &format!("/orders/{id}/cancel"));
+        let request = harness.request(Method::POST, &format!("/orders/{id}/cancel"));
         text(request.header("sec-fetch-site", "same-origin"))
     };
     let (status, confirmed) = cancel(1).await;
     assert!(status == StatusCode::CONFLICT && confirmed.contains("the order is confirmed"), "{status} {confirmed}");
     let (status, failed) = cancel(2).await;
     assert!(status == StatusCode::OK && failed.contains("nothing changed"), "{status} {failed}");
-    let question = desk.page("/orders/1/cancel").await;
+    let question = harness.page("/orders/1/cancel").await;
     assert!(question.contains("Only an order that is PENDING") && !question.contains("method=\"post\""), "{question}");
     assert_eq!(cancel(99).await.0, StatusCode::NOT_FOUND);
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn an_unknown_order_is_a_page_that_says_so() {
-    let desk = Desk::with(&[]);
+    let harness = Harness::with(&[]);
     for path in
         ["/orders/99", "/orders/0", "/orders/-1", "/orders/abc", "/orders/99/cancel", "/orders/99999999999999999999"]
     {
-        let (status, page) = desk.get(path).await;
+        let (status, page) = harness.get(path).await;
         assert!(status == StatusCode::NOT_FOUND && page.contains("There is no order"), "{path}: {status} {page}");
     }
-    assert_eq!(desk.get("/orders/99/live").await.0, StatusCode::NOT_FOUND);
-    assert!(desk.system.stop().unwrap().success());
+    assert_eq!(harness.get("/orders/99/live").await.0, StatusCode::NOT_FOUND);
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn hostile_content_is_shown_as_text() {
-    let desk = Desk::with(&[]);
+    let harness = Harness::with(&[]);
     let hostile = "<script>alert('x')</script>\"'&";
-    desk.client.put_in_stock(hostile, 10).await.unwrap();
-    desk.client.place(hostile, 1, 10, Some(hostile)).await.unwrap();
+    harness.client.put_in_stock(hostile, 10).await.unwrap();
+    harness.client.place(hostile, 1, 10, Some(hostile)).await.unwrap();
     let query: String = url_encoded(hostile);
     for path in [
         "/orders".to_owned(),
@@ -263,13 +263,13 @@ async fn hostile_content_is_shown_as_text() {
         format!("/orders/1?request={query}"),
         format!("/orders/1/live?seen={query}&request={query}"),
     ] {
-        let (status, page) = desk.get(&path).await;
+        let (status, page) = harness.get(&path).await;
         assert!(status.as_u16() < 500, "{path}: {status}");
         assert!(!page.contains("<script>alert") && !page.contains("alert('x')</script>"), "{path}: {page}");
     }
-    let page = desk.page("/orders/1").await;
+    let page = harness.page("/orders/1").await;
     assert!(page.contains("&lt;script&gt;alert('x')&lt;/script&gt;"), "{page}");
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 fn url_encoded(text: &str) -> String {

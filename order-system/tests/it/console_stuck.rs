@@ -4,16 +4,16 @@ use console::{Addresses, AdminAccess, Console, ConsoleSettings};
 use reqwest::{Client as Http, StatusCode};
 use serde_json::json;
 
-use crate::console_orders::{Desk, link, listed};
+use crate::console_orders::{Harness, link, listed};
 
 /// Returns a system whose payments take an hour.
-fn slow() -> Desk {
-    Desk::with(&["--gateway-latency=1h", "--gateway-timeout=2h", "--drain-timeout=1s"])
+fn slow() -> Harness {
+    Harness::with(&["--gateway-latency=1h", "--gateway-timeout=2h", "--drain-timeout=1s"])
 }
 
-async fn place(desk: &Desk) -> i64 {
+async fn place(harness: &Harness) -> i64 {
     let lines = json!([{"item_sku": "SKU-ABC", "quantity": 2}]);
-    desk.place_slow(&json!({"items": lines, "amount": 10, "currency": "USD"})).await
+    harness.place_slow(&json!({"items": lines, "amount": 10, "currency": "USD"})).await
 }
 
 /// Returns the page of a console that has these addresses of the services.
@@ -32,36 +32,36 @@ async fn page_of_another_console(addresses: &Addresses, path: &str) -> String {
 
 #[tokio::test]
 async fn without_an_old_open_order_none_is_stuck() {
-    let desk = slow();
-    assert!(desk.page("/stuck").await.contains("No order is stuck."));
-    desk.client.put_in_stock("SKU-ABC", 100).await.unwrap();
+    let harness = slow();
+    assert!(harness.page("/stuck").await.contains("No order is stuck."));
+    harness.client.put_in_stock("SKU-ABC", 100).await.unwrap();
     // One that has ended is not stuck however old it is, and one that is open is not as long as it is young.
-    desk.client.place("SKU-NONE", 1, 10, None).await.unwrap();
-    let page = desk.page("/stuck?older_than=0").await;
+    harness.client.place("SKU-NONE", 1, 10, None).await.unwrap();
+    let page = harness.page("/stuck?older_than=0").await;
     assert!(page.contains("No order is stuck."), "{page}");
-    place(&desk).await;
-    let page = desk.page("/stuck?older_than=3600").await;
+    place(&harness).await;
+    let page = harness.page("/stuck?older_than=3600").await;
     assert!(page.contains("No order is stuck.") && page.contains("value=\"3600\""), "{page}");
     for wrong in ["-1", "soon", "1.5"] {
-        let (status, page) = desk.get(&format!("/stuck?older_than={wrong}")).await;
+        let (status, page) = harness.get(&format!("/stuck?older_than={wrong}")).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(page.contains("older_than-error") && page.contains("aria-invalid=\"true\""), "{page}");
     }
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn an_order_that_waits_for_a_service_says_for_which_and_what_is_wrong_there() {
-    let desk = slow();
-    desk.client.put_in_stock("SKU-ABC", 100).await.unwrap();
-    let id = place(&desk).await;
+    let harness = slow();
+    harness.client.put_in_stock("SKU-ABC", 100).await.unwrap();
+    let id = place(&harness).await;
     let stuck = "/stuck?older_than=0";
-    let page = desk.page_with(stuck, "Waits for payment: StockReserved is on its way to it.").await;
+    let page = harness.page_with(stuck, "Waits for payment: StockReserved is on its way to it.").await;
     assert_eq!(listed(&page), [id]);
     assert!(page.contains("PENDING") && page.contains("2 × <span class=\"id\">SKU-ABC</span>"), "{page}");
     assert!(page.contains("wrong with payment: see its log") && !page.contains("cannot be reached"), "{page}");
 
-    let url = |index: usize| format!("http://{}", desk.system.addresses[index]).parse().unwrap();
+    let url = |index: usize| format!("http://{}", harness.system.addresses[index]).parse().unwrap();
     let nowhere = || "http://127.0.0.1:1".parse().unwrap();
     let down = Addresses { order_url: url(0), inventory_url: url(1), payment_url: nowhere() };
     let page = page_of_another_console(&down, stuck).await;
@@ -71,21 +71,21 @@ async fn an_order_that_waits_for_a_service_says_for_which_and_what_is_wrong_ther
     let down = Addresses { order_url: nowhere(), inventory_url: url(1), payment_url: url(2) };
     let page = page_of_another_console(&down, stuck).await;
     assert!(page.contains("order service cannot be reached") && page.contains("class=\"problem\""), "{page}");
-    assert!(desk.system.stop().unwrap().success());
+    assert!(harness.system.stop().unwrap().success());
 }
 
 #[tokio::test]
 async fn stuck_orders_are_paged_oldest_first() {
-    let desk = slow();
-    desk.client.put_in_stock("SKU-ABC", 1_000).await.unwrap();
+    let harness = slow();
+    harness.client.put_in_stock("SKU-ABC", 1_000).await.unwrap();
     for _ in 0..52 {
-        place(&desk).await;
+        place(&harness).await;
     }
-    let oldest = desk.page("/stuck?older_than=0").await;
+    let oldest = harness.page("/stuck?older_than=0").await;
     assert_eq!(listed(&oldest), (1..=50).collect::<Vec<_>>());
-    let newer = desk.page(&link(&oldest, "Newer")).await;
+    let newer = harness.page(&link(&oldest, "Newer")).await;
     assert_eq!(listed(&newer), [51, 52]);
     assert!(!newer.contains(">Newer</a>"), "{newer}");
-    assert_eq!(listed(&desk.page(&link(&newer, "Oldest")).await), listed(&oldest));
-    assert!(desk.system.stop().unwrap().success());
+    assert_eq!(listed(&harness.page(&link(&newer, "Oldest")).await), listed(&oldest));
+    assert!(harness.system.stop().unwrap().success());
 }
