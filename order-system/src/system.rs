@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use console::{Addresses, AdminAccess, Console, ConsoleSettings, http_url};
+use reqwest::Url;
 use saga_database::{Database, DatabaseArgs};
 use saga_memory_broker::InProcessBroker;
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
@@ -22,7 +23,7 @@ use service_host::{
     admin::{AdminSettings, AdminToken},
     program::{listen, open_when_available},
     service::{self, RunningService, ServiceDeps},
-    settings::WorkSettings,
+    settings::{ConsoleLink, WorkSettings},
     startup::wait_for_database,
 };
 use shared_events::Service;
@@ -48,6 +49,9 @@ pub struct SystemSettings {
     /// The console
     #[command(flatten)]
     pub console: ConsoleSettings,
+    /// Where users find the console, if that is not where it listens
+    #[command(flatten)]
+    pub console_link: ConsoleLink,
     /// Start without the console
     #[arg(long, env = "NO_CONSOLE", help_heading = "Console")]
     pub no_console: bool,
@@ -109,6 +113,7 @@ impl System {
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
         let (admin, console) = settings.console().await?;
+        let console_url = settings.console_url(console.as_ref().map(|(listener, _)| listener))?;
         let traces = Traces::from_env()?;
         let place = match settings.database {
             None => Place::Directory(DataDir::take(&settings.data_dir)?),
@@ -140,6 +145,7 @@ impl System {
                 admin: admin.clone(),
                 identity: settings.identity.clone(),
                 traces: traces.clone(),
+                console_url: console_url.clone(),
             })
         });
         let mut deps = || all_deps.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
@@ -200,18 +206,28 @@ type Brokers = (HashMap<&'static str, Arc<dyn Broker>>, Vec<RabbitMq>);
 
 /// Returns how the console reaches services that listen at these addresses.
 fn urls(addresses: [SocketAddr; 3]) -> Result<Addresses> {
-    let url = |mut address: SocketAddr| {
-        // "All addresses of this machine" cannot be called.
-        if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-        }
-        http_url(&format!("http://{address}"))
-    };
     let [order, inventory, payment] = addresses;
     Ok(Addresses { order_url: url(order)?, inventory_url: url(inventory)?, payment_url: url(payment)? })
 }
 
+/// Returns the URL of what listens at this address.
+fn url(mut address: SocketAddr) -> Result<Url> {
+    // "All addresses of this machine" cannot be called.
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    Ok(http_url(&format!("http://{address}"))?)
+}
+
 impl SystemSettings {
+    /// Returns the address of the console as browsers reach it: the configured one, or where it listens.
+    fn console_url(&self, listener: Option<&TcpListener>) -> Result<Option<Url>> {
+        match (&self.console_link.console_url, listener) {
+            (Some(url), _) => Ok(Some(url.clone())),
+            (None, listener) => listener.map(|listener| url(listener.local_addr()?)).transpose(),
+        }
+    }
+
     /// Returns the token for the services' admin endpoints, and the console's listener with its own access to them.
     async fn console(&self) -> Result<(Option<AdminToken>, Option<(TcpListener, AdminAccess)>)> {
         let token = self.admin.token()?;

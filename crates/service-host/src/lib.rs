@@ -1,6 +1,7 @@
 //! Runs a service: settings, startup, graceful shutdown, logs, metrics and the admin API.
 
 pub mod admin;
+mod index;
 mod metrics;
 mod operations;
 pub mod program;

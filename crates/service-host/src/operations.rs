@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use reqwest::Url;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     admin::{self, AdminState},
+    index,
     metrics::{self, Metrics},
 };
 use saga_runtime::{Readiness, trace::Tracing};
@@ -20,13 +22,15 @@ pub struct Operations {
     pub metrics: Option<Arc<Metrics>>,
     /// For the spans of requests.
     pub tracing: Tracing,
+    /// The address of the console, for `/`.
+    pub console_url: Option<Url>,
 }
 
 impl Operations {
     /// Adds these endpoints to the service's own `routes` and completes the router: see [`service_http::finish`].
     pub fn finish(self, title: &str, description: &str, routes: OpenApiRouter) -> axum::Router {
         let (metrics, tracing) = (self.http_metrics(), self.tracing.clone());
-        service_http::finish(title, description, routes.merge(self.routes()), metrics, tracing)
+        service_http::finish(title, description, routes.merge(self.routes(title)), metrics, tracing)
     }
 
     /// Puts `routes` of the service itself behind the admin token, like the other admin endpoints.
@@ -35,8 +39,8 @@ impl Operations {
         self.admin.as_ref().map(|app| admin::behind_token(app, routes)).unwrap_or_default()
     }
 
-    fn routes(self) -> OpenApiRouter {
-        let mut routes = health::routes(self.readiness);
+    fn routes(self, title: &str) -> OpenApiRouter {
+        let mut routes = health::routes(self.readiness).merge(index::routes(title, self.console_url));
         if let Some(metrics) = self.metrics {
             routes = routes.merge(metrics::routes(metrics));
         }

@@ -13,7 +13,7 @@ use crate::{
     Traces,
     admin::AdminSettings,
     service::{self, RunningService, ServiceDeps},
-    settings::{LogSettings, WorkSettings},
+    settings::{ConsoleLink, LogSettings, WorkSettings},
     signals,
     startup::wait_for_database,
     telemetry,
@@ -40,6 +40,8 @@ pub struct ProgramArgs {
     work: WorkSettings,
     #[command(flatten)]
     admin: AdminSettings,
+    #[command(flatten)]
+    console: ConsoleLink,
     #[command(flatten)]
     identity: IdentitySettings,
     #[command(flatten)]
@@ -90,7 +92,8 @@ async fn run<M: MigratorTrait>(
     args: ProgramArgs,
     start: impl AsyncFnOnce(ServiceDeps, TcpListener) -> Result<RunningService>,
 ) -> Result<()> {
-    let ProgramArgs { listen: address, database, rabbitmq, work, admin, identity, logs, clock_offset, .. } = args;
+    let ProgramArgs { listen: address, database, rabbitmq, work, admin, console, identity, logs, clock_offset, .. } =
+        args;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
     let rabbitmq = rabbitmq.context("where is RabbitMQ? Set --amqp-url (AMQP_URL); --help says more")?;
@@ -105,7 +108,9 @@ async fn run<M: MigratorTrait>(
     let starting = async {
         let database = open_when_available::<M>(&target, &listener).await?;
         database.clock().skew_system_clock(clock_offset);
-        let deps = ServiceDeps { database, broker: Arc::new(broker.clone()), work, admin, identity, traces };
+        let console_url = console.console_url;
+        let broker = Arc::new(broker.clone());
+        let deps = ServiceDeps { database, broker, work, admin, identity, traces, console_url };
         start(deps, listener).await
     };
     let running = tokio::select! {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use reqwest::Url;
 use sea_orm::DbErr;
 use tokio::{net::TcpListener, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,6 +39,8 @@ pub struct ServiceDeps {
     pub identity: IdentitySettings,
     /// Where its spans go.
     pub traces: Traces,
+    /// The address of the console, to which `GET /` leads.
+    pub console_url: Option<Url>,
 }
 
 /// The dependencies of a service's routes.
@@ -95,7 +98,7 @@ impl RunningService {
         listener: TcpListener,
         routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let ServiceDeps { database, broker, work: settings, admin, identity, traces } = deps;
+        let ServiceDeps { database, broker, work: settings, admin, identity, traces, console_url } = deps;
         let service = participant.service();
         let traces = traces.of_service(&service)?;
         let name = service.name;
@@ -149,6 +152,7 @@ impl RunningService {
                     admin: Some(admin_state),
                     metrics: Some(Arc::new(metrics)),
                     tracing: traces.tracing(),
+                    console_url,
                 },
                 stopping: stop.intake.clone(),
                 background: work.clone(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use reqwest::Url;
 
 use crate::telemetry::LogFormat;
 use saga_message::framing;
@@ -39,6 +40,15 @@ pub struct WorkSettings {
     pub drain_timeout: Duration,
 }
 
+/// Where users find the console.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Console")]
+pub struct ConsoleLink {
+    /// Address of the console as browsers reach it; `GET /` of the services leads there
+    #[arg(long, env = "CONSOLE_URL", value_parser = web_url)]
+    pub console_url: Option<Url>,
+}
+
 /// Content and format of the logs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
@@ -65,10 +75,28 @@ impl WorkSettings {
     }
 }
 
+fn web_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("is not an address such as http://127.0.0.1:8000: {error}"))?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err("must begin with http:// or https://".into()) }
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::web_url;
+
+    #[test]
+    fn only_the_address_of_a_web_page_is_a_console() {
+        assert!(web_url("http://127.0.0.1:8000").is_ok() && web_url("https://console.example/a").is_ok());
+        for wrong in ["", "127.0.0.1:8000", "javascript:alert(1)", "ftp://console.example"] {
+            assert!(web_url(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -27,6 +27,43 @@ async fn the_program_serves_the_console_and_names_it_first() {
     assert!(system.stop().unwrap().success());
 }
 
+/// What a service answers at `/`, to a browser and to others.
+async fn index(service: std::net::SocketAddr) -> (String, serde_json::Value) {
+    let http = Client::builder().no_proxy().build().unwrap();
+    let get = async |accept| {
+        let response = http.get(format!("http://{service}/")).header("accept", accept).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.text().await.unwrap()
+    };
+    (get("text/html,*/*;q=0.8").await, serde_json::from_str(&get("*/*").await).unwrap())
+}
+
+#[tokio::test]
+async fn the_root_of_each_service_leads_to_the_console() {
+    let directory = tempfile::tempdir().unwrap();
+    let console = async |arguments: &[&str]| {
+        let system = program().start(directory.path(), arguments).unwrap();
+        let mut consoles = Vec::new();
+        for service in system.addresses {
+            let (page, json) = index(service).await;
+            let console = json["console"].as_str().unwrap_or_default().to_owned();
+            assert_eq!(page.contains(&format!("href=\"{console}\"")), !console.is_empty(), "{page}");
+            assert!(page.contains("href=\"/docs\"") && json["docs"] == "/docs", "{page} {json}");
+            consoles.push(console);
+        }
+        consoles.dedup();
+        let [console] = consoles.try_into().unwrap();
+        let listens = system.console.map(|console| format!("http://{console}/"));
+        assert!(system.stop().unwrap().success());
+        (console, listens)
+    };
+    let (found, listens) = console(&[]).await;
+    assert_eq!(Some(found), listens);
+    assert_eq!(console(&["--no-console"]).await, (String::new(), None));
+    let elsewhere = "https://console.example/";
+    assert_eq!(console(&["--no-console", "--console-url", elsewhere]).await.0, elsewhere);
+}
+
 #[tokio::test]
 async fn the_program_runs_without_a_console() {
     let directory = tempfile::tempdir().unwrap();

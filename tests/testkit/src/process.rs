@@ -113,6 +113,7 @@ impl Program {
             "INVENTORY_LISTEN",
             "PAYMENT_LISTEN",
             "CONSOLE_LISTEN",
+            "CONSOLE_URL",
             "NO_CONSOLE",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",

@@ -181,8 +181,8 @@ async fn run<S: TestedService>(
     let address = listener.local_addr().unwrap();
     let admin = Some(ADMIN_TOKEN.parse().unwrap());
     let work = service.work().clone();
-    let deps =
-        ServiceDeps { database, broker, work, admin, identity: IdentitySettings::default(), traces: Traces::default() };
+    let (identity, traces) = (IdentitySettings::default(), Traces::default());
+    let deps = ServiceDeps { database, broker, work, admin, identity, traces, console_url: None };
     (service.start(deps, listener).await.unwrap(), address)
 }
 

@@ -65,6 +65,7 @@ impl ServiceHarness {
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
             identity: IdentitySettings::default(),
             traces: Traces::default(),
+            console_url: None,
         };
         let participant = CountingParticipant(Arc::clone(&script));
         let running = RunningService::start(participant, deps, listener, |context| {

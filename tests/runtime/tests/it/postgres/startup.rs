@@ -35,6 +35,7 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
         admin: None,
         identity: IdentitySettings::default(),
         traces: Traces::default(),
+        console_url: None,
     };
     let starting = tokio::spawn(async move {
         let participant = CountingParticipant(Arc::new(Script::default()));
