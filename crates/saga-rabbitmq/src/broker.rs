@@ -11,7 +11,7 @@ use super::{
     failure::{BrokerFailure, Phase},
     message::{Reading, dead_letter, delivery},
     publisher,
-    settings::{RabbitMqSettings, SettingsError},
+    settings::{RabbitMqSettings, SettingsError, address},
     topology::{Topology, dead_letter_queue, events_exchange, queue},
     watch::QueueWatch,
 };
@@ -80,11 +80,10 @@ impl RabbitMq {
         (read, watch): (Reading, Option<&QueueWatch>),
     ) -> Result<Subscription, BrokerError> {
         self.connector
-            .with_timeout(|| async {
-                let connection = self.connector.open(purpose, topology).await?;
+            .on_some_node(|node| async move {
+                let connection = self.connector.open(node, purpose, topology).await?;
                 let source = Source { queue, topology, tag: &self.connector.name(purpose), read, watch };
-                let started =
-                    consumer::start(connection, self.connector.address(), source, prefetch, &self.sessions).await;
+                let started = consumer::start(connection, address(node), source, prefetch, &self.sessions).await;
                 started.map_err(|error| BrokerFailure::of(&error, Phase::Preparing))
             })
             .await
@@ -94,18 +93,18 @@ impl RabbitMq {
 #[async_trait]
 impl Broker for RabbitMq {
     async fn publisher(&self) -> Result<Publication, BrokerError> {
-        let topology = Topology::to_publish(&self.service);
-        let consumers = Topology::of_consumers(&self.service);
+        let topology = &Topology::to_publish(&self.service);
+        let consumers = &Topology::of_consumers(&self.service);
         self.connector
-            .with_timeout(|| async {
-                let connection = self.connector.open("publish", &topology).await?;
-                let declared = declare_consumers(&connection, &consumers).await?;
+            .on_some_node(|node| async move {
+                let connection = self.connector.open(node, "publish", topology).await?;
+                let declared = declare_consumers(&connection, consumers).await?;
                 if let ConsumersDeclared::No(reason) = &declared {
                     tracing::warn!(reason, "the consumers' queues cannot be declared; publishing goes on");
                 }
                 let may_declare = !matches!(declared, ConsumersDeclared::NotAllowed);
                 let settings = publisher::Settings {
-                    address: self.connector.address(),
+                    address: address(node),
                     consumers: may_declare.then(|| consumers.clone()),
                     confirm_timeout: self.confirm_timeout,
                 };

@@ -18,14 +18,19 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use super::{
     declare::ensure,
     failure::{BrokerFailure, Phase},
+    nodes::{Nodes, unavailable},
     settings::{RabbitMqSettings, SettingsError, address, read},
     topology::Topology,
 };
 use saga_runtime::broker::BrokerError;
 use saga_support::{Backoff, host_name};
 
-/// Time limit for opening a connection: DNS, TCP, TLS, the AMQP handshake, and the declarations that follow.
+/// Time limit for opening a connection to one node: DNS, TCP, TLS, the AMQP handshake, and the declarations that
+/// follow.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time limit for everything before the declarations, if there are several nodes. A suspended node accepts a connection
+/// and does not answer.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause before the first retry. RabbitMQ 3.10 fails some of the declarations of a quorum queue if several services
 /// that start together make them at the same time, and fails to consume a queue that is just being created.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -35,9 +40,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// this time.
 const HEARTBEAT: u16 = 10;
 
-/// Opens connections for one service.
+/// Opens connections for one service, to the nodes of one broker.
 pub(crate) struct Connector {
-    uri: AMQPUri,
+    nodes: Nodes,
     /// Loaded once, because it reads the machine's certificates, and because connections that share it can resume TLS
     /// sessions.
     tls: Option<RustlsConnector>,
@@ -47,51 +52,52 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(settings: &RabbitMqSettings) -> Result<Self, SettingsError> {
-        let mut uri = settings.uri()?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        let tls = match uri.scheme {
-            AMQPScheme::AMQP => None,
-            AMQPScheme::AMQPS => Some(tls(settings)?),
-        };
-        Ok(Self { uri, tls, host: host_name(), service: settings.service.name })
+        let mut uris = settings.uris()?;
+        for uri in &mut uris {
+            uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        }
+        let has_tls = uris.iter().any(|uri| uri.scheme == AMQPScheme::AMQPS);
+        let tls = has_tls.then(|| tls(settings)).transpose()?;
+        Ok(Self { nodes: Nodes::new(uris), tls, host: host_name(), service: settings.service.name })
     }
 
-    /// Runs `work`, which prepares a connection, with a timeout, and adds the broker's address to its error. Retries it
-    /// if the broker reports an internal failure.
-    pub(crate) async fn with_timeout<T, Work>(&self, work: impl Fn() -> Work) -> Result<T, BrokerError>
+    /// Runs `work`, which prepares a connection, with one node after the other until it succeeds.
+    pub(crate) async fn on_some_node<'a, T, Work>(
+        &'a self,
+        work: impl Fn(&'a AMQPUri) -> Work,
+    ) -> Result<T, BrokerError>
     where
         Work: Future<Output = Result<T, BrokerFailure>>,
     {
-        let mut failed = None;
-        let done = tokio::time::timeout(OPEN_TIMEOUT, async {
-            let mut backoff = Backoff::growing(FIRST_PAUSE, OPEN_TIMEOUT);
-            loop {
-                match work().await {
-                    Err(BrokerFailure::Failed(reason)) => {
-                        tracing::debug!(reason, "the broker failed to prepare a connection; retrying after a pause");
-                        failed = Some(BrokerFailure::Failed(reason));
+        let mut failed = Vec::new();
+        for node in self.nodes.in_turn() {
+            match with_timeout(|| work(node)).await {
+                Ok(done) => {
+                    if !failed.is_empty() {
+                        let (address, error) = (address(node), unavailable(failed));
+                        tracing::warn!(%error, "connected to {address}, because other nodes are unavailable");
                     }
-                    done => return done,
+                    return Ok(done);
                 }
-                tokio::time::sleep(backoff.next_pause()).await;
+                Err(failure) => failed.push((address(node), failure)),
             }
-        });
-        let done = done.await.unwrap_or_else(|_| {
-            Err(failed.unwrap_or_else(|| BrokerFailure::Lost(format!("no answer within {OPEN_TIMEOUT:?}"))))
-        });
-        done.map_err(|failure| failure.at(&self.address()))
+        }
+        Err(unavailable(failed))
     }
 
-    /// Opens a connection and makes sure that everything in `topology` exists.
-    pub(crate) async fn open(&self, purpose: &str, topology: &Topology) -> Result<Connection, BrokerFailure> {
-        let connection = self.connect(purpose).await.map_err(|error| BrokerFailure::of(&error, Phase::Opening))?;
+    /// Opens a connection to `node` and makes sure that everything in `topology` exists.
+    pub(crate) async fn open(
+        &self,
+        node: &AMQPUri,
+        purpose: &str,
+        topology: &Topology,
+    ) -> Result<Connection, BrokerFailure> {
+        let timeout = if self.nodes.has_several() { HANDSHAKE_TIMEOUT } else { OPEN_TIMEOUT };
+        let connection = tokio::time::timeout(timeout, self.connect(node, purpose)).await;
+        let connection = connection.map_err(|_| no_answer(timeout))?;
+        let connection = connection.map_err(|error| BrokerFailure::of(&error, Phase::Opening))?;
         ensure(&connection, topology).await?;
         Ok(connection)
-    }
-
-    /// The broker's address without the password, for logs and errors.
-    pub(crate) fn address(&self) -> String {
-        address(&self.uri)
     }
 
     /// Names a connection after the service, the machine and the purpose, such as `order@host publish`.
@@ -99,18 +105,18 @@ impl Connector {
         format!("{}@{} {purpose}", self.service, self.host)
     }
 
-    async fn connect(&self, purpose: &str) -> lapin::Result<Connection> {
+    async fn connect(&self, node: &AMQPUri, purpose: &str) -> lapin::Result<Connection> {
         // lapin's own recovery stays off (the default): it gives up after a while, and it does not notice a closed
         // channel.
         let properties = ConnectionProperties::default().with_connection_name(self.name(purpose).into());
         let runtime = lapin::runtime::default_runtime()?;
-        let tls = self.tls.clone();
+        let tls = self.tls.clone().filter(|_| node.scheme == AMQPScheme::AMQPS);
         let opening = Opening::default();
         let socket = Arc::downgrade(&opening.0);
         // Without this connector, lapin would load the machine's certificates for each connection, fail if there are
         // none, and trust them in addition to the configured ones.
         let connecting = Connection::connector(
-            self.uri.clone(),
+            node.clone(),
             runtime,
             async move |uri, runtime| {
                 let host = uri.authority.host.clone();
@@ -161,8 +167,34 @@ impl Drop for Opening {
 /// Omits the password.
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Connector").field(&address(&self.uri)).finish()
+        f.debug_tuple("Connector").field(&self.nodes).finish()
     }
+}
+
+/// Runs `work` with a timeout. Retries it if the broker reports an internal failure.
+async fn with_timeout<T, Work>(work: impl Fn() -> Work) -> Result<T, BrokerFailure>
+where
+    Work: Future<Output = Result<T, BrokerFailure>>,
+{
+    let mut failed = None;
+    let done = tokio::time::timeout(OPEN_TIMEOUT, async {
+        let mut backoff = Backoff::growing(FIRST_PAUSE, OPEN_TIMEOUT);
+        loop {
+            match work().await {
+                Err(BrokerFailure::Failed(reason)) => {
+                    tracing::debug!(reason, "the broker failed to prepare a connection; retrying after a pause");
+                    failed = Some(BrokerFailure::Failed(reason));
+                }
+                done => return done,
+            }
+            tokio::time::sleep(backoff.next_pause()).await;
+        }
+    });
+    done.await.unwrap_or_else(|_| Err(failed.unwrap_or_else(|| no_answer(OPEN_TIMEOUT))))
+}
+
+fn no_answer(timeout: Duration) -> BrokerFailure {
+    BrokerFailure::Lost(format!("no answer within {timeout:?}"))
 }
 
 /// Closes the connection in an orderly way, or drops it if that takes too long.

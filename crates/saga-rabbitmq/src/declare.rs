@@ -78,6 +78,10 @@ async fn unbind_obsolete(channel: &Channel, topology: &Topology) -> lapin::Resul
 /// deleted.
 const REDECLARE_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How long a repeated declaration may take. A node that is cut off from the other nodes of its cluster keeps its
+/// connections for a minute, without an answer and without deliveries.
+const REDECLARE_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Declares exchanges and bindings again at an interval, until that fails. The broker tells a consumer that its queue
 /// was deleted, but not that an exchange and its bindings were; without this, the queue would stay empty forever.
 pub(crate) async fn keep_bound(connection: &Connection, topology: &Topology) -> BrokerFailure {
@@ -91,11 +95,12 @@ pub(crate) async fn keep_bound(connection: &Connection, topology: &Topology) -> 
             bind(&channel, topology).await?;
             channel.close(200, "OK".into()).await
         };
-        match declared.await {
-            Ok(()) => {}
+        match timeout(REDECLARE_TIMEOUT, declared).await {
+            Ok(Ok(())) => {}
             // The administrator who provisioned the broker is responsible for them.
-            Err(error) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return std::future::pending().await,
-            Err(error) => return failed(&error),
+            Ok(Err(error)) if Refusal::of(&error) == Some(Refusal::NotAllowed) => return std::future::pending().await,
+            Ok(Err(error)) => return failed(&error),
+            Err(_) => return BrokerFailure::Lost(format!("no answer within {REDECLARE_TIMEOUT:?}")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Errors of the broker, described for an operator: what went wrong, and what to do about it.
 
-use std::io;
+use std::{fmt, io};
 
 use lapin::{
     ErrorKind,
@@ -72,6 +72,13 @@ impl BrokerFailure {
                 BrokerError::Unusable { broker: address.to_owned(), wrong, remedy: remedy.to_owned() }
             }
         }
+    }
+}
+
+impl fmt::Display for BrokerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Lost(why) | Self::Failed(why) | Self::Wrong { wrong: why, .. }) = self;
+        f.write_str(why)
     }
 }
 

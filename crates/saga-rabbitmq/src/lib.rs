@@ -14,6 +14,7 @@ mod consumer;
 mod declare;
 mod failure;
 mod message;
+mod nodes;
 mod publisher;
 mod return_tracker;
 mod settings;

@@ -13,10 +13,12 @@ use saga_support::{for_service, read_secret};
 #[derive(Clone, Args)]
 #[command(next_help_heading = "RabbitMQ")]
 pub struct RabbitMqArgs {
-    /// RabbitMQ's address: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS
+    /// RabbitMQ's address: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// for TLS; for a cluster, one for each node,
+    /// separated by commas
     ///
     /// {service} is replaced by the service's name. Percent-encode special characters in the user, the password and the
-    /// vhost: the vhost / is %2F.
+    /// vhost: the vhost / is %2F, a comma is %2C. Connections are spread over the nodes of a cluster, and go to another
+    /// one if theirs is unavailable.
     // Not required by the parser, because it would then also be required by commands for which all of these arguments
     // are optional. The code that needs it reports an error if it is missing.
     #[arg(long, env = "AMQP_URL", hide_env_values = true, required = false)]
@@ -47,9 +49,10 @@ impl RabbitMqArgs {
 pub struct RabbitMqSettings {
     /// The service. Its name determines the queue that is consumed and the exchanges that are published to.
     pub service: ServiceSpec,
-    /// `amqp://user:password@host:port/vhost`, or `amqps://…`. Without a vhost, it is `/`.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://…`. Without a vhost, it is `/`. Several of them, separated
+    /// by commas, are the nodes of a cluster.
     pub url: String,
-    /// File with the password; it overrides a password in the URL.
+    /// File with the password; it overrides a password in a URL.
     pub password_file: Option<PathBuf>,
     /// File with the CA certificates (PEM) to trust. `None` means those of the machine.
     pub ca_file: Option<PathBuf>,
@@ -61,6 +64,20 @@ pub enum SettingsError {
     /// The URL is malformed.
     #[error("the address of RabbitMQ is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST (or amqps://…)")]
     NoUrl,
+    /// One of several URLs is malformed.
+    #[error(
+        "number {number} of the {count} addresses of RabbitMQ is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST \
+         (or amqps://…). Commas separate addresses; within an address, a comma is %2C"
+    )]
+    NoUrlInList {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The URLs have different vhosts, which would be different brokers.
+    #[error("the addresses of RabbitMQ must be those of one cluster, but they name the vhosts {0:?} and {1:?}")]
+    DifferentVhosts(String, String),
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Unreadable {
@@ -80,23 +97,45 @@ pub enum SettingsError {
 }
 
 impl RabbitMqSettings {
-    /// Parses the URL and inserts the password of the file.
-    pub(crate) fn uri(&self) -> Result<AMQPUri, SettingsError> {
-        // The parser's own error may contain the whole URL.
-        let mut uri: AMQPUri = self.url.parse().map_err(|_| SettingsError::NoUrl)?;
-        if let Some(address) = ip_v6(&self.url) {
-            // The parser does not recognize IPv6 addresses and uses localhost instead.
-            uri.authority.host = address.to_owned();
+    /// Parses the URLs, of which there is at least one, and inserts the password of the file.
+    pub(crate) fn uris(&self) -> Result<Vec<AMQPUri>, SettingsError> {
+        let read = |path: &PathBuf| read_secret(path).map_err(|source| unreadable(path, source));
+        let password = self.password_file.as_ref().map(read).transpose()?;
+        let urls: Vec<&str> = urls(&self.url).collect();
+        let mut uris = Vec::with_capacity(urls.len());
+        for (index, url) in urls.iter().enumerate() {
+            let mut uri = parse(url).ok_or(match urls.len() {
+                1 => SettingsError::NoUrl,
+                count => SettingsError::NoUrlInList { number: index + 1, count },
+            })?;
+            if let Some(password) = &password {
+                uri.authority.userinfo.password.clone_from(password);
+            }
+            uris.push(uri);
         }
-        if uri.vhost.is_empty() {
-            // In RabbitMQ's URI scheme, "amqp://host/" means the vhost with the empty name, which is never intended.
-            uri.vhost = "/".to_owned();
+        match uris.iter().find(|uri| uri.vhost != uris[0].vhost) {
+            Some(other) => Err(SettingsError::DifferentVhosts(uris[0].vhost.clone(), other.vhost.clone())),
+            None => Ok(uris),
         }
-        if let Some(path) = &self.password_file {
-            uri.authority.userinfo.password = read_secret(path).map_err(|source| unreadable(path, source))?;
-        }
-        Ok(uri)
     }
+}
+
+fn urls(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim)
+}
+
+/// Parses one URL. There is no error, because the parser's own may contain the whole URL.
+fn parse(url: &str) -> Option<AMQPUri> {
+    let mut uri: AMQPUri = url.parse().ok()?;
+    if let Some(address) = ip_v6(url) {
+        // The parser does not recognize IPv6 addresses and uses localhost instead.
+        uri.authority.host = address.to_owned();
+    }
+    if uri.vhost.is_empty() {
+        // In RabbitMQ's URI scheme, "amqp://host/" means the vhost with the empty name, which is never intended.
+        uri.vhost = "/".to_owned();
+    }
+    Some(uri)
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, SettingsError> {
@@ -141,7 +180,8 @@ fn debug(
     password_file: &Option<PathBuf>,
     ca_file: &Option<PathBuf>,
 ) -> fmt::Result {
-    let url = url.parse().map_or_else(|_| "(not a URL)".to_owned(), |uri| address(&uri));
+    let shown = |url| parse(url).map_or_else(|| "(not a URL)".to_owned(), |uri| address(&uri));
+    let url = urls(url).map(shown).collect::<Vec<_>>().join(",");
     f.debug_struct(name).field("url", &url).field("password_file", password_file).field("ca_file", ca_file).finish()
 }
 
@@ -170,23 +210,49 @@ mod tests {
             ("amqp://order:secret@[::1]:1/orders", "amqp://order@[::1]:1/orders"),
             ("amqp://rabbit", "amqp://guest@rabbit:5672/%2F"),
         ] {
-            assert_eq!(address(&settings(url).uri().unwrap()), shown, "{url}");
+            assert_eq!(address(&settings(url).uris().unwrap()[0]), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn several_urls_are_the_nodes_of_one_cluster() {
+        let addresses = |url: &str| settings(url).uris().map(|uris| uris.iter().map(address).collect::<Vec<_>>());
+        let two = "amqp://order:secret@one:1/orders, amqps://order:secr%2Cet@[::2]/orders";
+        assert_eq!(addresses(two).unwrap(), ["amqp://order@one:1/orders", "amqps://order@[::2]:5671/orders"]);
+        assert_eq!(settings(two).uris().unwrap()[1].authority.userinfo.password, "secr,et");
+        for (url, expected) in [
+            ("amqp://order:secret@one/orders,", "number 2 of the 2 addresses"),
+            (",amqp://order:secret@one/orders", "number 1 of the 2 addresses"),
+            ("amqp://order:secret@one/orders,,amqp://order:secret@two/orders", "number 2 of the 3 addresses"),
+            ("amqp://order:secret@one/orders,two:5672", "number 2 of the 2 addresses"),
+            ("amqp://order:secret@one/orders;amqp://order:secret@two/orders,three", "number 2 of the 2 addresses"),
+            ("amqp://order:sec,ret@one/orders", "within an address, a comma is %2C"),
+            ("amqp://order:secret@one/orders,amqp://order:secret@two", "the vhosts \"orders\" and \"/\""),
+        ] {
+            let error = addresses(url).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("sec"), "{url}: {error}");
         }
     }
 
     #[test]
     fn the_password_is_never_shown() {
-        for url in ["amqp://order:secret@rabbit/orders", "order:secret@rabbit", "http://order:secret@rabbit/", "secret"]
-        {
+        for url in [
+            "amqp://order:secret@rabbit/orders",
+            "order:secret@rabbit",
+            "http://order:secret@rabbit/",
+            "secret",
+            "amqp://order:secret@one/orders,amqp://order:secret@two/orders",
+            "amqp://order:secret@one/orders,order:secret@two/orders",
+        ] {
             let settings = settings(url);
             assert!(!format!("{settings:?}").contains("secret"), "{url}");
-            if let Err(error) = settings.uri() {
+            if let Err(error) = settings.uris() {
                 assert!(!format!("{error:?} {error}").contains("secret"), "{url}");
             }
             let args = RabbitMqArgs { amqp_url: url.to_owned(), amqp_password_file: None, amqp_ca_file: None };
             assert!(!format!("{args:?}").contains("secret"), "{url}");
         }
-        assert!(settings("http://rabbit").uri().is_err());
+        assert!(settings("http://rabbit").uris().is_err());
     }
 
     #[test]
@@ -196,8 +262,8 @@ mod tests {
         fs::write(&file, "p@ss word\n").unwrap();
         let mut settings = settings("amqp://order@rabbit/orders");
         settings.password_file = Some(file.clone());
-        assert_eq!(settings.uri().unwrap().authority.userinfo.password, "p@ss word");
+        assert_eq!(settings.uris().unwrap()[0].authority.userinfo.password, "p@ss word");
         settings.password_file = Some(directory.path().join("nowhere"));
-        assert!(settings.uri().unwrap_err().to_string().contains("nowhere"));
+        assert!(settings.uris().unwrap_err().to_string().contains("nowhere"));
     }
 }

@@ -13,4 +13,5 @@ mod proxy;
 mod publishing;
 mod refusals;
 mod server;
+mod several_addresses;
 mod suite;

@@ -71,6 +71,11 @@ impl Proxy {
         broker(service, self.address.to_string())
     }
 
+    /// The address of this proxy, with the credentials of the administrator.
+    pub(crate) fn url(&self) -> String {
+        self.address.to_string()
+    }
+
     /// From now on the open connections carry nothing, in either direction. Later ones do.
     pub(crate) fn stall(&self) {
         self.stall.notify_waiters();
