@@ -4,28 +4,31 @@ use anyhow::{Context as _, Result};
 
 use crate::{POSTGRES_URL, Postgres, RabbitMq, postgres, rabbitmq};
 
-/// One PostgreSQL and one RabbitMQ. `Display` shows their versions and ports, one line each.
+/// One PostgreSQL and one RabbitMQ, which may be a cluster. `Display` shows their versions and ports, one line each.
 #[derive(Debug)]
 pub struct Both {
     /// The database server.
     pub postgres: Postgres,
-    /// The broker, with the management plugin.
+    /// The broker, with the management plugin; of a cluster, its first node.
     pub rabbitmq: RabbitMq,
+    /// The other nodes of the cluster.
+    pub peers: Vec<RabbitMq>,
 }
 
 impl Both {
-    /// Starts both at the same time.
+    /// Starts both at the same time, with this number of RabbitMQ nodes.
     ///
     /// # Errors
     /// If one does not start; the other one is stopped then.
-    pub fn start() -> Result<Self> {
+    pub fn start(nodes: u8) -> Result<Self> {
         let broker = rabbitmq::Options { management: true, ..rabbitmq::Options::default() };
         let (postgres, rabbitmq) = thread::scope(|scope| {
-            let rabbitmq = scope.spawn(|| RabbitMq::start(broker));
+            let rabbitmq = scope.spawn(|| rabbitmq::start_cluster(broker, nodes));
             let postgres = Postgres::start(postgres::Options::default());
             (postgres, rabbitmq.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
         });
-        Ok(Self { postgres: postgres?, rabbitmq: rabbitmq? })
+        let mut peers = rabbitmq?;
+        Ok(Self { postgres: postgres?, rabbitmq: peers.remove(0), peers })
     }
 
     /// Returns the environment variables through which tests find the servers.
@@ -41,21 +44,31 @@ impl Both {
         ])
     }
 
-    /// Returns the variables as shell commands, without a final newline.
+    /// Returns the variables as shell commands, without a final newline. Of a cluster, `AMQP_URL` has all addresses.
     ///
     /// # Errors
     /// The same as those of [`Self::environment`].
     pub fn exports(&self) -> Result<String> {
-        Ok(self.environment()?.map(|(name, value)| format!("export {name}='{value}'")).join("\n"))
+        let mut exports = self.environment()?.map(|(name, value)| format!("export {name}='{value}'")).join("\n");
+        if !self.peers.is_empty() {
+            let addresses: Vec<_> = self.nodes().map(RabbitMq::amqp_url).collect();
+            exports += &format!("\nexport AMQP_URL='{}'", addresses.join(","));
+        }
+        Ok(exports)
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &RabbitMq> {
+        [&self.rabbitmq].into_iter().chain(&self.peers)
     }
 }
 
 impl fmt::Display for Both {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { postgres, rabbitmq } = self;
-        writeln!(f, "PostgreSQL {} on port {}", postgres.version(), postgres.port())?;
-        write!(f, "RabbitMQ {} on port {}", rabbitmq.version(), rabbitmq.port())?;
-        let management = rabbitmq.management_url().and_then(|url| Some(url.rsplit_once(':')?.1.to_owned()));
-        management.map_or(Ok(()), |port| write!(f, ", management on port {port}"))
+        write!(f, "PostgreSQL {} on port {}", self.postgres.version(), self.postgres.port())?;
+        self.nodes().try_for_each(|node| {
+            write!(f, "\nRabbitMQ {} on port {}", node.version(), node.port())?;
+            let management = node.management_url().and_then(|url| Some(url.rsplit_once(':')?.1.to_owned()));
+            management.map_or(Ok(()), |port| write!(f, ", management on port {port}"))
+        })
     }
 }

@@ -5,6 +5,7 @@
 //! time, started by root or by an ordinary user. A server that already runs on the machine is neither used nor changed.
 //! [`ChromeDriver`] is one that starts browsers. [`programs::ensure`] installs the programs of the servers if they are
 //! missing, [`programs::ensure_browser`] those of the browser; [`Both`] is one server of each kind.
+//! [`rabbitmq::start_cluster`] starts several RabbitMQ nodes as one broker, whose network can be cut.
 //!
 //! *Guaranteed:* a server and its data are gone when its value is dropped **or when the process that started it has
 //! ended**, whether by a panic, Ctrl-C or SIGKILL (`keeper.rs` explains how). [`Postgres::crash`] and

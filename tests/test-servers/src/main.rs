@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 fn main() -> anyhow::Result<()> {
-    let servers = test_servers::Both::start()?;
+    let servers = test_servers::Both::start(1)?;
     println!("{}\n# Ctrl-C ends them and removes their data.", servers.exports()?);
     // No cleanup is needed when this process ends: the servers' keeper notices it.
     loop {

@@ -64,7 +64,7 @@ fn tests(runner_args: &[String]) -> anyhow::Result<ExitCode> {
         Step::cargo("release build", ["build", "--release", "--locked"]).run()?;
         Step::cargo("benchmark build", tool::ALL_RELEASED).run()?;
     }
-    let servers = servers::start()?;
+    let servers = servers::start(1)?;
     let variables = servers.environment()?;
     variables.iter().fold(runner.args(runner_args), |runner, (name, value)| runner.hidden_env(name, value)).run_last()
 }

@@ -9,12 +9,15 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::server::{Certificate, Credentials, Options, Ports};
+use super::{
+    member::Member,
+    server::{Certificate, Credentials, Options, Ports},
+};
 use crate::{account::Account, files};
 
-/// Arguments of the Erlang VM: other nodes connect on 127.0.0.1 only, and idle schedulers sleep at once, as in
-/// `docker-compose.yml`, because they share the processor with the services.
-const ERL_ARGS: &str = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none";
+/// Arguments of the Erlang VM: idle schedulers sleep at once, as in `docker-compose.yml`, because they share the
+/// processor with the services.
+const ERL_ARGS: &str = "+sbwt none +sbwtdcpu none +sbwtdio none";
 
 #[derive(Debug)]
 pub(super) struct Files {
@@ -29,7 +32,7 @@ impl Files {
         account: Option<Account>,
         options: &Options,
         credentials: &Credentials,
-        ports: Ports,
+        (ports, member): (Ports, &Member),
     ) -> Result<Self> {
         let give = |path: &Path| account.map_or(Ok(()), |account| account.owns(path));
         let file = |name: &str, content: &str| -> Result<PathBuf> {
@@ -54,7 +57,7 @@ impl Files {
                 Some(file("definitions.json", &content)?)
             }
         };
-        let mut lines = config(options, credentials, &ports, definitions.as_deref());
+        let mut lines = config(options, credentials, &ports, definitions.as_deref()) + &member.config();
         if let (Some(port), Some(Certificate { chain, key })) = (ports.tls, &options.tls) {
             let (chain, key) = (file("server.pem", chain)?, file("server-key.pem", key)?);
             lines += &format!("listeners.ssl.1 = 127.0.0.1:{port}\n");
@@ -64,16 +67,16 @@ impl Files {
         let plugins = [("management", options.management), ("prometheus", options.prometheus)];
         let plugins: Vec<_> =
             plugins.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| format!("rabbitmq_{name}")).collect();
-        file(".erlang.cookie", &files::secret()?)?;
+        file(".erlang.cookie", &member.cookie)?;
 
         let environment = BTreeMap::from([
             ("HOME", directory.into()),
-            // Uses localhost because the resolver may not know the machine's name.
-            ("RABBITMQ_NODENAME", format!("test-{}@localhost", ports.amqp).into()),
+            ("RABBITMQ_NODENAME", member.name().into()),
+            ("RABBITMQ_USE_LONGNAME", member.has_long_name().to_string().into()),
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
             ("RABBITMQ_NODE_PORT", ports.amqp.to_string().into()),
             ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
-            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERL_ARGS.into()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{} {ERL_ARGS}", member.erl_args()).into()),
             // `rabbitmqctl` listens too, on any port.
             ("RABBITMQ_CTL_DIST_PORT_MIN", "0".into()),
             ("RABBITMQ_CTL_DIST_PORT_MAX", "0".into()),

@@ -5,7 +5,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{files::Files, probe};
+use super::{files::Files, member::Member, probe};
 use crate::{files, keeper::Keeper, ports, postgres::output, programs::RabbitMqPrograms, wait};
 
 const NODE: &str = "RabbitMQ";
@@ -55,6 +55,7 @@ pub struct RabbitMq {
     keeper: Keeper,
     programs: RabbitMqPrograms,
     credentials: Credentials,
+    member: Member,
     node: Files,
     version: String,
 }
@@ -68,6 +69,7 @@ pub(super) struct Ports {
     pub(super) prometheus: Option<u16>,
     /// For connections of other Erlang nodes, such as `rabbitmqctl`.
     pub(super) distribution: u16,
+    /// Of the port mapper, which the nodes of a cluster share.
     pub(super) epmd: u16,
 }
 
@@ -77,6 +79,10 @@ impl RabbitMq {
     /// # Errors
     /// If the programs are missing, or the node does not start; the error contains the tail of its log.
     pub fn start(options: Options) -> Result<Self> {
+        Self::start_as(options, Member::single()?)
+    }
+
+    pub(super) fn start_as(options: Options, member: Member) -> Result<Self> {
         let programs = RabbitMqPrograms::find()?;
         let mut keeper = Keeper::new("rabbitmq", "KILL", &["rabbitmq", "nobody"])?;
         let free = |wanted: bool| wanted.then(ports::free).transpose();
@@ -86,16 +92,18 @@ impl RabbitMq {
             management: free(options.management)?,
             prometheus: free(options.prometheus)?,
             distribution: ports::free()?,
-            epmd: ports::free()?,
+            epmd: member.epmd,
         };
         let credentials = match options.credentials.clone() {
             Some(credentials) => credentials,
             None => Credentials { user: "test".to_owned(), password: files::secret()? },
         };
-        let node = Files::write(keeper.directory(), keeper.account(), &options, &credentials, ports)?;
+        let node = Files::write(keeper.directory(), keeper.account(), &options, &credentials, (ports, &member))?;
         options.disk_megabytes.map_or(Ok(()), |megabytes| keeper.limit_disk(megabytes))?;
-        let mut rabbitmq = Self { keeper, programs, credentials, node, version: String::new() };
-        rabbitmq.start_epmd()?;
+        let mut rabbitmq = Self { keeper, programs, credentials, member, node, version: String::new() };
+        if rabbitmq.member.is_first() {
+            rabbitmq.start_epmd()?;
+        }
         rabbitmq.restart()?;
         Ok(rabbitmq)
     }
@@ -145,13 +153,32 @@ impl RabbitMq {
         &self.version
     }
 
+    /// Returns the name of the node, such as `node-1@127.0.0.1`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.member.name()
+    }
+
+    pub(super) fn cluster_address(&self) -> Result<std::net::Ipv4Addr> {
+        self.member.address()
+    }
+
     /// Runs `rabbitmqctl` on this node and returns its output. This takes about a second, because it starts an Erlang
     /// VM.
     ///
     /// # Errors
     /// If it fails; the error contains its output.
     pub fn rabbitmqctl(&self, args: &[&str]) -> Result<String> {
-        output(self.keeper.command(&self.programs.rabbitmqctl)?.envs(&self.node.environment).args(args))
+        self.tool("rabbitmqctl", args)
+    }
+
+    /// Runs another of RabbitMQ's command-line tools, such as `rabbitmq-queues`, like [`Self::rabbitmqctl`].
+    ///
+    /// # Errors
+    /// If it fails; the error contains its output.
+    pub fn tool(&self, name: &str, args: &[&str]) -> Result<String> {
+        let program = self.programs.rabbitmqctl.with_file_name(name);
+        output(self.keeper.command(&program)?.envs(&self.node.environment).args(args))
     }
 
     /// Kills the node with SIGKILL, as in a crash. Messages that it has confirmed are there after the next start.
@@ -224,7 +251,8 @@ impl RabbitMq {
         let log = self.keeper.directory().join("epmd.log");
         let log_file = fs::File::create(&log)?;
         let mut command = self.keeper.command(&self.programs.epmd)?;
-        command.args(["-address", "127.0.0.1", "-port", &self.node.ports.epmd.to_string()]);
+        let addresses: Vec<_> = self.member.addresses.iter().map(ToString::to_string).collect();
+        command.args(["-address", &addresses.join(","), "-port", &self.node.ports.epmd.to_string()]);
         let server = self.keeper.start(EPMD, command.stdout(log_file.try_clone()?).stderr(log_file))?;
         let port = self.node.ports.epmd;
         wait::for_start(EPMD, server, &log, || probe::accepts(port)).context("the port mapper of Erlang")

@@ -12,7 +12,7 @@ use crate::processes::{descendants, eventually, mention, runs};
 
 #[test]
 fn dropped_servers_are_gone_with_their_processes_and_files() {
-    let both = Both::start().unwrap();
+    let both = Both::start(1).unwrap();
     let ports = [both.postgres.port(), both.rabbitmq.port()];
     let directories = [both.postgres.directory().to_owned(), both.rabbitmq.directory().to_owned()];
     let environment = both.environment().unwrap();
