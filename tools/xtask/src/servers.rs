@@ -21,8 +21,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Installs the programs if they are missing, and starts fresh servers, with this number of RabbitMQ nodes. They end when the value is dropped, and when
-/// this process ends.
+/// Installs the programs if they are missing, and starts fresh servers, with this number of RabbitMQ nodes. They end
+/// when the value is dropped, and when this process ends.
 ///
 /// # Errors
 /// If the programs are missing and cannot be installed, or a server does not start.

@@ -76,8 +76,8 @@ impl Member {
         }
     }
 
-    /// Returns lines for `rabbitmq.conf`, with which a blank node joins the others. The first one of a new cluster finds
-    /// nobody, and does not wait for them.
+    /// Returns lines for `rabbitmq.conf`, with which a blank node joins the others. The first one of a new cluster
+    /// finds nobody, and does not wait for them.
     pub(super) fn config(&self) -> String {
         if !self.has_long_name() {
             return String::new();
