@@ -6,7 +6,9 @@
 #![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 mod alerts;
+mod chart;
 mod credentials;
+mod not_checked;
 mod policy;
 mod servers;
 mod step;
@@ -29,6 +31,7 @@ enum Task {
     Torture(tool::Args),
     Servers(servers::Args),
     Credentials(credentials::Args),
+    Chart(chart::Args),
     /// Test and measure the stack of docker-compose.yml; all arguments are passed on, including `--help`
     StackTest(tool::Args),
 }
@@ -51,6 +54,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Torture(args) => tool::run_with_all("torture", "torture", &args),
         Task::Servers(args) => servers::run(&args),
         Task::Credentials(args) => credentials::run(&args),
+        Task::Chart(args) => chart::run(&args),
         Task::StackTest(args) => tool::run("stack", "stack-test", &args),
     }
 }

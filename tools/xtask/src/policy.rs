@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
@@ -10,18 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
-use crate::step::Step;
+use crate::{not_checked::NotChecked, step::Step};
 
 const VERSION: &str = "0.20.2";
 /// Under `target`, so that `cargo clean` removes it and nothing is installed outside the checkout.
 const TOOLS: &str = "target/tools";
 const FETCH_LOG: &str = "target/tools/advisory-db-fetch.log";
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
-
-/// If this variable is set, a check that cannot be made is an error.
-const STRICT: &str = "CI_STRICT";
 
 /// Checks the policy. Returns a notice about what could not be checked, to be repeated at the end.
 ///
@@ -39,16 +35,8 @@ pub(crate) fn check() -> anyhow::Result<Option<String>> {
         deny.step("advisories", ["--offline", "--log-level", "error", "check", "advisories"]).run()?;
         return Ok(None);
     }
-    let notice = not_checked(env::var_os(STRICT))?;
-    println!("\n==> advisories\n    {notice}");
-    Ok(Some(notice))
-}
-
-/// Returns the notice that the advisories cannot be checked, or an error if that is not acceptable.
-fn not_checked(strict: Option<OsString>) -> anyhow::Result<String> {
     let why = format!("the advisory database could not be fetched (see {FETCH_LOG})");
-    ensure!(strict.is_none_or(|value| value.is_empty()), "advisories are not checked, and {STRICT} is set: {why}");
-    Ok(format!("advisories are NOT CHECKED: {why}; with {STRICT}=1 this is an error"))
+    NotChecked::new("advisories are", &why).notice().map(Some)
 }
 
 /// Fetches the advisory database. Returns false if that fails or takes too long, as without a network.
@@ -110,15 +98,6 @@ impl CargoDeny {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_unchecked_policy_is_reported_and_is_an_error_in_strict_ci() {
-        for lenient in [None, Some(OsString::new())] {
-            assert!(not_checked(lenient).unwrap().contains("NOT CHECKED"));
-        }
-        let error = not_checked(Some("1".into())).unwrap_err().to_string();
-        assert!(error.contains("CI_STRICT is set") && error.contains(FETCH_LOG), "{error}");
-    }
 
     #[test]
     fn a_command_that_takes_too_long_has_not_succeeded() {

@@ -2,9 +2,9 @@ use std::{process::ExitCode, time::Instant};
 
 use test_servers::programs;
 
-use crate::{alerts, policy, servers, step::Step, tool};
+use crate::{alerts, chart, policy, servers, step::Step, tool};
 
-/// Check formatting, lints, docs, alert rules, the dependency policy and the tests, as for every change
+/// Check formatting, lints, docs, alert rules, the Helm chart, the dependency policy and the tests, as for every change
 ///
 /// Stops at the first step that fails. The tests come last. They use a PostgreSQL and a RabbitMQ that are started for
 /// them, and run with cargo-nextest if it is installed. So the last lines are the test runner's summary, and what could
@@ -21,16 +21,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
-    let mut not_checked = None;
+    let mut not_checked = Vec::new();
     if !args.skip_lints {
         lints()?;
         alerts::check()?;
-        not_checked = policy::check()?;
+        not_checked.extend(chart::check()?);
+        not_checked.extend(policy::check()?);
         println!("\nAll but the tests passed, in {:.0} s.", start.elapsed().as_secs_f64());
     }
     let code = tests(&args.runner_args)?;
     // Printed directly after the runner's summary, because it would be overlooked further up.
-    if let Some(notice) = not_checked {
+    for notice in not_checked {
         println!("({notice})");
     }
     Ok(code)
