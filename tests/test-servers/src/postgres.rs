@@ -1,5 +1,7 @@
 //! A private PostgreSQL server.
 
+mod replication;
+
 use std::{fs, path::Path, process::Command, thread, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -140,7 +142,8 @@ impl Postgres {
             // pg_ctl also waits for this file: the first line has the process id, the eighth has the state.
             let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
             let mut lines = file.lines();
-            (lines.next()?.trim() == id && lines.nth(6)?.trim() == "ready").then_some(())
+            let is_this = lines.next()?.trim() == id;
+            (is_this && ["ready", "standby"].contains(&lines.nth(6)?.trim())).then_some(())
         })
     }
 

@@ -49,6 +49,7 @@ pub(crate) struct PostgresPrograms {
     pub(crate) initdb: PathBuf,
     pub(crate) postgres: PathBuf,
     pub(crate) psql: PathBuf,
+    pub(crate) pg_basebackup: PathBuf,
 }
 
 impl PostgresPrograms {
@@ -60,8 +61,10 @@ impl PostgresPrograms {
         let versions = versions_in("/usr/lib/postgresql").into_iter().map(|version| version.join("bin"));
         let complete = |bin: PathBuf| {
             let [initdb, postgres] = ["initdb", "postgres"].map(|name| bin.join(name));
-            let psql = Some(bin.join("psql")).filter(|psql| psql.is_file()).or_else(|| on_path("psql"))?;
-            (initdb.is_file() && postgres.is_file()).then_some(Self { initdb, postgres, psql })
+            let client =
+                |name: &str| Some(bin.join(name)).filter(|program| program.is_file()).or_else(|| on_path(name));
+            let (psql, pg_basebackup) = (client("psql")?, client("pg_basebackup")?);
+            (initdb.is_file() && postgres.is_file()).then_some(Self { initdb, postgres, psql, pg_basebackup })
         };
         linked.into_iter().chain(versions).find_map(complete).with_context(|| no_program("PostgreSQL", "postgresql"))
     }

@@ -7,3 +7,4 @@ mod end;
 mod postgres;
 mod processes;
 mod rabbitmq;
+mod replication;
