@@ -1,23 +1,19 @@
-use std::{
-    ops::Deref,
-    path::Path,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
-    time::Duration,
-};
+use std::{ops::Deref, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
     Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Fault, PostgresSettings, RelayLock, ReplicaBus, migrate,
     postgres::{CLOCK_QUERY, Server},
     sqlite::{self, Access},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, hosts::Need};
 
 /// A service's database. It is written through the engine's transactions and read through pools of their own, so that a
 /// reader never waits for the writer. Clones share it.
@@ -26,13 +22,16 @@ pub struct Database(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pools: RwLock<Pools>,
+    /// They are replaced when they do not answer, and when another server is used.
+    pools: watch::Sender<Pools>,
     /// One permit for each list that may be read at the same time.
     lists: Arc<Semaphore>,
     /// `None` on SQLite.
     server: Option<Server>,
     replica_bus: ReplicaBus,
     clock: Clock,
+    /// Ends the task that follows the server to be used.
+    following: Option<DropGuard>,
 }
 
 /// Connection pools by their use.
@@ -166,19 +165,19 @@ impl Database {
     /// # Errors
     /// If the server is unreachable or rejects the credentials, or if the migrations cannot be applied.
     pub async fn open_postgres<M: MigratorTrait>(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
-        let server = Server::new(settings);
+        let server = Server::new(settings, Need::Write);
         let clock = Clock::default();
         server.prepare::<M>(&clock).await?;
-        let (pools, replica_bus) = (server.pools(), ReplicaBus::on(server.clone()));
-        Ok(Self::of(pools, server.lists(), Some(server), replica_bus, clock))
+        let replica_bus = ReplicaBus::on(server.clone());
+        Ok(Self::of(server.pools(), server.lists(), Some(server), replica_bus, clock))
     }
 
-    /// Opens a PostgreSQL database for reading, without applying migrations.
+    /// Opens a PostgreSQL database for reading, without applying migrations. If there is no primary, a standby will do.
     ///
     /// # Errors
     /// If the server is unreachable or rejects the credentials.
     pub async fn open_postgres_for_reading(settings: &PostgresSettings) -> Result<Self, DatabaseError> {
-        let server = Server::new(settings);
+        let server = Server::new(settings, Need::Read);
         let clock = Clock::default();
         server.check(&clock).await?;
         Ok(Self::of(server.pools(), server.lists(), Some(server), ReplicaBus::none(), clock))
@@ -186,7 +185,16 @@ impl Database {
 
     fn of(pools: Pools, lists: usize, server: Option<Server>, replica_bus: ReplicaBus, clock: Clock) -> Self {
         let lists = Arc::new(Semaphore::new(lists));
-        Self(Arc::new(Inner { pools: RwLock::new(pools), lists, server, replica_bus, clock }))
+        let following = server.as_ref().map(|_| CancellationToken::new().drop_guard());
+        let end = server.clone().zip(following.as_ref().map(DropGuard::token).cloned());
+        let pools = watch::Sender::new(pools);
+        let database = Self(Arc::new(Inner { pools, lists, server, replica_bus, clock, following }));
+        if let Some((server, end)) = end {
+            let inner = Arc::downgrade(&database.0);
+            let renew = move || inner.upgrade().map(Self).iter().for_each(Self::renew);
+            tokio::spawn(async move { end.run_until_cancelled(follow(server, renew)).await });
+        }
+        database
     }
 
     /// Returns the service's clock. On PostgreSQL it follows the server's time, which is read when the database is
@@ -225,13 +233,13 @@ impl Database {
 
     /// Returns the pool for the few writes that are not inputs of the engine, such as trimming the inbox.
     pub fn writer(&self) -> DatabaseConnection {
-        self.pools().write.clone()
+        self.pools().write
     }
 
     /// Returns the pool for reading single rows on behalf of a client. For lists, see [`Self::list_reader`].
     #[must_use]
     pub fn reader(&self) -> DatabaseConnection {
-        self.pools().read.clone()
+        self.pools().read
     }
 
     /// Returns a connection for reading a list on behalf of a client. Lists take long, so they may use only some of the
@@ -248,7 +256,7 @@ impl Database {
     /// Returns the pool for what the service itself reads, which clients cannot exhaust.
     #[must_use]
     pub fn internal_reader(&self) -> DatabaseConnection {
-        self.pools().internal.clone()
+        self.pools().internal
     }
 
     /// Returns whether this is PostgreSQL or SQLite.
@@ -272,37 +280,80 @@ impl Database {
     }
 
     /// Runs `work` on this database. If it takes longer than `timeout`, the database counts as unavailable, and all
-    /// connections are replaced. As after any lost connection, it is then unknown whether the work was committed.
+    /// connections are replaced. As after any lost connection, it is then unknown whether the work was committed. The
+    /// same applies if another server is used meanwhile.
+    ///
+    /// A commit that waits for a synchronous standby may take longer: repeating it would leave a session behind that
+    /// waits, too, and holds its locks.
     pub async fn with_timeout<T, E: From<DbErr>>(
         &self,
         timeout: Duration,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
-            tracing::warn!("the database does not answer; reconnecting");
-            self.renew();
-            Err(DbErr::Conn(RuntimeErr::Internal(format!("no answer within {timeout:?}"))).into())
-        })
+        let (mut pools, mut work) = (self.0.pools.subscribe(), pin!(work));
+        let failed = |why: String| Err(DbErr::Conn(RuntimeErr::Internal(why)).into());
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                // It cannot fail, because this database has the sender.
+                _ = pools.changed() => return failed("the connections were replaced".to_owned()),
+                () = tokio::time::sleep(timeout) => {}
+            }
+            if !*self.commits_wait().borrow() {
+                tracing::warn!("the database does not answer; reconnecting");
+                self.renew();
+                return failed(format!("no answer within {timeout:?}"));
+            }
+        }
     }
 
-    /// Replaces all open connections, because they do not answer. Without this, a query on a connection whose network
-    /// has vanished would wait until the operating system drops it, which takes a quarter of an hour.
+    /// Whether commits wait for a synchronous standby that is unavailable. They are durable on the primary then, but
+    /// nothing may be answered or published because of them yet.
+    #[must_use]
+    pub fn commits_wait(&self) -> watch::Receiver<bool> {
+        match &self.0.server {
+            Some(server) => server.hosts.commits_wait(),
+            None => watch::Sender::new(false).subscribe(),
+        }
+    }
+
+    /// Replaces all open connections, because they do not answer, or because another server is used. Without this, a
+    /// query on a connection whose network has vanished would wait until the operating system drops it, which takes a
+    /// quarter of an hour.
     fn renew(&self) {
         let Some(server) = &self.0.server else { return };
-        let old = std::mem::replace(&mut *self.0.pools.write().unwrap_or_else(PoisonError::into_inner), server.pools());
+        let old = self.0.pools.send_replace(server.pools());
         // Closing waits until the old connections are no longer in use.
         tokio::spawn(close(old));
     }
 
     /// Closes all connections; SQLite then merges its write-ahead log into the file.
     pub async fn close(self) {
-        let pools = self.pools().clone();
-        close(pools).await;
+        if let Some(following) = &self.0.following {
+            following.token().cancel();
+        }
+        close(self.pools()).await;
+        if let Some(server) = &self.0.server {
+            server.hosts.close().await;
+        }
     }
 
-    fn pools(&self) -> RwLockReadGuard<'_, Pools> {
-        self.0.pools.read().unwrap_or_else(PoisonError::into_inner)
+    fn pools(&self) -> Pools {
+        self.0.pools.borrow().clone()
     }
+}
+
+/// Follows the server to be used, and calls `renew` whenever another one is. It is one task, which is the only one that
+/// changes the choice, so that no change is missed between two calls of `moved`.
+async fn follow(server: Server, renew: impl Fn()) {
+    let moves = async {
+        loop {
+            server.hosts.moved().await;
+            renew();
+        }
+    };
+    tokio::join!(server.hosts.keep_choosing(), moves);
 }
 
 async fn close(Pools { read, internal, write }: Pools) {

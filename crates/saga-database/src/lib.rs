@@ -9,6 +9,7 @@ mod clock;
 mod connect;
 mod dead_letters;
 mod fault;
+mod hosts;
 mod ids;
 mod inbox;
 mod migrate;

@@ -10,10 +10,13 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::{DatabaseError, PostgresSettings, connect::Pools, migrate};
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    hosts::{Hosts, Need, NoHost, advice},
+};
 
-/// Time limit for opening one connection (name lookup, TCP, TLS and the handshake), and for the first query on it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for the first query on a connection.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for a connection from a pool before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// One for the engine, one for trimming, and one to spare while a broken one is replaced.
@@ -52,39 +55,39 @@ pub(super) const SEQUENCE_LOCK: i64 = 0x6f72_6465_7273_0004;
 /// began.
 pub(super) const CLOCK_QUERY: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// How to connect to a PostgreSQL database.
+/// How to connect to a PostgreSQL database: to the one of its servers that is used.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
-    options: PgConnectOptions,
+    pub(super) hosts: Hosts,
     max_connections: u32,
     /// The address for messages, without the password.
     pub(super) place: String,
 }
 
 impl Server {
-    pub(super) fn new(settings: &PostgresSettings) -> Self {
-        let options = PgConnectOptions::clone(&settings.options);
-        let place = place(&options);
-        let options = options.options(SESSION).disable_statement_logging();
-        Self { options, max_connections: settings.max_connections, place }
+    pub(super) fn new(settings: &PostgresSettings, need: Need) -> Self {
+        let place = place(&settings.servers);
+        let options =
+            settings.servers.iter().map(|options| options.clone().options(SESSION).disable_statement_logging());
+        Self { hosts: Hosts::new(options.collect(), need), max_connections: settings.max_connections, place }
     }
 
-    /// Checks that the database exists and can be used.
+    /// Chooses a server, and checks that the database exists there and can be used.
     pub(super) async fn check(&self, clock: &Clock) -> Result<(), DatabaseError> {
-        let session = self.session_with_time(clock).await.map_err(|source| self.unusable(source))?;
+        let session = self.first_session(clock).await?;
         let _ = session.close().await;
         Ok(())
     }
 
-    /// Applies the migrations; replicas that start together wait for each other.
+    /// Chooses a server and applies the migrations; replicas that start together wait for each other.
     pub(super) async fn prepare<M: MigratorTrait>(&self, clock: &Clock) -> Result<(), DatabaseError> {
-        let mut session = self.session_with_time(clock).await.map_err(|source| self.unusable(source))?;
+        let mut session = self.first_session(clock).await?;
         // Another replica's migration may take long, so there is no lock timeout.
         let lock =
             sqlx::query("SELECT set_config('lock_timeout', '0', false), pg_advisory_lock($1)").bind(MIGRATION_LOCK);
         lock.execute(&mut session).await.map_err(|source| self.unusable(source))?;
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
-        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(self.options.clone()));
+        let pool = self.pool(1).acquire_timeout(QUERY_TIMEOUT);
+        let connection = connection(pool, self.hosts.options().clone());
         let done = migrate::up::<M>(&connection, &self.place).await;
         let _ = connection.close().await;
         // The lock is released with the session, even if the migration failed.
@@ -96,10 +99,11 @@ impl Server {
     pub(super) fn pools(&self) -> Pools {
         // A statement on a connection that broke while it was idle fails. The engine would try again, a reader would
         // not, so only the readers test a connection first.
-        let readers = |count| connection(self.pool(count).test_before_acquire(true), self.options.clone());
+        let options = self.hosts.options();
+        let readers = |count| connection(self.pool(count).test_before_acquire(true), options.clone());
         let writers = self.pool(self.writers()).test_before_acquire(false);
         Pools {
-            write: connection(writers, self.options.clone().options(ENGINE)),
+            write: connection(writers, options.clone().options(ENGINE)),
             read: readers(self.readers()),
             internal: readers(INTERNAL_READERS),
         }
@@ -119,25 +123,34 @@ impl Server {
         self.max_connections.saturating_sub(self.writers()).max(1)
     }
 
-    /// Opens a connection outside the pools.
-    pub(super) async fn session(&self) -> Result<PgConnection, sqlx::Error> {
-        with_connect_timeout(PgConnection::connect_with(&self.options)).await
-    }
-
-    /// Opens a connection outside the pools, and compares `clock` with the server's over it.
-    async fn session_with_time(&self, clock: &Clock) -> Result<PgConnection, sqlx::Error> {
-        let mut session = self.session().await?;
-        with_connect_timeout(clock.compare(sqlx::query_scalar(CLOCK_QUERY).fetch_one(&mut session))).await?;
-        Ok(session)
+    /// Chooses a server, opens a connection outside the pools, and compares `clock` with the server's over it.
+    async fn first_session(&self, clock: &Clock) -> Result<PgConnection, DatabaseError> {
+        self.hosts.choose().await.map_err(|NoHost { why, advice }| DatabaseError::Unusable {
+            place: self.place.clone(),
+            why,
+            advice,
+        })?;
+        let session = async {
+            let mut session = self.hosts.session().await?;
+            with_timeout(clock.compare(sqlx::query_scalar(CLOCK_QUERY).fetch_one(&mut session))).await?;
+            Ok(session)
+        };
+        session.await.map_err(|source| self.unusable(source))
     }
 
     /// Returns a pool of one connection, for LISTEN.
     pub(super) fn listening(&self) -> PgPool {
-        self.pool(1).connect_lazy_with(self.options.clone())
+        self.pool(1).connect_lazy_with(self.hosts.options().clone())
     }
 
+    /// Each new connection of a pool is checked to be on the server that is used.
     fn pool(&self, connections: u32) -> PgPoolOptions {
+        let hosts = self.hosts.clone();
         PgPoolOptions::new()
+            .after_connect(move |session, _| {
+                let hosts = hosts.clone();
+                Box::pin(async move { hosts.admit(session).await })
+            })
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_secs(600))
@@ -147,18 +160,7 @@ impl Server {
     fn unusable(&self, error: sqlx::Error) -> DatabaseError {
         let of_server = error.as_database_error();
         let why = of_server.map_or_else(|| error.to_string(), |error| error.message().to_owned());
-        let code = of_server.and_then(|error| error.code()).unwrap_or_default();
-        let advice = match &*code {
-            // https://www.postgresql.org/docs/current/errcodes-appendix.html
-            "28P01" | "28000" => "see DATABASE_URL and DATABASE_PASSWORD_FILE",
-            "3D000" => "create it, and make the user its owner",
-            "42501" => "make the user the owner of the database",
-            "53300" => "raise max_connections there, or lower --database-connections",
-            "57P03" => "it is starting up",
-            _ if matches!(error, sqlx::Error::Io(_)) => "is the server up, and is the address right? See DATABASE_URL",
-            _ if matches!(error, sqlx::Error::Tls(_)) => "see sslmode and sslrootcert in DATABASE_URL",
-            _ => "see DATABASE_URL",
-        };
+        let advice = advice(&error);
         DatabaseError::Unusable { place: self.place.clone(), why, advice }
     }
 }
@@ -172,19 +174,20 @@ pub async fn limit_lock_wait(transaction: &DatabaseTransaction, lock_wait: Durat
     Ok(())
 }
 
-async fn with_connect_timeout<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+async fn with_timeout<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     let timed_out = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
-    tokio::time::timeout(CONNECT_TIMEOUT, query).await.unwrap_or_else(|_| Err(timed_out()))
+    tokio::time::timeout(QUERY_TIMEOUT, query).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 fn connection(pool: PgPoolOptions, options: PgConnectOptions) -> DatabaseConnection {
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool.connect_lazy_with(options))
 }
 
-/// Returns the address for messages, without the password.
-pub(super) fn place(options: &PgConnectOptions) -> String {
-    let (user, host, port) = (options.get_username(), options.get_host(), options.get_port());
-    format!("postgres://{user}@{host}:{port}/{}", options.get_database().unwrap_or(user))
+/// Returns the address for messages, without the password. `servers` has at least one element.
+pub(super) fn place(servers: &[PgConnectOptions]) -> String {
+    let hosts: Vec<_> = servers.iter().map(|server| format!("{}:{}", server.get_host(), server.get_port())).collect();
+    let (user, database) = (servers[0].get_username(), servers[0].get_database());
+    format!("postgres://{user}@{}/{}", hosts.join(","), database.unwrap_or(user))
 }
 
 pub(super) fn failed(error: sqlx::Error) -> DbErr {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use sea_orm::{
     DbErr,
@@ -32,14 +32,15 @@ impl RelayLock {
 
     /// Tries to take the lock; `None` if another replica holds it.
     pub(super) async fn take(server: &Server) -> Result<Option<Self>, DbErr> {
-        let mut session = server.session().await.map_err(failed)?;
+        let moved = server.hosts.moved();
+        let mut session = server.hosts.session().await.map_err(failed)?;
         let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(RELAY_LOCK).fetch_one(&mut session);
         if !tokio::time::timeout(QUERY_TIMEOUT, lock).await.map_err(|_| no_answer())?.map_err(failed)? {
             let _ = session.close().await;
             return Ok(None);
         }
         let (lost, released) = (CancellationToken::new(), CancellationToken::new());
-        tokio::spawn(hold(session, lost.clone(), released.clone()));
+        tokio::spawn(hold(session, moved, lost.clone(), released.clone()));
         Ok(Some(Self { lost, _released: Some(released.drop_guard()) }))
     }
 
@@ -49,11 +50,22 @@ impl RelayLock {
     }
 }
 
-async fn hold(mut session: PgConnection, lost: CancellationToken, released: CancellationToken) {
+/// Holds the lock until it is released, its session is lost, or another server is used (`moved`).
+async fn hold(
+    mut session: PgConnection,
+    moved: impl Future<Output = ()>,
+    lost: CancellationToken,
+    released: CancellationToken,
+) {
+    let mut moved = pin!(moved);
     while released.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_some() {
-        if !matches!(tokio::time::timeout(QUERY_TIMEOUT, session.ping()).await, Ok(Ok(()))) {
+        let alive = tokio::select! {
+            alive = tokio::time::timeout(QUERY_TIMEOUT, session.ping()) => matches!(alive, Ok(Ok(()))),
+            () = &mut moved => false,
+        };
+        if !alive {
             lost.cancel();
-            return;
+            break;
         }
     }
     let _ = tokio::time::timeout(QUERY_TIMEOUT, session.close()).await;

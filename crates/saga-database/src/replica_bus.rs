@@ -133,7 +133,7 @@ impl ReplicaChannel {
     async fn keep_notifying(&self) {
         let mut backoff = backoff();
         loop {
-            let Err(error) = self.notifying(&mut backoff).await;
+            let Err(error) = self.server.hosts.unless_moved(self.notifying(&mut backoff)).await;
             self.alone.send_replace(false);
             tracing::debug!(%error, "cannot notify the other replicas; they poll meanwhile");
             tokio::time::sleep(backoff.next_pause()).await;
@@ -141,7 +141,7 @@ impl ReplicaChannel {
     }
 
     async fn notifying(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, sqlx::Error> {
-        let mut session = self.server.session().await?;
+        let mut session = self.server.hosts.session().await?;
         // The notices are about rows that are committed already, so a lost notice loses no data.
         let settings =
             sqlx::query("SELECT set_config('synchronous_commit', 'off', false), pg_advisory_lock_shared($1)");
@@ -173,7 +173,7 @@ impl ReplicaChannel {
     async fn keep_listening(&self) {
         let mut backoff = backoff();
         loop {
-            let Err(error) = self.listening(&mut backoff).await;
+            let Err(error) = self.server.hosts.unless_moved(self.listening(&mut backoff)).await;
             tracing::debug!(%error, "cannot listen to the other replicas; polling meanwhile");
             tokio::time::sleep(backoff.next_pause()).await;
         }

@@ -6,7 +6,10 @@ use sea_orm_migration::MigratorTrait;
 
 use saga_support::{for_service, host_name, read_secret};
 
-use super::{Database, DatabaseError};
+use super::{
+    Database, DatabaseError,
+    hosts::{AddressError, split},
+};
 
 /// Address and credentials of a service's database.
 ///
@@ -18,6 +21,8 @@ pub struct DatabaseArgs {
     /// The database: postgres://USER:PASSWORD@HOST:PORT/NAME, or sqlite:FILE
     ///
     /// {service} stands for the service's name. In the user and the password, special characters are percent-encoded.
+    /// A primary and its standbys: HOST1:PORT1,HOST2:PORT2 (with ?target_session_attrs=read-write, as for libpq). The
+    /// one that is the primary is used, also after a failover.
     /// For TLS, add ?sslmode=verify-full (and &sslrootcert=FILE for a certificate authority of your own).
     // Not required by the parser, because it would then be required even if these arguments are optional as a whole;
     // whoever needs it reports that it is missing.
@@ -26,8 +31,8 @@ pub struct DatabaseArgs {
     /// A file that contains the password, if the address does not
     #[arg(long, env = "DATABASE_PASSWORD_FILE")]
     pub database_password_file: Option<PathBuf>,
-    /// The maximum number of a service's connections to PostgreSQL, besides five of its own for the relay and the other
-    /// replicas
+    /// The maximum number of a service's connections to PostgreSQL, besides six of its own for the relay, the other
+    /// replicas, and to watch the server
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,
@@ -45,7 +50,8 @@ pub enum DatabaseTarget {
 /// Address, credentials and number of connections for a PostgreSQL database.
 #[derive(Clone)]
 pub struct PostgresSettings {
-    pub(super) options: Box<PgConnectOptions>,
+    /// How to connect to each server; at least one.
+    pub(super) servers: Vec<PgConnectOptions>,
     pub(super) max_connections: u32,
 }
 
@@ -58,6 +64,18 @@ pub enum DatabaseSettingsError {
          postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:FILE"
     )]
     NoUrl,
+    /// The list of servers in the address is malformed.
+    #[error(
+        "the servers in the address of the database (--database-url) are not of the form HOST1:PORT1,HOST2:PORT2, \
+         or are named a second time in a parameter"
+    )]
+    Servers,
+    /// The address asks for a server that the services cannot use.
+    #[error(
+        "target_session_attrs in the address of the database (--database-url) must be read-write or primary, \
+         or be left out: the services write"
+    )]
+    Target,
     /// The password file cannot be read.
     #[error("cannot read the password file {path} (--database-password-file)")]
     Unreadable {
@@ -87,20 +105,31 @@ impl DatabaseArgs {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(DatabaseSettingsError::NoUrl);
         }
-        // The parser's own message may contain the whole URL.
-        let mut options = PgConnectOptions::from_str(&url).map_err(|_| DatabaseSettingsError::NoUrl)?;
-        if let Some(path) = &self.database_password_file {
-            let path = for_service(path, service);
-            let unreadable = |source| DatabaseSettingsError::Unreadable { path: path.clone(), source };
-            options = options.password(&read_secret(&path).map_err(unreadable)?);
-        }
-        let name = format!("{service}@{}", host_name());
+        let addresses = split(&url).map_err(|error| match error {
+            AddressError::Malformed => DatabaseSettingsError::Servers,
+            AddressError::Target => DatabaseSettingsError::Target,
+        })?;
+        let password = self.password(service)?;
         // The server truncates longer names, and logs that each time.
-        let options = options.application_name(&name.chars().take(63).collect::<String>());
+        let name: String = format!("{service}@{}", host_name()).chars().take(63).collect();
+        let server = |address: &String| {
+            // The parser's own message may contain the whole URL.
+            let options = PgConnectOptions::from_str(address).map_err(|_| DatabaseSettingsError::NoUrl)?;
+            let options = options.application_name(&name);
+            Ok(password.iter().fold(options, |options, password| options.password(password)))
+        };
         Ok(DatabaseTarget::Postgres(PostgresSettings {
-            options: Box::new(options),
+            servers: addresses.iter().map(server).collect::<Result<_, _>>()?,
             max_connections: self.database_connections,
         }))
+    }
+
+    /// Returns the content of the password file, if there is one.
+    fn password(&self, service: &str) -> Result<Option<String>, DatabaseSettingsError> {
+        let Some(path) = &self.database_password_file else { return Ok(None) };
+        let path = for_service(path, service);
+        let unreadable = |source| DatabaseSettingsError::Unreadable { path: path.clone(), source };
+        read_secret(&path).map(Some).map_err(unreadable)
     }
 }
 
@@ -131,7 +160,7 @@ impl DatabaseTarget {
 /// Omits the password.
 impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PostgresSettings").field(&super::postgres::place(&self.options)).finish()
+        f.debug_tuple("PostgresSettings").field(&super::postgres::place(&self.servers)).finish()
     }
 }
 
@@ -160,6 +189,10 @@ mod tests {
                 "postgresql://app:secret@db-{service}:5433/shop",
                 "PostgresSettings(\"postgres://app@db-order:5433/shop\")",
             ),
+            (
+                "postgres://{service}:secret@db1,db2:5433/shop?target_session_attrs=read-write",
+                "PostgresSettings(\"postgres://order@db1:5432,db2:5433/shop\")",
+            ),
         ] {
             let DatabaseTarget::Postgres(settings) = args(url).for_service("order").unwrap() else { panic!("{url}") };
             assert_eq!(format!("{settings:?}"), shown, "{url}");
@@ -176,6 +209,9 @@ mod tests {
             "mysql://order:secret@db/orders",
             "order:secret@db",
             "postgres://order:secret@db:port/orders",
+            "postgres://order:secret@db1,/orders",
+            "postgres://order:secret@db1,db2:port/orders",
+            "postgres://order:secret@db1,db2/orders?target_session_attrs=secret",
             "sqlite:",
             "",
         ] {

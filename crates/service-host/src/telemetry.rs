@@ -16,12 +16,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// A connection that a pool opens and the service then refuses, because a standby answers, for example, is an error for
+/// the pool, again and again. `saga-database` says once which server cannot be used, and why.
+const POOL: &str = "sqlx_core::pool::inner=off";
+
 /// Sends logs to standard error. `filter` is in the syntax of `RUST_LOG`, such as `info,saga_runtime=debug`.
 ///
 /// # Errors
 /// If `filter` is not in that syntax, or logging is already set up.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)?;
+    let filter = EnvFilter::try_new(format!("{POOL},{filter}"))?;
     let json = match format {
         LogFormat::Auto => !stderr().is_terminal(),
         LogFormat::Pretty => false,

@@ -12,6 +12,7 @@ mod pending;
 mod redrive;
 mod reply;
 mod run;
+mod standby;
 mod transaction;
 
 pub(crate) use mailbox::Intake;

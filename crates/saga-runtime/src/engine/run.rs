@@ -61,25 +61,25 @@ impl Default for EngineSettings {
 /// The only writer of a service's database: it takes items from the mailbox, commits them in batches, and answers those
 /// who wait.
 pub struct Engine<P: Participant> {
-    participant: Arc<P>,
-    database: Database,
+    pub(super) participant: Arc<P>,
+    pub(super) database: Database,
     outbox: Arc<Outbox>,
     pub(super) readiness: Readiness,
-    identity: Arc<SystemIdentity>,
-    settings: EngineSettings,
+    pub(super) identity: Arc<SystemIdentity>,
+    pub(super) settings: EngineSettings,
     mailbox: Mailbox<P>,
-    items: mpsc::UnboundedReceiver<Item<P>>,
+    pub(super) items: mpsc::UnboundedReceiver<Item<P>>,
     /// What was received while the database was unavailable. It is handled before the content of the mailbox.
-    postponed: Vec<Item<P>>,
+    pub(super) postponed: Vec<Item<P>>,
     pub(super) aside: Aside<P>,
     /// How many inputs were put aside or refused because of a lock since the start.
     pub(super) locked_out: u64,
     /// How many inputs the last batch had.
     last_batch: usize,
-    stop: ShutdownStages,
+    pub(super) stop: ShutdownStages,
     external_calls: ExternalCalls<P>,
     pub(super) metrics: EngineMetrics,
-    spans: MessageSpans,
+    pub(super) spans: MessageSpans,
 }
 
 /// How often a batch is repeated at once because another transaction was in its way.
@@ -269,7 +269,7 @@ impl<P: Participant> Engine<P> {
         let mut conflicts = 0;
         while !batch.is_empty() {
             let (begun, begun_at) = (Instant::now(), SystemTime::now());
-            let error = match self.commit(&batch, lock_wait, None).await {
+            let error = match self.commit_or_report(&batch, lock_wait).await {
                 Ok(committed) => {
                     let received = batch.inputs.iter().map(|pending| (pending.origin.kind(), pending.inputs.len()));
                     self.metrics.committed(received, committed.dead_lettered, begun.elapsed());
@@ -332,13 +332,14 @@ impl<P: Participant> Engine<P> {
         }
     }
 
-    async fn commit(
+    /// Makes an attempt with the first `inputs` of a batch, which is rolled back.
+    async fn attempt(
         &self,
         batch: &Batch<P>,
         lock_wait: Option<Duration>,
-        attempt: Option<usize>,
+        inputs: usize,
     ) -> Result<Committed<P>, Failure> {
-        let limits = Limits { max_events: self.settings.max_events, lock_wait, attempt };
+        let limits = Limits { max_events: self.settings.max_events, lock_wait, attempt: Some(inputs) };
         commit_catching(&*self.participant, &self.database, &self.identity, &self.spans, batch, limits).await
     }
 
@@ -349,7 +350,7 @@ impl<P: Participant> Engine<P> {
         let (mut good, mut bad) = (0, batch.inputs[0].inputs.len());
         while bad - good > 1 {
             let middle = usize::midpoint(good, bad);
-            match self.commit(batch, lock_wait, Some(middle)).await {
+            match self.attempt(batch, lock_wait, middle).await {
                 Ok(_) => good = middle,
                 Err(failure) if failure.is_permanent() => bad = middle,
                 Err(_) => return None,

@@ -16,7 +16,7 @@ impl MigratorTrait for Older {
     }
 }
 
-async fn open<M: MigratorTrait>(url: &str) -> Result<Database, DatabaseError> {
+pub(super) async fn open<M: MigratorTrait>(url: &str) -> Result<Database, DatabaseError> {
     let args = DatabaseArgs { database_url: url.to_owned(), database_password_file: None, database_connections: 2 };
     args.for_service("order").unwrap().open::<M>().await
 }
