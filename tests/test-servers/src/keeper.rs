@@ -116,6 +116,10 @@ impl Keeper {
         self.children.get_mut(name).with_context(|| format!("{name} was not started"))
     }
 
+    pub(crate) fn process(&self, name: &'static str) -> Option<u32> {
+        self.children.get(name).map(Child::id)
+    }
+
     pub(crate) fn runs(&mut self, name: &'static str) -> bool {
         self.children.get_mut(name).is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }

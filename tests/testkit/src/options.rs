@@ -16,6 +16,8 @@ pub struct Options {
     pub arguments: Vec<(Service, String)>,
     /// The broker.
     pub broker: rabbitmq::Options,
+    /// The number of nodes of the broker. More than one are a cluster.
+    pub broker_nodes: u8,
     /// The user (`name:password`) and the virtual host with which the services connect to the broker. `{service}`
     /// stands for the name of the service. `None` means the broker's own user and the virtual host `/`.
     pub amqp: Option<(String, String)>,
@@ -33,6 +35,7 @@ impl Default for Options {
             replicas: 1,
             arguments: Vec::new(),
             broker,
+            broker_nodes: 1,
             amqp: None,
             proxied: false,
             limited_disks: false,

@@ -1,6 +1,6 @@
 //! The whole system on servers of its own: PostgreSQL, RabbitMQ, and replicas of the three services as processes.
 
-use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
+use std::{collections::BTreeMap, net::TcpStream, path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -41,13 +41,16 @@ pub enum Server {
 pub struct Stack {
     /// The database server, with a database for each service, named after it.
     pub postgres: Postgres,
-    /// The broker.
+    /// The broker; of a cluster, its first node.
     pub rabbitmq: RabbitMq,
+    /// The other nodes of the cluster.
+    pub peers: Vec<RabbitMq>,
     /// All replicas of order, then those of inventory, then those of payment; those that were added later come last.
     pub replicas: Vec<Replica>,
     pub(crate) programs: Programs,
     amqp: Option<(String, String)>,
-    links: BTreeMap<(Service, Server), Proxy>,
+    /// The proxies to each node of each server.
+    links: BTreeMap<(Service, Server), Vec<Proxy>>,
     logs: PathBuf,
     /// Whether its logs can be removed, because the test has succeeded.
     passed: bool,
@@ -70,7 +73,7 @@ impl Stack {
     /// # Errors
     /// If one does not start.
     pub async fn servers(name: &str, options: Options) -> Result<Self> {
-        let Options { programs, replicas, arguments, mut broker, amqp, proxied, limited_disks } = options;
+        let Options { programs, replicas, arguments, mut broker, broker_nodes, amqp, proxied, limited_disks } = options;
         let this_build = Programs::of_this_build()?;
         let mut database = postgres::Options::default();
         if limited_disks {
@@ -78,18 +81,23 @@ impl Stack {
         }
         let (postgres, rabbitmq) = block_in_place(|| {
             thread::scope(|scope| {
-                let rabbitmq = scope.spawn(|| RabbitMq::start(broker));
+                let rabbitmq = scope.spawn(|| rabbitmq::start_cluster(broker, broker_nodes));
                 let postgres = Postgres::start(database);
                 (postgres, rabbitmq.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             })
         });
-        let (postgres, rabbitmq) = (postgres?, rabbitmq?);
+        let (postgres, mut peers) = (postgres?, rabbitmq?);
+        let rabbitmq = peers.remove(0);
         let mut links = BTreeMap::new();
         for service in Service::ALL {
             block_in_place(|| postgres.create_database(service.name()))?;
             if proxied {
-                links.insert((service, Server::Database), Proxy::to(postgres.port()).await?);
-                links.insert((service, Server::Broker), Proxy::to(rabbitmq.port()).await?);
+                links.insert((service, Server::Database), vec![Proxy::to(postgres.port()).await?]);
+                let mut to_broker = Vec::new();
+                for node in [&rabbitmq].into_iter().chain(&peers) {
+                    to_broker.push(Proxy::to(node.port()).await?);
+                }
+                links.insert((service, Server::Broker), to_broker);
             }
         }
         // Next to the programs of this build, even if others write them.
@@ -99,7 +107,8 @@ impl Stack {
             .join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&logs)?;
         let programs = programs.unwrap_or(this_build);
-        let mut stack = Self { postgres, rabbitmq, replicas: Vec::new(), programs, amqp, links, logs, passed: false };
+        let mut stack =
+            Self { postgres, rabbitmq, peers, replicas: Vec::new(), programs, amqp, links, logs, passed: false };
         for service in Service::ALL {
             for number in 0..replicas {
                 let arguments = arguments.iter().filter(|(of, _)| *of == service).map(|(_, argument)| argument.clone());
@@ -119,22 +128,40 @@ impl Stack {
     /// Returns the address of a service's database, as the service uses it.
     #[must_use]
     pub fn database_url(&self, service: Service) -> String {
-        self.linked(service, Server::Database, self.postgres.url(service.name()), self.postgres.port())
+        self.linked((service, Server::Database), 0, self.postgres.url(service.name()), self.postgres.port())
     }
 
-    /// Returns the address of the broker, as a service uses it.
+    /// Returns the nodes of the broker.
+    pub fn nodes(&self) -> impl Iterator<Item = &RabbitMq> {
+        [&self.rabbitmq].into_iter().chain(&self.peers)
+    }
+
+    /// Returns the node of the broker with this number, from 0.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub fn node(&mut self, number: usize) -> Result<&mut RabbitMq> {
+        let nodes = [&mut self.rabbitmq].into_iter().chain(&mut self.peers);
+        nodes.into_iter().nth(number).with_context(|| format!("the broker has no node {number}"))
+    }
+
+    /// Returns the addresses of the broker's nodes, as a service uses them.
     #[must_use]
     pub fn amqp_url(&self, service: Service) -> String {
-        let port = self.rabbitmq.port();
-        let url = match &self.amqp {
-            None => self.rabbitmq.amqp_url(),
-            Some((user, vhost)) => format!("amqp://{user}@127.0.0.1:{port}/{vhost}"),
+        let url = |(number, node): (usize, &RabbitMq)| {
+            let port = node.port();
+            let url = match &self.amqp {
+                None => node.amqp_url(),
+                Some((user, vhost)) => format!("amqp://{user}@127.0.0.1:{port}/{vhost}"),
+            };
+            self.linked((service, Server::Broker), number, url, port)
         };
-        self.linked(service, Server::Broker, url, port)
+        self.nodes().enumerate().map(url).collect::<Vec<_>>().join(",")
     }
 
-    fn linked(&self, service: Service, server: Server, url: String, port: u16) -> String {
-        match self.links.get(&(service, server)) {
+    /// Replaces a server's address in `url` by that of the proxy to it, if there is one.
+    fn linked(&self, link: (Service, Server), number: usize, url: String, port: u16) -> String {
+        match self.links.get(&link).and_then(|links| links.get(number)) {
             Some(link) => url.replace(&format!("127.0.0.1:{port}/"), &format!("{}/", link.address)),
             None => url,
         }
@@ -145,16 +172,18 @@ impl Stack {
     /// # Errors
     /// If there is no proxy.
     pub fn network(&self, service: Service, server: Server, network: Network) -> Result<()> {
-        self.links.get(&(service, server)).context("the stack has no proxies")?.set(network);
+        let links = self.links.get(&(service, server)).context("the stack has no proxies")?;
+        links.iter().for_each(|link| link.set(network));
         Ok(())
     }
 
-    /// Returns the management API of the broker.
+    /// Returns the management API of the broker; of a cluster, that of the first node which takes connections.
     ///
     /// # Errors
     /// If it has none.
     pub fn administrator(&self) -> Result<Administrator> {
-        let url = self.rabbitmq.management_url().context("the broker has no management")?;
+        let node = self.nodes().find(|node| TcpStream::connect(("127.0.0.1", node.port())).is_ok());
+        let url = node.unwrap_or(&self.rabbitmq).management_url().context("the broker has no management")?;
         Administrator::new(url, self.amqp.as_ref().map_or("/", |(_, vhost)| vhost))
     }
 
@@ -271,15 +300,23 @@ impl Stack {
     /// # Errors
     /// If `rabbitmqctl` fails.
     pub fn queues_on_disk(&self) -> Result<()> {
-        let said = block_in_place(|| self.rabbitmq.rabbitmqctl(&["eval", "dets:sync(ra_directory_reverse)."]))?;
-        ensure!(said.trim() == "ok", "{said}");
-        Ok(())
+        queues_on_disk(&self.rabbitmq)
     }
 
     /// Records that the test has succeeded, so that the logs can be removed.
     pub fn passed(&mut self) {
         self.passed = true;
     }
+}
+
+/// As [`Stack::queues_on_disk`], for one node.
+///
+/// # Errors
+/// If `rabbitmqctl` fails.
+pub fn queues_on_disk(node: &RabbitMq) -> Result<()> {
+    let said = block_in_place(|| node.rabbitmqctl(&["eval", "dets:sync(ra_directory_reverse)."]))?;
+    ensure!(said.trim() == "ok", "{said}");
+    Ok(())
 }
 
 /// Limits the disks, and the size of the servers' write-ahead logs, which must leave room for the test to fill.
@@ -297,8 +334,9 @@ impl Drop for Stack {
             let _ = std::fs::remove_dir_all(&self.logs);
             return;
         }
-        for (server, directory) in [("postgres", self.postgres.directory()), ("rabbitmq", self.rabbitmq.directory())] {
-            let _ = std::fs::copy(directory.join("log"), self.logs.join(format!("{server}.log")));
+        let _ = std::fs::copy(self.postgres.directory().join("log"), self.logs.join("postgres.log"));
+        for (number, node) in self.nodes().enumerate() {
+            let _ = std::fs::copy(node.directory().join("log"), self.logs.join(format!("rabbitmq-{number}.log")));
         }
         for replica in &self.replicas {
             let log = replica.log();

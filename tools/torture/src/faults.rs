@@ -3,6 +3,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use shared_events::Service;
 
+use super::topology::Topology;
+
 /// A fault of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -29,6 +31,8 @@ pub enum Target {
     Database,
     /// RabbitMQ.
     Broker,
+    /// A node of the RabbitMQ cluster; nodes are numbered from 0.
+    Node(usize),
 }
 
 impl fmt::Display for Target {
@@ -38,6 +42,7 @@ impl fmt::Display for Target {
             Self::Service(service) => write!(f, "{service}"),
             Self::Database => f.write_str("PostgreSQL"),
             Self::Broker => f.write_str("RabbitMQ"),
+            Self::Node(number) => write!(f, "node {number}"),
         }
     }
 }
@@ -125,6 +130,26 @@ kinds! {
     OneWayBroker = "one-way-broker",
     /// A connection to RabbitMQ is cut in the middle of a write.
     TornBroker = "torn-broker",
+    /// A node of the cluster is killed and restarted.
+    KillNode = "kill-node",
+    /// The node that leads a service's queue is killed and restarted.
+    KillLeader = "kill-leader",
+    /// Two nodes of the cluster are killed, one right after the other, and restarted.
+    KillTwoNodes = "kill-two-nodes",
+    /// A node of the cluster is suspended.
+    SuspendNode = "suspend-node",
+    /// The network between one node and the other two is cut.
+    CutOffNode = "cut-off-node",
+    /// The network between all nodes is cut.
+    CutOffAllNodes = "cut-off-all-nodes",
+    /// All nodes are drained, stopped and restarted, one after the other.
+    RollingRestart = "rolling-restart",
+    /// A node is put into maintenance mode, and revived later.
+    DrainNode = "drain-node",
+    /// A node is killed and loses its data; it is removed from the cluster, and a blank one takes its place.
+    ReplaceNode = "replace-node",
+    /// The leaders of the queues are distributed anew over the nodes.
+    RebalanceQueues = "rebalance-queues",
 }
 
 impl Kind {
@@ -132,6 +157,33 @@ impl Kind {
     #[must_use]
     pub fn destroys(self) -> bool {
         matches!(self, Self::Purge | Self::DeleteQueue)
+    }
+
+    /// Returns whether it exists with these servers.
+    #[must_use]
+    pub fn fits(self, topology: Topology) -> bool {
+        match self {
+            Self::KillBroker | Self::SuspendBroker | Self::FillDisk => topology == Topology::Single,
+            kind => !kind.is_of_nodes() || topology == Topology::Cluster,
+        }
+    }
+
+    /// Returns whether it affects nodes of the cluster. Only one of these is active at a time, because three nodes can
+    /// spare one.
+    pub(crate) fn is_of_nodes(self) -> bool {
+        matches!(
+            self,
+            Self::KillNode
+                | Self::KillLeader
+                | Self::KillTwoNodes
+                | Self::SuspendNode
+                | Self::CutOffNode
+                | Self::CutOffAllNodes
+                | Self::RollingRestart
+                | Self::DrainNode
+                | Self::ReplaceNode
+                | Self::RebalanceQueues
+        )
     }
 
     /// Returns the kinds that this process can cause. `log` gets the reason for each of the others.
@@ -142,11 +194,14 @@ impl Kind {
 
     /// Returns why this process cannot cause it, if so.
     fn left_out(self) -> Option<String> {
-        if self != Self::FillDisk {
-            return None;
-        }
-        let error = test_servers::disk::can_be_limited().err()?;
-        Some(format!("{self} is left out: it needs root to mount a file system of limited size ({error:#})"))
+        let (needs, possible) = match self {
+            Self::FillDisk => ("root to mount a file system of limited size", test_servers::disk::can_be_limited()),
+            Self::CutOffNode | Self::CutOffAllNodes => {
+                ("iptables, and root to change its rules", test_servers::rabbitmq::can_cut_the_network())
+            }
+            _ => return None,
+        };
+        Some(format!("{self} is left out: it needs {needs} ({:#})", possible.err()?))
     }
 
     /// Returns whether RabbitMQ must be up when it begins.

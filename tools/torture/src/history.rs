@@ -74,9 +74,8 @@ pub(crate) struct Inner {
     /// By order number. Only the latest operations of each order are kept.
     operations: HashMap<i64, Vec<Operation>>,
     pub(crate) violations: Vec<Violation>,
-    /// How many orders were seen to be confirmed, and when the last of them was.
-    pub(crate) confirmed: u64,
-    pub(crate) last_confirmed: u64,
+    /// When each order was first seen to be confirmed, in microseconds since the start of the run.
+    pub(crate) confirmed: Vec<u64>,
 }
 
 /// A response or state that contradicts the rules.
@@ -140,8 +139,7 @@ impl Inner {
             self.violation(Some(order_id), what);
         }
         if newly_confirmed {
-            self.confirmed += 1;
-            self.last_confirmed = self.last_confirmed.max(ended);
+            self.confirmed.push(ended);
         }
     }
 

@@ -8,22 +8,23 @@ use testkit::stack::Stack;
 /// Maximum memory of a service, in bytes, under any fault.
 const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
+/// How long after a fault it may still have an effect, in microseconds.
+const AFTERMATH: u64 = 5_000_000;
+
 /// Returns, for each kind of fault, how often it occurred and the longest time around one without a newly confirmed
-/// order.
+/// order. `confirmed` are the times at which orders were first seen to be confirmed.
 pub(super) fn longest(
     schedule: &Schedule,
     done: &BTreeMap<usize, (u64, u64)>,
-    confirmed_at: &[(u64, u64)],
+    confirmed: &[u64],
 ) -> BTreeMap<Kind, (usize, Duration)> {
+    let mut confirmed = confirmed.to_vec();
+    confirmed.sort_unstable();
     let mut found: BTreeMap<Kind, (usize, Duration)> = BTreeMap::new();
     for (index, (began, ended)) in done {
-        let (mut since, mut confirmed, mut most) = (*began, None, 0);
-        for (at, count) in confirmed_at.iter().filter(|(at, _)| (*began..=ended + 5_000_000).contains(at)) {
-            if confirmed != Some(*count) {
-                (since, confirmed) = (*at, Some(*count));
-            }
-            most = most.max(at - since);
-        }
+        let end = ended + AFTERMATH;
+        let during = confirmed.iter().copied().filter(|at| (*began..end).contains(at));
+        let (_, most) = during.chain([end]).fold((*began, 0), |(since, most), at| (at, most.max(at - since)));
         let (count, longest) = found.entry(schedule.faults[*index].kind).or_default();
         *count += 1;
         *longest = (*longest).max(Duration::from_micros(most));
@@ -67,5 +68,24 @@ pub(super) fn judge(report: &mut Report, stack: &Stack, history: &History) {
     let (quiet, without) = report.quiet;
     if quiet >= 4 && without * 2 > quiet {
         report.violations.push(format!("in {without} of {quiet} times without faults no order was confirmed"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_pause_around_a_fault_is_found() {
+        let schedule = Schedule::new(1, 1, &[Kind::Kill], 1, u64::MAX);
+        let pause = |confirmed: &[u64]| {
+            let done = BTreeMap::from([(0, (10_000_000, 12_000_000))]);
+            longest(&schedule, &done, confirmed)[&Kind::Kill]
+        };
+        let seconds = |seconds| (1, Duration::from_secs(seconds));
+        assert_eq!(pause(&[]), seconds(7));
+        assert_eq!(pause(&[9_000_000, 18_000_000]), seconds(7));
+        assert_eq!(pause(&[16_000_000, 11_000_000]), seconds(5));
+        assert_eq!(pause(&[13_000_000]), seconds(4));
     }
 }

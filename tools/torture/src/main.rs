@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use torture::{Kind, Schedule, Settings, shrink, torture};
+use torture::{Kind, Schedule, Settings, Topology, shrink, torture};
 
 /// Run the system on its own servers under load, cause faults, and check every response
 ///
@@ -15,6 +15,9 @@ use torture::{Kind, Schedule, Settings, shrink, torture};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
 struct Args {
+    /// The servers: "single", or "cluster" with three RabbitMQ nodes
+    #[arg(long, default_value_t)]
+    topology: Topology,
     /// How long to cause faults, in minutes
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
@@ -60,7 +63,7 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<ExitCode> {
     if args.list {
-        Kind::ALL.iter().for_each(|kind| println!("{kind}"));
+        Kind::ALL.iter().filter(|kind| kind.fits(args.topology)).for_each(|kind| println!("{kind}"));
         return Ok(ExitCode::SUCCESS);
     }
     let time = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
@@ -95,7 +98,11 @@ fn schedule(args: &Args, time: Duration) -> Result<Schedule> {
         schedule.faults.retain(|fault| possible.contains(&fault.kind));
         return Ok(schedule);
     }
-    let wanted = |kind: &&Kind| (args.only.is_empty() || args.only.contains(kind)) && !args.without.contains(kind);
+    if let Some(kind) = args.only.iter().find(|kind| !kind.fits(args.topology)) {
+        bail!("there is no {kind} with --topology {}", args.topology);
+    }
+    let chosen = |kind: &Kind| (args.only.is_empty() || args.only.contains(kind)) && !args.without.contains(kind);
+    let wanted = |kind: &&Kind| kind.fits(args.topology) && chosen(kind);
     let kinds = Kind::possible(Kind::ALL.iter().filter(wanted).copied().collect(), &print);
     if kinds.is_empty() {
         bail!("no kind of fault is left");
@@ -103,7 +110,9 @@ fn schedule(args: &Args, time: Duration) -> Result<Schedule> {
     // The last eight bytes of a UUIDv7 are random.
     let random = || u64::from_le_bytes(uuid::Uuid::now_v7().as_bytes()[8..].try_into().unwrap_or_default());
     let end_ms = u64::try_from(time.as_millis())?;
-    Ok(Schedule::new(args.seed.unwrap_or_else(random), args.replicas.into(), &kinds, args.faults, end_ms))
+    let seed = args.seed.unwrap_or_else(random);
+    let schedule = Schedule::new(seed, args.replicas.into(), &kinds, args.faults, end_ms);
+    Ok(Schedule { topology: args.topology, ..schedule })
 }
 
 fn write(schedule: &Schedule, name: &str) -> Result<()> {

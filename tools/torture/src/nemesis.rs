@@ -12,6 +12,7 @@ use tokio::task::block_in_place;
 use super::{
     faults::{Fault, Kind, Target},
     full_disk,
+    nodes::NodeNemesis,
     signals::{signal, tree_in},
 };
 use testkit::{
@@ -35,6 +36,7 @@ pub(crate) struct Nemesis {
     locks: HashMap<Service, PgConnection>,
     /// Messages as they were in the queues, oldest first.
     recorded: VecDeque<Value>,
+    nodes: NodeNemesis,
     /// The queues that the latest fault has permanently damaged as a side effect.
     pub(super) lost_queues: Vec<String>,
 }
@@ -91,6 +93,7 @@ impl Nemesis {
             (Kind::Republish, Target::Service(service)) => {
                 republish(&mut self.recorded, &stack.administrator()?, service).await
             }
+            (kind, _) if kind.is_of_nodes() => self.nodes.begin(stack, fault),
             (kind, Target::Service(service)) => {
                 let (server, network) = network(kind).context("it is a fault of the network")?;
                 stack.network(service, server, network)
@@ -129,6 +132,7 @@ impl Nemesis {
                 self.lost_queues = full_disk::free(stack, target).await?;
                 Ok(())
             }
+            (kind, _) if kind.is_of_nodes() => self.nodes.end(stack, fault),
             (kind, Target::Service(service)) => match network(kind) {
                 Some((server, _)) => stack.network(service, server, Network::Passes),
                 None => Ok(()),

@@ -38,7 +38,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults: usize = self.faults.values().map(|(count, _)| count).sum();
-        writeln!(f, "\n{faults} faults in {:.0} s, seed {}", self.took.as_secs_f64(), self.schedule.seed)?;
+        let Schedule { seed, topology, .. } = self.schedule;
+        writeln!(f, "\n{faults} faults in {:.0} s, seed {seed}, topology {topology}", self.took.as_secs_f64())?;
         writeln!(f, "\n| fault | how many | longest time without a confirmed order, s |\n|---|---|---|")?;
         for (kind, (count, longest)) in &self.faults {
             writeln!(f, "| {kind} | {count} | {:.1} |", longest.as_secs_f64())?;

@@ -60,7 +60,6 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
         active: Vec::new(),
         quiet: (0, 0),
         memory: BTreeMap::new(),
-        confirmed_at: Vec::new(),
         ended: Vec::new(),
         progress,
     };
@@ -84,11 +83,15 @@ pub async fn torture(settings: &Settings, schedule: &Schedule, progress: &dyn Fn
     let destroyed: Vec<end_state::Destroyed> = destroying.map(|(_, span)| *span).collect();
     let ends = end_state::check(&mut stack, &history, &destroyed, TOKEN).await?;
     run.measure(&stack);
-    let Run { done, quiet, memory, confirmed_at, ended, .. } = run;
+    let Run { done, quiet, memory, ended, .. } = run;
+    let (faults, operations) = {
+        let history = history.lock();
+        (longest(schedule, &done, &history.confirmed), history.counts.clone())
+    };
     let mut report = Report {
         schedule: schedule.clone(),
-        faults: longest(schedule, &done, &confirmed_at),
-        operations: history.lock().counts.clone(),
+        faults,
+        operations,
         ends,
         quiet,
         settled_after,
@@ -145,8 +148,6 @@ struct Run<'a> {
     active: Vec<usize>,
     quiet: (usize, usize),
     memory: BTreeMap<String, u64>,
-    /// Samples of the number of confirmed orders over time.
-    confirmed_at: Vec<(u64, u64)>,
     /// Errors about services that have ended by themselves, which is never allowed.
     ended: Vec<String>,
     progress: &'a dyn Fn(String),
@@ -190,18 +191,16 @@ impl Run<'_> {
     async fn wait(&mut self, stack: &mut Stack, due: tokio::time::Instant) {
         let is_quiet = self.active.is_empty()
             && due.saturating_duration_since(tokio::time::Instant::now()) > Duration::from_millis(QUIET_MS);
-        let before = self.history.lock().confirmed;
+        let before = self.history.lock().confirmed.len();
         while tokio::time::Instant::now() < due {
             let step = tokio::time::Instant::now() + Duration::from_millis(200);
             sleep_until(step.min(due)).await;
-            let confirmed = self.history.lock().confirmed;
-            self.confirmed_at.push((self.history.now(), confirmed));
             self.restart_ended(stack);
         }
         self.measure(stack);
         if is_quiet {
             self.quiet.0 += 1;
-            if self.history.lock().confirmed == before {
+            if self.history.lock().confirmed.len() == before {
                 self.quiet.1 += 1;
                 (self.progress)("no order was confirmed although there was no fault".to_owned());
             }
@@ -214,7 +213,7 @@ impl Run<'_> {
         let caused = self.nemesis.begin(stack, fault).await;
         let (answered, confirmed) = {
             let history = self.history.lock();
-            (history.placed.len(), history.confirmed)
+            (history.placed.len(), history.confirmed.len())
         };
         let outcome = match caused {
             Ok(()) => {

@@ -4,6 +4,7 @@ use shared_events::Service;
 use super::{
     faults::{Fault, Kind, Target},
     random::Random,
+    topology::{NODES, Topology},
 };
 
 /// All faults of a run, ordered by the time at which they begin.
@@ -11,6 +12,9 @@ use super::{
 pub struct Schedule {
     /// The seed that it was generated from.
     pub seed: u64,
+    /// The servers.
+    #[serde(default)]
+    pub topology: Topology,
     /// Number of replicas of each service.
     pub replicas: usize,
     /// The faults.
@@ -24,8 +28,8 @@ const BURST: usize = 12;
 const QUIET_MS: u64 = 6_000;
 
 impl Schedule {
-    /// Generates the schedule of this seed: faults of these kinds until there are `count`, or until `end_ms` has
-    /// passed.
+    /// Generates the schedule of this seed for single servers: faults of these kinds until there are `count`, or until
+    /// `end_ms` has passed.
     #[must_use]
     pub fn new(seed: u64, replicas: usize, kinds: &[Kind], count: usize, end_ms: u64) -> Self {
         let mut random = Random::new(seed);
@@ -48,7 +52,7 @@ impl Schedule {
                 at_ms = over.max(at_ms) + QUIET_MS;
             }
         }
-        Self { seed, replicas, faults }
+        Self { seed, topology: Topology::Single, replicas, faults }
     }
 
     /// Returns this schedule without the faults from `from` up to, but not including, `to`.
@@ -85,8 +89,20 @@ fn draw(random: &mut Random, kind: Kind, at_ms: u64, replicas: usize) -> Fault {
         | Kind::StallBroker
         | Kind::SlowBroker
         | Kind::OneWayBroker => (Target::Service(service), random.between(1_000, 12_000)),
+        Kind::KillNode | Kind::DrainNode => (node(random), random.between(0, 8_000)),
+        Kind::KillLeader => (Target::Service(service), random.between(0, 8_000)),
+        Kind::KillTwoNodes => (node(random), random.between(0, 5_000)),
+        Kind::SuspendNode => (node(random), random.between(1_000, 20_000)),
+        Kind::CutOffNode => (node(random), random.between(1_000, 25_000)),
+        Kind::CutOffAllNodes => (Target::Broker, random.between(1_000, 25_000)),
+        Kind::ReplaceNode => (node(random), 0),
+        Kind::RollingRestart | Kind::RebalanceQueues => (Target::Broker, 0),
     };
     Fault { at_ms, lasts_ms, kind, target }
+}
+
+fn node(random: &mut Random) -> Target {
+    Target::Node(usize::try_from(random.between(0, NODES as u64 - 1)).unwrap_or_default())
 }
 
 /// Upper bound for the time that a server needs to be available again after its own fault, in milliseconds.
@@ -104,6 +120,7 @@ fn excludes(earlier: &Fault, later: &Fault) -> bool {
         Kind::CrashDatabase | Kind::SuspendDatabase => Some(Target::Database),
         Kind::KillBroker | Kind::SuspendBroker => Some(Target::Broker),
         Kind::FillDisk => Some(fault.target),
+        kind if kind.is_of_nodes() => Some(Target::Broker),
         _ => None,
     };
     let needs_what_is_unavailable = |gone: &Fault, other: &Fault| match takes(gone) {
@@ -119,7 +136,9 @@ fn excludes(earlier: &Fault, later: &Fault) -> bool {
     let same_replica = of_replicas(earlier)
         && of_replicas(later)
         && (earlier.target == later.target || earlier.kind == Kind::StartLate || later.kind == Kind::StartLate);
+    let same_cluster = earlier.kind.is_of_nodes() && later.kind.is_of_nodes();
     same_link
+        || same_cluster
         || same_replica
         || (earlier.kind == later.kind && earlier.target == later.target)
         || needs_what_is_unavailable(earlier, later)
@@ -157,6 +176,7 @@ mod tests {
             Kind::KillBroker | Kind::SuspendBroker => server == Target::Broker,
             Kind::CrashDatabase | Kind::SuspendDatabase => server == Target::Database,
             Kind::FillDisk => server == fault.target,
+            kind if kind.is_of_nodes() => server == Target::Broker,
             _ => false,
         };
         for (index, fault) in faults.iter().enumerate() {

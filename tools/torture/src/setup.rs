@@ -17,12 +17,17 @@ use super::{
     run::Settings,
     schedule::Schedule,
     streams,
+    topology::{NODES, Topology},
     wants::{HOT, MORE, PLENTY, SCARCE, SET},
 };
 use testkit::stack::{Options, Stack};
 
 /// The services' admin token.
 pub(super) const TOKEN: &str = "the-token-of-the-torture-run";
+
+/// How long a node of the cluster waits for another one that is silent, in seconds. The default is 60, which would make
+/// most of the run a wait.
+const TICK_S: u8 = 10;
 
 /// Starts servers and services, and puts stock into the inventory.
 pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Result<Stack> {
@@ -31,6 +36,10 @@ pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Res
     let hold_time = format!("--hold-time={}s", DEADLINE_S + 20);
     let limited_disks = schedule.faults.iter().any(|fault| fault.kind == Kind::FillDisk);
     let mut options = Options { replicas: schedule.replicas, proxied: true, limited_disks, ..Options::default() };
+    if schedule.topology == Topology::Cluster {
+        options.broker_nodes = u8::try_from(NODES)?;
+        options.broker.config.push(format!("net_ticktime = {TICK_S}"));
+    }
     options = options.with(Service::Order, &order).with(Service::Inventory, &[&hold_time]);
     for service in Service::ALL {
         options = options.with(service, &[&format!("--admin-token={TOKEN}")]);

@@ -51,15 +51,30 @@ impl Partition {
     pub fn between(one: &[&RabbitMq], other: &[&RabbitMq]) -> Result<Self> {
         let mut partition = Self { pairs: Vec::new() };
         for from in one {
-            for to in other {
-                let (from, to) = (from.cluster_address()?, to.cluster_address()?);
-                for pair in [(from, to), (to, from)] {
-                    rule("-I", pair)?;
-                    partition.pairs.push(pair);
-                }
-            }
+            other.iter().try_for_each(|to| partition.cut(from, to))?;
         }
         Ok(partition)
+    }
+
+    /// Cuts the network between all these nodes, as [`Self::between`] does.
+    ///
+    /// # Errors
+    /// If `iptables` fails.
+    pub fn of_all(nodes: &[&RabbitMq]) -> Result<Self> {
+        let mut partition = Self { pairs: Vec::new() };
+        for (number, from) in nodes.iter().enumerate() {
+            nodes[number + 1..].iter().try_for_each(|to| partition.cut(from, to))?;
+        }
+        Ok(partition)
+    }
+
+    fn cut(&mut self, one: &RabbitMq, other: &RabbitMq) -> Result<()> {
+        let (one, other) = (one.cluster_address()?, other.cluster_address()?);
+        [(one, other), (other, one)].into_iter().try_for_each(|pair| {
+            rule("-I", pair)?;
+            self.pairs.push(pair);
+            Ok(())
+        })
     }
 }
 

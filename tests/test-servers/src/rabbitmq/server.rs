@@ -153,6 +153,12 @@ impl RabbitMq {
         &self.version
     }
 
+    /// Returns the process of the node, if it was started and not waited for.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.keeper.process(NODE)
+    }
+
     /// Returns the name of the node, such as `node-1@127.0.0.1`.
     #[must_use]
     pub fn name(&self) -> String {
