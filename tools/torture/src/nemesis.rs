@@ -39,6 +39,8 @@ pub(crate) struct Nemesis {
     nodes: NodeNemesis,
     /// The queues that the latest fault has permanently damaged as a side effect.
     pub(super) lost_queues: Vec<String>,
+    /// The nodes that had to be restarted after the latest fault, because they did not come back by themselves.
+    pub(super) hung_nodes: Vec<String>,
 }
 
 impl Nemesis {
@@ -132,7 +134,10 @@ impl Nemesis {
                 self.lost_queues = full_disk::free(stack, target).await?;
                 Ok(())
             }
-            (kind, _) if kind.is_of_nodes() => self.nodes.end(stack, fault),
+            (kind, _) if kind.is_of_nodes() => {
+                self.hung_nodes = self.nodes.end(stack, fault)?;
+                Ok(())
+            }
             (kind, Target::Service(service)) => match network(kind) {
                 Some((server, _)) => stack.network(service, server, Network::Passes),
                 None => Ok(()),

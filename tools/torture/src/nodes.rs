@@ -19,7 +19,8 @@ use super::{
 };
 use testkit::stack::{Stack, queues_on_disk};
 
-/// How long all queues may take to have a member on each node again.
+/// How long the cluster may take to be whole again before an operator restarts the nodes that hang, and after that.
+const BY_ITSELF: Duration = Duration::from_secs(60);
 const WHOLE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -64,11 +65,13 @@ impl NodeNemesis {
         })
     }
 
-    /// Repairs the fault, and waits until the cluster is whole.
+    /// Repairs the fault, and waits until the cluster is whole. Returns the nodes that had to be restarted, because they
+    /// did not come back by themselves: RabbitMQ 3.10 sometimes hangs when it starts after a partition ("Global hang
+    /// workaround" in its log).
     ///
     /// # Errors
     /// If that fails.
-    pub(crate) fn end(&mut self, stack: &mut Stack, fault: &Fault) -> Result<()> {
+    pub(crate) fn end(&mut self, stack: &mut Stack, fault: &Fault) -> Result<Vec<String>> {
         block_in_place(|| {
             match (fault.kind, fault.target) {
                 (Kind::SuspendNode, Target::Node(number)) => signal("CONT", stack.node(number)?.process())?,
@@ -81,7 +84,17 @@ impl NodeNemesis {
             }
             drop(self.partition.take());
             restart(stack, &std::mem::take(&mut self.down))?;
-            whole(stack)
+            if whole(stack, BY_ITSELF).is_ok() {
+                return Ok(Vec::new());
+            }
+            let hangs = |(number, node): (usize, &RabbitMq)| is_whole(node).is_err().then(|| (number, node.name()));
+            let (numbers, names): (Vec<_>, _) = stack.nodes().enumerate().filter_map(hangs).unzip();
+            for number in &numbers {
+                stack.node(*number)?.kill()?;
+            }
+            restart(stack, &numbers)?;
+            whole(stack, WHOLE)?;
+            Ok(names)
         })
     }
 
@@ -119,7 +132,7 @@ fn restart_orderly(stack: &mut Stack, number: usize) -> Result<()> {
     node.tool("rabbitmq-upgrade", &["drain"])?;
     node.stop()?;
     node.restart()?;
-    whole(stack)
+    whole(stack, WHOLE)
 }
 
 /// Replaces a node that is lost with its data.
@@ -131,20 +144,24 @@ fn replace(stack: &mut Stack, number: usize) -> Result<()> {
     others[0].rabbitmqctl(&["forget_cluster_node", &name])?;
     stack.node(number)?.start_empty()?;
     let (_, others) = divide(stack, number)?;
-    others[0].tool("rabbitmq-queues", &["grow", &name, "all"])?;
-    whole(stack)
+    others[0].tool("rabbitmq-queues", &["grow", &name, "all"]).map(drop)
 }
 
 /// Waits until each quorum queue has a member on each node. A node that has paused itself takes a while to come back.
-fn whole(stack: &Stack) -> Result<()> {
-    let deadline = Instant::now() + WHOLE;
+fn whole(stack: &Stack, within: Duration) -> Result<()> {
+    let deadline = Instant::now() + within;
     for node in stack.nodes() {
-        while let Err(error) = node.tool("rabbitmq-upgrade", &["--timeout", "20", "await_online_quorum_plus_one"]) {
+        while let Err(error) = is_whole(node) {
             if Instant::now() > deadline {
-                return Err(error.context(format!("{} is not whole, even after {WHOLE:?}", node.name())));
+                return Err(error.context(format!("{} is not whole, even after {within:?}", node.name())));
             }
             thread::sleep(PAUSE);
         }
     }
     Ok(())
+}
+
+/// Checks that all members of the queues of this node are online.
+fn is_whole(node: &RabbitMq) -> Result<()> {
+    node.tool("rabbitmq-upgrade", &["--timeout", "20", "await_online_quorum_plus_one"]).map(drop)
 }

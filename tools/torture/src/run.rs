@@ -248,6 +248,9 @@ impl Run<'_> {
                 lost.join(", ")
             ));
         }
+        for node in std::mem::take(&mut self.nemesis.hung_nodes) {
+            (self.progress)(format!("{node} did not come back by itself after {}, and was restarted", fault.kind));
+        }
         if let Some((_, ended)) = self.done.get_mut(&index) {
             *ended = self.history.now();
         }

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod broker_tampering;
+mod cluster;
 mod crashes;
 mod identity;
 mod network;
