@@ -65,9 +65,9 @@ impl NodeNemesis {
         })
     }
 
-    /// Repairs the fault, and waits until the cluster is whole. Returns the nodes that had to be restarted, because they
-    /// did not come back by themselves: RabbitMQ 3.10 sometimes hangs when it starts after a partition ("Global hang
-    /// workaround" in its log).
+    /// Repairs the fault, and waits until the cluster is whole. Returns the nodes that had to be restarted, because
+    /// they did not come back by themselves: RabbitMQ 3.10 sometimes hangs when it starts after a partition ("Global
+    /// hang workaround" in its log).
     ///
     /// # Errors
     /// If that fails.
