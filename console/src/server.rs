@@ -2,6 +2,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use service_host::admin::AdminToken;
+use service_http::{ConnectionLimits, HttpMetrics, serve};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -17,10 +18,6 @@ use crate::{
 
 /// How long requests may take to finish when the console stops.
 const DRAIN: Duration = Duration::from_secs(2);
-
-/// How long a client may take nothing of what was sent to it.
-#[cfg(target_os = "linux")]
-const STALLED: Duration = Duration::from_secs(30);
 
 /// The console, listening. It ends when this is dropped.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ impl Console {
                 address.port()
             );
         }
-        let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        TcpListener::bind(address).await.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => anyhow!(
                 "the address {address} of the console is taken: stop what listens there, or choose another address \
                  with --console-listen"
@@ -66,16 +63,19 @@ impl Console {
             _ => anyhow!(
                 "cannot listen on the address {address} of the console: {error}; choose another with --console-listen"
             ),
-        })?;
-        disconnect_stalled(&listener)?;
-        Ok(listener)
+        })
     }
 
-    /// Starts the console on `listener`. The services need not run.
+    /// Starts the console on `listener`, for clients within `limits`. The services need not run.
     ///
     /// # Errors
     /// If no HTTP client can be created.
-    pub fn start(listener: TcpListener, addresses: &Addresses, admin: AdminAccess) -> Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        addresses: &Addresses,
+        admin: AdminAccess,
+        limits: ConnectionLimits,
+    ) -> Result<Self> {
         let address = listener.local_addr()?;
         let (token, login) = match admin {
             AdminAccess::Token(token) => (Some(token.clone()), Some(token)),
@@ -91,7 +91,9 @@ impl Console {
             redriving: Runs::new(stopping.clone()),
             access: Access::new(login),
         });
-        let server = tokio::spawn(service_http::serve(listener, routes(app), stopping.clone()));
+        let until = stopping.clone();
+        let server =
+            tokio::spawn(async move { serve(listener, routes(app), limits, &HttpMetrics::default(), until).await });
         Ok(Self { address, stopping, server })
     }
 
@@ -109,39 +111,8 @@ impl Console {
     }
 }
 
-/// Lets the connections of `listener` end if the other side takes nothing for [`STALLED`]. Otherwise a browser that has
-/// gone to sleep with an open page would occupy a place until it wakes up.
-#[cfg(target_os = "linux")]
-fn disconnect_stalled(listener: &TcpListener) -> io::Result<()> {
-    // Accepted connections inherit it.
-    socket2::SockRef::from(listener).set_tcp_user_timeout(Some(STALLED))
-}
-
-/// Only Linux has this for connections that are alive; elsewhere TCP itself ends those that are dead.
-#[cfg(not(target_os = "linux"))]
-fn disconnect_stalled(_: &TcpListener) -> io::Result<()> {
-    Ok(())
-}
-
 impl Drop for Console {
     fn drop(&mut self) {
         self.server.abort();
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use tokio::net::TcpStream;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn connections_end_if_the_client_takes_nothing() {
-        let settings = ConsoleSettings { console_listen: "127.0.0.1:0".parse().unwrap() };
-        let listener = Console::listen(&settings, &AdminAccess::WithoutLogin(None)).await.unwrap();
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        assert_eq!(socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(STALLED));
     }
 }

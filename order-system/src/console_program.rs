@@ -5,7 +5,12 @@ use std::{pin::pin, process::ExitCode};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use console::{Addresses, AdminAccess, Console, ConsoleSettings};
-use service_host::{admin::AdminSettings, settings::LogSettings, signals, telemetry};
+use service_host::{
+    Served,
+    admin::AdminSettings,
+    settings::{HttpSettings, LogSettings},
+    signals, telemetry,
+};
 
 /// The `console` command.
 #[derive(Debug, Args)]
@@ -19,6 +24,8 @@ pub(crate) struct ConsoleProgram {
     addresses: Addresses,
     #[command(flatten)]
     admin: AdminSettings,
+    #[command(flatten)]
+    http: HttpSettings,
     #[command(flatten)]
     logs: LogSettings,
 }
@@ -45,8 +52,9 @@ impl ConsoleProgram {
             Some(token) => AdminAccess::Token(token),
             None => AdminAccess::WithoutLogin(None),
         };
+        let limits = self.http.limits(Served { services: 0, listeners: 1 })?;
         let listener = Console::listen(&self.console, &access).await?;
-        let console = Console::start(listener, &self.addresses, access)?;
+        let console = Console::start(listener, &self.addresses, access, limits)?;
         tracing::info!("the console listens on http://{}", console.address());
         let signal = signalled.await;
         tracing::info!(signal, "stopping (a second signal ends at once)");

@@ -19,13 +19,14 @@ use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_all};
 use sea_orm_migration::MigratorTrait;
 use service_host::{
-    Traces,
+    Served, Traces,
     admin::{AdminSettings, AdminToken},
     program::{listen, open_when_available},
     service::{self, RunningService, ServiceDeps},
-    settings::{ConsoleLink, WorkSettings},
+    settings::{ConsoleLink, HttpSettings, WorkSettings},
     startup::wait_for_database,
 };
+use service_http::ConnectionLimits;
 use shared_events::Service;
 use tokio::net::TcpListener;
 
@@ -64,6 +65,9 @@ pub struct SystemSettings {
     /// Settings of all services
     #[command(flatten)]
     pub work: WorkSettings,
+    /// Limits for the clients of the services and the console
+    #[command(flatten)]
+    pub http: HttpSettings,
     /// Access to the admin endpoints of all services
     #[command(flatten)]
     pub admin: AdminSettings,
@@ -112,6 +116,7 @@ impl System {
             listen(Service::Payment.name(), settings.payment_listen, "--payment-listen").await?,
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
+        let limits = settings.limits()?;
         let (admin, console) = settings.console().await?;
         let console_url = settings.console_url(console.as_ref().map(|(listener, _)| listener))?;
         let traces = Traces::from_env()?;
@@ -123,9 +128,9 @@ impl System {
         let [order, inventory, payment] = listeners;
         // Opened in sequence, because they share the disk and the first error should be reported.
         let databases = [
-            settings.open::<order::Migrator>(&place, Service::Order, &order).await?,
-            settings.open::<inventory::Migrator>(&place, Service::Inventory, &inventory).await?,
-            settings.open::<payment::Migrator>(&place, Service::Payment, &payment).await?,
+            settings.open::<order::Migrator>(&place, Service::Order, (&order, limits)).await?,
+            settings.open::<inventory::Migrator>(&place, Service::Inventory, (&inventory, limits)).await?,
+            settings.open::<payment::Migrator>(&place, Service::Payment, (&payment, limits)).await?,
         ];
         let [of_order, of_inventory, of_payment] = &databases;
         let all = [
@@ -135,7 +140,7 @@ impl System {
         ];
         let may_pass =
             |error: &IdentityError| matches!(error, IdentityError::Database(error) if of_order.may_pass(error));
-        wait_for_database(&order, || establish_all(&all, &settings.identity), may_pass).await?;
+        wait_for_database((&order, limits), || establish_all(&all, &settings.identity), may_pass).await?;
         let mut all_deps = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(service.name()).context("each service has its broker")?;
             Ok(ServiceDeps {
@@ -146,6 +151,7 @@ impl System {
                 identity: settings.identity.clone(),
                 traces: traces.clone(),
                 console_url: console_url.clone(),
+                limits,
             })
         });
         let mut deps = || all_deps.next().unwrap_or_else(|| Err(anyhow!("there are three services")));
@@ -154,7 +160,7 @@ impl System {
             inventory::start(&settings.inventory, deps()?, inventory).await?,
             payment::start(&settings.payment, deps()?, payment).await?,
         ];
-        let console = console.map(|(listener, access)| Console::start(listener, &urls(addresses)?, access));
+        let console = console.map(|(listener, access)| Console::start(listener, &urls(addresses)?, access, limits));
         let console = console.transpose()?;
         Ok(Self { services, addresses, console, place, rabbitmq, drain_timeout: settings.work.drain_timeout })
     }
@@ -228,6 +234,12 @@ impl SystemSettings {
         }
     }
 
+    /// Returns the limits for the clients of each listener.
+    fn limits(&self) -> Result<ConnectionLimits> {
+        let services = Service::ALL.len();
+        self.http.limits(Served { services, listeners: services + usize::from(!self.no_console) })
+    }
+
     /// Returns the token for the services' admin endpoints, and the console's listener with its own access to them.
     async fn console(&self) -> Result<(Option<AdminToken>, Option<(TcpListener, AdminAccess)>)> {
         let token = self.admin.token()?;
@@ -249,7 +261,7 @@ impl SystemSettings {
         &self,
         place: &Place,
         service: Service,
-        listener: &TcpListener,
+        listener: (&TcpListener, ConnectionLimits),
     ) -> Result<Database> {
         match (place, &self.database) {
             (Place::Directory(directory), _) => {

@@ -2,6 +2,7 @@
 
 use console::{Addresses, AdminAccess, Console, ConsoleSettings};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect::Policy};
+use service_http::ConnectionLimits;
 
 /// The admin token of the tests.
 pub(crate) const TOKEN: &str = "a-token-of-the-tests";
@@ -33,7 +34,7 @@ impl TestConsole {
     async fn start(addresses: &Addresses, admin: AdminAccess) -> Self {
         let settings = ConsoleSettings { console_listen: "127.0.0.1:0".parse().unwrap() };
         let listener = Console::listen(&settings, &admin).await.unwrap();
-        let console = Console::start(listener, addresses, admin).unwrap();
+        let console = Console::start(listener, addresses, admin, ConnectionLimits::default()).unwrap();
         Self { http: Client::builder().no_proxy().redirect(Policy::none()).build().unwrap(), console }
     }
 

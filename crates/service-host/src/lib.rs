@@ -3,6 +3,7 @@
 pub mod admin;
 mod index;
 mod metrics;
+mod open_files;
 mod operations;
 pub mod program;
 pub mod service;
@@ -13,6 +14,7 @@ pub mod telemetry;
 mod traces;
 
 pub use metrics::Metrics;
+pub use open_files::Served;
 pub use operations::Operations;
 pub use traces::Traces;
 

@@ -10,10 +10,10 @@ use sea_orm_migration::MigratorTrait;
 use tokio::net::TcpListener;
 
 use crate::{
-    Traces,
+    Served, Traces,
     admin::AdminSettings,
     service::{self, RunningService, ServiceDeps},
-    settings::{ConsoleLink, LogSettings, WorkSettings},
+    settings::{ConsoleLink, HttpSettings, LogSettings, WorkSettings},
     signals,
     startup::wait_for_database,
     telemetry,
@@ -21,7 +21,7 @@ use crate::{
 use saga_database::{ClockOffset, Database, DatabaseArgs, DatabaseError, DatabaseTarget};
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::IdentitySettings;
-use service_http::probe;
+use service_http::{ConnectionLimits, probe};
 
 /// The command line of a service.
 #[derive(Debug, Args)]
@@ -38,6 +38,8 @@ pub struct ProgramArgs {
     rabbitmq: Option<RabbitMqArgs>,
     #[command(flatten)]
     work: WorkSettings,
+    #[command(flatten)]
+    http: HttpSettings,
     #[command(flatten)]
     admin: AdminSettings,
     #[command(flatten)]
@@ -92,25 +94,26 @@ async fn run<M: MigratorTrait>(
     args: ProgramArgs,
     start: impl AsyncFnOnce(ServiceDeps, TcpListener) -> Result<RunningService>,
 ) -> Result<()> {
-    let ProgramArgs { listen: address, database, rabbitmq, work, admin, console, identity, logs, clock_offset, .. } =
-        args;
+    let ProgramArgs { listen: address, database, rabbitmq, work, http, admin, console, identity, logs, .. } = args;
+    let clock_offset = args.clock_offset;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
     let rabbitmq = rabbitmq.context("where is RabbitMQ? Set --amqp-url (AMQP_URL); --help says more")?;
     let target = database.for_service(service.name)?;
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
     let admin = admin.token()?;
+    let limits = http.limits(Served { services: 1, listeners: 1 })?;
     let traces = Traces::from_env()?;
     let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
     let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
     let drain_timeout = work.drain_timeout;
     let address = listener.local_addr()?;
     let starting = async {
-        let database = open_when_available::<M>(&target, &listener).await?;
+        let database = open_when_available::<M>(&target, (&listener, limits)).await?;
         database.clock().skew_system_clock(clock_offset);
         let console_url = console.console_url;
         let broker = Arc::new(broker.clone());
-        let deps = ServiceDeps { database, broker, work, admin, identity, traces, console_url };
+        let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, console_url };
         start(deps, listener).await
     };
     let running = tokio::select! {
@@ -161,7 +164,7 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
 /// If the error is permanent, so that waiting does not help.
 pub async fn open_when_available<M: MigratorTrait>(
     target: &DatabaseTarget,
-    listener: &TcpListener,
+    listener: (&TcpListener, ConnectionLimits),
 ) -> Result<Database> {
     wait_for_database(listener, || target.open::<M>(), DatabaseError::may_pass).await
 }

@@ -22,7 +22,7 @@ use saga_runtime::{
     EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Runtime, RuntimeDeps,
     ShutdownStages, SystemIdentity, broker::Broker,
 };
-use service_http::serve;
+use service_http::{ConnectionLimits, serve};
 
 /// What a service is built from.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub struct ServiceDeps {
     pub identity: IdentitySettings,
     /// Where its spans go.
     pub traces: Traces,
+    /// What clients may occupy.
+    pub limits: ConnectionLimits,
     /// The address of the console, to which `GET /` leads.
     pub console_url: Option<Url>,
 }
@@ -98,7 +100,7 @@ impl RunningService {
         listener: TcpListener,
         routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let ServiceDeps { database, broker, work: settings, admin, identity, traces, console_url } = deps;
+        let ServiceDeps { database, broker, work: settings, admin, identity, traces, limits, console_url } = deps;
         let service = participant.service();
         let traces = traces.of_service(&service)?;
         let name = service.name;
@@ -107,12 +109,12 @@ impl RunningService {
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let may_pass = |error: &DbErr| database.may_pass(error);
         let identity = wait_for_database(
-            &listener,
+            (&listener, limits),
             || SystemIdentity::open(&database, service, &identity, readiness.clone()),
             |error| matches!(error, IdentityError::Database(error) if may_pass(error)),
         );
         let identity = identity.instrument(span.clone()).await?;
-        let outbox = wait_for_database(&listener, || Outbox::open(&database, service), may_pass);
+        let outbox = wait_for_database((&listener, limits), || Outbox::open(&database, service), may_pass);
         let outbox = outbox.instrument(span.clone()).await.context("cannot read the outbox")?;
         let engine_metrics = EngineMetrics::default();
         let gauges = Gauges::new(database.clone(), Arc::clone(&broker), readiness.clone());
@@ -122,6 +124,7 @@ impl RunningService {
             registry.register("admin_refused", help, refused.counter.clone());
             participant.register_metrics(registry);
         });
+        let http_metrics = metrics.http();
         let confirms_after_commit = broker.confirms_after_commit();
         let deps = RuntimeDeps {
             database: database.clone(),
@@ -176,7 +179,7 @@ impl RunningService {
         );
         let intake = stop.intake.clone();
         let server = http.spawn(async move {
-            if let Err(error) = serve(listener, router, intake).await {
+            if let Err(error) = serve(listener, router, limits, &http_metrics, intake).await {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });

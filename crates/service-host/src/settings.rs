@@ -49,6 +49,29 @@ pub struct ConsoleLink {
     pub console_url: Option<Url>,
 }
 
+/// Limits for clients of the HTTP listeners.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpSettings {
+    /// Maximum number of connections at each address; if one more arrives, the one that has been idle longest is closed
+    /// [default: 1024, or what the limit of open files allows]
+    #[arg(long, env = "MAX_CONNECTIONS", value_parser = at_least_one)]
+    pub max_connections: Option<usize>,
+    /// Maximum number of connections of one client: an IPv4 address, or a /64 network of IPv6
+    /// [default: half of --max-connections]
+    #[arg(long, env = "MAX_CONNECTIONS_PER_PEER", value_parser = at_least_one)]
+    pub max_connections_per_peer: Option<usize>,
+    /// How long a client may take to send the head of a request
+    #[arg(long, env = "HEAD_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub head_timeout: Duration,
+    /// How long a connection may be idle between two requests
+    #[arg(long, env = "IDLE_TIMEOUT", default_value = "100s", value_parser = humantime::parse_duration)]
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of a response
+    #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub write_timeout: Duration,
+}
+
 /// Content and format of the logs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]

@@ -35,7 +35,7 @@ pub use probe::probe;
 pub use problem::{FieldError, FieldErrors, PROBLEM_JSON, Problem};
 pub use refusal::RequestCause;
 pub use router::finish;
-pub use server::serve;
+pub use server::{ConnectionLimits, DESCRIPTORS_BEYOND_LIMIT, serve};
 pub use startup_server::StartupServer;
 
 // The README's example compiles.

@@ -12,11 +12,14 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// Counts requests and measures their duration. Clones share the counters.
+use crate::server::ConnectionMetrics;
+
+/// Counts requests and connections, and measures the duration of requests. Clones share the counters.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
     requests: Family<Answered, Counter>,
     duration: Family<Request, Histogram, fn() -> Histogram>,
+    pub(crate) connections: ConnectionMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,7 +69,8 @@ impl Default for HttpMetrics {
     fn default() -> Self {
         let durations: fn() -> Histogram =
             || Histogram::new([0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10., 30.]);
-        Self { requests: Family::default(), duration: Family::new_with_constructor(durations) }
+        let duration = Family::new_with_constructor(durations);
+        Self { requests: Family::default(), duration, connections: ConnectionMetrics::default() }
     }
 }
 
@@ -76,6 +80,7 @@ impl HttpMetrics {
         registry.register("http_requests", "Requests that were answered", self.requests.clone());
         let help = "How long a request took, from its head to the head of its answer";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, self.duration.clone());
+        self.connections.register(registry);
     }
 
     /// Counts a request that was answered.

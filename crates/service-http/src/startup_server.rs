@@ -6,8 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use saga_runtime::{Readiness, trace::Tracing};
 
-use super::{Problem, edge, health, serve};
-use crate::HttpMetrics;
+use super::{ConnectionLimits, HttpMetrics, Problem, edge, health, serve};
 
 /// Answers requests while the service waits for its database. The liveness check succeeds, the readiness check fails,
 /// and all other requests get a 503 with `Retry-After`.
@@ -23,10 +22,11 @@ impl StartupServer {
     ///
     /// # Errors
     /// If the socket cannot be duplicated.
-    pub fn open(listener: &TcpListener, readiness: Readiness) -> io::Result<Self> {
+    pub fn open(listener: &TcpListener, readiness: Readiness, limits: ConnectionLimits) -> io::Result<Self> {
         let socket = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
         let stop = CancellationToken::new();
-        let server = serve(TcpListener::from_std(socket)?, router(readiness), stop.clone());
+        let (listener, until) = (TcpListener::from_std(socket)?, stop.clone());
+        let server = async move { serve(listener, router(readiness), limits, &HttpMetrics::default(), until).await };
         Ok(Self { stop, server: tokio::spawn(server) })
     }
 

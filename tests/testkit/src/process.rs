@@ -99,6 +99,14 @@ impl Program {
         Self(std::iter::once("env".into()).chain(variables.iter().map(assignment)).chain(self.0).collect())
     }
 
+    /// Returns the program with this limit of open files, which it cannot raise.
+    #[must_use]
+    pub fn with_open_files(self, limit: u32) -> Self {
+        // The shell replaces itself by the program, so the process id is the same.
+        let words = ["sh".into(), "-c".into(), format!("ulimit -n {limit} && exec \"$0\" \"$@\"").into()];
+        Self(words.into_iter().chain(self.0).collect())
+    }
+
     /// Returns a command that runs the program without the settings for it in this process's environment.
     #[must_use]
     pub fn command(&self) -> Command {

@@ -15,6 +15,7 @@ use service_host::{
     service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
 };
+use service_http::ConnectionLimits;
 use shared_events::{Envelope, Service};
 use tokio::net::TcpListener;
 
@@ -182,7 +183,8 @@ async fn run<S: TestedService>(
     let admin = Some(ADMIN_TOKEN.parse().unwrap());
     let work = service.work().clone();
     let (identity, traces) = (IdentitySettings::default(), Traces::default());
-    let deps = ServiceDeps { database, broker, work, admin, identity, traces, console_url: None };
+    let limits = ConnectionLimits::default();
+    let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, console_url: None };
     (service.start(deps, listener).await.unwrap(), address)
 }
 

@@ -17,6 +17,7 @@ use service_host::{
     service::{RunningService, ServiceDeps, stop},
     settings::WorkSettings,
 };
+use service_http::ConnectionLimits;
 use testkit::service::{ADMIN_TOKEN, TestDatabase};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
@@ -66,6 +67,7 @@ impl ServiceHarness {
             identity: IdentitySettings::default(),
             traces: Traces::default(),
             console_url: None,
+            limits: ConnectionLimits::default(),
         };
         let participant = CountingParticipant(Arc::clone(&script));
         let running = RunningService::start(participant, deps, listener, |context| {

@@ -9,6 +9,7 @@ use service_host::{
     Traces,
     service::{RunningService, ServiceDeps, stop},
 };
+use service_http::ConnectionLimits;
 use testkit::service::{DatabaseKind::Postgres, TestDatabase};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
@@ -36,6 +37,7 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
         identity: IdentitySettings::default(),
         traces: Traces::default(),
         console_url: None,
+        limits: ConnectionLimits::default(),
     };
     let starting = tokio::spawn(async move {
         let participant = CountingParticipant(Arc::new(Script::default()));

@@ -1,0 +1,186 @@
+//! The server: accepts connections within limits, and serves HTTP/1.1 on each.
+
+mod activity;
+mod limits;
+mod metrics;
+mod refuse;
+mod stream;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo, http::Response};
+use hyper::{Request, body::Incoming, server::conn::http1};
+use hyper_util::rt::TokioIo;
+use saga_support::LogLimit;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use self::{
+    activity::Activity,
+    stream::{ObservedBody, ObservedStream},
+    table::{Peer, Table},
+};
+use crate::HttpMetrics;
+
+pub use limits::ConnectionLimits;
+pub(crate) use metrics::ConnectionMetrics;
+
+/// The largest head of a request, in bytes, and how much of a response is kept for a client that reads slowly.
+const BUFFER_BYTES: usize = 32 * 1024;
+/// How often the time limits are checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// The pause after an error of `accept` that is not the connection's.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How many connections may be in the course of being closed, beyond the limit of open ones.
+const CLOSING: usize = 16;
+/// How many connections are refused at a time with a response; further ones are just closed.
+const REFUSING: usize = 16;
+
+/// File descriptors that a listener uses beyond its [`ConnectionLimits::connections`].
+pub const DESCRIPTORS_BEYOND_LIMIT: usize = CLOSING + REFUSING;
+
+/// Serves HTTP/1.1 until `stop` is cancelled. Then it accepts no more connections, lets the running requests finish,
+/// and returns.
+///
+/// No more connections are open than `limits` allow. If one more arrives, one that waits for a request is closed: that
+/// which has sent the fewest requests, and of several, that which has waited longest. If none waits, the new one gets a
+/// 503.
+///
+/// It sets no deadline for the running requests; the caller does. Dropping this future closes all connections at once.
+///
+/// # Errors
+/// Currently none: an error of a connection or of `accept` does not end the server.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    metrics: &HttpMetrics,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let metrics = metrics.connections.clone();
+    let mut server = Server {
+        router,
+        epoch: Instant::now(),
+        table: Table::new(limits, metrics.clone()),
+        connections: JoinSet::new(),
+        refusals: JoinSet::new(),
+        stop: stop.clone(),
+    };
+    let hard_limit = limits.connections.saturating_add(CLOSING);
+    let accept_log = LogLimit::new(Duration::from_secs(1));
+    let mut checks = interval(CHECK_INTERVAL);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut accept_at = Instant::now();
+    loop {
+        let accept = async {
+            sleep_until(accept_at).await;
+            listener.accept().await
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = server.connections.join_next_with_id() => {
+                server.table.remove(ended.map_or_else(|error| error.id(), |(id, ())| id));
+            }
+            Some(_) = server.refusals.join_next() => {}
+            _ = checks.tick() => server.table.close_expired(),
+            accepted = accept, if server.connections.len() < hard_limit => match accepted {
+                Ok((stream, peer)) => server.take(stream, peer),
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) => {
+                    // Usually there are no file descriptors left. Waiting keeps this from spinning.
+                    metrics.accept_errors.inc();
+                    if let Some(not_logged_before) = accept_log.admit() {
+                        tracing::error!(%error, not_logged_before, "a connection could not be accepted");
+                    }
+                    server.table.make_room(None);
+                    accept_at = Instant::now() + ACCEPT_PAUSE;
+                }
+            }
+        }
+    }
+    drop(listener);
+    while let Some(ended) = server.connections.join_next_with_id().await {
+        server.table.remove(ended.map_or_else(|error| error.id(), |(id, ())| id));
+    }
+    Ok(())
+}
+
+/// Whether an error of `accept` concerns only the connection that was to be accepted.
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
+}
+
+struct Server {
+    router: Router,
+    epoch: Instant,
+    table: Table,
+    /// Dropping these sets aborts their tasks, so the connections end with the server.
+    connections: JoinSet<()>,
+    refusals: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    fn take(&mut self, stream: TcpStream, address: SocketAddr) {
+        // Responses are small and written at once, so Nagle's algorithm would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection goes on without TCP_NODELAY");
+        }
+        let peer = Peer::of(address.ip());
+        if self.table.admit(peer) {
+            let activity = Arc::new(Activity::new(self.epoch));
+            let connection =
+                serve_connection(stream, address, Arc::clone(&activity), self.router.clone(), self.stop.clone());
+            let task = self.connections.spawn(connection);
+            self.table.insert(peer, activity, task);
+        } else if self.refusals.len() < REFUSING {
+            self.refusals.spawn(refuse::refuse(stream));
+        }
+    }
+}
+
+/// Serves the requests of one connection in sequence. Each request carries the client's address.
+async fn serve_connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    activity: Arc<Activity>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let stream = ObservedStream::new(stream, Arc::clone(&activity));
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(address));
+        let (begun, router) = (activity.begin_request(), router.clone());
+        async move {
+            let guard = begun?;
+            let Ok::<Response<Body>, Infallible>(response) = router.oneshot(request.map(Body::new)).await;
+            io::Result::Ok(response.map(|body| ObservedBody::new(body, guard)))
+        }
+    });
+    // The table has the time limits, so hyper needs no timer.
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let end = tokio::select! {
+        end = connection.as_mut() => end,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = end {
+        tracing::debug!(error = &error as &dyn Error, "a connection ended early");
+    }
+}

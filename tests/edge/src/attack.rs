@@ -1,0 +1,156 @@
+//! Clients that occupy connections and ask for nothing useful.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+/// What each of an attacker's connections does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Attack {
+    /// Sends the first half of a request's head, and waits.
+    HalfSentHeads,
+    /// Sends the head of an order, and its body one byte at a time, too slowly.
+    SlowBodies,
+    /// Sends one whole request, and keeps the connection.
+    IdleConnections,
+    /// Asks for the stream of orders, and reads nothing.
+    UnreadStreams,
+    /// Asks for the longest list, again and again, and reads nothing.
+    UnreadLists,
+    /// Asks for the longest list, reads it, and asks again.
+    Lists,
+}
+
+/// The pause between two bytes of a slow body.
+const DRIP: Duration = Duration::from_millis(500);
+/// The receive buffer of a client that reads nothing, in bytes.
+const SMALL_BUFFER: u32 = 4096;
+
+/// Attackers at work. They stop when this is dropped.
+#[derive(Debug)]
+pub struct Attackers {
+    _tasks: JoinSet<()>,
+    opened: Arc<AtomicU64>,
+}
+
+impl Attackers {
+    /// Starts `connections` attackers at the address `from`, in turn against each of these addresses. One whose
+    /// connection is closed comes back after `pause`.
+    #[must_use]
+    pub fn start(attack: Attack, from: IpAddr, addresses: &[SocketAddr], connections: usize, pause: Duration) -> Self {
+        let (mut tasks, opened) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        for address in addresses.iter().copied().cycle().take(connections) {
+            let opened = Arc::clone(&opened);
+            tasks.spawn(async move {
+                loop {
+                    if let Ok(stream) = connect(attack, from, address).await {
+                        opened.fetch_add(1, Relaxed);
+                        // Ends when the service closes the connection.
+                        let _ = occupy(attack, stream).await;
+                    }
+                    sleep(pause).await;
+                }
+            });
+        }
+        Self { _tasks: tasks, opened }
+    }
+
+    /// Returns how many connections have been opened so far.
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+
+    /// Waits until this many connections have been opened, or `limit` is over. Returns whether they were.
+    pub async fn until_opened(&self, count: u64, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.opened() < count {
+            if Instant::now() > deadline {
+                return false;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        true
+    }
+}
+
+async fn connect(attack: Attack, from: IpAddr, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(from, 0))?;
+    if matches!(attack, Attack::UnreadStreams | Attack::UnreadLists) {
+        socket.set_recv_buffer_size(SMALL_BUFFER)?;
+    }
+    socket.connect(address).await
+}
+
+const LIST: &[u8] = b"GET /api/v1/orders?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+async fn occupy(attack: Attack, mut stream: TcpStream) -> std::io::Result<()> {
+    match attack {
+        Attack::HalfSentHeads => stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-half: ").await?,
+        Attack::IdleConnections => stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await?,
+        Attack::SlowBodies => {
+            let head = "POST /api/v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                        content-length: 1000\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+            loop {
+                stream.write_all(b" ").await?;
+                sleep(DRIP).await;
+            }
+        }
+        Attack::UnreadStreams => {
+            let head = b"GET /api/v1/orders/stream HTTP/1.1\r\nhost: localhost\r\n\r\n";
+            stream.write_all(head).await?;
+            return closed(&stream).await;
+        }
+        Attack::UnreadLists => loop {
+            stream.write_all(LIST).await?;
+            sleep(DRIP).await;
+        },
+        Attack::Lists => {
+            let mut read = vec![0; 64 * 1024];
+            loop {
+                stream.write_all(LIST).await?;
+                while !read.ends_with(b"]") {
+                    let length = stream.read(&mut read).await?;
+                    if length == 0 {
+                        return Ok(());
+                    }
+                    read.truncate(length);
+                    let ended = read.ends_with(b"]") || read.ends_with(b"}");
+                    read.resize(64 * 1024, 0);
+                    if ended {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    // Reads until the service closes the connection.
+    let mut answer = [0; 1024];
+    while stream.read(&mut answer).await? > 0 {}
+    Ok(())
+}
+
+/// Waits until the connection is closed, without reading what has arrived.
+async fn closed(stream: &TcpStream) -> std::io::Result<()> {
+    loop {
+        sleep(DRIP).await;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+    }
+}
