@@ -11,8 +11,8 @@ pub(crate) fn describe(data_dir: &Path) -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     Ok(format!(
-        "On {cores} cores ({}), Linux {}, which the load generator shares; data in {}, where a flush to the disk \
-         (fdatasync of 8 KiB) takes {:.2} ms (median of 100).",
+        "On {cores} cores ({}), Linux {}, which the load generator shares; data in {},\n\
+         where a flush to the disk (fdatasync of 8 KiB) takes {:.2} ms (median of 100).",
         model.map_or("unknown", |(_, model)| model),
         kernel.trim(),
         data_dir.display(),

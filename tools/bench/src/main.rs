@@ -8,9 +8,11 @@ mod baseline;
 mod compare;
 mod history;
 mod machine;
+mod observers;
 mod processes;
 mod progress;
 mod report;
+mod scale;
 mod scenario;
 mod stack;
 mod standalone;
@@ -37,7 +39,7 @@ use scenario::REFERENCE;
 #[derive(Debug, Parser)]
 struct Settings {
     /// Which parts to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Baseline, Part::Stack, Part::Standalone])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Baseline, Part::Stack, Part::Standalone, Part::Observers, Part::Scale])]
     only: Vec<Part>,
     /// Duration of each measurement
     #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
@@ -94,6 +96,10 @@ enum Part {
     Stack,
     /// The system in one process
     Standalone,
+    /// The system in one process with the console, listeners and traces; not with --beside
+    Observers,
+    /// More and more replicas of the services, with the servers on cores of their own; not with --beside
+    Scale,
 }
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -109,12 +115,23 @@ async fn main() -> Result<()> {
     }
     let builds = settings.beside.as_deref().map(Builds::with).transpose()?;
     let mut report = Report::new(machine::describe(&settings.data_dir)?);
-    let progress = Progress::of(stack::scenarios(&settings) + standalone::scenarios(&settings));
+    let progress = Progress::of(
+        stack::scenarios(&settings)
+            + standalone::scenarios(&settings)
+            + observers::scenarios(&settings)
+            + scale::scenarios(&settings),
+    );
     if settings.measures(Part::Baseline) || settings.measures_alone(Part::Stack) {
         report.on_servers = Some(stack::measure(&settings, &progress).await?);
     }
     if settings.measures_alone(Part::Standalone) {
         report.in_one_process = Some(standalone::measure(&settings, &progress).await?);
+    }
+    if settings.measures_alone(Part::Observers) {
+        report.observed = observers::measure(&settings, &progress).await?;
+    }
+    if settings.measures_alone(Part::Scale) {
+        report.scale = Some(scale::measure(&settings, &progress).await?);
     }
     if let (Some(builds), Some(beside)) = (&builds, &settings.beside) {
         let baselines = report.on_servers.as_ref().map_or(&[][..], |found| &found.baseline);

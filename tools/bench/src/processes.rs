@@ -45,6 +45,11 @@ impl Servers {
         Ok(Self { postgres: started(stack.postgres.directory())?, rabbitmq: started(stack.rabbitmq.directory())? })
     }
 
+    /// Returns the ids of all their processes.
+    pub(crate) fn ids(&self) -> BTreeSet<u32> {
+        tree(&all(), &[&self.postgres[..], &self.rabbitmq].concat())
+    }
+
     /// Returns the processor time that they have used so far.
     pub(crate) fn used(&self) -> Used {
         let all = all();

@@ -8,6 +8,8 @@ use serde::Serialize;
 use crate::{
     backlog::Backlog,
     compare::{Comparison, Ratio, SideBySide},
+    observers::Observed,
+    scale::Scale,
     scenario::{Figures, Measured},
     stack::OnServers,
     standalone::InOneProcess,
@@ -22,6 +24,10 @@ pub(crate) struct Report {
     pub(crate) on_servers: Option<OnServers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_one_process: Option<InOneProcess>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) observed: Vec<Observed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scale: Option<Scale>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) side_by_side: Option<SideBySide>,
 }
@@ -36,7 +42,7 @@ const RATIOS: [&str; 3] = ["of the baseline", "of it bundled", "to uniform at 64
 impl Report {
     /// Creates a report without results.
     pub(crate) fn new(machine: String) -> Self {
-        Self { machine, on_servers: None, in_one_process: None, side_by_side: None }
+        Self { machine, on_servers: None, in_one_process: None, observed: Vec::new(), scale: None, side_by_side: None }
     }
 
     /// Returns the tables as Markdown.
@@ -47,6 +53,12 @@ impl Report {
         }
         if let Some(found) = &self.in_one_process {
             text.push_str(&in_one_process(found));
+        }
+        if !self.observed.is_empty() {
+            text.push_str(&observed(&self.observed));
+        }
+        if let Some(found) = &self.scale {
+            text.push_str(&scale(found));
         }
         if let Some(found) = &self.side_by_side {
             text.push_str(&format!("\nThe other build is in {}.\n", found.beside.display()));
@@ -226,6 +238,46 @@ fn in_one_process(found: &InOneProcess) -> String {
         text.push_str(&table.markdown());
     }
     text
+}
+
+fn observed(found: &[Observed]) -> String {
+    let heads = ["observed by", "orders/s", "to nobody", "p50 ms", "p99 ms", "processor ms per order", "peak MiB"];
+    let mut table = Table::new(heads.into_iter().chain(["events/s to each"]).map(str::to_owned));
+    for one in found {
+        let figures = &one.measured.figures;
+        let memory = one.measured.processes.iter().map(|process| process.mib).sum();
+        table.row([
+            one.observer.clone(),
+            whole(figures.orders_per_second),
+            two(one.ratio),
+            format!("{:.1}", figures.p50_milliseconds),
+            format!("{:.1}", figures.p99_milliseconds),
+            two(one.measured.processor_milliseconds_per_order()),
+            whole(memory),
+            one.events_per_second.map_or_else(String::new, whole),
+        ]);
+    }
+    table.markdown()
+}
+
+fn scale(found: &Scale) -> String {
+    let Some(first) = found.scenarios.first() else { return String::new() };
+    let heads = ["replicas of each", "connections", "orders/s", "p50 ms", "p99 ms"].into_iter().map(str::to_owned);
+    let processor = headed("processor ms per order", &first.measured);
+    let mut table = Table::new(heads.chain(processor).chain(["together".to_owned()]));
+    for one in &found.scenarios {
+        let mut row = speed(&one.measured.figures);
+        row[0] = one.replicas.to_string();
+        // Without the latency that one order in a thousand exceeds.
+        row.pop();
+        table.row(row.into_iter().chain(processor_of(&one.measured).into_iter().map(two)));
+    }
+    let Scale { cores_of_servers, cores_of_services, .. } = found;
+    let which = format!(
+        "PostgreSQL and RabbitMQ on the cores {cores_of_servers}, the services and the load generator on \
+         {cores_of_services}:"
+    );
+    format!("\n{which}\n{}", table.markdown())
 }
 
 /// Returns the first two columns.

@@ -224,8 +224,43 @@ impl Process {
 }
 
 impl Measured {
+    /// Returns the medians of several runs of one scenario, and the sums of what was refused.
+    pub(crate) fn median(runs: &[Self]) -> Self {
+        let mut median = runs[0].clone();
+        let of = |value: &dyn Fn(&Self) -> f64| middle(runs.iter().map(value));
+        let figures = &mut median.figures;
+        figures.orders_per_second = of(&|run| run.figures.orders_per_second);
+        figures.p50_milliseconds = of(&|run| run.figures.p50_milliseconds);
+        figures.p99_milliseconds = of(&|run| run.figures.p99_milliseconds);
+        figures.p99_9_milliseconds = of(&|run| run.figures.p99_9_milliseconds);
+        figures.answered_before_their_end = runs.iter().map(|run| run.figures.answered_before_their_end).sum();
+        figures.refused = runs.iter().map(|run| run.figures.refused).sum();
+        let of_optional = |value: &dyn Fn(&Self) -> Option<f64>| {
+            let values: Option<Vec<f64>> = runs.iter().map(value).collect();
+            values.map(middle)
+        };
+        figures.share_of_baseline = of_optional(&|run| run.figures.share_of_baseline);
+        figures.share_of_bundled_baseline = of_optional(&|run| run.figures.share_of_bundled_baseline);
+        median.cores_of_load_generator = of(&|run| run.cores_of_load_generator);
+        for (index, process) in median.processes.iter_mut().enumerate() {
+            let of = |value: &dyn Fn(&Process) -> f64| of(&|run| value(&run.processes[index]));
+            process.cores = of(&|process| process.cores);
+            process.processor_milliseconds_per_order = of(&|process| process.processor_milliseconds_per_order);
+            process.mib = of(&|process| process.mib);
+        }
+        median
+    }
+
     /// Returns the processor time per order of all processes together, in milliseconds.
     pub(crate) fn processor_milliseconds_per_order(&self) -> f64 {
         self.processes.iter().map(|process| process.processor_milliseconds_per_order).sum()
     }
+}
+
+/// Returns the median; of an even number of values the mean of the two in the middle.
+pub(crate) fn middle(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) }
 }

@@ -63,7 +63,7 @@ fn closed(settings: &Settings) -> Vec<Scenario> {
 
 /// Measures the baseline and the services of this build, according to the settings.
 pub(crate) async fn measure(settings: &Settings, progress: &Progress) -> Result<OnServers> {
-    let mut stack = servers(settings, &Programs::of_this_build()?).await?;
+    let mut stack = servers(settings, &Programs::of_this_build()?, REPLICAS).await?;
     let mut found = OnServers {
         postgresql_version: stack.postgres.version().to_owned(),
         rabbitmq_version: stack.rabbitmq.version().to_owned(),
@@ -96,7 +96,7 @@ pub(crate) async fn compare(
         return Ok(Vec::new());
     }
     let run = async |programs: &Programs, scenario: &Scenario| {
-        let mut stack = servers(settings, programs).await?;
+        let mut stack = servers(settings, programs, REPLICAS).await?;
         run_replicas(&mut stack, 1).await?;
         stack.client(0)?.stock_up(scenario.mix).await?;
         let measured = one(&mut stack, settings, scenario, baselines).await?;
@@ -109,9 +109,9 @@ pub(crate) async fn compare(
     builds.compare("services", settings, progress, closed(settings), last, run).await
 }
 
-/// Starts the servers for these programs.
-async fn servers(settings: &Settings, programs: &Programs) -> Result<Stack> {
-    let options = Options { programs: Some(programs.clone()), replicas: REPLICAS, ..Options::default() };
+/// Starts the servers for these programs, with up to this number of replicas of each service.
+pub(crate) async fn servers(settings: &Settings, programs: &Programs, replicas: usize) -> Result<Stack> {
+    let options = Options { programs: Some(programs.clone()), replicas, ..Options::default() };
     let options = Service::ALL.into_iter().fold(options, |options, service| {
         // The default log filter without informational lines. lapin is off because it logs an orderly end as an error.
         let mut arguments = vec!["--log=warn,lapin=off"];
@@ -164,6 +164,16 @@ async fn services(stack: &mut Stack, settings: &Settings, progress: &Progress, f
 /// Measures one scenario, with as many replicas as it needs.
 async fn one(stack: &mut Stack, settings: &Settings, scenario: &Scenario, baselines: &[Baseline]) -> Result<Measured> {
     run_replicas(stack, scenario.replicas).await?;
+    running(stack, settings, scenario, baselines).await
+}
+
+/// Measures one scenario with the replicas that run.
+pub(crate) async fn running(
+    stack: &Stack,
+    settings: &Settings,
+    scenario: &Scenario,
+    baselines: &[Baseline],
+) -> Result<Measured> {
     // A checkpoint, so that no scenario pays for writes of an earlier one.
     block_in_place(|| stack.postgres.psql("postgres", "CHECKPOINT"))?;
     // Replicas that are stopped have no process.
@@ -199,9 +209,10 @@ async fn one(stack: &mut Stack, settings: &Settings, scenario: &Scenario, baseli
 }
 
 /// Lets the first `count` replicas of each service run, and no others. Stops replicas gracefully.
-async fn run_replicas(stack: &mut Stack, count: usize) -> Result<()> {
+pub(crate) async fn run_replicas(stack: &mut Stack, count: usize) -> Result<()> {
+    let all = stack.replicas.len() / Service::ALL.len();
     for service in Service::ALL {
-        for number in 0..REPLICAS {
+        for number in 0..all {
             let replica = stack.replica(service, number)?;
             match (number < count, replica.runs()) {
                 (true, false) => replica.start()?,

@@ -81,14 +81,26 @@ pub(crate) async fn compare(builds: &Builds, settings: &Settings, progress: &Pro
     builds.compare("one process", settings, progress, Scenario::closed(settings), last, run).await
 }
 
-fn program(programs: &Programs) -> Result<Program> {
+/// Returns the program of these builds.
+pub(crate) fn program(programs: &Programs) -> Result<Program> {
     let path = programs.path("order-system")?;
     Ok(Program::at(path.to_str().context("the path of the program is not UTF-8")?))
 }
 
 async fn one(program: &Program, settings: &Settings, scenario: &Scenario) -> Result<Measured> {
+    observed(program, settings, scenario, async |_: &Running| Ok(())).await
+}
+
+/// Measures a scenario on a fresh system, at which `look` begins to look before the load begins, and audits it.
+pub(crate) async fn observed(
+    program: &Program,
+    settings: &Settings,
+    scenario: &Scenario,
+    look: impl AsyncFnOnce(&Running) -> Result<()>,
+) -> Result<Measured> {
     let data_dir = settings.data_dir.join("run");
     let system = fresh(program, &data_dir, &settings.system, scenario.mix).await?;
+    look(&system).await?;
     let order = [system.addresses[0]];
     scenario.run(&order, settings.warm_up).await?;
     let used = || [system.id(), std::process::id()].map(|id| usage::processor_time(id).unwrap_or_default());

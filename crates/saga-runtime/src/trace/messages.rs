@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{ROLLED_BACK, Tracing, span_context, traceparent};
 use crate::broker::{Broker, Outgoing};
 
-/// Starts the spans of one service's events and messages.
+/// Starts the spans of one service's events and messages: of those whose cause is sampled, and of those without one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MessageSpans {
     tracing: Tracing,
@@ -47,6 +47,9 @@ impl MessageSpans {
     /// Starts the span of an event that is being decided, whose cause has this `traceparent`. Its context is what the
     /// event is published with.
     pub(crate) fn create(&self, cause: Option<&str>) -> Option<BoxedSpan> {
+        if !self.is_on() || is_left_out(cause) {
+            return None;
+        }
         self.tracing.start(SpanBuilder::from_name("create").with_kind(SpanKind::Producer), cause)
     }
 
@@ -62,23 +65,25 @@ impl MessageSpans {
     /// Starts the span of handling an event. Its parent is the event's `create` span. It must be ended after the
     /// commit.
     pub(crate) fn process<M: Message>(&self, event: &M) -> Option<BoxedSpan> {
-        if !self.is_on() {
+        let cause = event.header().traceparent.as_deref();
+        if !self.is_on() || is_left_out(cause) {
             return None;
         }
         let destination = format!("{}:{}", self.destination(event.route()), self.queue);
         let span = SpanBuilder::from_name(format!("process {destination}"))
             .with_kind(SpanKind::Consumer)
             .with_attributes(self.attributes("process", destination.into()).chain(of_event(event)));
-        self.tracing.start(span, event.header().traceparent.as_deref())
+        self.tracing.start(span, cause)
     }
 
     /// Starts the span of publishing a message whose events have these `traceparent`s. It is linked to their `create`
     /// spans, and is in the trace of the first of them that is sampled.
     pub(crate) fn send(&self, message: &Outgoing, events: impl FnOnce(&[u8]) -> Vec<String>) -> Option<OpenSpan> {
-        if !self.is_on() {
+        let body = message.body.as_bytes();
+        if !self.is_on() || !has_sampled(body) {
             return None;
         }
-        let (parent, links) = links(events(message.body.as_bytes()).iter().map(String::as_str))?;
+        let (parent, links) = links(events(body).iter().map(String::as_str))?;
         let destination = self.destination(message.route);
         let mut attributes: Vec<_> = self.attributes("send", destination.clone()).collect();
         attributes.push(message_id(message.message_id.0));
@@ -124,6 +129,18 @@ impl MessageSpans {
         ]
         .into_iter()
     }
+}
+
+/// Returns whether the cause belongs to a trace that is not recorded, as at a small sampling ratio nearly all do. No
+/// span is started for it then, and what it causes keeps its `traceparent`.
+fn is_left_out(cause: Option<&str>) -> bool {
+    cause.and_then(span_context).is_some_and(|context| !context.is_sampled())
+}
+
+/// Returns whether a body can have the `traceparent` of an event that is sampled, without decoding it.
+fn has_sampled(body: &[u8]) -> bool {
+    const END_OF_SAMPLED: &[u8] = b"-01\"";
+    body.windows(END_OF_SAMPLED.len()).any(|end| end == END_OF_SAMPLED)
 }
 
 fn of_event<M: Message>(event: &M) -> [KeyValue; 2] {
