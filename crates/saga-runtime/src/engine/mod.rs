@@ -5,6 +5,7 @@ mod aside;
 mod batch;
 mod dead_letter;
 mod external_calls;
+mod handle;
 mod mailbox;
 mod messages;
 mod participant;
