@@ -87,8 +87,9 @@ impl NodeNemesis {
             if whole(stack, BY_ITSELF).is_ok() {
                 return Ok(Vec::new());
             }
-            let hangs = |(number, node): (usize, &RabbitMq)| is_whole(node).is_err().then(|| (number, node.name()));
-            let (numbers, names): (Vec<_>, _) = stack.nodes().enumerate().filter_map(hangs).unzip();
+            let numbers = hanging(stack, fault.target);
+            let names = stack.nodes().enumerate().filter(|(number, _)| numbers.contains(number));
+            let names = names.map(|(_, node)| node.name()).collect();
             for number in &numbers {
                 stack.node(*number)?.kill()?;
             }
@@ -159,6 +160,18 @@ fn whole(stack: &Stack, within: Duration) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the nodes that an operator restarts: those on which RabbitMQ is not started, or else the affected one.
+fn hanging(stack: &Stack, target: Target) -> Vec<usize> {
+    let is_up = |node: &RabbitMq| node.tool("rabbitmq-diagnostics", &["--timeout", "20", "check_running"]).is_ok();
+    let down: Vec<usize> =
+        stack.nodes().enumerate().filter(|(_, node)| !is_up(node)).map(|(number, _)| number).collect();
+    match target {
+        Target::Node(number) if down.is_empty() => vec![number],
+        _ if down.is_empty() => (0..NODES).collect(),
+        _ => down,
+    }
 }
 
 /// Checks that all members of the queues of this node are online.
