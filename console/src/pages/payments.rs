@@ -33,7 +33,7 @@ fn routes() -> Router<Arc<AppState>> {
 #[serde(default)]
 struct Asked {
     order_id: String,
-    /// Only payments with a greater id.
+    /// Only older payments than this.
     after: String,
 }
 
@@ -71,7 +71,8 @@ async fn show(State(app): State<Arc<AppState>>, Query(asked): Query<Asked>) -> R
 
 async fn fetch(app: &AppState, asked: &Asked) -> Result<Listed<Payment>, ClientError> {
     let id = order_id(Service::Payment, &asked.order_id)?.map(|id| id.to_string()).unwrap_or_default();
-    Listed::get(&app.services.payment, "/api/v1/payments", &[("order_id", &id), ("after", &asked.after)]).await
+    let query = [("order", "desc"), ("order_id", &id), ("after", &asked.after)];
+    Listed::get(&app.services.payment, "/api/v1/payments", &query).await
 }
 
 fn filter(asked: &Asked, error: Option<&ClientError>) -> Markup {
@@ -108,7 +109,7 @@ fn list(asked: &Asked, payments: &Listed<Payment>) -> Markup {
 fn table(payments: &[Payment]) -> Markup {
     html! {
         table.stacked {
-            caption { "Payments, oldest first" }
+            caption { "Payments, newest first" }
             thead {
                 tr {
                     th scope="col" { "Payment" }

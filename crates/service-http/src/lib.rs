@@ -7,6 +7,7 @@
 //! [`Problem::overloaded`].
 
 mod body;
+mod direction;
 mod document;
 mod edge;
 mod extract;
@@ -26,6 +27,7 @@ pub(crate) mod testing;
 mod trace;
 
 pub use body::MAX_BODY_BYTES;
+pub use direction::Direction;
 pub use document::document;
 pub use extract::ApiJson;
 pub use metrics::HttpMetrics;

@@ -5,7 +5,7 @@ use serde::{
     Deserialize,
     de::{IntoDeserializer as _, value::Error},
 };
-use service_http::{ApiQuery, Continuation, FieldErrors, Limit, Page, Problem};
+use service_http::{ApiQuery, Continuation, Direction, FieldErrors, Limit, Page, Problem};
 use shared_events::{Sku, Timestamp};
 
 use super::{state::AppState, wire::OrderView};
@@ -27,25 +27,6 @@ pub(super) struct List {
     idempotency_key: Option<KeyText>,
     created_after: Option<Time>,
     created_before: Option<Time>,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(try_from = "String")]
-enum Direction {
-    #[default]
-    Ascending,
-    Descending,
-}
-
-impl TryFrom<String> for Direction {
-    type Error = &'static str;
-    fn try_from(name: String) -> Result<Self, &'static str> {
-        match name.as_str() {
-            "asc" => Ok(Self::Ascending),
-            "desc" => Ok(Self::Descending),
-            _ => Err("must be asc or desc"),
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -99,7 +80,7 @@ impl List {
             created_before: self.created_before.map(|Time(time)| time),
             sku: self.sku,
             idempotency_key: self.idempotency_key.map(|KeyText(key)| key),
-            descending: matches!(self.order, Direction::Descending),
+            descending: self.order == Direction::Descending,
             cursor,
             limit: self.limit.rows(),
         })

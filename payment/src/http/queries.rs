@@ -5,18 +5,22 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::Deserialize;
-use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
+use service_http::{ApiPath, ApiQuery, Direction, Limit, Page, Problem};
 use shared_events::OrderId;
 
 use super::{state::AppState, wire::PaymentView};
-use crate::{domain::PaymentId, store};
+use crate::{
+    domain::PaymentId,
+    store::{self, Listing},
+};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
     #[serde(default)]
     limit: Limit,
     #[serde(default)]
-    after: i64,
+    order: Direction,
+    after: Option<i64>,
     order_id: Option<i64>,
 }
 
@@ -27,7 +31,8 @@ pub(super) struct List {
     get, path = "/api/v1/payments", tag = "payments",
     params(
         ("limit" = Option<Limit>, Query),
-        ("after" = Option<i64>, Query, description = "only payments with a greater id"),
+        ("order" = Option<String>, Query, description = "`asc` (the default) or `desc`: the newest payment first"),
+        ("after" = Option<i64>, Query, description = "only payments behind this id in the list"),
         ("order_id" = Option<i64>, Query, description = "only the payments of this order"),
     ),
     responses((status = 200, body = [PaymentView])),
@@ -35,10 +40,16 @@ pub(super) struct List {
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     OriginalUri(uri): OriginalUri,
-    ApiQuery(List { limit, after, order_id }): ApiQuery<List>,
+    ApiQuery(List { limit, order, after, order_id }): ApiQuery<List>,
 ) -> Result<Page<PaymentView>, Problem> {
     let reader = app.context.database.list_reader().await?;
-    let payments = store::page(&*reader, order_id.map(OrderId), PaymentId(after), limit.rows()).await?;
+    let listing = Listing {
+        order: order_id.map(OrderId),
+        descending: order == Direction::Descending,
+        after: after.map(PaymentId),
+        limit: limit.rows(),
+    };
+    let payments = store::page(&*reader, listing).await?;
     Ok(Page::of_rows(&uri, limit, "payments", payments))
 }
 

@@ -6,6 +6,6 @@ mod queries;
 mod tables;
 
 pub(crate) use mapping::to_row;
-pub use queries::{all, by_id, of_sagas, page};
+pub use queries::{Listing, all, by_id, of_sagas, page};
 pub(crate) use queries::{by_sagas, to_void};
 pub use tables::payments;

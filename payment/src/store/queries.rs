@@ -1,6 +1,6 @@
 use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
     QuerySelect, sea_query::Expr,
 };
 use shared_events::{OrderId, SagaId};
@@ -17,21 +17,35 @@ pub async fn by_id(connection: &impl ConnectionTrait, id: PaymentId) -> Result<O
     payments::Entity::find_by_id(id.0).filter(decided).one(connection).await?.map(from_row).transpose()
 }
 
-/// Returns at most `limit` payments with a greater id than `after`, ordered by id, without tombstones. With `order`,
-/// only those of this order. Each row is converted separately, because one of them may be unreadable.
+/// Which payments a list has.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing {
+    /// Only those of this order.
+    pub order: Option<OrderId>,
+    /// Greatest id first.
+    pub descending: bool,
+    /// Only those behind this one in the list.
+    pub after: Option<PaymentId>,
+    /// How many at most.
+    pub limit: u64,
+}
+
+/// Returns a part of the list of payments, ordered by id, without tombstones. Each row is converted separately, because
+/// one of them may be unreadable.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
-pub async fn page(
-    connection: &impl ConnectionTrait,
-    order: Option<OrderId>,
-    after: PaymentId,
-    limit: u64,
-) -> Result<Rows<i64, Payment>, DbErr> {
-    let decided = Condition::all()
+pub async fn page(connection: &impl ConnectionTrait, listing: Listing) -> Result<Rows<i64, Payment>, DbErr> {
+    let Listing { order, descending, after, limit } = listing;
+    let id = payments::Column::PaymentId;
+    let behind = |after: PaymentId| if descending { id.lt(after.0) } else { id.gt(after.0) };
+    let listed = Condition::all()
         .add(payments::Column::State.ne(State::Cancelled.as_str()))
-        .add_option(order.map(|order| payments::Column::OrderId.eq(order.0)));
-    rows_after(connection, after, limit, decided).await
+        .add_option(order.map(|order| payments::Column::OrderId.eq(order.0)))
+        .add_option(after.map(behind));
+    let direction = if descending { Order::Desc } else { Order::Asc };
+    let query = payments::Entity::find().filter(listed).order_by(id, direction).limit(limit);
+    read_rows(connection, query, id, from_row).await
 }
 
 /// Returns at most `limit` payments with a greater id than `after`, ordered by id, with tombstones, each row converted
@@ -40,7 +54,9 @@ pub async fn page(
 /// # Errors
 /// If the database fails or is unavailable.
 pub async fn all(connection: &impl ConnectionTrait, after: PaymentId, limit: u64) -> Result<Rows<i64, Payment>, DbErr> {
-    rows_after(connection, after, limit, Condition::all()).await
+    let query = payments::Entity::find().filter(payments::Column::PaymentId.gt(after.0));
+    let query = query.order_by_asc(payments::Column::PaymentId).limit(limit);
+    read_rows(connection, query, payments::Column::PaymentId, from_row).await
 }
 
 /// Returns the payments of these sagas, with tombstones, without those that cannot be read. Used by the audit.
@@ -53,17 +69,6 @@ pub async fn of_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) -> Re
     let rows: Rows<i64, Payment> =
         find_each_by::<payments::Entity, _, _, _>(connection, saga_id, keys, payment_id, from_row).await?;
     Ok(readable("payments", rows))
-}
-
-async fn rows_after(
-    connection: &impl ConnectionTrait,
-    after: PaymentId,
-    limit: u64,
-    only: Condition,
-) -> Result<Rows<i64, Payment>, DbErr> {
-    let query = payments::Entity::find().filter(payments::Column::PaymentId.gt(after.0)).filter(only);
-    let query = query.order_by_asc(payments::Column::PaymentId).limit(limit);
-    read_rows(connection, query, payments::Column::PaymentId, from_row).await
 }
 
 /// Returns the payments of these sagas, with tombstones, and locks them.

@@ -90,6 +90,11 @@ async fn payments_are_listed_a_page_at_a_time(#[values(Sqlite, Postgres)] databa
         pages.push(ids(&answer.body));
     }
     assert_eq!(pages, [vec![1, 2], vec![3, 5], vec![]]);
+    let newest_first = harness.service.http.get("/api/v1/payments?order=desc&limit=3").await;
+    assert_eq!(ids(&newest_first.body), [5, 3, 2]);
+    assert_eq!(newest_first.next_page().as_deref(), Some("/api/v1/payments?order=desc&limit=3&after=2"));
+    assert_eq!(ids(&harness.get("/api/v1/payments?order=desc&limit=3&after=2").await.1), [1]);
+    assert_eq!(ids(&harness.get("/api/v1/payments?order=asc&after=2").await.1), [3, 5]);
     assert_eq!(ids(&harness.get("/api/v1/payments?after=3").await.1), [5]);
     assert_eq!(ids(&harness.get("/api/v1/payments?after=-1&limit=1").await.1), [1]);
     harness.finish().await;
@@ -184,6 +189,7 @@ async fn every_other_refusal_is_a_problem_too(#[values(Sqlite, Postgres)] databa
         ("GET", "/api/v1/payments?limit=0", 422, "limit: must be a whole number from 1 to 1000"),
         ("GET", "/api/v1/payments?limit=1001", 422, "limit: must be a whole number from 1 to 1000"),
         ("GET", "/api/v1/payments?after=x", 422, "after: invalid digit found in string"),
+        ("GET", "/api/v1/payments?order=down", 422, "order: must be asc or desc"),
         ("GET", "/api/v1/payments?order_id=x", 422, "order_id: invalid digit found in string"),
         ("GET", "/api/v1/nothing", 404, "there is nothing at this path"),
         ("DELETE", "/api/v1/payments/1", 405, "this path does not answer to this method"),

@@ -150,6 +150,8 @@ async fn the_payment_of_an_order_is_found(#[values(Sqlite, Postgres)] database: 
     for (query, expected) in [
         ("order_id=41", vec![1, 3]),
         ("order_id=41&limit=1&after=1", vec![3]),
+        ("order_id=41&order=desc", vec![3, 1]),
+        ("order_id=41&order=desc&after=3", vec![1]),
         ("order_id=42", vec![2]),
         ("order_id=43", vec![]),
         ("order_id=-1", vec![]),
