@@ -79,6 +79,9 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
     }
 }
 
+/// The welcome waits no longer than this for a server that does not answer.
+const WELCOME_AFTER: Duration = Duration::from_secs(3);
+
 async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> {
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     // Installed before the start, because the welcome message says that Ctrl-C stops the program.
@@ -90,6 +93,8 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
             return Ok(ExitCode::SUCCESS);
         }
     };
+    // What the services say about their dependencies comes before the welcome, so that the welcome stays in view.
+    let _ = tokio::time::timeout(WELCOME_AFTER, system.dependencies_known()).await;
     print!("{}", welcome(&system));
     let signal = tokio::select! {
         signal = &mut signalled => signal,

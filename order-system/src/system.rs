@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use console::{Addresses, AdminAccess, Console, ConsoleSettings, http_url};
+use futures::future::{join_all, select_all};
 use reqwest::Url;
 use saga_database::{Database, DatabaseArgs};
 use saga_memory_broker::InProcessBroker;
@@ -189,10 +190,15 @@ impl System {
         }
     }
 
+    /// Resolves when it is known, and logged, of each service's dependencies whether they are up.
+    pub async fn dependencies_known(&self) {
+        join_all(self.services.iter().map(RunningService::dependencies_known)).await;
+    }
+
     /// Resolves when a part of the system has ended by itself. That is a bug; the log contains the reason.
     pub async fn broken(&self) {
         let ended = self.services.iter().map(|service| Box::pin(service.ended()));
-        futures::future::select_all(ended).await;
+        select_all(ended).await;
     }
 
     /// Stops gracefully: accepts no new requests, finishes what was accepted, and closes the databases.

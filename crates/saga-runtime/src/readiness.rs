@@ -6,6 +6,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
+use tokio::sync::watch;
 
 /// Whether the service can do its work: the last reported state of each dependency. Clones share it.
 ///
@@ -15,6 +16,8 @@ use prometheus_client::{
 pub struct Readiness {
     reported: Arc<Mutex<Vec<Reported>>>,
     reconnects: Family<DependencyLabel, Counter>,
+    /// How many dependencies were reported, and logged, at least once.
+    first_reports: watch::Sender<usize>,
 }
 
 /// The label of a dependency.
@@ -35,7 +38,11 @@ impl Readiness {
     /// reported up.
     pub fn new(dependencies: impl IntoIterator<Item = &'static str>) -> Self {
         let unknown = dependencies.into_iter().map(|name| Reported { name, state: None }).collect();
-        Self { reported: Arc::new(Mutex::new(unknown)), reconnects: Family::default() }
+        Self {
+            reported: Arc::new(Mutex::new(unknown)),
+            reconnects: Family::default(),
+            first_reports: watch::Sender::new(0),
+        }
     }
 
     /// Reports that a dependency is up (`Ok`), or down and why (`Err`). The reason is shown in public health checks, so
@@ -53,6 +60,7 @@ impl Readiness {
         if matches!((&all[index].state, &state), (Some(Err(_)), Ok(()))) {
             self.reconnects.get_or_create(&DependencyLabel { dependency }).inc();
         }
+        let is_first = all[index].state.is_none();
         let log = changed.then(|| state.clone());
         all[index].state = Some(state);
         drop(all);
@@ -61,6 +69,16 @@ impl Readiness {
             Some(Err(reason)) => tracing::warn!(dependency, reason, "a dependency is down"),
             None => {}
         }
+        if is_first {
+            self.first_reports.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Resolves when each dependency was reported at least once, as up or down, and that was logged.
+    pub async fn each_reported(&self) {
+        let mut first_reports = self.first_reports.subscribe();
+        // The sender is here, so it is not closed.
+        let _ = first_reports.wait_for(|count| *count >= self.lock().len()).await;
     }
 
     /// Returns the current state of all dependencies.
@@ -120,5 +138,18 @@ mod tests {
         assert!(lines[0].contains("is down") && lines[0].contains("reason=\"a\""), "{lines:?}");
         assert!(lines[1].contains("is up"), "{lines:?}");
         assert!(lines[2].contains("reason=\"c\""), "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn one_can_wait_until_each_was_reported() {
+        let readiness = Readiness::new(["broker", "database"]);
+        let mut each_reported = Box::pin(readiness.each_reported());
+        for state in [Err("a".to_owned()), Ok(())] {
+            assert!(futures::poll!(&mut each_reported).is_pending());
+            readiness.set("broker", state);
+        }
+        assert!(futures::poll!(&mut each_reported).is_pending());
+        readiness.set("database", Err("b".to_owned()));
+        each_reported.await;
     }
 }

@@ -85,6 +85,7 @@ pub struct RunningService {
     confirms_after_commit: bool,
     database: Database,
     traces: ServiceTraces,
+    readiness: Readiness,
 }
 
 impl RunningService {
@@ -151,7 +152,7 @@ impl RunningService {
                 database: database.clone(),
                 outbox: Arc::clone(&outbox),
                 operations: Operations {
-                    readiness,
+                    readiness: readiness.clone(),
                     admin: Some(admin_state),
                     metrics: Some(Arc::new(metrics)),
                     tracing: traces.tracing(),
@@ -194,6 +195,7 @@ impl RunningService {
             confirms_after_commit,
             database,
             traces,
+            readiness,
         })
     }
 
@@ -201,6 +203,11 @@ impl RunningService {
     /// the service is no longer working.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+
+    /// Resolves when it is known, and logged, of each dependency whether it is up.
+    pub async fn dependencies_known(&self) {
+        self.readiness.each_reported().await;
     }
 
     /// Returns the name of the service.

@@ -1,6 +1,12 @@
 //! The command line: its help, and the error for each reason that keeps the program from starting.
 
-use std::{net::TcpListener, path::Path, process::Output};
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::Path,
+    process::Output,
+    time::{Duration, Instant},
+};
 
 use testkit::{client::Client, process::Program};
 
@@ -36,6 +42,31 @@ fn error_line(output: &Output) -> String {
     let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("order-system: ")).collect();
     let [line] = lines.as_slice() else { panic!("not one line: {error}") };
     (*line).to_owned()
+}
+
+/// The log and the welcome go to the same place, as on a terminal.
+#[test]
+fn the_welcome_is_the_last_that_one_reads_after_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("output");
+    let both = File::create(&output).unwrap();
+    let mut command = program().command();
+    command.args(PORTS).arg("--data-dir").arg(directory.path()).arg("--log-format=pretty");
+    let mut system = command.stdout(both.try_clone().unwrap()).stderr(both).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let read = loop {
+        let read = std::fs::read_to_string(&output).unwrap();
+        if read.contains("Ctrl-C stops it") {
+            break read;
+        }
+        assert!(Instant::now() < deadline && system.try_wait().unwrap().is_none(), "it says no welcome: {read}");
+    };
+    system.kill().unwrap();
+    system.wait().unwrap();
+    let (log, welcome) = read.split_once("The order system runs.").unwrap();
+    // Each service says so of its database, its broker, its queue and its system.
+    assert_eq!(log.matches("a dependency is up").count(), 12, "{log}");
+    assert!(!welcome.contains("INFO") && welcome.trim_end().ends_with("where it stopped."), "{welcome}");
 }
 
 #[test]
