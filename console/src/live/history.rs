@@ -36,6 +36,17 @@ pub(super) struct Point {
     pub(super) p99: Option<f64>,
 }
 
+/// Whether anything happened to orders in the seconds that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// There is no second of which it is known.
+    Unknown,
+    /// Nothing happened.
+    None,
+    /// Orders were placed, or have ended.
+    Some,
+}
+
 /// The names of the ends, as metrics have them.
 pub(super) const ENDS: [&str; 3] = ["confirmed", "failed", "cancelled"];
 
@@ -124,6 +135,13 @@ impl History {
         self.points.iter()
     }
 
+    /// Returns whether orders were placed or have ended.
+    pub(super) fn activity(&self) -> Activity {
+        let rates = |point: &Point| [point.placed, point.ended[0], point.ended[1], point.ended[2]];
+        let most = self.points.iter().flat_map(rates).flatten().reduce(f64::max);
+        most.map_or(Activity::Unknown, |most| if most > 0.0 { Activity::Some } else { Activity::None })
+    }
+
     /// Returns the last second.
     pub(super) fn last(&self) -> Point {
         self.points.back().copied().unwrap_or_default()
@@ -188,13 +206,16 @@ mod tests {
     #[test]
     fn rates_are_differences_a_second() {
         let (mut history, begin) = (History::default(), Instant::now());
+        history.add(&sample(begin - Duration::from_secs(1), &metrics(10, 4)));
+        assert_eq!((history.last(), history.activity()), (Point::default(), Activity::Unknown));
         history.add(&sample(begin, &metrics(10, 4)));
-        assert_eq!(history.last(), Point::default());
+        assert_eq!(history.activity(), Activity::None);
         history.add(&sample(begin + Duration::from_secs(2), &metrics(30, 8)));
         let point = history.last();
         assert_eq!((point.placed, point.ended), (Some(10.0), [Some(2.0), Some(0.0), Some(0.0)]));
         assert!((point.p50.unwrap_or_default() - 0.15).abs() < 1e-9, "{point:?}");
         assert_eq!(history.rate(EventType::StockReserved), None);
+        assert_eq!(history.activity(), Activity::Some);
         // Restarted: its counters begin anew.
         history.add(&sample(begin + Duration::from_secs(3), &metrics(1, 0)));
         assert_eq!(history.last().placed, None);

@@ -112,7 +112,7 @@ fn card(service: &ServiceSample, history: &History) -> Markup {
                         dd class=(if status == "ok" { "good" } else { "bad" }) { (status) }
                     }
                 }
-                dt { "queue" } dd { (count(service, "queue_ready_messages")) " messages" }
+                dt { "in the queue" } dd { (count(service, "queue_ready_messages")) " messages" }
                 dt { "outbox" } dd {
                     (count(service, "outbox_messages")) " messages"
                     @if let Some(age) = service.value("outbox_oldest_age_seconds").filter(|age| *age > 0.0) {

@@ -6,7 +6,7 @@ use super::{
     rates::seconds,
     sample::{Dependency, Sample, ServiceSample},
 };
-use crate::{layout, pages::is_page};
+use crate::layout;
 
 /// Events that have waited for longer are a sign that they are not published. In seconds.
 const OLD: f64 = 10.0;
@@ -128,7 +128,7 @@ impl Problem {
             div.problem {
                 strong { (self.what) }
                 " " (self.remedy)
-                @if let Some((path, text)) = self.page.filter(|(path, _)| is_page(path)) {
+                @if let Some((path, text)) = self.page {
                     " " a href=(path) { (text) }
                 }
             }

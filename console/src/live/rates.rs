@@ -1,13 +1,22 @@
 use maud::{Markup, html};
 
 use super::{
-    history::{ENDS, History, Point},
+    history::{Activity, ENDS, History, Point},
     sparkline::sparkline,
 };
 
 /// Renders orders a second, how they end, and how long they take.
 pub(super) fn render(history: &History) -> Markup {
-    let last = history.last();
+    match history.activity() {
+        Activity::Unknown => html! { p.card.soft { "Of the last two minutes, nothing is known yet." } },
+        Activity::None => html! {
+            p.card.soft { "In the last two minutes, no order was placed and none has ended. " a href="/try" { "Place one" } "." }
+        },
+        Activity::Some => tiles(history),
+    }
+}
+
+fn tiles(history: &History) -> Markup {
     html! {
         div.grid {
             (tile(history, "Placed", "orders/s", "", |point| point.placed, number))
@@ -17,7 +26,7 @@ pub(super) fn render(history: &History) -> Markup {
             (tile(history, "Median duration", "", "", |point| point.p50, seconds))
             (tile(history, "99% within", "", "", |point| point.p99, seconds))
         }
-        @if last.p50.is_none() {
+        @if history.last().p50.is_none() {
             p.soft { "Durations are those of the orders that ended in the last ten seconds." }
         }
     }
@@ -41,7 +50,7 @@ fn tile(
             h2 { (name) }
             p.figure { strong { (show(now)) } " " span.soft { (unit) } }
             (sparkline(&values, &description))
-            p.soft { "at most " (show(most)) " " (unit) }
+            p.soft { @if most.is_some() { "at most " (show(most)) " " (unit) } @else { "none has ended" } }
         }
     }
 }

@@ -17,6 +17,7 @@ use axum::Router;
 use crate::state::AppState;
 
 pub(crate) use dead_letters::Redriving;
+pub(crate) use orders::{badge, items};
 pub(crate) use try_it::Placing;
 
 /// A page of the console.
@@ -35,8 +36,3 @@ pub(crate) struct Page {
 /// All pages, in the order of the navigation.
 pub(crate) static PAGES: &[Page] =
     &[now::PAGE, orders::PAGE, stock::PAGE, payments::PAGE, dead_letters::PAGE, stuck::PAGE, try_it::PAGE];
-
-/// Returns whether there is a page at `path`, so that others may link to it.
-pub(crate) fn is_page(path: &str) -> bool {
-    PAGES.iter().any(|page| page.path == path)
-}

@@ -6,12 +6,12 @@ use axum::{
     body::Body,
     extract::{Path, State},
     http::header,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Response, Result},
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
-use super::{PAGE, client, failed, fetch, gone, named};
+use super::{PAGE, client, failed, fetch, gone, named, named_group};
 use crate::{
     client::{ClientError, ServiceClient},
     state::AppState,
@@ -32,19 +32,10 @@ pub(super) async fn one(State(app): State<Arc<AppState>>, Path(path): Path<(Stri
     }
 }
 
-pub(super) async fn group(
-    State(app): State<Arc<AppState>>,
-    Path((service, group)): Path<(String, String)>,
-) -> Response {
-    let Some(client) = client(&app, &service) else { return gone(&app) };
-    match fetch::group(client, &group).await {
-        Ok(Some(group)) => {
-            let ids = group.letters.iter().map(|letter| letter.message_id).collect();
-            file(&format!("dead-letters-{service}-{}", group.id()), many(client, ids))
-        }
-        Ok(None) => gone(&app),
-        Err(error) => failed(&app, client, &error, PAGE.path),
-    }
+pub(super) async fn group(State(app): State<Arc<AppState>>, Path(path): Path<(String, String)>) -> Result<Response> {
+    let (client, group) = named_group(&app, &path).await?;
+    let ids = group.letters.iter().map(|letter| letter.message_id).collect();
+    Ok(file(&format!("dead-letters-{}-{}", client.service(), group.id()), many(client, ids)))
 }
 
 pub(super) async fn all(State(app): State<Arc<AppState>>, Path(service): Path<String>) -> Response {

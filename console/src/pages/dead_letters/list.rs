@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, Query, State},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Response, Result},
 };
 use futures::future::join_all;
 use maud::{Markup, html};
@@ -13,7 +13,7 @@ use service_host::admin::DeadLetterSummaryView;
 use shared_events::Service;
 use uuid::Uuid;
 
-use super::{PAGE, button, client, failed, failure, fetch, form, gone, group::Group, letter, redrive, text::visible};
+use super::{PAGE, button, failure, fetch, form, group::Group, letter, named_group, redrive, text::visible};
 use crate::{client::ServiceClient, layout, state::AppState, times::moment};
 
 /// How many of a group are shown among the other groups.
@@ -161,20 +161,15 @@ pub(super) struct From {
 /// Shows the dead letters of one group.
 pub(super) async fn group(
     State(app): State<Arc<AppState>>,
-    Path((service, group)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
     Query(From { from }): Query<From>,
-) -> Response {
-    let Some(client) = client(&app, &service) else { return gone(&app) };
-    let group = match fetch::group(client, &group).await {
-        Ok(Some(group)) => group,
-        Ok(None) => return gone(&app),
-        Err(error) => return failed(&app, client, &error, PAGE.path),
-    };
+) -> Result<Response> {
+    let (client, group) = named_group(&app, &path).await?;
     let (path, count) = (group.path(), group.letters.len());
     let from = from.min(count.saturating_sub(1));
     let until = count.min(from + MANY);
     let content = html! {
-        h1 { (count) " × " (event(&group)) " of the " (service) " service" }
+        h1 { (count) " × " (event(&group)) " of the " (client.service()) " service" }
         section.card aria-label="The group" { (facts(&group)) (actions(&group)) }
         section.card aria-label="Its dead letters" {
             p.hint { (from + 1) " to " (until) " of " (count) ", oldest first" }
@@ -188,5 +183,5 @@ pub(super) async fn group(
         }
         p { a href=(PAGE.path) { "All dead letters" } }
     };
-    layout::page(&app, PAGE.path, PAGE.title, content).into_response()
+    Ok(layout::page(&app, PAGE.path, PAGE.title, content).into_response())
 }

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::StatusCode,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Response, Result},
     routing::{get, post},
 };
 use maud::{Markup, html};
 use shared_events::Service;
 use uuid::Uuid;
 
+use self::group::Group;
 use super::Page;
 use crate::{
     client::{ClientError, ServiceClient},
@@ -59,6 +60,16 @@ fn client<'a>(app: &'a AppState, name: &str) -> Option<&'a ServiceClient> {
 /// Returns the client, and the id of the dead letter, that a path names.
 fn named<'a>(app: &'a AppState, (service, id): &(String, String)) -> Option<(&'a ServiceClient, Uuid)> {
     Some((client(app, service)?, id.parse().ok()?))
+}
+
+/// Returns the group that a path names, with the client of its service; or the page that says why there is none.
+async fn named_group<'a>(app: &'a AppState, (service, group): &(String, String)) -> Result<(&'a ServiceClient, Group)> {
+    let client = client(app, service).ok_or_else(|| gone(app))?;
+    match fetch::group(client, group).await {
+        Ok(Some(group)) => Ok((client, group)),
+        Ok(None) => Err(gone(app).into()),
+        Err(error) => Err(failed(app, client, &error, PAGE.path).into()),
+    }
 }
 
 /// Renders a form with one button, which is sent without loading the whole page again.

@@ -6,7 +6,7 @@ use axum::{
     Form,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
-    response::{IntoResponse as _, Redirect, Response},
+    response::{IntoResponse as _, Redirect, Response, Result},
 };
 use futures::{StreamExt as _, stream};
 use maud::{Markup, html};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use service_host::admin::RedriveOutcome;
 use uuid::Uuid;
 
-use super::{PAGE, answer, client, failed, fetch, gone, named, redriving::Redriving, text::visible};
+use super::{PAGE, answer, client, failed, fetch, gone, named, named_group, redriving::Redriving, text::visible};
 use crate::{client::ServiceClient, runs::Progress, state::AppState, times::moment};
 
 /// How many are redriven at the same time.
@@ -42,26 +42,22 @@ pub(super) struct FirstOf {
 /// Redrives the first of a group, oldest first.
 pub(super) async fn group(
     State(app): State<Arc<AppState>>,
-    Path((service, group)): Path<(String, String)>,
+    Path(path): Path<(String, String)>,
     Form(FirstOf { first }): Form<FirstOf>,
-) -> Response {
-    let Some(client) = client(&app, &service) else { return gone(&app) };
-    let group = match fetch::group(client, &group).await {
-        Ok(Some(group)) => group,
-        Ok(None) => return gone(&app),
-        Err(error) => return failed(&app, client, &error, PAGE.path),
-    };
+) -> Result<Response> {
+    let (client, group) = named_group(&app, &path).await?;
     let Some(first) = first.trim().parse::<usize>().ok().filter(|first| *first > 0) else {
         let text = html! {
             h1 { "Dead letters" }
             p.problem role="alert" { "How many are to be redriven must be a whole number from 1. Nothing was redriven." }
             p { a href=(group.path()) { "Back to the group" } }
         };
-        return answer(&app, StatusCode::UNPROCESSABLE_ENTITY, text);
+        return Ok(answer(&app, StatusCode::UNPROCESSABLE_ENTITY, text));
     };
     let ids: Vec<_> = group.letters.iter().take(first).map(|letter| letter.message_id).collect();
     let event = group.event.as_deref().unwrap_or("unreadable");
-    start(&app, client, format!("{} {} of {service}: {}", ids.len(), visible(event), visible(&group.reason)), ids)
+    let what = format!("{} {} of {}: {}", ids.len(), visible(event), client.service(), visible(&group.reason));
+    Ok(start(&app, client, what, ids))
 }
 
 /// Redrives all of a service.

@@ -99,7 +99,7 @@ fn row(order: &Order) -> Markup {
 }
 
 /// Returns the first lines, and how many more there are.
-pub(in crate::pages) fn items(items: &[Line]) -> Markup {
+pub(crate) fn items(items: &[Line]) -> Markup {
     html! {
         @for (index, line) in items.iter().take(3).enumerate() {
             @if index > 0 { ", " }

@@ -4,7 +4,7 @@ mod cancel;
 mod details;
 pub(super) mod fetch;
 pub(super) mod filter;
-pub(super) mod list;
+mod list;
 mod show;
 
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use shared_events::facts::Status;
 use super::Page;
 use crate::state::AppState;
 
+pub(crate) use list::items;
+
 /// The page.
 pub(super) const PAGE: Page = Page { path: "/orders", title: "Orders", in_navigation: true, routes };
 
@@ -32,7 +34,7 @@ fn routes() -> Router<Arc<AppState>> {
 }
 
 /// Returns the status with its colour.
-pub(super) fn badge(status: Status) -> Markup {
+pub(crate) fn badge(status: Status) -> Markup {
     let class = match status {
         Status::Confirmed => "good",
         Status::Failed | Status::Cancelled => "bad",

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     layout,
     live::{Problem, STUCK_AFTER, Sample},
-    pages::orders::{badge, list::items},
+    pages::{badge, items},
     state::AppState,
     times::{duration, now},
 };

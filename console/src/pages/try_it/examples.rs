@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     OrderForm, StockForm,
-    place::{self, Item, NewOrder, Placed},
+    place::{self, Item, NewOrder, Outcome},
     placed, set_stock,
 };
 use crate::{
@@ -88,11 +88,11 @@ pub(super) async fn place(State(app): State<Arc<AppState>>, Form(Chosen { exampl
     placed(&app, run(&app, example).await, &OrderForm::default()).await
 }
 
-async fn run(app: &AppState, example: Example) -> Result<Placed, ClientError> {
+async fn run(app: &AppState, example: Example) -> Result<Outcome, ClientError> {
     if available(app).await? < 2 {
         set_stock(app, SKU, UNITS).await?;
     }
-    place::place(&app.services.order, &example.order()).await
+    place::place_once(&app.services.order, &example.order()).await
 }
 
 /// Returns how many units can be ordered.

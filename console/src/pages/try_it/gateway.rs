@@ -47,10 +47,8 @@ pub(super) async fn section(app: &AppState, notice: &Notice) -> Markup {
 }
 
 fn form(Conditions { latency_ms, failure_rate }: Conditions, notice: &Notice) -> Markup {
-    let error = |field: &str| match notice {
-        Notice::Failed(error) if error.service() == Service::Payment => error.field(field),
-        _ => None,
-    };
+    let failure = notice.failure().filter(|error| error.service() == Service::Payment);
+    let error = |field: &str| failure.and_then(|error| error.field(field));
     let (latency, failing) = (latency_ms.to_string(), format!("{}", failure_rate * 100.0));
     html! {
         form method="post" action="/try/gateway" {

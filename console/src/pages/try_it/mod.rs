@@ -17,9 +17,9 @@ use axum::{
 };
 use maud::{Markup, html};
 
-use self::{order_form::OrderForm, place::Placed};
+use self::{order_form::OrderForm, place::Outcome};
 use super::{
-    Page, fields, is_page,
+    Page, fields,
     stock::{StockForm, set_stock},
 };
 use crate::{client::ClientError, layout, state::AppState};
@@ -44,6 +44,8 @@ enum Notice {
     None,
     Done(Markup),
     Failed(ClientError),
+    /// An order was refused, because this one has its idempotency key.
+    KeyUsed(ClientError, i64),
 }
 
 impl Notice {
@@ -52,6 +54,10 @@ impl Notice {
             Self::None => html! {},
             Self::Done(text) => html! { p.note role="status" { (text) } },
             Self::Failed(error) => layout::failure(error),
+            Self::KeyUsed(error, order_id) => html! {
+                (layout::failure(error))
+                p.note { a href=(format!("/orders/{order_id}?request=refused")) { "See the refusal on order " (order_id) } }
+            },
         }
     }
 
@@ -59,12 +65,12 @@ impl Notice {
     fn status(&self) -> StatusCode {
         match self {
             Self::None | Self::Done(_) => StatusCode::OK,
-            Self::Failed(error) => error.page_status(),
+            Self::Failed(error) | Self::KeyUsed(error, _) => error.page_status(),
         }
     }
 
     fn failure(&self) -> Option<&ClientError> {
-        if let Self::Failed(error) = self { Some(error) } else { None }
+        if let Self::Failed(error) | Self::KeyUsed(error, _) = self { Some(error) } else { None }
     }
 }
 
@@ -96,16 +102,15 @@ async fn respond(app: &AppState, notice: &Notice, order: &OrderForm, stock: &Sto
     (notice.status(), layout::page(app, PAGE.path, PAGE.title, content)).into_response()
 }
 
-/// Leads to the page of the order, where one sees it go through the services.
-async fn placed(app: &AppState, placed: Result<Placed, ClientError>, order: &OrderForm) -> Response {
-    match placed {
-        Ok(Placed { order_id }) if is_page("/orders") => Redirect::to(&format!("/orders/{order_id}")).into_response(),
-        Ok(Placed { order_id }) => {
-            let done = Notice::Done(html! { "Order " (order_id) " is placed." });
-            respond(app, &done, order, &examples::stock()).await
-        }
-        Err(error) => respond(app, &Notice::Failed(error), order, &examples::stock()).await,
-    }
+/// Leads to the page of the order, where one sees it go through the services, or what became of the same request.
+async fn placed(app: &AppState, outcome: Result<Outcome, ClientError>, order: &OrderForm) -> Response {
+    let notice = match outcome {
+        Ok(Outcome::Placed(id)) => return Redirect::to(&format!("/orders/{id}")).into_response(),
+        Ok(Outcome::Repeated(id)) => return Redirect::to(&format!("/orders/{id}?request=repeated")).into_response(),
+        Ok(Outcome::KeyUsed(error, id)) => Notice::KeyUsed(error, id),
+        Err(error) => Notice::Failed(error),
+    };
+    respond(app, &notice, order, &examples::stock()).await
 }
 
 async fn place_one(State(app): State<Arc<AppState>>, Form(fields): Form<Vec<(String, String)>>) -> Response {
@@ -115,7 +120,7 @@ async fn place_one(State(app): State<Arc<AppState>>, Form(fields): Form<Vec<(Str
         return respond(&app, &Notice::None, &form.with_another_line(), &examples::stock()).await;
     }
     match form.check() {
-        Ok(order) => placed(&app, place::place(&app.services.order, &order).await, &form).await,
+        Ok(order) => placed(&app, place::place_once(&app.services.order, &order).await, &form).await,
         Err(error) => respond(&app, &Notice::Failed(error), &form, &examples::stock()).await,
     }
 }

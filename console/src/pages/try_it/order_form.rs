@@ -83,10 +83,8 @@ impl OrderForm {
     }
 
     pub(super) fn render(&self, notice: &Notice) -> Markup {
-        let error = |field: &str| match notice {
-            Notice::Failed(error) if error.service() == Service::Order => error.field(field),
-            _ => None,
-        };
+        let failure = notice.failure().filter(|error| error.service() == Service::Order);
+        let error = |field: &str| failure.and_then(|error| error.field(field));
         html! {
             form method="post" action="/try" {
                 @for (index, (sku, quantity)) in self.lines.iter().enumerate() {

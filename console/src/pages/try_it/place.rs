@@ -33,3 +33,34 @@ pub(super) async fn place(order: &ServiceClient, new: &NewOrder) -> Result<Place
     let request = order.request(Method::POST, "/api/v1/orders", &[]);
     order.json(request.header("prefer", "respond-async").json(new)).await
 }
+
+/// What became of a request for an order that may have an idempotency key.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// This order is new.
+    Placed(i64),
+    /// This order was placed with the same key and content before, and nothing has changed.
+    Repeated(i64),
+    /// It was refused, because this order has the key and another content.
+    KeyUsed(ClientError, i64),
+}
+
+/// Places an order, or finds the one that already has its idempotency key.
+pub(super) async fn place_once(order: &ServiceClient, new: &NewOrder) -> Result<Outcome, ClientError> {
+    let Some(key) = &new.idempotency_key else { return Ok(Outcome::Placed(place(order, new).await?.order_id)) };
+    let before = with_key(order, key).await;
+    match place(order, new).await {
+        Ok(Placed { order_id }) if before == Some(order_id) => Ok(Outcome::Repeated(order_id)),
+        Ok(Placed { order_id }) => Ok(Outcome::Placed(order_id)),
+        Err(error) => match before.filter(|_| error.field("idempotency_key").is_some()) {
+            Some(order_id) => Ok(Outcome::KeyUsed(error, order_id)),
+            None => Err(error),
+        },
+    }
+}
+
+/// Returns the order that was placed with this key; `None` if there is none, or the service does not say.
+async fn with_key(order: &ServiceClient, key: &str) -> Option<i64> {
+    let found: Vec<Placed> = order.get("/api/v1/orders", &[("idempotency_key", key)]).await.ok()?;
+    found.first().map(|order| order.order_id)
+}
