@@ -2,11 +2,6 @@
 
 use std::{path::Path, process::Output};
 
-use sea_orm::{ConnectionTrait as _, Database};
-use shared_events::{
-    Envelope, Event, EventBody, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity, SagaId, Sku,
-    Timestamp,
-};
 use testkit::process::{Program, Running};
 use uuid::Uuid;
 
@@ -18,33 +13,13 @@ pub(crate) async fn insert_dead_letter(data: &Path, service: &str, id: Uuid, bod
     insert_with_reason(data, service, id, "dead-lettered by the test", body).await;
 }
 
-/// Inserts a dead letter directly into the database of `service`.
 pub(crate) async fn insert_with_reason(data: &Path, service: &str, id: Uuid, reason: &str, body: &[u8]) {
-    let database = Database::connect(format!("sqlite://{}", data.join(format!("{service}.sqlite")).display()));
-    let database = database.await.unwrap();
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let sql = format!(
-        "INSERT INTO dead_letters (message_id, reason, attempts, body, parked_at) \
-         VALUES (x'{}', '{reason}', 1, x'{}', 1700000000000000)",
-        hex(id.as_bytes()),
-        hex(body)
-    );
-    database.execute_unprepared(&sql).await.unwrap();
-    database.close().await.unwrap();
+    testkit::dead_letters::insert(data, service, id, reason, body).await.unwrap();
 }
 
 /// `StockReleased` of an unknown order: it is handled and has no effect.
 pub(crate) fn released(id: Uuid) -> String {
-    let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(1).unwrap() };
-    let order = OrderDetails {
-        order_id: OrderId(999),
-        lines: Lines::new([line]).unwrap(),
-        total: Money::from_minor_units(1, "USD".parse().unwrap()).unwrap(),
-    };
-    let event = Event { saga_id: SagaId(Uuid::now_v7()), order, body: EventBody::StockReleased };
-    let time = Timestamp::from_unix_micros(1_700_000_000_000_000);
-    Envelope { header: Header { id: MessageId(id), time, causation_id: id, system_id: None, traceparent: None }, event }
-        .encode()
+    testkit::dead_letters::released(id, 999).unwrap()
 }
 
 /// Runs `dead-letters` with these arguments, and returns what it printed.

@@ -158,6 +158,14 @@ impl Browser {
         self.click(&format!("//button[normalize-space() = {text:?}]")).await
     }
 
+    /// Opens the details with this summary.
+    ///
+    /// # Errors
+    /// If there are none or several.
+    pub async fn open(&self, summary: &str) -> Result<()> {
+        self.click(&format!("//summary[normalize-space() = {summary:?}]")).await
+    }
+
     async fn click(&self, xpath: &str) -> Result<()> {
         let element = self.element(xpath).await?;
         self.session.click(&element).await

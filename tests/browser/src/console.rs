@@ -1,5 +1,6 @@
 use std::{
     net::SocketAddr,
+    path::Path,
     process::{Child, Stdio},
 };
 
@@ -39,6 +40,12 @@ impl TestSystem {
         let running = program()?.start(data.path(), arguments)?;
         let client = Client::new(running.addresses)?;
         Ok(Self { running, client, data })
+    }
+
+    /// Returns the directory with the databases of the services.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// Returns the address of the console.

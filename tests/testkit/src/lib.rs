@@ -4,6 +4,7 @@
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
 //!   [`consistency`], [`broker`];
+//! - dead letters in their databases: `dead_letters`, with the feature `dead-letters`;
 //! - a receiver of their spans: `collector`, with the feature of that name;
 //! - one service in the process of its test, the rest played by the test: `service`, with the feature of that name.
 
@@ -12,6 +13,8 @@ pub mod client;
 #[cfg(feature = "collector")]
 pub mod collector;
 pub mod consistency;
+#[cfg(feature = "dead-letters")]
+pub mod dead_letters;
 pub mod load;
 pub mod load_generator;
 pub mod open_loop;

@@ -2,6 +2,7 @@
 //! installs them.
 
 mod harness;
+mod operator;
 mod orders;
 mod pages;
 mod pictures;
