@@ -11,6 +11,9 @@ use crate::layout;
 /// Events that have waited for longer are a sign that they are not published. In seconds.
 const OLD: f64 = 10.0;
 
+/// More messages in a queue are a sign that its service is slower than they come, as in the alert `QueueGrowing`.
+const MANY: f64 = 1000.0;
+
 /// An order that has been open for longer is stuck. A saga takes milliseconds, so this is far more than usual, and well
 /// below the alert `OrdersStuck`: who looks at the console wants to know earlier.
 pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -28,7 +31,9 @@ pub(crate) struct Problem {
 
 /// Renders what is wrong, or that nothing is.
 pub(super) fn render(sample: &Sample) -> Markup {
-    let all: Vec<Markup> = sample.services.iter().flat_map(rendered).collect();
+    // Orders that are stuck come last: what is wrong with a service is the cause.
+    let stuck = sample.services.iter().filter_map(stuck).map(|stuck| stuck.render());
+    let all: Vec<Markup> = sample.services.iter().flat_map(rendered).chain(stuck).collect();
     html! {
         @if all.is_empty() {
             p.good { "Nothing is wrong: the services and what they need are up." }
@@ -40,7 +45,7 @@ pub(super) fn render(sample: &Sample) -> Markup {
 fn rendered(service: &ServiceSample) -> Vec<Markup> {
     match &service.readiness {
         Err(error) => vec![layout::failure(error)],
-        Ok(_) => service.problems().iter().chain(&stuck(service)).map(Problem::render).collect(),
+        Ok(_) => service.problems().iter().map(Problem::render).collect(),
     }
 }
 
@@ -109,12 +114,18 @@ fn measured(service: &ServiceSample) -> impl Iterator<Item = Problem> {
         remedy: "Another session keeps rows of its database locked: end that session.".to_owned(),
         page: None,
     });
+    let queued = service.value("queue_ready_messages").filter(|count| *count > MANY).map(|count| Problem {
+        what: format!("{count} messages wait in the queue of the {name} service."),
+        remedy: "They come faster than it handles them: its log says what it waits for. Or start more replicas of it."
+            .to_owned(),
+        page: Some(("/stuck", "To the orders that wait")),
+    });
     let unread = service.value("queue_consumers").filter(|count| *count < 1.0).map(|_| Problem {
         what: format!("Nobody reads the queue of the {name} service."),
         remedy: "It reconnects by itself; if that lasts, its log says why.".to_owned(),
         page: None,
     });
-    [dead, service.unpublished(), aside, unread].into_iter().flatten()
+    [dead, service.unpublished(), aside, queued, unread].into_iter().flatten()
 }
 
 fn plural(count: f64, noun: &str) -> String {
@@ -138,16 +149,21 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use shared_events::Service;
 
     use crate::live::{exposition::Exposition, sample::Readiness};
 
     use super::*;
 
+    /// Returns what the page says if one service has these metrics.
     fn shown(service: Service, metrics: &str) -> String {
-        let readiness = Ok(Readiness { dependencies: Vec::new() });
-        let sample = ServiceSample { service, readiness, metrics: Exposition::parse(metrics) };
-        rendered(&sample).iter().map(|problem| problem.0.as_str()).collect()
+        let of = |each| {
+            let metrics = if each == service { Exposition::parse(metrics) } else { Exposition::default() };
+            ServiceSample { service: each, readiness: Ok(Readiness { dependencies: Vec::new() }), metrics }
+        };
+        render(&Sample { at: Instant::now(), services: Service::ALL.map(of) }).into_string()
     }
 
     #[test]
@@ -159,7 +175,15 @@ mod tests {
         let stuck = shown("12.34");
         assert!(stuck.contains("class=\"problem\"") && stuck.contains("the oldest has waited for 12.3 s"), "{stuck}");
         assert!(stuck.contains("href=\"/stuck\""), "{stuck}");
-        assert_eq!((shown("10"), shown("0")), (String::new(), String::new()));
+        assert!(shown("10").contains("Nothing is wrong") && shown("0").contains("Nothing is wrong"));
+    }
+
+    #[test]
+    fn the_cause_comes_before_the_orders_that_are_stuck_because_of_it() {
+        let metrics = "order_system_oldest_open_order_age_seconds 60\norder_system_queue_ready_messages 1001\n";
+        let shown = shown(Service::Order, metrics);
+        let queue = shown.find("1001 messages wait in the queue of the order service").unwrap_or(usize::MAX);
+        assert!(queue < shown.find("Orders are stuck").unwrap_or_default(), "{shown}");
     }
 
     #[test]

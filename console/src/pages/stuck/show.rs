@@ -115,6 +115,8 @@ fn link(age: Duration, after: Option<i64>) -> String {
 
 fn table(orders: &[Stuck], sample: &Sample, now: Timestamp) -> Markup {
     html! {
+        // Most orders wait for the same, so that stands here once.
+        @for problem in problems(orders, sample) { (problem.render()) }
         table.stacked {
             caption.hint { "Oldest first" }
             thead {
@@ -123,7 +125,7 @@ fn table(orders: &[Stuck], sample: &Sample, now: Timestamp) -> Markup {
                     th scope="col" { "Status" }
                     th.number scope="col" { "Open for" }
                     th scope="col" { "Items" }
-                    th scope="col" { "Waits for, and what to do" }
+                    th scope="col" { "Waits for" }
                 }
             }
             tbody {
@@ -135,9 +137,9 @@ fn table(orders: &[Stuck], sample: &Sample, now: Timestamp) -> Markup {
                         }
                         td.number data-label="Open for" { (duration(now.since(order.created_at))) }
                         td data-label="Items" { (items(&order.items)) }
-                        td data-label="Waits for, and what to do" {
+                        td data-label="Waits for" {
                             @match wait {
-                                Ok(wait) => { (waits(wait, &wait.problems(sample))) },
+                                Ok(wait) => { (waits(wait, wait.problems(sample).is_empty())) },
                                 Err(error) => { p.bad { (error) ". " (error.remedy()) } },
                             }
                         }
@@ -148,13 +150,23 @@ fn table(orders: &[Stuck], sample: &Sample, now: Timestamp) -> Markup {
     }
 }
 
-/// Renders what an order waits for.
-fn waits(wait: &Wait, problems: &[Problem]) -> Markup {
+/// Returns what is wrong where these orders wait.
+fn problems(orders: &[Stuck], sample: &Sample) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for problem in orders.iter().filter_map(|(_, wait)| wait.as_ref().ok()).flat_map(|wait| wait.problems(sample)) {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
+/// Renders what an order waits for, and what to do if nothing is known to be wrong there.
+fn waits(wait: &Wait, is_unexplained: bool) -> Markup {
     html! {
         @for message in &wait.messages { p { (message.words()) } }
         @if let Some(otherwise) = wait.otherwise { p { (otherwise) } }
-        @for problem in problems { (problem.render()) }
-        @if problems.is_empty() { p.soft { (wait.advice()) } }
+        @if is_unexplained { p.soft { (wait.advice()) } }
     }
 }
 
