@@ -116,9 +116,7 @@ async fn what_is_not_there_is_not_found(#[values(Sqlite, Postgres)] database: Da
         cancel.assert_problem(404, "order not found");
         assert_eq!(cancel.body["instance"], format!("/api/v1/orders/{id}/cancel"));
     }
-    for path in
-        ["/", "/api", "/api/v2/orders", "/api/v1/orders/1/lines", "/api/v1//orders", "/api/v1/orders/1/events/2"]
-    {
+    for path in ["/api", "/api/v2/orders", "/api/v1/orders/1/lines", "/api/v1//orders", "/api/v1/orders/1/events/2"] {
         harness.get(path).await.assert_problem(404, "there is nothing at this path");
     }
     for id in ["abc", "1.5", "99999999999999999999", "%00", "1%20", "%F0%9F%98%80", "%ff"] {
