@@ -16,8 +16,11 @@ pub(super) async fn show(
     State(app): State<Arc<AppState>>,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<OrderView>, Problem> {
-    let order = store::by_id(&app.context.database.reader(), OrderId(order_id)).await?;
-    order.map(|order| Json(OrderView::from(&order))).ok_or_else(|| Problem::not_found("order not found"))
+    let reader = app.context.database.reader();
+    let order = store::by_id(&reader, OrderId(order_id)).await?;
+    let order = order.ok_or_else(|| Problem::not_found("order not found"))?;
+    let traceparent = store::traceparent(&reader, OrderId(order_id)).await?;
+    Ok(Json(OrderView::from(&order).traced(traceparent.as_deref())))
 }
 
 /// Show an order's timeline

@@ -130,6 +130,19 @@ pub struct OrderView {
     /// Increases with each change: of two responses or stream events about an order, the greater version is the newer.
     #[schema(minimum = 1)]
     version: i64,
+    /// The trace of its saga, if it has one. Only `GET /api/v1/orders/{order_id}` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    trace_id: Option<String>,
+}
+
+impl OrderView {
+    /// Adds the trace to which this `traceparent` belongs.
+    #[must_use]
+    pub(super) fn traced(self, traceparent: Option<&str>) -> Self {
+        let trace_id = traceparent.and_then(|context| context.split('-').nth(1)).map(str::to_owned);
+        Self { trace_id, ..self }
+    }
 }
 
 impl From<&Order> for OrderView {
@@ -151,6 +164,7 @@ impl From<&Order> for OrderView {
             created_at: order.placed_at,
             updated_at: order.changed_at,
             version: order.version,
+            trace_id: None,
         }
     }
 }

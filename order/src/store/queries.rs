@@ -114,6 +114,18 @@ pub async fn timeline(connection: &impl ConnectionTrait, id: OrderId) -> Result<
         .await
 }
 
+/// Returns the trace context of the first event of an order that has one; `None` if none has.
+///
+/// # Errors
+/// If the database fails or is unavailable.
+pub async fn traceparent(connection: &impl ConnectionTrait, id: OrderId) -> Result<Option<String>, DbErr> {
+    let column = order_events::Column::Traceparent;
+    let query = order_events::Entity::find().select_only().column(column);
+    let query = query.filter(order_events::Column::OrderId.eq(id.0)).filter(column.is_not_null());
+    let query = query.order_by_asc(order_events::Column::RecordedAt).order_by_asc(order_events::Column::MessageId);
+    Ok(query.limit(1).into_tuple::<Option<String>>().one(connection).await?.flatten())
+}
+
 /// Returns the orders of these sagas, and locks them.
 ///
 /// # Errors

@@ -32,7 +32,10 @@ pub(super) fn summary(saga: &Saga, diagram: &Diagram) -> Markup {
                 @if let Some((_, at)) = diagram.ended {
                     dt { "Took" } dd { (duration(at.since(order.created_at))) }
                 }
-                @if let Some(trace) = trace_id(saga) { dt { "Trace" } dd.id { (trace) } }
+                @if let Some(trace) = trace_id(saga) {
+                    dt { "Trace" }
+                    dd { span.id { (trace) } " " span.soft { "Search for it in your tracing system." } }
+                }
             }
             @if order.status == Status::Pending {
                 p.below { a #cancel .button.danger href=(format!("/orders/{}/cancel", order.order_id)) { "Cancel the order" } }
