@@ -63,7 +63,7 @@ impl Stack {
     /// # Errors
     /// The findings of the audit.
     pub async fn verified(&self) -> Result<()> {
-        let url = self.postgres.url("{service}");
+        let url = self.postgres_url("{service}", None);
         let program = self.programs.path("order-system")?;
         let wait = format!("{}s", TIMEOUT.as_secs());
         let audit = tokio::task::spawn_blocking(move || {

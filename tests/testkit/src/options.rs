@@ -21,6 +21,8 @@ pub struct Options {
     /// The user (`name:password`) and the virtual host with which the services connect to the broker. `{service}`
     /// stands for the name of the service. `None` means the broker's own user and the virtual host `/`.
     pub amqp: Option<(String, String)>,
+    /// Whether the database server has a synchronous standby, and the services know both.
+    pub standby: bool,
     /// Whether a [`Proxy`](crate::proxy::Proxy) is between each service and each server.
     pub proxied: bool,
     /// Whether each server has a disk of limited size, which can become full. Requires root.
@@ -37,6 +39,7 @@ impl Default for Options {
             broker,
             broker_nodes: 1,
             amqp: None,
+            standby: false,
             proxied: false,
             limited_disks: false,
         }

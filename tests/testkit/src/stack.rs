@@ -41,6 +41,8 @@ pub enum Server {
 pub struct Stack {
     /// The database server, with a database for each service, named after it.
     pub postgres: Postgres,
+    /// The standby of the database server, if there is one.
+    pub standby: Option<Postgres>,
     /// The broker; of a cluster, its first node.
     pub rabbitmq: RabbitMq,
     /// The other nodes of the cluster.
@@ -73,7 +75,8 @@ impl Stack {
     /// # Errors
     /// If one does not start.
     pub async fn servers(name: &str, options: Options) -> Result<Self> {
-        let Options { programs, replicas, arguments, mut broker, broker_nodes, amqp, proxied, limited_disks } = options;
+        let Options { programs, replicas, arguments, mut broker, broker_nodes, amqp, standby, proxied, limited_disks } =
+            options;
         let this_build = Programs::of_this_build()?;
         let mut database = postgres::Options::default();
         if limited_disks {
@@ -88,17 +91,22 @@ impl Stack {
         });
         let (postgres, mut peers) = (postgres?, rabbitmq?);
         let rabbitmq = peers.remove(0);
+        Service::ALL.iter().try_for_each(|one| block_in_place(|| postgres.create_database(one.name())).map(drop))?;
+        let standby = standby.then(|| block_in_place(|| postgres.standby())).transpose()?;
+        if standby.is_some() {
+            block_in_place(|| postgres.wait_for_standby(true))?;
+        }
         let mut links = BTreeMap::new();
-        for service in Service::ALL {
-            block_in_place(|| postgres.create_database(service.name()))?;
-            if proxied {
-                links.insert((service, Server::Database), vec![Proxy::to(postgres.port()).await?]);
-                let mut to_broker = Vec::new();
-                for node in [&rabbitmq].into_iter().chain(&peers) {
-                    to_broker.push(Proxy::to(node.port()).await?);
-                }
-                links.insert((service, Server::Broker), to_broker);
+        for service in Service::ALL.into_iter().filter(|_| proxied) {
+            let (mut to_database, mut to_broker) = (Vec::new(), Vec::new());
+            for server in [&postgres].into_iter().chain(&standby) {
+                to_database.push(Proxy::to(server.port()).await?);
             }
+            for node in [&rabbitmq].into_iter().chain(&peers) {
+                to_broker.push(Proxy::to(node.port()).await?);
+            }
+            links.insert((service, Server::Database), to_database);
+            links.insert((service, Server::Broker), to_broker);
         }
         // Next to the programs of this build, even if others write them.
         let logs = this_build
@@ -107,8 +115,18 @@ impl Stack {
             .join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&logs)?;
         let programs = programs.unwrap_or(this_build);
-        let mut stack =
-            Self { postgres, rabbitmq, peers, replicas: Vec::new(), programs, amqp, links, logs, passed: false };
+        let mut stack = Self {
+            postgres,
+            standby,
+            rabbitmq,
+            peers,
+            replicas: Vec::new(),
+            programs,
+            amqp,
+            links,
+            logs,
+            passed: false,
+        };
         for service in Service::ALL {
             for number in 0..replicas {
                 let arguments = arguments.iter().filter(|(of, _)| *of == service).map(|(_, argument)| argument.clone());
@@ -128,7 +146,39 @@ impl Stack {
     /// Returns the address of a service's database, as the service uses it.
     #[must_use]
     pub fn database_url(&self, service: Service) -> String {
-        self.linked((service, Server::Database), 0, self.postgres.url(service.name()), self.postgres.port())
+        self.postgres_url(service.name(), self.links.get(&(service, Server::Database)))
+    }
+
+    /// Returns the address of a database on all its servers, through these proxies to them, if there are any.
+    pub(crate) fn postgres_url(&self, database: &str, proxies: Option<&Vec<Proxy>>) -> String {
+        let address = |server: &Postgres| format!("127.0.0.1:{}", server.port());
+        let addresses: Vec<String> = match proxies {
+            Some(proxies) => proxies.iter().map(|proxy| proxy.address.to_string()).collect(),
+            None => [&self.postgres].into_iter().chain(&self.standby).map(address).collect(),
+        };
+        let target = if addresses.len() > 1 { "?target_session_attrs=read-write" } else { "" };
+        self.postgres.url(database).replace(&address(&self.postgres), &addresses.join(",")) + target
+    }
+
+    /// Promotes the standby. From now on it is [`Self::postgres`], and the old primary, in whatever state it is, is
+    /// [`Self::standby`].
+    ///
+    /// # Errors
+    /// If there is no standby, or it cannot be promoted.
+    pub fn promote(&mut self) -> Result<()> {
+        let standby = self.standby.as_mut().context("there is no standby")?;
+        block_in_place(|| standby.promote())?;
+        std::mem::swap(&mut self.postgres, standby);
+        Ok(())
+    }
+
+    /// Makes the old primary, in whatever state it is, a synchronous standby of the new one.
+    ///
+    /// # Errors
+    /// If there is none, or it does not start.
+    pub fn rejoin(&mut self) -> Result<()> {
+        let standby = self.standby.as_mut().context("there is no standby")?;
+        block_in_place(|| standby.rejoin(&self.postgres).and_then(|()| self.postgres.wait_for_standby(true)))
     }
 
     /// Returns the nodes of the broker.

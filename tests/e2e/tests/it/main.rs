@@ -8,6 +8,7 @@ mod alarms;
 mod broker_tampering;
 mod cluster;
 mod crashes;
+mod failover;
 mod identity;
 mod network;
 mod observability;
