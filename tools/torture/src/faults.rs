@@ -150,6 +150,14 @@ kinds! {
     ReplaceNode = "replace-node",
     /// The leaders of the queues are distributed anew over the nodes.
     RebalanceQueues = "rebalance-queues",
+    /// PostgreSQL's primary is killed, and its standby is promoted. Later the old primary is a standby.
+    FailOverDatabase = "fail-over-database",
+    /// PostgreSQL's primary is stopped in an orderly way, and its standby is promoted.
+    SwitchOverDatabase = "switch-over-database",
+    /// PostgreSQL's standby is promoted by mistake, while the primary runs.
+    TwinDatabase = "twin-database",
+    /// PostgreSQL's synchronous standby is away, so that commits wait.
+    StandbyAway = "standby-away",
 }
 
 impl Kind {
@@ -164,7 +172,7 @@ impl Kind {
     pub fn fits(self, topology: Topology) -> bool {
         match self {
             Self::KillBroker | Self::SuspendBroker | Self::FillDisk => topology == Topology::Single,
-            kind => !kind.is_of_nodes() || topology == Topology::Cluster,
+            kind => !(kind.is_of_nodes() || kind.is_of_standby()) || topology == Topology::Cluster,
         }
     }
 
@@ -184,6 +192,11 @@ impl Kind {
                 | Self::ReplaceNode
                 | Self::RebalanceQueues
         )
+    }
+
+    /// Returns whether it affects PostgreSQL's primary and its standby.
+    pub(crate) fn is_of_standby(self) -> bool {
+        matches!(self, Self::FailOverDatabase | Self::SwitchOverDatabase | Self::TwinDatabase | Self::StandbyAway)
     }
 
     /// Returns the kinds that this process can cause. `log` gets the reason for each of the others.

@@ -20,6 +20,7 @@ mod run;
 mod schedule;
 mod setup;
 mod signals;
+mod standby;
 mod streams;
 mod topology;
 mod unanswered;

@@ -15,7 +15,7 @@ use torture::{Kind, Schedule, Settings, Topology, shrink, torture};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask torture", bin_name = "cargo xtask torture")]
 struct Args {
-    /// The servers: "single", or "cluster" with three RabbitMQ nodes
+    /// The servers: "single", or "cluster" with three RabbitMQ nodes and a PostgreSQL standby
     #[arg(long, default_value_t)]
     topology: Topology,
     /// How long to cause faults, in minutes

@@ -14,6 +14,7 @@ use super::{
     full_disk,
     nodes::NodeNemesis,
     signals::{signal, tree_in},
+    standby,
 };
 use testkit::{
     broker::Administrator,
@@ -96,6 +97,7 @@ impl Nemesis {
                 republish(&mut self.recorded, &stack.administrator()?, service).await
             }
             (kind, _) if kind.is_of_nodes() => self.nodes.begin(stack, fault),
+            (kind, _) if kind.is_of_standby() => standby::begin(stack, kind),
             (kind, Target::Service(service)) => {
                 let (server, network) = network(kind).context("it is a fault of the network")?;
                 stack.network(service, server, network)
@@ -138,6 +140,7 @@ impl Nemesis {
                 self.hung_nodes = self.nodes.end(stack, fault)?;
                 Ok(())
             }
+            (kind, _) if kind.is_of_standby() => standby::end(stack, kind),
             (kind, Target::Service(service)) => match network(kind) {
                 Some((server, _)) => stack.network(service, server, Network::Passes),
                 None => Ok(()),

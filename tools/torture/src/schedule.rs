@@ -97,6 +97,9 @@ fn draw(random: &mut Random, kind: Kind, at_ms: u64, replicas: usize) -> Fault {
         Kind::CutOffAllNodes => (Target::Broker, random.between(1_000, 25_000)),
         Kind::ReplaceNode => (node(random), 0),
         Kind::RollingRestart | Kind::RebalanceQueues => (Target::Broker, 0),
+        Kind::FailOverDatabase | Kind::TwinDatabase => (Target::Database, random.between(1, 6_000)),
+        Kind::SwitchOverDatabase => (Target::Database, 1),
+        Kind::StandbyAway => (Target::Database, random.between(1_000, 12_000)),
     };
     Fault { at_ms, lasts_ms, kind, target }
 }
@@ -121,6 +124,7 @@ fn excludes(earlier: &Fault, later: &Fault) -> bool {
         Kind::KillBroker | Kind::SuspendBroker => Some(Target::Broker),
         Kind::FillDisk => Some(fault.target),
         kind if kind.is_of_nodes() => Some(Target::Broker),
+        kind if kind.is_of_standby() => Some(Target::Database),
         _ => None,
     };
     let needs_what_is_unavailable = |gone: &Fault, other: &Fault| match takes(gone) {
@@ -151,11 +155,11 @@ mod tests {
 
     #[test]
     fn a_seed_determines_the_schedule() {
-        let schedule = |seed| Schedule::new(seed, 2, Kind::ALL, 300, u64::MAX);
+        let schedule = |seed| Schedule::new(seed, 2, Kind::ALL, 500, u64::MAX);
         assert_eq!(schedule(7), schedule(7));
         assert_ne!(schedule(7), schedule(8));
         let all = schedule(7).faults;
-        assert_eq!(all.len(), 300);
+        assert_eq!(all.len(), 500);
         assert!(all.is_sorted_by_key(|fault| fault.at_ms));
         for kind in Kind::ALL {
             assert!(all.iter().any(|fault| fault.kind == *kind), "{kind} is never drawn");
@@ -177,6 +181,7 @@ mod tests {
             Kind::CrashDatabase | Kind::SuspendDatabase => server == Target::Database,
             Kind::FillDisk => server == fault.target,
             kind if kind.is_of_nodes() => server == Target::Broker,
+            kind if kind.is_of_standby() => server == Target::Database,
             _ => false,
         };
         for (index, fault) in faults.iter().enumerate() {

@@ -37,6 +37,7 @@ pub(super) async fn start(schedule: &Schedule, progress: &dyn Fn(String)) -> Res
     let limited_disks = schedule.faults.iter().any(|fault| fault.kind == Kind::FillDisk);
     let mut options = Options { replicas: schedule.replicas, proxied: true, limited_disks, ..Options::default() };
     if schedule.topology == Topology::Cluster {
+        options.standby = true;
         options.broker_nodes = u8::try_from(NODES)?;
         options.broker.config.push(format!("net_ticktime = {TICK_S}"));
     }

@@ -9,7 +9,7 @@ pub enum Topology {
     /// One PostgreSQL and one RabbitMQ.
     #[default]
     Single,
-    /// RabbitMQ is a cluster of three nodes.
+    /// RabbitMQ is a cluster of three nodes, and PostgreSQL has a synchronous standby.
     Cluster,
 }
 
