@@ -94,6 +94,7 @@ pub struct System {
     console: Option<Console>,
     place: Place,
     rabbitmq: Vec<RabbitMq>,
+    shutdown_delay: Duration,
     drain_timeout: Duration,
 }
 
@@ -163,7 +164,8 @@ impl System {
         ];
         let console = console.map(|(listener, access)| Console::start(listener, &urls(addresses)?, access, limits));
         let console = console.transpose()?;
-        Ok(Self { services, addresses, console, place, rabbitmq, drain_timeout: settings.work.drain_timeout })
+        let WorkSettings { shutdown_delay, drain_timeout, .. } = settings.work;
+        Ok(Self { services, addresses, console, place, rabbitmq, shutdown_delay, drain_timeout })
     }
 
     /// Returns the addresses of order, inventory and payment.
@@ -201,8 +203,10 @@ impl System {
         select_all(ended).await;
     }
 
-    /// Stops gracefully: accepts no new requests, finishes what was accepted, and closes the databases.
+    /// Stops gracefully: after the shutdown delay, accepts no new requests, finishes what was accepted, and closes the
+    /// databases.
     pub async fn stop(self) {
+        service::announce_stop(&self.services, self.shutdown_delay).await;
         if let Some(console) = self.console {
             console.stop().await;
         }

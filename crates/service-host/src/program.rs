@@ -106,7 +106,7 @@ async fn run<M: MigratorTrait>(
     let traces = Traces::from_env()?;
     let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
     let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
-    let drain_timeout = work.drain_timeout;
+    let (shutdown_delay, drain_timeout) = (work.shutdown_delay, work.drain_timeout);
     let address = listener.local_addr()?;
     let starting = async {
         let database = open_when_available::<M>(&target, (&listener, limits)).await?;
@@ -131,8 +131,10 @@ async fn run<M: MigratorTrait>(
             "a part of the service has ended by itself; the log says why. Start it again: nothing is lost"
         ),
     };
+    let running = vec![running];
+    service::announce_stop(&running, shutdown_delay).await;
     tracing::info!(signal, "stopping: no new requests; what was taken is finished (a second signal ends at once)");
-    service::stop(vec![running], drain_timeout).await;
+    service::stop(running, drain_timeout).await;
     broker.close(drain_timeout).await;
     tracing::info!("stopped; everything that was answered is durable");
     Ok(())

@@ -75,6 +75,7 @@ impl<P: Participant> ServiceContext<P> {
 #[derive(Debug)]
 pub struct RunningService {
     name: &'static str,
+    readiness: Readiness,
     stop: ShutdownStages,
     http: TaskTracker,
     server: AbortHandle,
@@ -85,7 +86,6 @@ pub struct RunningService {
     confirms_after_commit: bool,
     database: Database,
     traces: ServiceTraces,
-    readiness: Readiness,
 }
 
 impl RunningService {
@@ -186,6 +186,7 @@ impl RunningService {
         });
         Ok(Self {
             name,
+            readiness,
             stop,
             http,
             server: server.abort_handle(),
@@ -195,7 +196,6 @@ impl RunningService {
             confirms_after_commit,
             database,
             traces,
-            readiness,
         })
     }
 
@@ -227,6 +227,18 @@ impl RunningService {
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Time limit for exporting the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(3);
+
+/// Reports for `delay` that `services` are not ready, while they serve as before. So load balancers send their requests
+/// to other replicas before these refuse any.
+pub async fn announce_stop(services: &[RunningService], delay: Duration) {
+    if delay.is_zero() {
+        return;
+    }
+    for service in services {
+        service.readiness.set("shutdown", Err("it is about to stop".to_owned()));
+    }
+    tokio::time::sleep(delay).await;
+}
 
 /// Stops `services` gracefully. First, they accept no more requests; then everything that was accepted is finished and
 /// published; then they close. The first two stages may each take up to `timeout`. What is not finished by then is

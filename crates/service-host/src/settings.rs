@@ -35,6 +35,10 @@ pub struct WorkSettings {
     /// How long handled message ids are remembered
     #[arg(long, env = "INBOX_RETENTION", default_value = "1day", value_parser = humantime::parse_duration)]
     pub inbox_retention: Duration,
+    /// How long a service that is to stop goes on serving, while /health/ready answers 503: as long as load balancers
+    /// take to notice
+    #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub shutdown_delay: Duration,
     /// How long a graceful shutdown may take
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,

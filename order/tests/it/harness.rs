@@ -40,6 +40,7 @@ impl Default for Plan {
                 prefetch: 256,
                 tick: Duration::from_millis(20),
                 inbox_retention: Duration::from_secs(600),
+                shutdown_delay: Duration::ZERO,
                 drain_timeout: TIMEOUT,
             },
             peers_consume: true,

@@ -37,6 +37,24 @@ pub fn ensure_browser() -> Result<()> {
     BrowserPrograms::find().map(drop)
 }
 
+/// Finds the load balancer of the tests, or installs it as [`ensure`] does.
+///
+/// # Errors
+/// If it is missing and cannot be installed; the error explains what to install.
+pub fn ensure_haproxy() -> Result<()> {
+    if haproxy().is_err() {
+        install::packages(&["haproxy"])?;
+    }
+    haproxy().map(drop)
+}
+
+/// Returns the path of HAProxy, which Debian has in a directory that is not on everybody's PATH.
+pub(crate) fn haproxy() -> Result<PathBuf> {
+    let known = Path::new("/usr/sbin/haproxy").to_owned();
+    let found = on_path("haproxy").or_else(|| Some(known).filter(|path| path.is_file()));
+    found.with_context(|| no_program("HAProxy", "haproxy"))
+}
+
 /// Returns the Debian packages of the missing programs.
 fn missing() -> Vec<&'static str> {
     let postgresql = PostgresPrograms::find().is_err().then_some("postgresql");

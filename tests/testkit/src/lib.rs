@@ -3,11 +3,12 @@
 //!
 //! - `order-system`, the three services in one process: [`process`], [`client`], [`load`], [`open_loop`];
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
-//!   [`consistency`], [`broker`];
+//!   [`consistency`], [`broker`]; and a load balancer in front of their replicas: [`balancer`];
 //! - dead letters in their databases: `dead_letters`, with the feature `dead-letters`;
 //! - a receiver of their spans: `collector`, with the feature of that name;
 //! - one service in the process of its test, the rest played by the test: `service`, with the feature of that name.
 
+pub mod balancer;
 pub mod broker;
 pub mod client;
 #[cfg(feature = "collector")]

@@ -1,8 +1,8 @@
 //! The project's development commands, for CI and developers: `cargo xtask help` lists them.
 //!
 //! All commands run in the root of the checkout, and install nothing outside it, with one exception: if PostgreSQL,
-//! RabbitMQ or the browser of the tests is missing, `test` and `servers` install what they need of them when root runs
-//! them on Debian or Ubuntu.
+//! RabbitMQ, HAProxy or the browser of the tests is missing, `test` and `servers` install what they need of them when
+//! root runs them on Debian or Ubuntu.
 #![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 mod alerts;

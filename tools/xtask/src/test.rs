@@ -49,6 +49,7 @@ fn tests(runner_args: &[String]) -> anyhow::Result<ExitCode> {
     if runner_args.is_empty() || runner_args.iter().any(|argument| argument.contains("browser")) {
         programs::ensure_browser()?;
     }
+    programs::ensure_haproxy()?;
     let nextest = Step::cargo("", ["nextest", "--version"]).succeeds();
     let runner = if nextest {
         if runner_args.is_empty() {

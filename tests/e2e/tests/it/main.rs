@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the torture test prints its progress")]
 
 mod alarms;
+mod balancer;
 mod broker_tampering;
 mod cluster;
 mod crashes;

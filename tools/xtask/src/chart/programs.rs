@@ -18,6 +18,8 @@ pub(super) const SET_BY_CHART: &[&str] = &[
     "ADMIN_TOKEN_FILE",
     "SYSTEM_ID",
     "DRAIN_TIMEOUT",
+    // The pods have a preStop hook.
+    "SHUTDOWN_DELAY",
     "LOG_FORMAT",
     "CONSOLE_LISTEN",
     "CONSOLE_URL",
