@@ -1,6 +1,6 @@
 //! A node's place in its cluster.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context as _, Result};
 
@@ -38,6 +38,11 @@ impl Member {
         // A free port is different in each cluster of this machine, and so are the addresses.
         let [high, low] = epmd.to_be_bytes();
         let addresses: Vec<_> = (1..=size).map(|number| Ipv4Addr::new(127, high, low, number)).collect();
+        for address in &addresses {
+            TcpListener::bind((*address, 0)).with_context(|| {
+                format!("{address} is no address of this machine; a cluster needs 127.0.0.0/8, which Linux has")
+            })?;
+        }
         let member = |index| Self { addresses: addresses.clone(), index, cookie: cookie.clone(), epmd, unique: epmd };
         Ok((0..addresses.len()).map(member).collect())
     }

@@ -67,6 +67,14 @@ async fn over_tls_the_right_server_is_trusted_and_no_other() {
     assert_eq!(publish(&mut *publisher, &mut outcomes, &sent).await, [PublishResult::Confirmed]);
     assert_eq!(vec![id(&next(&mut subscription).await)], ids(&sent));
 
+    // Of several addresses, each is used with or without TLS as it says.
+    for list in [format!("amqp://127.0.0.1:1/%2f,{url}"), format!("{},{url}", node.amqp_url())] {
+        let several = RabbitMq::new(&trusting(&ours, &file, list)).unwrap();
+        for _ in 0..2 {
+            drop(several.subscribe(1).await.unwrap());
+        }
+    }
+
     let (address, wrong, remedy) = refusal(&trusting(&foreign, &file, url.clone())).await;
     assert!(address.starts_with("amqps://test@127.0.0.1:"), "{address}");
     assert!(wrong.contains("UnknownIssuer") && remedy.contains("AMQP_CA_FILE"), "{wrong}; {remedy}");
