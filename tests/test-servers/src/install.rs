@@ -21,8 +21,8 @@ pub(crate) fn packages(names: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install --no-install-recommends {}", names.join(" "));
     if !is_debian() {
         bail!(
-            "programs are missing: PostgreSQL (initdb, postgres, psql), RabbitMQ (rabbitmq-server), HAProxy (haproxy), or \
-             Chromium or Google Chrome with its driver (chromedriver). On Debian: {by_hand}"
+            "programs are missing: PostgreSQL (initdb, postgres, psql), RabbitMQ (rabbitmq-server), HAProxy (haproxy), \
+             or Chromium or Google Chrome with its driver (chromedriver). On Debian: {by_hand}"
         );
     }
     ensure!(is_root()?, "packages are missing, and only root can install them:\n\n    sudo {by_hand}");

@@ -3,10 +3,10 @@
 //! [`Postgres`] and [`RabbitMq`] are private servers: each has fresh data in a temporary directory, free ports on
 //! 127.0.0.1, a random password, and the durability settings of an ordinary installation. Several can run at the same
 //! time, started by root or by an ordinary user. A server that already runs on the machine is neither used nor changed.
-//! [`ChromeDriver`] is one that starts browsers, [`HaProxy`] a load balancer. [`programs::ensure`] installs the programs
-//! of the servers if they are missing, [`programs::ensure_browser`] and [`programs::ensure_haproxy`] the others; [`Both`]
-//! is one server of each kind.
-//! [`rabbitmq::start_cluster`] starts several RabbitMQ nodes as one broker, whose network can be cut.
+//! [`ChromeDriver`] is one that starts browsers, [`HaProxy`] a load balancer. [`programs::ensure`] installs the
+//! programs of the servers if they are missing, [`programs::ensure_browser`] and [`programs::ensure_haproxy`] the
+//! others; [`Both`] is one server of each kind. [`rabbitmq::start_cluster`] starts several RabbitMQ nodes as one
+//! broker, whose network can be cut.
 //!
 //! *Guaranteed:* a server and its data are gone when its value is dropped **or when the process that started it has
 //! ended**, whether by a panic, Ctrl-C or SIGKILL (`keeper.rs` explains how). [`Postgres::crash`] and
