@@ -154,6 +154,7 @@ impl System {
                 traces: traces.clone(),
                 console_url: console_url.clone(),
                 limits,
+                browsers: settings.http.browsers.clone(),
             })
         });
         let mut deps = || all_deps.next().unwrap_or_else(|| Err(anyhow!("there are three services")));

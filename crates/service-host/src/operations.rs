@@ -9,7 +9,7 @@ use crate::{
     metrics::{self, Metrics},
 };
 use saga_runtime::{Readiness, trace::Tracing};
-use service_http::{HttpMetrics, health};
+use service_http::{BrowserPolicy, Edge, HttpMetrics, health};
 
 /// The endpoints for operators, in addition to the service's own routes.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Operations {
     pub metrics: Option<Arc<Metrics>>,
     /// For the spans of requests.
     pub tracing: Tracing,
+    /// Which requests of browsers are accepted.
+    pub browsers: BrowserPolicy,
     /// The address of the console, for `/`.
     pub console_url: Option<Url>,
 }
@@ -29,8 +31,9 @@ pub struct Operations {
 impl Operations {
     /// Adds these endpoints to the service's own `routes` and completes the router: see [`service_http::finish`].
     pub fn finish(self, title: &str, description: &str, routes: OpenApiRouter) -> axum::Router {
-        let (metrics, tracing) = (self.http_metrics(), self.tracing.clone());
-        service_http::finish(title, description, routes.merge(self.routes(title)), metrics, tracing)
+        let edge =
+            Edge { metrics: self.http_metrics(), tracing: self.tracing.clone(), browsers: self.browsers.clone() };
+        service_http::finish(title, description, routes.merge(self.routes(title)), edge)
     }
 
     /// Puts `routes` of the service itself behind the admin token, like the other admin endpoints.

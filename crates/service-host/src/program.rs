@@ -113,7 +113,8 @@ async fn run<M: MigratorTrait>(
         database.clock().skew_system_clock(clock_offset);
         let console_url = console.console_url;
         let broker = Arc::new(broker.clone());
-        let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, console_url };
+        let browsers = http.browsers;
+        let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, browsers, console_url };
         start(deps, listener).await
     };
     let running = tokio::select! {

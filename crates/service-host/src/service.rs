@@ -13,7 +13,7 @@ use crate::{
     Operations,
     admin::{AdminState, AdminToken, RefusedRequests},
     metrics::{Gauges, Metrics},
-    settings::WorkSettings,
+    settings::{BrowserSettings, WorkSettings},
     startup::wait_for_database,
     traces::{ServiceTraces, Traces},
 };
@@ -41,6 +41,8 @@ pub struct ServiceDeps {
     pub traces: Traces,
     /// What clients may occupy.
     pub limits: ConnectionLimits,
+    /// Which requests of browsers are accepted.
+    pub browsers: BrowserSettings,
     /// The address of the console, to which `GET /` leads.
     pub console_url: Option<Url>,
 }
@@ -101,7 +103,9 @@ impl RunningService {
         listener: TcpListener,
         routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let ServiceDeps { database, broker, work: settings, admin, identity, traces, limits, console_url } = deps;
+        let ServiceDeps { database, broker, work: settings, admin, identity, traces, limits, browsers, console_url } =
+            deps;
+        let browsers = browsers.policy(listener.local_addr()?.ip());
         let service = participant.service();
         let traces = traces.of_service(&service)?;
         let name = service.name;
@@ -156,6 +160,7 @@ impl RunningService {
                     admin: Some(admin_state),
                     metrics: Some(Arc::new(metrics)),
                     tracing: traces.tracing(),
+                    browsers,
                     console_url,
                 },
                 stopping: stop.intake.clone(),

@@ -1,13 +1,15 @@
 //! The settings that all services share: flags and environment variables, documented by `--help`.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
+use axum::http::HeaderValue;
 use clap::Args;
 use reqwest::Url;
 
 use crate::telemetry::LogFormat;
 use saga_message::framing;
 use saga_runtime::EngineSettings;
+use service_http::BrowserPolicy;
 
 /// Limits and timeouts, the same for every service.
 #[derive(Debug, Clone, Args)]
@@ -74,6 +76,41 @@ pub struct HttpSettings {
     /// How long a client may take nothing of a response
     #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub write_timeout: Duration,
+    /// Which requests of browsers are accepted
+    #[command(flatten)]
+    pub browsers: BrowserSettings,
+}
+
+/// Which requests of browsers are accepted.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct BrowserSettings {
+    /// Name by which clients reach the services, as in the header Host. On loopback, other names than localhost are
+    /// refused; elsewhere, other names are refused if there is one. May be given several times, or separated by commas
+    #[arg(long = "allowed-host", env = "ALLOWED_HOSTS", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+    /// Origin whose pages may use the services, such as https://shop.example.com; other origins may change nothing. May
+    /// be given several times, or separated by commas
+    #[arg(long = "cors-origin", env = "CORS_ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub cors_origins: Vec<HeaderValue>,
+}
+
+impl BrowserSettings {
+    /// Returns the policy of a listener at this address.
+    #[must_use]
+    pub fn policy(&self, listening: IpAddr) -> BrowserPolicy {
+        BrowserPolicy::new(listening, &self.allowed_hosts, &self.cors_origins)
+    }
+}
+
+/// Parses an origin: scheme, host and port, as browsers send it.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let url: Url = text.parse().map_err(|error| format!("is no origin such as https://shop.example.com: {error}"))?;
+    match url.origin().ascii_serialization() {
+        origin if origin == text => text.parse().map_err(|_| "has characters that no origin has".to_owned()),
+        origin if origin == "null" => Err("must begin with https:// or http://".to_owned()),
+        origin => Err(format!("is no origin: a browser would send {origin}")),
+    }
 }
 
 /// Content and format of the logs.

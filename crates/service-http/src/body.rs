@@ -55,10 +55,10 @@ async fn collect(mut chunks: BodyDataStream) -> Result<Bytes, Problem> {
     Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
-/// Returns whether the `Content-Length` header exceeds the limit.
-pub(crate) fn is_announced_too_large(headers: &HeaderMap) -> bool {
+/// Returns the refusal of a body whose `Content-Length` exceeds the limit.
+pub(crate) fn announced_too_large(headers: &HeaderMap) -> Option<Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    length.is_some_and(|length| length > MAX_BODY_BYTES as u64)
+    length.is_some_and(|length| length > MAX_BODY_BYTES as u64).then(Problem::too_large)
 }
 
 /// Reads and throws away the body, within limits of size and time.

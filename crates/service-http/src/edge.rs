@@ -12,13 +12,24 @@ use axum::{
 use saga_runtime::trace::Tracing;
 use tracing::{Instrument, Span, field};
 
-use super::{Problem, body};
+use super::{BrowserPolicy, Problem, body};
 use crate::{HttpMetrics, metrics::method_name, trace::RequestSpan};
 
-/// Traces and counts the request, refuses a body whose `Content-Length` is too large, and turns every error response
-/// into a problem.
+/// What every request passes before it reaches a handler.
+#[derive(Debug, Clone, Default)]
+pub struct Edge {
+    /// Counts requests.
+    pub metrics: HttpMetrics,
+    /// Starts the spans of requests.
+    pub tracing: Tracing,
+    /// Refuses requests that pages of other sites have sent.
+    pub browsers: BrowserPolicy,
+}
+
+/// Traces and counts the request, refuses what the policy for browsers refuses and a body whose `Content-Length` is too
+/// large, and turns every error response into a problem.
 pub(crate) async fn guard(
-    State((metrics, tracing)): State<(HttpMetrics, Tracing)>,
+    State(Edge { metrics, tracing, browsers }): State<Edge>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -35,12 +46,13 @@ pub(crate) async fn guard(
     async {
         // Cloning these is cheap, because their parts are shared. The path is needed only for an error.
         let (uri, method) = (request.uri().clone(), request.method().clone());
-        let response = if body::is_announced_too_large(request.headers()) {
-            let (parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
+        let refusal = browsers.refusal(&parts);
+        let response = if let Some(refusal) = refusal.or_else(|| body::announced_too_large(&parts.headers)) {
             body::discard(&parts.headers, body).await;
-            Problem::too_large().into_response()
+            refusal.into_response()
         } else {
-            next.run(request).await
+            next.run(Request::from_parts(parts, body)).await
         };
         let mut response = as_problem(response, uri.path(), traced.trace_id());
         let route = response.extensions_mut().remove::<MatchedPath>();

@@ -8,8 +8,7 @@ use super::{FieldErrors, Problem, body};
 
 /// Extracts a JSON object from the body of a request.
 ///
-/// Refuses with 415 a body that is declared as something else than JSON (no declaration is accepted), with 413 or 408
-/// one that is too large or too slow, with 400 one that is not JSON, and with 422 JSON that is not a `T`, naming the
+/// Refuses with 415 a body that is not declared as JSON, with 413 or 408 one that is too large or too slow, with 400 one that is not JSON, and with 422 JSON that is not a `T`, naming the
 /// field.
 ///
 /// To get a number exactly as it is written, without conversion to a float, use a field of type
@@ -29,9 +28,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     }
 }
 
-/// Returns whether the content type is `application/json`, `application/…+json`, or absent.
+/// Returns whether the content type is `application/json` or `application/…+json`. A page of another site can send
+/// anything else, or nothing, without asking first.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return true };
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return false };
     let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let essence = essence.to_ascii_lowercase();
     essence == b"application/json" || (essence.starts_with(b"application/") && essence.ends_with(b"+json"))
@@ -227,7 +227,7 @@ mod tests {
             assert!(!is_json(content_type.as_bytes()), "{content_type}");
         }
         assert!(!is_json(b"\xff"));
-        assert!(super::is_json(&HeaderMap::new()));
+        assert!(!super::is_json(&HeaderMap::new()));
     }
 
     proptest! {

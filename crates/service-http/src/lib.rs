@@ -7,6 +7,7 @@
 //! [`Problem::overloaded`].
 
 mod body;
+mod browser;
 mod direction;
 mod document;
 mod edge;
@@ -18,6 +19,7 @@ mod paging;
 mod params;
 mod probe;
 mod problem;
+mod problem_kind;
 mod refusal;
 mod router;
 mod server;
@@ -27,8 +29,10 @@ pub(crate) mod testing;
 mod trace;
 
 pub use body::MAX_BODY_BYTES;
+pub use browser::{BrowserPolicy, RequestOrigin, is_this_machine};
 pub use direction::Direction;
 pub use document::document;
+pub use edge::Edge;
 pub use extract::ApiJson;
 pub use metrics::HttpMetrics;
 pub use paging::{Continuation, Limit, Page};

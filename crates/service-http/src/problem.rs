@@ -7,20 +7,19 @@ use axum::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::problem_kind::ProblemKind;
+
 /// The media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
-
-/// The type for a plain HTTP status. RFC 9457 requires that its title is the status's own phrase.
-const ABOUT_BLANK: &str = "about:blank";
 
 /// The body of every error response (RFC 9457): why a request was refused or failed.
 // As a response, it is also stored in the response's extensions, where the middleware finds it and fills in `instance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// The kind of problem, as a stable relative URI; `about:blank` if the status code is enough.
+    /// The kind of problem, as the path of a page about it; `about:blank` if the status code is enough.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "/problems/validation")]
-    kind: &'static str,
+    kind: ProblemKind,
     /// The kind of problem in words.
     #[schema(value_type = String, example = "Invalid fields")]
     title: &'static str,
@@ -59,16 +58,12 @@ fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok,
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        let title = status.canonical_reason().unwrap_or("Error");
-        Self {
-            kind: ABOUT_BLANK,
-            title,
-            status,
-            detail: detail.into(),
-            instance: None,
-            trace_id: None,
-            errors: Vec::new(),
-        }
+        Self::of_kind(ProblemKind::Blank, status, detail)
+    }
+
+    fn of_kind(kind: ProblemKind, status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = kind.title().or(status.canonical_reason()).unwrap_or("Error");
+        Self { kind, title, status, detail: detail.into(), instance: None, trace_id: None, errors: Vec::new() }
     }
 
     /// 400: the request is malformed, or cannot be carried out.
@@ -81,6 +76,20 @@ impl Problem {
     #[must_use]
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "needs a valid bearer token")
+    }
+
+    /// 403: a page of another site wants to change something.
+    #[must_use]
+    pub fn foreign_origin() -> Self {
+        let detail = "a page of another origin may change nothing here; nothing was written";
+        Self::of_kind(ProblemKind::ForeignOrigin, StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 421: the service does not answer to the name in `Host`.
+    #[must_use]
+    pub fn unknown_host() -> Self {
+        let detail = "this service does not answer to the name in Host; see --allowed-host";
+        Self::of_kind(ProblemKind::UnknownHost, StatusCode::MISDIRECTED_REQUEST, detail)
     }
 
     /// 404: the resource does not exist.
@@ -129,12 +138,7 @@ impl Problem {
             field => format!("{field}: {detail}"),
         };
         let detail = errors.0.iter().map(one).collect::<Vec<_>>().join("; ");
-        Self {
-            kind: "/problems/validation",
-            title: "Invalid fields",
-            errors: errors.0,
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-        }
+        Self { errors: errors.0, ..Self::of_kind(ProblemKind::Validation, StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 
     /// 500. It takes no cause, so that it cannot reveal one: log the cause where the error occurs.
@@ -146,7 +150,7 @@ impl Problem {
     /// 503 with `Retry-After: 1`: the service is overloaded, and nothing was written.
     #[must_use]
     pub fn overloaded(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: "/problems/overloaded", title: "Overloaded", ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self::of_kind(ProblemKind::Overloaded, StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
     /// 503 with `Retry-After: 1`: something that the service depends on is unavailable.

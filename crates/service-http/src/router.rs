@@ -1,19 +1,18 @@
 use axum::{Router, extract::DefaultBodyLimit, middleware};
-use saga_runtime::trace::Tracing;
 use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePath};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{HttpMetrics, MAX_BODY_BYTES, edge, openapi};
+use super::{Edge, MAX_BODY_BYTES, edge, openapi, problem_kind};
 
 /// Completes a service's routes. Adds `/docs` and `/openapi.json`, accepts each path with and without a trailing slash,
 /// and turns every error response into a [`Problem`](super::Problem) with its `instance`. This includes an unknown
 /// path, a wrong method, a body that is too large, and a handler that panics.
 ///
-/// Requests are counted in `metrics`, and their spans are started with `tracing`.
+/// The `type` of each problem leads to a page about it.
 ///
 /// `routes` must not have trailing slashes.
-pub fn finish(title: &str, description: &str, routes: OpenApiRouter, metrics: HttpMetrics, tracing: Tracing) -> Router {
+pub fn finish(title: &str, description: &str, routes: OpenApiRouter, edge: Edge) -> Router {
     let (routes, mut openapi) = routes.split_for_parts();
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
     openapi::complete(&mut openapi, title, description);
@@ -23,10 +22,15 @@ pub fn finish(title: &str, description: &str, routes: OpenApiRouter, metrics: Ht
         .layer(CatchPanicLayer::custom(edge::panicked))
         .layer(middleware::from_fn(edge::name_route));
     // Swagger UI stays outside, because it needs the slash of `/docs/` and redirects to it.
-    Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi))
+    let router = Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi))
+        .merge(problem_kind::pages())
         .fallback_service(NormalizePath::trim_trailing_slash(routes))
-        .layer(CatchPanicLayer::custom(edge::panicked))
-        .layer(middleware::from_fn_with_state((metrics, tracing), edge::guard))
+        .layer(CatchPanicLayer::custom(edge::panicked));
+    let router = match edge.browsers.cors() {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.layer(middleware::from_fn_with_state(edge, edge::guard))
 }
 
 #[cfg(test)]
@@ -48,7 +52,7 @@ mod tests {
     use utoipa_axum::routes;
 
     use super::*;
-    use crate::{ApiJson, ApiPath, ApiQuery, HttpMetrics, Limit, Page, Problem, health, testing};
+    use crate::{ApiJson, ApiPath, ApiQuery, BrowserPolicy, Limit, Page, Problem, health, testing};
 
     #[derive(Debug, Deserialize, Serialize, ToSchema)]
     struct Order {
@@ -100,6 +104,10 @@ mod tests {
     }
 
     fn router() -> Router {
+        router_with(BrowserPolicy::default())
+    }
+
+    fn router_with(browsers: BrowserPolicy) -> Router {
         let routes = OpenApiRouter::new()
             .routes(routes!(create, list))
             .routes(routes!(show))
@@ -108,7 +116,7 @@ mod tests {
             .route("/other-body", axum::routing::post(other_body))
             .routes(routes!(endless));
         let routes = routes.merge(health::routes(Readiness::new([])));
-        finish("Orders", "Takes orders.", routes, HttpMetrics::default(), Tracing::default())
+        finish("Orders", "Takes orders.", routes, Edge { browsers, ..Edge::default() })
     }
 
     fn post(path: &str, body: impl Into<Body>) -> Request {
@@ -132,6 +140,7 @@ mod tests {
             request.map(|_| Body::from(large))
         };
         let text = Request::post("/api/v1/orders").header("content-type", "text/plain").body("{}".into()).unwrap();
+        let undeclared = Request::post("/api/v1/orders").body("{\"quantity\": 1}".into()).unwrap();
         for (request, status, instance) in [
             (post("/api/v1/orders", "{"), 400, "/api/v1/orders"),
             (post("/api/v1/orders/", "{\"quantity\": NaN}"), 400, "/api/v1/orders/"),
@@ -141,6 +150,7 @@ mod tests {
             (post("/api/v1/orders", "{\"quantity\": \"1\"}"), 422, "/api/v1/orders"),
             (post("/api/v1/orders", "{\"quantity\": 1e400}"), 422, "/api/v1/orders"),
             (text, 415, "/api/v1/orders"),
+            (undeclared, 415, "/api/v1/orders"),
             (announced("/api/v1/orders"), 413, "/api/v1/orders"),
             (announced("/nowhere"), 413, "/nowhere"),
             (post("/api/v1/orders", large()), 413, "/api/v1/orders"),
@@ -177,6 +187,69 @@ mod tests {
             assert!(!body.to_string().contains("secret"), "{body}");
             assert_eq!(body["errors"].is_array(), status == 422, "{body}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_another_site_changes_nothing() {
+        let loopback = BrowserPolicy::new([127, 0, 0, 1].into(), &[], &["https://shop.example.com".parse().unwrap()]);
+        let router = router_with(loopback);
+        let ours = ("host", "localhost:8001");
+        for (headers, status) in [
+            (&[ours][..], 200),
+            (&[], 200),
+            (&[ours, ("origin", "http://localhost:8001")], 200),
+            (&[ours, ("sec-fetch-site", "same-origin")], 200),
+            (&[ours, ("origin", "https://shop.example.com"), ("sec-fetch-site", "cross-site")], 200),
+            (&[ours, ("origin", "http://example.com")], 403),
+            (&[ours, ("origin", "http://localhost:8000"), ("sec-fetch-site", "same-site")], 403),
+            (&[ours, ("origin", "null")], 403),
+            (&[ours, ("sec-fetch-site", "cross-site")], 403),
+            (&[("host", "rebound.example.com"), ("origin", "http://rebound.example.com")], 421),
+        ] {
+            for (mut request, read) in [
+                (post("/api/v1/orders", "{\"quantity\": 1}"), false),
+                (Request::get("/api/v1/orders").body(Body::empty()).unwrap(), true),
+            ] {
+                for (name, value) in headers {
+                    request.headers_mut().insert(*name, value.parse().unwrap());
+                }
+                let (answered, _, body) = testing::send(&router, request).await;
+                let expected = if read && status == 403 { 200 } else { status };
+                assert_eq!(answered, expected, "{headers:?}: {body}");
+                let kind = match expected {
+                    403 => "/problems/foreign-origin",
+                    421 => "/problems/unknown-host",
+                    _ => continue,
+                };
+                assert_eq!(body["type"], kind);
+                assert_eq!(testing::get(&router, kind).await.0, 200);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn other_origins_read_responses_only_if_they_are_configured() {
+        let preflight = |origin: &str| {
+            let request = Request::options("/api/v1/orders").header("origin", origin);
+            let request = request.header("access-control-request-method", "POST");
+            request.header("access-control-request-headers", "content-type").body(Body::empty()).unwrap()
+        };
+        let get = |origin: &str| Request::get("/api/v1/orders").header("origin", origin).body(Body::empty()).unwrap();
+        let shop = "https://shop.example.com";
+        let allowed = async |router: &Router, request| {
+            let (status, headers, _) = testing::send(router, request).await;
+            (status, headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_owned()))
+        };
+        assert_eq!(allowed(&router(), preflight(shop)).await, (405, None));
+        assert_eq!(allowed(&router(), get(shop)).await, (200, None));
+        let router = router_with(BrowserPolicy::new([0, 0, 0, 0].into(), &[], &[shop.parse().unwrap()]));
+        for request in [&preflight as &dyn Fn(&str) -> Request, &get] {
+            assert_eq!(allowed(&router, request(shop)).await, (200, Some(shop.to_owned())));
+            assert_eq!(allowed(&router, request("https://example.com")).await, (200, None));
+        }
+        // A refusal can be read, too.
+        let missing = Request::get("/nowhere").header("origin", shop).body(Body::empty()).unwrap();
+        assert_eq!(allowed(&router, missing).await, (404, Some(shop.to_owned())));
     }
 
     #[tokio::test]

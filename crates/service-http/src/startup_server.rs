@@ -4,9 +4,9 @@ use axum::{Router, middleware};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use saga_runtime::{Readiness, trace::Tracing};
+use saga_runtime::Readiness;
 
-use super::{ConnectionLimits, HttpMetrics, Problem, edge, health, serve};
+use super::{ConnectionLimits, Edge, HttpMetrics, Problem, edge, health, serve};
 
 /// Answers requests while the service waits for its database. The liveness check succeeds, the readiness check fails,
 /// and all other requests get a 503 with `Retry-After`.
@@ -40,9 +40,7 @@ impl StartupServer {
 fn router(readiness: Readiness) -> Router {
     let (health, _) = health::routes(readiness).split_for_parts();
     let later = || async { Problem::unavailable("the service waits for its database; nothing was written") };
-    health
-        .fallback(later)
-        .layer(middleware::from_fn_with_state((HttpMetrics::default(), Tracing::default()), edge::guard))
+    health.fallback(later).layer(middleware::from_fn_with_state(Edge::default(), edge::guard))
 }
 
 #[cfg(test)]

@@ -23,10 +23,32 @@ impl IdempotencyKey {
         }
     }
 
+    /// Parses the value of the header `Idempotency-Key`: the key itself or, as the draft of the standard has it, a
+    /// string of structured fields, in quotes that are not part of the key (RFC 9651, 3.3.3).
+    ///
+    /// # Errors
+    /// As [`Self::parse`], or if it begins with a quote and is no such string.
+    pub fn parse_header(value: &str) -> Result<Self, IdempotencyKeyError> {
+        let Some(quoted) = value.strip_prefix('"') else { return Self::parse(value) };
+        Self::parse(&unquote(quoted).ok_or(IdempotencyKeyError("must end with its only quote that is not escaped"))?)
+    }
+
     /// Returns the key's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Returns the content of a string of structured fields, given what follows its first quote.
+fn unquote(quoted: &str) -> Option<String> {
+    let (mut content, mut characters) = (String::new(), quoted.chars());
+    loop {
+        match characters.next()? {
+            '"' => return characters.next().is_none().then_some(content),
+            '\\' => content.push(characters.next().filter(|escaped| matches!(escaped, '"' | '\\'))?),
+            character => content.push(character),
+        }
     }
 }
 
@@ -41,3 +63,27 @@ impl std::fmt::Display for IdempotencyKeyError {
 }
 
 impl std::error::Error for IdempotencyKeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_are_no_part_of_a_key_in_a_header() {
+        let parse = |value: &str| IdempotencyKey::parse_header(value).map(|key| key.as_str().to_owned());
+        for (value, key) in [
+            ("k-1", "k-1"),
+            ("\"k-1\"", "k-1"),
+            (r#""a \"b\" \\ c""#, r#"a "b" \ c"#),
+            ("k\"1\"", "k\"1\""),
+            ("a\\b", "a\\b"),
+        ] {
+            assert_eq!(parse(value).as_deref(), Ok(key), "{value}");
+        }
+        for value in ["\"", "\"\"", "\" \"", "\"a", "\"a\"b", "\"a\";b=1", "\"a\\\"", "\"a\\b\"", "\"a\" ", ""] {
+            assert!(parse(value).is_err(), "{value}");
+        }
+        assert!(parse(&format!("\"{}\"", "a".repeat(IdempotencyKey::MAX_CHARS))).is_ok());
+        assert!(parse(&format!("\"{}\"", "a".repeat(IdempotencyKey::MAX_CHARS + 1))).is_err());
+    }
+}

@@ -44,14 +44,13 @@ impl PlaceOrder {
         let lines = lines(&mut errors, self.item_sku, self.quantity, self.items);
         let currency = errors.check("currency", self.currency.parse::<Currency>());
         let total = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
-        let key = match (self.idempotency_key.as_deref(), header) {
+        let body = self.idempotency_key.as_deref().map(IdempotencyKey::parse);
+        let key = match (body, header.map(IdempotencyKey::parse_header)) {
             (Some(body), Some(header)) if body != header => {
                 errors.push("idempotency_key", "differs from the header Idempotency-Key");
                 None
             }
-            (body, header) => {
-                body.or(header).and_then(|key| errors.check("idempotency_key", IdempotencyKey::parse(key)))
-            }
+            (body, header) => body.or(header).and_then(|key| errors.check("idempotency_key", key)),
         };
         errors.into_result()?;
         let (Some(lines), Some(total)) = (lines, total) else { return Err(Problem::internal()) };

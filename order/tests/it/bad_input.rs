@@ -193,8 +193,34 @@ async fn a_body_that_is_too_large_or_no_json_by_its_own_word_is_refused(
         let answer = answer(request.body(example().to_string())).await;
         answer.assert_problem(415, "the content type must be application/json");
     }
+    let undeclared = answer(harness.request(Method::POST, "/api/v1/orders").body(example().to_string())).await;
+    undeclared.assert_problem(415, "the content type must be application/json");
     let number_with_many_digits = "9".repeat(60_000);
     let body = format!(r#"{{"item_sku": "A", "quantity": 1, "amount": {number_with_many_digits}, "currency": "USD"}}"#);
     post(&harness, body).await.assert_problem(422, "amount: is too large");
     assert_nothing_written(harness).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_page_of_another_site_places_and_cancels_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    let (id, _) = harness.place().await;
+    let cancel = format!("/api/v1/orders/{id}/cancel");
+    for (header, value) in [("origin", "http://example.com"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        for request in [harness.posting(&example()), harness.request(Method::POST, &cancel)] {
+            let answer = answer(request.header(header, value)).await;
+            answer.assert_problem(403, "a page of another origin may change nothing here; nothing was written");
+            assert_eq!(answer.body["type"], "/problems/foreign-origin");
+        }
+    }
+    for request in [harness.posting(&example()), harness.request(Method::POST, &cancel)] {
+        let answer = answer(request.header("host", "rebound.example.com")).await;
+        answer.assert_problem(421, "this service does not answer to the name in Host; see --allowed-host");
+    }
+    assert_eq!((harness.order_count().await, harness.status(id).await.0), (1, "PENDING".to_owned()));
+    let ours = format!("http://{}", harness.service.http.address());
+    let answer = answer(harness.request(Method::POST, &cancel).header("origin", ours)).await;
+    assert_eq!(answer.status, 202, "Swagger UI: {answer:?}");
+    harness.finish().await;
 }

@@ -139,8 +139,8 @@ async fn an_amount_is_kept_to_the_last_digit(#[values(Sqlite, Postgres)] databas
         ("9999999999999.99", "USD", "9999999999999.99"),
     ] {
         let body = format!(r#"{{"item_sku": "A", "quantity": 1, "amount": {sent}, "currency": "{currency}"}}"#);
-        let request = harness.request(Method::POST, "/api/v1/orders").header("prefer", "respond-async").body(body);
-        let answer = answer(request).await;
+        let request = harness.request(Method::POST, "/api/v1/orders").header("content-type", "application/json");
+        let answer = answer(request.header("prefer", "respond-async").body(body)).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         assert!(answer.text.contains(&format!("\"amount\":{shown},")), "{sent}: {}", answer.text);
     }

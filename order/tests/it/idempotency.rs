@@ -84,10 +84,18 @@ async fn the_key_may_stand_in_the_header(#[values(Sqlite, Postgres)] database: D
     assert_eq!(number(with_header(&example(), "k").await), 1);
     assert_eq!(number(with_header(&example(), "k").await), 1);
     assert_eq!(number(with_header(&keyed("k"), "k").await), 1, "in both, the same");
+    // As a string of structured fields: the quotes are not part of the key.
+    assert_eq!(number(with_header(&example(), "\"k\"").await), 1);
+    assert_eq!(number(with_header(&keyed("k"), "\"k\"").await), 1);
     assert_eq!(harness.post_async(&keyed("k")).await, 1);
     let answer = with_header(&keyed("k"), "other").await;
     answer.assert_problem(422, "idempotency_key: differs from the header Idempotency-Key");
-    for (key, detail) in [("", "must not be blank"), (&*"x".repeat(256), "must have at most 255 characters")] {
+    for (key, detail) in [
+        ("", "must not be blank"),
+        ("\"\"", "must not be blank"),
+        ("\"k", "must end with its only quote that is not escaped"),
+        (&*"x".repeat(256), "must have at most 255 characters"),
+    ] {
         let answer = with_header(&example(), key).await;
         answer.assert_problem(422, &format!("idempotency_key: {detail}"));
     }

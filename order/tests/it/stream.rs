@@ -246,7 +246,7 @@ async fn a_client_that_is_too_slow_is_told_what_it_missed(#[values(Sqlite, Postg
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let mut slow = within_timeout("a connection", socket.connect(harness.service.http.address())).await.unwrap();
-    slow.write_all(b"GET /api/v1/orders/stream HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    slow.write_all(b"GET /api/v1/orders/stream HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut text = vec![0; 1];
     within_timeout("an answer", slow.read_exact(&mut text)).await.unwrap();
     // Each event has about 5 KB.

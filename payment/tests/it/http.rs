@@ -50,7 +50,7 @@ async fn an_amount_comes_back_as_an_exact_number(#[values(Sqlite, Postgres)] dat
     ] {
         let body = format!(r#"{{"order_id": 9007199254740993, "amount": {amount}, "currency": "{currency}"}}"#);
         let request = harness.service.http.request(Method::POST, "/api/v1/payments/authorize/");
-        let answer = answer(request.body(body)).await;
+        let answer = answer(request.header("content-type", "application/json").body(body)).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
         let text = answer.text;
         assert!(

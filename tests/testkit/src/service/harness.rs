@@ -13,7 +13,7 @@ use serde_json::Value;
 use service_host::{
     Traces,
     service::{RunningService, ServiceDeps, stop},
-    settings::WorkSettings,
+    settings::{BrowserSettings, WorkSettings},
 };
 use service_http::ConnectionLimits;
 use shared_events::{Envelope, Service};
@@ -183,8 +183,8 @@ async fn run<S: TestedService>(
     let admin = Some(ADMIN_TOKEN.parse().unwrap());
     let work = service.work().clone();
     let (identity, traces) = (IdentitySettings::default(), Traces::default());
-    let limits = ConnectionLimits::default();
-    let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, console_url: None };
+    let (limits, browsers) = (ConnectionLimits::default(), BrowserSettings::default());
+    let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, browsers, console_url: None };
     (service.start(deps, listener).await.unwrap(), address)
 }
 

@@ -15,7 +15,7 @@ use service_host::{
     Traces,
     admin::AdminToken,
     service::{RunningService, ServiceDeps, stop},
-    settings::WorkSettings,
+    settings::{BrowserSettings, WorkSettings},
 };
 use service_http::ConnectionLimits;
 use testkit::service::{ADMIN_TOKEN, TestDatabase};
@@ -68,6 +68,7 @@ impl ServiceHarness {
             traces: Traces::default(),
             console_url: None,
             limits: ConnectionLimits::default(),
+            browsers: BrowserSettings::default(),
         };
         let participant = CountingParticipant(Arc::clone(&script));
         let running = RunningService::start(participant, deps, listener, |context| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use reqwest::{Client, StatusCode};
 use saga_runtime::IdentitySettings;
 use sea_orm::ConnectionTrait as _;
+use service_host::settings::BrowserSettings;
 use service_host::{
     Traces,
     service::{RunningService, ServiceDeps, stop},
@@ -38,6 +39,7 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
         traces: Traces::default(),
         console_url: None,
         limits: ConnectionLimits::default(),
+        browsers: BrowserSettings::default(),
     };
     let starting = tokio::spawn(async move {
         let participant = CountingParticipant(Arc::new(Script::default()));
