@@ -30,8 +30,9 @@ use crate::{
     post, path = "/api/v1/orders", tag = "orders", request_body = PlaceOrder,
     params(
         ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=N` in seconds (RFC 7240)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "the same as `idempotency_key` in the body, in quotes or \
-            without; it is valid for as long as the order exists"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "the same as `idempotency_key` in the body, in quotes or without; it is valid for as long as \
+                           the order exists"),
     ),
     responses(
         (status = 200, body = OrderView, description = "the saga has ended; a failed order is a result, not an error"),
