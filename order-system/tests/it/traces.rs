@@ -7,7 +7,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection
 use serde_json::{Value, json};
 use testkit::{
     client::{Client, answer, ok},
-    collector::{Collector, Span, SpanKind},
+    collector::{CONFIRMED, Collector, Span, SpanKind, tree},
     process::Program,
 };
 use uuid::Uuid;
@@ -24,42 +24,11 @@ fn traced(collector: &Collector, more: &[(&str, &str)]) -> Program {
     program().with_variables(&variables)
 }
 
-/// Returns the trace below `root` as lines: the service, the kind and the name of each span, indented below its parent.
-fn tree(spans: &[Span], root: &Span) -> Vec<String> {
-    let mut lines = vec![format!("{} {:?} {}", root.service(), root.kind, root.name)];
-    let mut below: Vec<Vec<String>> = spans
-        .iter()
-        .filter(|span| span.parent.as_ref() == Some(&root.context) && span.name != "commit")
-        .map(|child| tree(spans, child).into_iter().map(|line| format!("  {line}")).collect())
-        .collect();
-    below.sort();
-    lines.extend(below.into_iter().flatten());
-    lines
-}
-
 fn one<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     let named: Vec<&Span> = spans.iter().filter(|span| span.name == name).collect();
     assert_eq!(named.len(), 1, "{name}: {spans:#?}");
     named[0]
 }
-
-/// The trace of an order that is confirmed, without the transactions.
-const CONFIRMED: [&str; 14] = [
-    "order Server POST /api/v1/orders",
-    "  order Producer create order.created",
-    "    inventory Consumer process order.created:inventory",
-    "      inventory Producer create stock.reserved",
-    "        inventory Client send stock.reserved",
-    "        order Consumer process stock.reserved:order",
-    "        payment Consumer process stock.reserved:payment",
-    "          payment Producer create payment.authorized",
-    "            order Consumer process payment.authorized:order",
-    "              order Producer create order.confirmed",
-    "                inventory Consumer process order.confirmed:inventory",
-    "                order Client send order.confirmed",
-    "            payment Client send payment.authorized",
-    "    order Client send order.created",
-];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_saga_is_one_trace() {
@@ -72,6 +41,8 @@ async fn one_saga_is_one_trace() {
     let request = client.order(Method::POST, "/api/v1/orders/").json(&place);
     let order = ok(request.header("traceparent", format!("00-{parent}-01"))).await.unwrap();
     assert_eq!(order["status"], "CONFIRMED");
+    let shown = ok(client.order(Method::GET, "/api/v1/orders/1")).await.unwrap();
+    assert_eq!((&shown["trace_id"], &shown["status"]), (&parent[..32].into(), &order["status"]));
     let timeline = ok(client.order(Method::GET, "/api/v1/orders/1/events")).await.unwrap();
     client.until("health", || ok(client.order(Method::GET, "/health/ready")), |_| true).await.unwrap();
     // No span is lost.
@@ -285,6 +256,9 @@ async fn without_a_collector_the_system_works_and_says_so_once() {
     for _ in 0..20 {
         assert_eq!(client.place("SKU-ABC", 1, 200, None).await.unwrap().1["status"], "CONFIRMED");
     }
+    let traced = client.orders().await.unwrap();
+    let traced = traced.iter().filter(|order| order.get("trace_id").is_some()).count();
+    assert_eq!(traced, 0, "the list does not show the trace");
     assert!(system.stop().unwrap().success());
     let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("spans cannot be exported")).collect();

@@ -129,6 +129,39 @@ impl Drop for Collector {
     }
 }
 
+/// The [`tree`] of an order that is confirmed, with the destinations of the in-process broker.
+pub const CONFIRMED: [&str; 14] = [
+    "order Server POST /api/v1/orders",
+    "  order Producer create order.created",
+    "    inventory Consumer process order.created:inventory",
+    "      inventory Producer create stock.reserved",
+    "        inventory Client send stock.reserved",
+    "        order Consumer process stock.reserved:order",
+    "        payment Consumer process stock.reserved:payment",
+    "          payment Producer create payment.authorized",
+    "            order Consumer process payment.authorized:order",
+    "              order Producer create order.confirmed",
+    "                inventory Consumer process order.confirmed:inventory",
+    "                order Client send order.confirmed",
+    "            payment Client send payment.authorized",
+    "    order Client send order.created",
+];
+
+/// Returns the trace below `root` as lines: the service, the kind and the name of each span, indented below its
+/// parent; without the transactions.
+#[must_use]
+pub fn tree(spans: &[Span], root: &Span) -> Vec<String> {
+    let mut lines = vec![format!("{} {:?} {}", root.service(), root.kind, root.name)];
+    let mut below: Vec<Vec<String>> = spans
+        .iter()
+        .filter(|span| span.parent.as_ref() == Some(&root.context) && span.name != "commit")
+        .map(|child| tree(spans, child).into_iter().map(|line| format!("  {line}")).collect())
+        .collect();
+    below.sort();
+    lines.extend(below.into_iter().flatten());
+    lines
+}
+
 async fn receive(State(received): State<Arc<Received>>, body: Bytes) -> StatusCode {
     let Ok(request) = ExportTraceServiceRequest::decode(body) else { return StatusCode::BAD_REQUEST };
     let spans = request.resource_spans.into_iter().flat_map(|of_resource| {

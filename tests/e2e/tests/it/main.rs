@@ -19,6 +19,7 @@ mod replicas;
 mod rights;
 mod starts;
 mod torture;
+mod traces;
 
 /// Returns the dependencies that are down, from the body of `/health/ready`.
 fn missing(body: &serde_json::Value) -> Vec<&str> {
