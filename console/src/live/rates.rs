@@ -8,9 +8,12 @@ use super::{
 /// Renders orders a second, how they end, and how long they take.
 pub(super) fn render(history: &History) -> Markup {
     match history.activity() {
-        Activity::Unknown => html! { p.card.soft { "Of the last two minutes, nothing is known yet." } },
+        Activity::Unknown => html! { p.card.soft { "How many orders are placed and end is not known yet." } },
         Activity::None => html! {
-            p.card.soft { "In the last two minutes, no order was placed and none has ended. " a href="/try" { "Place one" } "." }
+            p.card.soft {
+                "No order was placed and none has ended while the console watched, in the last two minutes at most. "
+                a href="/try" { "Place one" } "."
+            }
         },
         Activity::Some => tiles(history),
     }
