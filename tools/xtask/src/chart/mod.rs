@@ -71,12 +71,16 @@ fn report(wrong: Vec<String>) -> anyhow::Result<()> {
     bail!("the Helm chart is wrong:\n\n    {}", wrong.join("\n    "))
 }
 
-/// Checks what needs no rendering: the copy of the alerts, and that the schema names only settings that exist.
+/// Checks what needs no rendering: the alerts, the version, and that the schema names only settings that exist.
 fn files(programs: &Programs) -> anyhow::Result<Vec<String>> {
     let mut wrong = Vec::new();
     let read = |file: &str| fs::read_to_string(file).with_context(|| format!("cannot read {file}"));
     if read(&format!("{CHART}/files/alerts.yml"))? != read("deploy/observability/alerts.yml")? {
         wrong.push("files/alerts.yml differs from deploy/observability/alerts.yml: make it a link to it".to_owned());
+    }
+    let version = format!("appVersion: \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    if !read(&format!("{CHART}/Chart.yaml"))?.contains(&version) {
+        wrong.push(format!("Chart.yaml does not have {}", version.trim()));
     }
     let schema: Value = serde_json::from_str(&read(&format!("{CHART}/values.schema.json"))?)?;
     for component in ["order", "inventory", "payment", "console"] {
