@@ -8,8 +8,8 @@ use super::{FieldErrors, Problem, body};
 
 /// Extracts a JSON object from the body of a request.
 ///
-/// Refuses with 415 a body that is not declared as JSON, with 413 or 408 one that is too large or too slow, with 400 one
-/// that is not JSON, and with 422 JSON that is not a `T`, naming the field.
+/// Refuses with 415 a body that is not declared as JSON, with 413 or 408 one that is too large or too slow, with 400
+/// one that is not JSON, and with 422 JSON that is not a `T`, naming the field.
 ///
 /// To get a number exactly as it is written, without conversion to a float, use a field of type
 /// `Box<serde_json::value::RawValue>`.
