@@ -89,8 +89,8 @@ pub struct BrowserSettings {
     /// refused; elsewhere, other names are refused if there is one. May be given several times, or separated by commas
     #[arg(long = "allowed-host", env = "ALLOWED_HOSTS", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
-    /// Origin whose pages may use the services, such as https://shop.example.com; other origins may change nothing. May
-    /// be given several times, or separated by commas
+    /// Origin whose pages may use the services: scheme, name and, if it is not the scheme's own, port. Pages of other
+    /// origins may change nothing. May be given several times, or separated by commas
     #[arg(long = "cors-origin", env = "CORS_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<HeaderValue>,
 }
