@@ -8,7 +8,10 @@ use axum::{
 use futures::{Stream, StreamExt as _, stream};
 
 use super::{state::AppState, wire::OrderView};
-use crate::watch::{Change, Position};
+use crate::{
+    domain::Order,
+    watch::{Change, Position},
+};
 
 /// Watch all orders
 ///
@@ -40,7 +43,8 @@ pub(super) async fn stream(
 fn event(change: &Change) -> Event {
     match change {
         Change::Order(order) => {
-            Event::default().event("order").json_data(OrderView::from(&**order)).unwrap_or_default()
+            let json = |order: &Order| serde_json::to_string(&OrderView::from(order)).unwrap_or_default();
+            Event::default().event("order").data(order.text(json))
         }
         Change::Missed(missed) => Event::default().event("missed").data(missed.unwrap_or_default().to_string()),
     }

@@ -2,11 +2,12 @@ use std::{
     collections::VecDeque,
     mem,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep_until};
 
 use super::{position::Position, sent_states::SentStates};
 use crate::domain::Order;
@@ -16,6 +17,10 @@ const KEPT: Duration = Duration::from_secs(30);
 
 /// How many changes a client takes at once, at most.
 const AT_ONCE: usize = 64;
+
+/// A client that waits is woken at most once in this time, with all changes since. Each wake costs a switch of tasks and
+/// a write to its socket, for each client.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The newest changes of orders, for the clients that watch. While nobody watches, and nobody has for half a minute,
 /// nothing is kept.
@@ -33,7 +38,7 @@ pub(super) struct Changes {
 struct Newest {
     /// The position of the newest one.
     last: Position,
-    orders: VecDeque<Arc<Order>>,
+    orders: VecDeque<Arc<Changed>>,
     sent: SentStates,
 }
 
@@ -43,14 +48,42 @@ pub(crate) struct Subscription {
     changes: Arc<Changes>,
     signal: watch::Receiver<()>,
     position: Position,
-    taken: VecDeque<Arc<Order>>,
+    taken: VecDeque<Arc<Changed>>,
+    /// When it was woken last.
+    woken: Option<tokio::time::Instant>,
+}
+
+/// The state of an order after a change. What all clients are told of it is written once.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    order: Order,
+    text: OnceLock<String>,
+}
+
+impl Changed {
+    pub(super) fn new(order: Order) -> Self {
+        Self { order, text: OnceLock::new() }
+    }
+
+    /// Returns what `write` has written at the first call, by whichever client.
+    pub(crate) fn text(&self, write: impl FnOnce(&Order) -> String) -> &str {
+        self.text.get_or_init(|| write(&self.order))
+    }
+}
+
+impl Deref for Changed {
+    type Target = Order;
+
+    fn deref(&self) -> &Order {
+        &self.order
+    }
 }
 
 /// What a client is told.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Change {
     /// An order has changed.
-    Order(Arc<Order>),
+    Order(Arc<Changed>),
     /// Changes are no longer there; how many is only known if they were of the same series.
     Missed(Option<u64>),
 }
@@ -79,7 +112,7 @@ impl Changes {
             newest.last = Position::begin();
         }
         let (signal, position) = (self.signal.subscribe(), after.unwrap_or(newest.last));
-        Subscription { changes: Arc::clone(self), signal, position, taken: VecDeque::new() }
+        Subscription { changes: Arc::clone(self), signal, position, taken: VecDeque::new(), woken: None }
     }
 
     /// Returns whether changes are kept at this time.
@@ -114,12 +147,12 @@ impl Newest {
         if self.orders.len() >= capacity.get() {
             self.orders.pop_front();
         }
-        self.orders.push_back(Arc::new(order));
+        self.orders.push_back(Arc::new(Changed::new(order)));
         self.last.number += 1;
     }
 
     /// Returns the next changes after this position, oldest first.
-    fn after(&self, position: Position) -> Result<VecDeque<Arc<Order>>, Gap> {
+    fn after(&self, position: Position) -> Result<VecDeque<Arc<Changed>>, Gap> {
         if position.series != self.last.series || position.number > self.last.number {
             return Err(Gap { missed: None, at: self.last });
         }
@@ -161,6 +194,10 @@ impl Subscription {
             if self.taken.is_empty() {
                 // It fails only if the sender is dropped, which `changes` owns.
                 let _ = self.signal.changed().await;
+                if let Some(woken) = self.woken {
+                    sleep_until(woken + PAUSE).await;
+                }
+                self.woken = Some(tokio::time::Instant::now());
             }
         }
     }
@@ -197,8 +234,8 @@ mod tests {
         versions.into_iter().for_each(|version| changes.publish(vec![order(1, version, 1)], now));
     }
 
-    #[test]
-    fn who_is_too_slow_continues_with_the_oldest_that_is_there() {
+    #[tokio::test]
+    async fn who_is_too_slow_continues_with_the_oldest_that_is_there() {
         let (changes, now) = (changes(), Instant::now());
         let mut slow = changes.subscribe(None, now);
         publish(&changes, 1..=2, now);
@@ -207,13 +244,14 @@ mod tests {
         assert_eq!(all(&mut slow), [-2, 5, 6, 7]);
         // Also who has taken some changes and not yet been told them.
         publish(&changes, 8..=9, now);
-        assert_eq!(slow.next().now_or_never(), Some(Change::Order(Arc::new(order(1, 8, 1)))));
+        let Some(Change::Order(told)) = slow.next().now_or_never() else { panic!("there are two") };
+        assert_eq!(told.version, 8);
         publish(&changes, 10..=14, now);
         assert_eq!(all(&mut slow), [9, -2, 12, 13, 14]);
     }
 
-    #[test]
-    fn changes_are_kept_for_a_while_after_the_last_client_has_left() {
+    #[tokio::test]
+    async fn changes_are_kept_for_a_while_after_the_last_client_has_left() {
         let (changes, now) = (changes(), Instant::now());
         assert!(!changes.are_kept(now));
         let mut first = changes.subscribe(None, now);
@@ -231,15 +269,26 @@ mod tests {
         assert_eq!(all(&mut changes.subscribe(Some(position), late)), [0]);
     }
 
-    #[test]
-    fn nobody_resumes_across_a_time_without_changes_kept() {
+    #[tokio::test]
+    async fn nobody_resumes_across_a_time_without_changes_kept() {
         let (changes, now) = (changes(), Instant::now());
         let position = changes.subscribe(None, now).position();
         // What changes while nothing is kept has no number, so the last position looks as if nothing was missed.
         let late = Instant::now() + KEPT;
         let mut resumed = changes.subscribe(Some(position), late);
-        assert_eq!(resumed.next().now_or_never(), Some(Change::Missed(None)));
+        assert!(matches!(resumed.next().now_or_never(), Some(Change::Missed(None))));
         publish(&changes, 1..=1, late);
         assert_eq!(all(&mut resumed), [1]);
+    }
+
+    #[tokio::test]
+    async fn what_clients_are_told_of_a_change_is_written_once() {
+        let (changes, now) = (changes(), Instant::now());
+        let mut clients = [changes.subscribe(None, now), changes.subscribe(None, now)];
+        publish(&changes, [1], now);
+        for (number, client) in clients.iter_mut().enumerate() {
+            let Some(Change::Order(told)) = client.next().now_or_never() else { panic!("there is one") };
+            assert_eq!(told.text(|order| format!("{} by {number}", order.version)), "1 by 0");
+        }
     }
 }
