@@ -71,9 +71,10 @@ impl HttpSettings {
                 ),
             }
         }
-        let per_peer = self.max_connections_per_peer.unwrap_or((connections / 2).max(1));
+        let per_peer = self.max_connections_per_peer.unwrap_or((connections * 3 / 4).max(1));
         let Self { head_timeout, idle_timeout, write_timeout, .. } = *self;
-        Ok(ConnectionLimits { connections, connections_per_peer: per_peer, head_timeout, idle_timeout, write_timeout })
+        let limits = ConnectionLimits { connections, connections_per_peer: per_peer, ..ConnectionLimits::default() };
+        Ok(ConnectionLimits { head_timeout, idle_timeout, write_timeout, ..limits })
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
             let limits = limits(&[], served, open_files).unwrap();
             let used = served.descriptors(limits.connections);
             assert!(used <= open_files && used + served.listeners > open_files, "{limits:?}");
-            assert_eq!(limits.connections_per_peer, limits.connections / 2);
+            assert_eq!(limits.connections_per_peer, limits.connections * 3 / 4);
         }
         let enough = SYSTEM.descriptors(ConnectionLimits::CONNECTIONS);
         assert_eq!(limits(&[], SYSTEM, enough).unwrap().connections, ConnectionLimits::CONNECTIONS);

@@ -64,7 +64,7 @@ pub struct HttpSettings {
     #[arg(long, env = "MAX_CONNECTIONS", value_parser = at_least_one)]
     pub max_connections: Option<usize>,
     /// Maximum number of connections of one client: an IPv4 address, or a /64 network of IPv6
-    /// [default: half of --max-connections]
+    /// [default: three quarters of --max-connections]
     #[arg(long, env = "MAX_CONNECTIONS_PER_PEER", value_parser = at_least_one)]
     pub max_connections_per_peer: Option<usize>,
     /// How long a client may take to send the head of a request

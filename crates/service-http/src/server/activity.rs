@@ -117,6 +117,12 @@ impl Activity {
         }
     }
 
+    /// Returns whether a connection in this state waits for a request, and has for `settled` or longer.
+    pub(super) fn has_settled(&self, state: State, settled: Duration) -> bool {
+        let waits = matches!(state.phase, Phase::Head | Phase::Idle);
+        waits && self.now().saturating_sub(state.since) >= micros(settled)
+    }
+
     /// Closes the connection if it is still in this state. From then on, none of its requests is handled.
     pub(super) fn close(&self, state: State) -> bool {
         let closed = State { phase: Phase::Closed, ..state }.pack();

@@ -14,6 +14,9 @@ pub struct ConnectionLimits {
     pub idle_timeout: Duration,
     /// How long a client may take nothing of what is sent to it.
     pub write_timeout: Duration,
+    /// How long a connection has to wait for a request before it is closed to make room for another one. The request of
+    /// a new one may be on its way, and of many that come at the same time none must be lost.
+    pub settled: Duration,
 }
 
 impl ConnectionLimits {
@@ -25,12 +28,13 @@ impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             connections: Self::CONNECTIONS,
-            connections_per_peer: Self::CONNECTIONS / 2,
+            connections_per_peer: Self::CONNECTIONS / 4 * 3,
             head_timeout: Duration::from_secs(10),
             // Longer than the 90 s after which the usual clients (reqwest, hyper, Go) close a pooled connection. If it
             // were shorter, a request could be sent on a connection that is just being closed.
             idle_timeout: Duration::from_secs(100),
             write_timeout: Duration::from_secs(30),
+            settled: Duration::from_secs(1),
         }
     }
 }

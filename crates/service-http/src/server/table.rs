@@ -7,7 +7,7 @@ use std::{
 use tokio::task::{AbortHandle, Id};
 
 use super::{
-    activity::{Activity, Phase, State},
+    activity::{Activity, State},
     limits::ConnectionLimits,
     metrics::{ConnectionMetrics, Limit, Reason},
 };
@@ -104,7 +104,8 @@ impl Table {
         }
     }
 
-    /// Closes a connection, of `peer` if one is given, that waits for a request. Returns false if none waits.
+    /// Closes a connection, of `peer` if one is given, that has waited for a request for long enough. Returns false if
+    /// there is none.
     pub(super) fn make_room(&mut self, peer: Option<Peer>) -> bool {
         if self.spare.of != peer {
             self.spare = Spare { of: peer, connections: Vec::new() };
@@ -128,9 +129,11 @@ impl Table {
     /// and of several, that which has waited longest.
     fn waiting_longest(&self, peer: Option<Peer>) -> Vec<(Id, State)> {
         let of_peer = self.open.iter().filter(|(_, connection)| peer.is_none_or(|peer| connection.peer == peer));
-        let states = of_peer.map(|(id, connection)| (*id, connection.activity.state()));
-        let mut waiting: Vec<_> =
-            states.filter(|(_, state)| matches!(state.phase, Phase::Head | Phase::Idle)).collect();
+        let settled = |(id, connection): (&Id, &Connection)| {
+            let state = connection.activity.state();
+            connection.activity.has_settled(state, self.limits.settled).then_some((*id, state))
+        };
+        let mut waiting: Vec<_> = of_peer.filter_map(settled).collect();
         let order = |(_, state): &(Id, State)| (state.requests, state.since);
         if waiting.len() > SPARE {
             waiting.select_nth_unstable_by_key(SPARE, order);

@@ -224,7 +224,12 @@ async fn a_missing_request_head_times_out() {
 
 #[tokio::test]
 async fn a_connection_that_waits_makes_room_for_a_new_one() {
-    let limits = ConnectionLimits { connections: 3, connections_per_peer: 3, ..ConnectionLimits::default() };
+    let limits = ConnectionLimits {
+        connections: 3,
+        connections_per_peer: 3,
+        settled: Duration::ZERO,
+        ..ConnectionLimits::default()
+    };
     let server = server(limits).await;
     let (mut used, mut running) = (server.idle().await, server.busy().await);
     let mut half_sent = server.connect().await;
@@ -250,6 +255,21 @@ async fn a_connection_that_waits_makes_room_for_a_new_one() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_whose_request_may_be_on_its_way_makes_no_room() {
+    let limits = ConnectionLimits {
+        connections: 1,
+        connections_per_peer: 1,
+        settled: Duration::from_secs(1000),
+        ..ConnectionLimits::default()
+    };
+    let server = server(limits).await;
+    let mut first = server.idle().await;
+    let answer = server.send(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    healthy(&mut first).await;
 }
 
 #[tokio::test]

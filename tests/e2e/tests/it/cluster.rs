@@ -36,7 +36,10 @@ async fn orders_go_on_when_a_leader_is_killed_and_another_is_drained() -> Result
     block_in_place(|| stack.node(killed)?.restart())?;
 
     let drained = leader_of(&stack, Service::Inventory)?;
-    block_in_place(|| stack.node(drained)?.tool("rabbitmq-upgrade", &["drain"]))?;
+    // A node in maintenance mode has no members of queues, so those of the other two must be there first.
+    for arguments in [&["--timeout", "60", "await_online_quorum_plus_one"][..], &["drain"]] {
+        block_in_place(|| stack.node(drained)?.tool("rabbitmq-upgrade", arguments))?;
+    }
     let port = stack.node(drained)?.port();
     ensure!(TcpStream::connect(("127.0.0.1", port)).is_err(), "a node in maintenance mode takes connections");
     load.ended(50).await?;
