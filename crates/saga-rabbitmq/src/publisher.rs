@@ -1,6 +1,7 @@
 //! Publishes messages and reports the result of each.
 
 use std::{
+    collections::HashMap,
     pin::pin,
     sync::{
         Arc, OnceLock,
@@ -47,6 +48,11 @@ const MAX_UNCONFIRMED: usize = 16_384;
 /// deletion from the outbox waits for its result.
 const BARRIER_INTERVAL: Duration = Duration::from_millis(25);
 
+/// How long a connection may refuse everything for a queue. RabbitMQ 3.10 looks for the leader of a quorum queue when a
+/// channel first publishes to it; if that leader's node has just gone down, the channel refuses all messages for the
+/// queue for as long as it is open, while a new one finds the new leader.
+const MAX_REFUSAL: Duration = Duration::from_secs(5);
+
 /// How often the age of the oldest confirm is checked during one confirm timeout.
 const CHECKS_PER_TIMEOUT: u32 = 4;
 
@@ -85,6 +91,7 @@ pub(crate) async fn start(
         next_barrier: Instant::now(),
         clock: UnblockedTime::new(Instant::now()),
         unroutable: Arc::default(),
+        refused_since: HashMap::new(),
     };
     tasks.spawn(session.run(connection, Arc::clone(&end)));
     Ok((Box::new(RabbitMqPublisher { batches, address, end }), receiver))
@@ -136,11 +143,15 @@ struct Session {
     clock: UnblockedTime,
     /// Notified for each message that was not routed to some consumer's queue.
     unroutable: Arc<Notify>,
+    /// Since when all messages for a consumer have been refused.
+    refused_since: HashMap<&'static str, Instant>,
 }
 
 /// The broker's answer for one copy of a message.
 struct Confirm {
     message_id: MessageId,
+    /// The consumer whose copy it is; `None` for listeners.
+    consumer: Option<&'static str>,
     answer: lapin::Result<Confirmation>,
 }
 
@@ -226,9 +237,9 @@ impl Session {
         let Route { publisher, consumers, routing_key, .. } = *message.route;
         let deliveries = deliveries_exchange(publisher);
         for consumer in consumers {
-            self.publish_copy(&message, &deliveries, consumer, true)?;
+            self.publish_copy(&message, &deliveries, consumer, Some(consumer))?;
         }
-        self.publish_copy(&message, &events_exchange(publisher), routing_key, false)
+        self.publish_copy(&message, &events_exchange(publisher), routing_key, None)
     }
 
     /// Puts one copy into the connection's buffer. Waiting here until it is written would cost one pass through the
@@ -238,8 +249,9 @@ impl Session {
         message: &Outgoing,
         exchange: &str,
         routing_key: &str,
-        mandatory: bool,
+        consumer: Option<&'static str>,
     ) -> Result<(), BrokerFailure> {
+        let mandatory = consumer.is_some();
         let channel = if mandatory { self.channel.clone() } else { self.events.clone() };
         let (properties, message_id) = (properties(message), message.message_id);
         let (exchange, key, body) = (exchange.into(), routing_key.into(), Arc::clone(&message.body));
@@ -249,7 +261,7 @@ impl Session {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
-            Confirm { message_id, answer }
+            Confirm { message_id, consumer, answer }
         }
         .boxed();
         // The first poll assigns the delivery tag and enqueues the copy in the buffer, so the messages keep their
@@ -273,7 +285,20 @@ impl Session {
             self.returned_message(&returned);
         }
         self.return_tracker.answered(confirm.message_id, accepted);
-        Ok(())
+        confirm.consumer.map_or(Ok(()), |consumer| self.check_refusal(consumer, accepted))
+    }
+
+    /// Ends the connection if it has refused all messages for a consumer for too long.
+    fn check_refusal(&mut self, consumer: &'static str, accepted: bool) -> Result<(), BrokerFailure> {
+        if accepted {
+            self.refused_since.remove(consumer);
+            return Ok(());
+        }
+        let since = *self.refused_since.entry(consumer).or_insert_with(Instant::now);
+        if since.elapsed() < MAX_REFUSAL {
+            return Ok(());
+        }
+        Err(BrokerFailure::Lost(format!("it has refused all messages for {consumer} for {MAX_REFUSAL:?}")))
     }
 
     /// Handles all confirms that are resolved by now.
