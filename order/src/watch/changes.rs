@@ -18,8 +18,8 @@ const KEPT: Duration = Duration::from_secs(30);
 /// How many changes a client takes at once, at most.
 const AT_ONCE: usize = 64;
 
-/// A client that waits is woken at most once in this time, with all changes since. Each wake costs a switch of tasks and
-/// a write to its socket, for each client.
+/// A client that waits is woken at most once in this time, with all changes since. Each wake costs a switch of tasks
+/// and a write to its socket, for each client.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The newest changes of orders, for the clients that watch. While nobody watches, and nobody has for half a minute,
