@@ -3,7 +3,7 @@ use maud::{Markup, html};
 use crate::{
     client::{ClientError, ServiceClient},
     layout,
-    pages::{badge, items},
+    pages::{badge, heads, items},
     sequence::Order,
     times::duration,
 };
@@ -30,14 +30,7 @@ pub(super) fn render(orders: &Result<Vec<Order>, ClientError>) -> Markup {
                 table {
                     caption { "The newest orders" }
                     thead {
-                        tr {
-                            th scope="col" { "Order" }
-                            th scope="col" { "Status" }
-                            th scope="col" { "Items" }
-                            th.number scope="col" { "Amount" }
-                            th scope="col" { "Placed (UTC)" }
-                            th.number scope="col" { "Took" }
-                        }
+                        (heads())
                     }
                     tbody { @for order in orders { (row(order)) } }
                 }
@@ -56,7 +49,11 @@ fn row(order: &Order) -> Markup {
             td.number { (order.amount.get()) " " (order.currency) }
             td { time datetime=(time) { (time.get(11..19).unwrap_or(&time)) } }
             td.number {
-                @if order.status.is_terminal() { (duration(order.updated_at.since(order.created_at))) } @else { "running" }
+                @if order.status.is_terminal() {
+                    (duration(order.updated_at.since(order.created_at)))
+                } @else {
+                    "running"
+                }
             }
         }
     }

@@ -3,7 +3,21 @@
 use maud::{Markup, Render, html};
 use shared_events::Service;
 
+use super::Page;
 use crate::client::{ClientError, FieldError};
+
+/// Renders the form of a page that asks for those rows that have this in `field`. `label` names the form.
+pub(super) fn filter(page: Page, label: &str, field: &Field) -> Markup {
+    html! {
+        form.card method="get" action=(page.path) role="search" aria-label=(label) {
+            (field)
+            div.actions {
+                button type="submit" { "Filter" }
+                a.button.quiet href=(page.path) { "Show all" }
+            }
+        }
+    }
+}
 
 /// An input of a form with its label, and what is wrong with it.
 pub(super) struct Field<'a> {

@@ -17,7 +17,7 @@ use axum::Router;
 use crate::state::AppState;
 
 pub(crate) use dead_letters::Redriving;
-pub(crate) use orders::{badge, items};
+pub(crate) use orders::{badge, heads, items};
 pub(crate) use try_it::Placing;
 
 /// A page of the console.

@@ -16,7 +16,7 @@ use shared_events::{Service, Timestamp};
 
 use super::{
     Page,
-    fields::{Field, order_id},
+    fields::{self, Field, order_id},
     paging::{self, Listed},
 };
 use crate::{client::ClientError, layout, state::AppState, times::moment};
@@ -77,15 +77,11 @@ async fn fetch(app: &AppState, asked: &Asked) -> Result<Listed<Payment>, ClientE
 
 fn filter(asked: &Asked, error: Option<&ClientError>) -> Markup {
     let wrong = error.and_then(|error| error.field("order_id"));
-    html! {
-        form.card method="get" action=(PAGE.path) role="search" aria-label="Filter the payments" {
-            (Field::number("order_id", "Order", &asked.order_id).optional().with_error(wrong))
-            div.actions {
-                button type="submit" { "Filter" }
-                a.button.quiet href=(PAGE.path) { "Show all" }
-            }
-        }
-    }
+    fields::filter(
+        PAGE,
+        "Filter the payments",
+        &Field::number("order_id", "Order", &asked.order_id).optional().with_error(wrong),
+    )
 }
 
 fn list(asked: &Asked, payments: &Listed<Payment>) -> Markup {

@@ -67,14 +67,7 @@ fn table(orders: &[Order]) -> Markup {
     html! {
         table.stacked aria-label="Orders" {
             thead {
-                tr {
-                    th scope="col" { "Order" }
-                    th scope="col" { "Status" }
-                    th scope="col" { "Items" }
-                    th.number scope="col" { "Amount" }
-                    th scope="col" { "Placed (UTC)" }
-                    th.number scope="col" { "Took" }
-                }
+                (heads())
             }
             tbody { @for order in orders { (row(order)) } }
         }
@@ -94,6 +87,20 @@ fn row(order: &Order) -> Markup {
             td.number data-label="Took" {
                 @if order.status.is_terminal() { (duration(order.updated_at.since(order.created_at))) } @else { "running" }
             }
+        }
+    }
+}
+
+/// Renders the row of headings of a table of orders.
+pub(crate) fn heads() -> Markup {
+    html! {
+        tr {
+            th scope="col" { "Order" }
+            th scope="col" { "Status" }
+            th scope="col" { "Items" }
+            th.number scope="col" { "Amount" }
+            th scope="col" { "Placed (UTC)" }
+            th.number scope="col" { "Took" }
         }
     }
 }

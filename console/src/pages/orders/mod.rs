@@ -19,7 +19,7 @@ use shared_events::facts::Status;
 use super::Page;
 use crate::state::AppState;
 
-pub(crate) use list::items;
+pub(crate) use list::{heads, items};
 
 /// The page.
 pub(super) const PAGE: Page = Page { path: "/orders", title: "Orders", in_navigation: true, routes };

@@ -6,7 +6,7 @@ use super::{Asked, PAGE};
 use crate::{
     client::{ClientError, path_segment},
     pages::{
-        fields::{Field, refusal},
+        fields::{self, Field, refusal},
         paging::{self, Listed, address},
     },
     state::AppState,
@@ -41,15 +41,7 @@ pub(super) async fn fetch(app: &AppState, asked: &Asked) -> Result<Listed<Item>,
 /// Renders the form that asks for one item. `error` is why it was refused.
 pub(super) fn filter(asked: &Asked, error: Option<&ClientError>) -> Markup {
     let wrong = error.and_then(|error| error.field("sku"));
-    html! {
-        form.card method="get" action=(PAGE.path) role="search" aria-label="Filter the stock" {
-            (Field::text("sku", "SKU", &asked.sku).optional().with_error(wrong))
-            div.actions {
-                button type="submit" { "Filter" }
-                a.button.quiet href=(PAGE.path) { "Show all" }
-            }
-        }
-    }
+    fields::filter(PAGE, "Filter the stock", &Field::text("sku", "SKU", &asked.sku).optional().with_error(wrong))
 }
 
 /// Renders the items, and what was just done to one of them.

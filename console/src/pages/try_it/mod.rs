@@ -56,7 +56,9 @@ impl Notice {
             Self::Failed(error) => layout::failure(error),
             Self::KeyUsed(error, order_id) => html! {
                 (layout::failure(error))
-                p.note { a href=(format!("/orders/{order_id}?request=refused")) { "See the refusal on order " (order_id) } }
+                p.note {
+                    a href=(format!("/orders/{order_id}?request=refused")) { "See the refusal on order " (order_id) }
+                }
             },
         }
     }
