@@ -1,4 +1,4 @@
-//! `edge attack`: measures what honest clients get while others attack, on the system in one process.
+//! `cargo run -p edge -- ATTACK`: measures what honest clients get while others attack, on the system in one process.
 
 #![allow(clippy::print_stdout, reason = "the output is for the user")]
 

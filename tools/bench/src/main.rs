@@ -39,7 +39,7 @@ use scenario::REFERENCE;
 #[derive(Debug, Parser)]
 struct Settings {
     /// Which parts to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Baseline, Part::Stack, Part::Standalone, Part::Observers, Part::Scale])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::value_variants().iter().copied())]
     only: Vec<Part>,
     /// Duration of each measurement
     #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]

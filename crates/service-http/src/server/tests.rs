@@ -155,11 +155,9 @@ async fn a_large_body_is_answered_and_not_reset() {
     let server = server(ConnectionLimits::default()).await;
     // More than the socket buffers hold.
     let body = vec![b' '; 7 * 1024 * 1024];
-    let mut announced = format!(
-        "POST /echo HTTP/1.1\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    let mut chunked = "POST /echo HTTP/1.1\r\ncontent-type: application/json\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+    let head = "POST /echo HTTP/1.1\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let mut announced = format!("{head}content-length: {}\r\n\r\n", body.len());
+    let mut chunked = format!("{head}transfer-encoding: chunked\r\n\r\n");
     announced += std::str::from_utf8(&body).unwrap();
     for chunk in body.chunks(64 * 1024) {
         chunked += &format!("{:x}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap());

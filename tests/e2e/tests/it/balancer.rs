@@ -102,11 +102,14 @@ impl Load {
         timeout(TIMEOUT, more).await.with_context(|| format!("no answers; {:?}", self.failed.lock().unwrap()))
     }
 
-    /// Ends it, and returns how many requests were answered, and what failed.
-    async fn end(self) -> (usize, Vec<String>) {
+    /// Ends it, and fails if one of the requests did.
+    async fn end_without_failure(self, balancer: &Balancer) -> Result<()> {
         let _ = self.stop.send(true);
         join_all(self.workers).await;
-        (self.answered.load(Ordering::Relaxed), std::mem::take(&mut *self.failed.lock().unwrap()))
+        let (answered, failed) = (self.answered.load(Ordering::Relaxed), self.failed.lock().unwrap());
+        println!("{answered} orders placed and read");
+        ensure!(failed.is_empty(), "{} of {answered} failed: {failed:#?}\n{}", failed.len(), balancer.log());
+        Ok(())
     }
 }
 
@@ -139,9 +142,7 @@ async fn all_replicas_are_replaced_under_load_and_no_request_fails() -> Result<(
         stack.ready().await?;
     }
     load.goes_on().await?;
-    let (answered, failed) = load.end().await;
-    println!("{answered} orders placed and read");
-    ensure!(failed.is_empty(), "{} of {answered} failed: {failed:#?}\n{}", failed.len(), balancer.log());
+    load.end_without_failure(&balancer).await?;
     // Each was taken out because it said that it is about to stop, before it refused a connection.
     for service in Service::ALL {
         for number in 1..=2 {
@@ -179,9 +180,7 @@ async fn replicas_are_killed_and_what_can_be_repeated_is() -> Result<()> {
         stack.ready().await?;
     }
     load.goes_on().await?;
-    let (answered, failed) = load.end().await;
-    println!("{answered} orders placed and read");
-    ensure!(failed.is_empty(), "{} of {answered} failed: {failed:#?}\n{}", failed.len(), balancer.log());
+    load.end_without_failure(&balancer).await?;
     stack.verified().await?;
     stack.passed();
     Ok(())
