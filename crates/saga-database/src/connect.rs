@@ -233,13 +233,13 @@ impl Database {
 
     /// Returns the pool for the few writes that are not inputs of the engine, such as trimming the inbox.
     pub fn writer(&self) -> DatabaseConnection {
-        self.pools().write
+        self.pools().write.clone()
     }
 
     /// Returns the pool for reading single rows on behalf of a client. For lists, see [`Self::list_reader`].
     #[must_use]
     pub fn reader(&self) -> DatabaseConnection {
-        self.pools().read
+        self.pools().read.clone()
     }
 
     /// Returns a connection for reading a list on behalf of a client. Lists take long, so they may use only some of the
@@ -256,7 +256,7 @@ impl Database {
     /// Returns the pool for what the service itself reads, which clients cannot exhaust.
     #[must_use]
     pub fn internal_reader(&self) -> DatabaseConnection {
-        self.pools().internal
+        self.pools().internal.clone()
     }
 
     /// Returns whether this is PostgreSQL or SQLite.
@@ -333,14 +333,15 @@ impl Database {
         if let Some(following) = &self.0.following {
             following.token().cancel();
         }
-        close(self.pools()).await;
+        let pools = self.pools().clone();
+        close(pools).await;
         if let Some(server) = &self.0.server {
             server.hosts.close().await;
         }
     }
 
-    fn pools(&self) -> Pools {
-        self.0.pools.borrow().clone()
+    fn pools(&self) -> watch::Ref<'_, Pools> {
+        self.0.pools.borrow()
     }
 }
 

@@ -43,7 +43,7 @@ impl<P: Participant> Engine<P> {
                     self.metrics.committed(received, committed.dead_lettered, begun.elapsed());
                     self.readiness.set("database", self.aside.state());
                     let inputs = || batch.inputs.iter().flat_map(|pending| &pending.inputs);
-                    let events = inputs().filter(|input| input.payload.message().is_some()).count();
+                    let events = || inputs().filter(|input| input.payload.message().is_some()).count();
                     self.spans.commit(
                         begun_at,
                         events,

@@ -102,8 +102,13 @@ impl MessageSpans {
 
     /// Records the span of a transaction that began at `begun` and is committed. `causes` are the `traceparent`s of its
     /// inputs: the `process` span of an event, the span of a request. It is linked to them, and is in the trace of the
-    /// first of them that is sampled.
-    pub(crate) fn commit<'a>(&self, begun: SystemTime, events: usize, causes: impl Iterator<Item = &'a str>) {
+    /// first of them that is sampled. `events` counts those of them that are events.
+    pub(crate) fn commit<'a>(
+        &self,
+        begun: SystemTime,
+        events: impl FnOnce() -> usize,
+        causes: impl Iterator<Item = &'a str>,
+    ) {
         if !self.is_on() {
             return;
         }
@@ -111,7 +116,7 @@ impl MessageSpans {
         let span = SpanBuilder::from_name("commit")
             .with_kind(SpanKind::Internal)
             .with_start_time(begun)
-            .with_attributes([KeyValue::new("messaging.batch.message_count", size(events))])
+            .with_attributes([KeyValue::new("messaging.batch.message_count", size(events()))])
             .with_links(links);
         drop(self.tracing.start(span, Some(&parent)));
     }
