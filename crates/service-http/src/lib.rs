@@ -6,6 +6,7 @@
 //! a limited time. It does not limit how many requests run at once; a handler that is overloaded answers with
 //! [`Problem::overloaded`].
 
+pub mod access;
 mod body;
 mod browser;
 mod direction;
