@@ -3,8 +3,9 @@
 //! A keeper consists of a temporary directory and two small shell processes:
 //!
 //! - The *watchdog* waits on a pipe whose other end only this process holds. The kernel closes it when this process
-//!   ends, for whatever reason. Then the watchdog kills the servers' process group and removes the directory. Dropping
-//!   the keeper also closes the pipe, so a normal end and a crash take the same path.
+//!   ends, for whatever reason. Then the watchdog kills the servers' process group, waits for processes that have left
+//!   the group and name the directory in their command line, and removes the directory. Dropping the keeper also closes
+//!   the pipe, so a normal end and a crash take the same path.
 //! - The *anchor* only leads the process group in which all servers are started. As long as it or a server exists, the
 //!   group's id is not reused, so the watchdog cannot kill an unrelated process. Its input is a pipe that the watchdog
 //!   holds, so it does not outlive the watchdog.
@@ -172,6 +173,22 @@ mod tests {
         keeper.end("sleep", "KILL").unwrap();
         keeper.start("sleep", &mut sleep).unwrap();
         assert!(keeper.runs("sleep"));
+    }
+
+    #[test]
+    fn a_process_that_has_left_the_group_is_waited_for() {
+        let keeper = Keeper::new("keeper", "TERM", &["nobody"]).unwrap();
+        let (directory, ended) = (keeper.directory().join("data"), tempfile::NamedTempFile::new().unwrap());
+        // It ends by itself a moment after its input is closed, and writes that it has.
+        let script = "read -r _; sleep 0.3; echo ended >\"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(ended.path()).arg(&directory).process_group(0).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdin.take());
+        let waiting = std::thread::spawn(move || child.wait());
+        drop(keeper);
+        assert_eq!(std::fs::read_to_string(ended.path()).unwrap(), "ended\n");
+        waiting.join().unwrap().unwrap();
     }
 
     #[test]

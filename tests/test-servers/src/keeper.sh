@@ -7,7 +7,7 @@ read -r _
 
 # Whether any process of the group is still running. `kill` also counts processes that have ended but were not waited
 # for, and in a container, process 1 may never wait for them. On Linux, /proc shows the difference.
-runs() {
+group_runs() {
     kill -s 0 -- "-$group" 2>/dev/null || return 1
     [ -r /proc/self/stat ] || return 0
     for file in /proc/[0-9]*/stat; do
@@ -17,6 +17,16 @@ runs() {
         [ "$3" != "$group" ] || [ "$1" = Z ] || return 0
     done
     return 1
+}
+
+# Whether a process that has left the group still uses the directory: Chromium's crash handler ends some time after the
+# browser. The pattern is not an argument of `grep`, which would find itself.
+others_run() {
+    printf '%s/' "$directory" | grep -lsqFf - /proc/[0-9]*/cmdline
+}
+
+runs() {
+    group_runs || others_run
 }
 
 ends_within_10_s() {
