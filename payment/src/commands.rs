@@ -3,7 +3,10 @@
 use saga_runtime::ReplyTo;
 use shared_events::{Money, OrderDetails, OrderId, SagaId};
 
-use crate::domain::{Payment, PaymentKey};
+use crate::{
+    domain::{Payment, PaymentKey},
+    gateway::Reference,
+};
 
 /// The inputs of the engine that are not events.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub(crate) enum Command {
     /// The service itself calls the gateway to void what was authorized for this saga.
     VoidAtGateway {
         saga_id: SagaId,
+        /// The gateway's reference of the payment.
+        reference: Reference,
         /// The order whose cancellation is answered once the payment is voided; `None` if the timer sent the command.
         answer_to: Option<OrderDetails>,
     },

@@ -21,6 +21,7 @@ struct Call {
 /// What is asked of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
+    Prepare,
     Authorize,
     Void,
 }
@@ -28,6 +29,7 @@ pub(crate) enum Operation {
 impl Operation {
     const fn name(self) -> &'static str {
         match self {
+            Self::Prepare => "prepare",
             Self::Authorize => "authorize",
             Self::Void => "void",
         }
@@ -38,7 +40,7 @@ impl Default for GatewayMetrics {
     fn default() -> Self {
         let calls = Family::default();
         // A counter that appears with its first call would hide that call from `increase` and `rate`.
-        for operation in [Operation::Authorize, Operation::Void] {
+        for operation in [Operation::Prepare, Operation::Authorize, Operation::Void] {
             for result in ["ok", "failed"] {
                 drop(calls.get_or_create(&Call { operation: operation.name(), result }));
             }

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         Answer, Context, Impossible, NewPayment, Payment, PaymentId, PaymentKey, Transition, on_event, on_voided,
     },
-    gateway::{Calls, PaymentGateway},
+    gateway::{Calls, PaymentGateway, PaymentRequest, Reference},
     store::{self, payments},
 };
 
@@ -56,7 +56,7 @@ const MAX_UNREADABLE: usize = 1_000;
 pub(crate) struct State {
     of_sagas: WorkingSet<SagaId, Payment>,
     of_clients: Vec<Payment>,
-    to_void: Vec<SagaId>,
+    to_void: Vec<(SagaId, Reference)>,
     new_ids: std::vec::IntoIter<PaymentId>,
 }
 
@@ -68,7 +68,11 @@ impl Payments {
 
     /// Returns the sagas whose payments still have to be voided. A payment that cannot be read is logged as an error
     /// and skipped for a while, so that it does not block the others.
-    async fn to_void(&self, transaction: &DatabaseTransaction, now: Timestamp) -> Result<Vec<SagaId>, DbErr> {
+    async fn to_void(
+        &self,
+        transaction: &DatabaseTransaction,
+        now: Timestamp,
+    ) -> Result<Vec<(SagaId, Reference)>, DbErr> {
         let except = {
             let mut unreadable = self.unreadable();
             unreadable.retain(|_, until| *until > now);
@@ -77,7 +81,7 @@ impl Payments {
         let mut sagas = Vec::new();
         for (id, row) in store::to_void(transaction, except, VOIDS_AT_ONCE).await? {
             match row {
-                Ok(payment) => sagas.extend(payment.saga_id),
+                Ok(payment) => sagas.extend(payment.saga_id.zip(payment.reference.map(Reference))),
                 Err(error) => {
                     tracing::error!(
                         payment.id = id, %error,
@@ -98,7 +102,7 @@ impl Payments {
     }
 
     async fn authorize(&self, key: PaymentKey, order_id: OrderId, amount: Money) -> Result<GatewayAnswer, CallError> {
-        let answer = self.calls.authorize(key, order_id, amount).await;
+        let answer = self.calls.authorize(&PaymentRequest { key, order_id, amount, method: None }).await;
         answer.map(GatewayAnswer::Authorization).map_err(|error| CallError(error.to_string()))
     }
 }
@@ -136,8 +140,8 @@ impl Participant for Payments {
             Payload::Command(Command::Authorize(request, _)) => {
                 self.authorize(request.key, request.order_id, request.amount).await
             }
-            Payload::Command(Command::VoidAtGateway { saga_id, .. }) => {
-                let voided = self.calls.void((*saga_id).into()).await;
+            Payload::Command(Command::VoidAtGateway { reference, .. }) => {
+                let voided = self.calls.void(reference).await;
                 Ok(if voided { GatewayAnswer::Voided } else { GatewayAnswer::NotVoided })
             }
             Payload::Command(Command::VoidDue) => Err(CallError("this command needs no call".to_owned())),
@@ -183,11 +187,11 @@ impl Participant for Payments {
                 let payment = state.authorized(request, input.call_result.as_ref(), input.at)?;
                 Ok(Decision::reply(reply_to.with(payment)))
             }
-            Payload::Command(Command::VoidAtGateway { saga_id, answer_to }) => {
+            Payload::Command(Command::VoidAtGateway { saga_id, answer_to, .. }) => {
                 Ok(state.voided(*saga_id, answer_to.as_ref(), input.call_result.as_ref(), input.at))
             }
             Payload::Command(Command::VoidDue) => {
-                let void = |saga_id| Command::VoidAtGateway { saga_id, answer_to: None };
+                let void = |(saga_id, reference)| Command::VoidAtGateway { saga_id, reference, answer_to: None };
                 Ok(Decision { follow_ups: state.to_void.drain(..).map(void).collect(), ..Decision::silent() })
             }
         }
@@ -278,7 +282,12 @@ impl State {
             self.of_sagas.put(saga_id, payment);
         }
         let event = event.zip(order).map(|(body, order)| Event { saga_id, order: order.clone(), body });
-        let void = void.then(|| Command::VoidAtGateway { saga_id, answer_to: answer_to.cloned() });
+        let reference = self.of_sagas.get(&saga_id).and_then(|payment| payment.reference.clone().map(Reference));
+        let void = reference.filter(|_| void).map(|reference| Command::VoidAtGateway {
+            saga_id,
+            reference,
+            answer_to: answer_to.cloned(),
+        });
         Decision { follow_ups: void.into_iter().collect(), ..Decision::publish(event.into_iter().collect()) }
     }
 }

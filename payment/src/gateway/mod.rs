@@ -1,9 +1,16 @@
-//! The payment gateway: a trait, the calls that the service makes, and a simulated implementation.
+//! The payment gateway: a trait, the calls that the service makes, a simulated implementation, and the tests that every
+//! implementation has to pass.
 
-mod api;
 mod calls;
+pub mod conformance;
+mod port;
 mod simulated;
+mod types;
 
-pub use api::{GatewayError, PaymentGateway};
 pub(crate) use calls::Calls;
+pub use port::PaymentGateway;
 pub use simulated::{Conditions, FailureRate, InvalidFailureRate, SimulatedGateway};
+pub use types::{
+    Decline, DeclineCode, GatewayPayment, GatewayRefund, GatewayState, Lookup, Outcome, PaymentMethod, PaymentRequest,
+    Reference, RefundKey,
+};

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
+mod books;
 mod conditions;
+mod conformance;
 mod gateway;
 mod harness;
 mod http;

@@ -7,25 +7,36 @@ use std::{
 
 use async_trait::async_trait;
 use payment::{
-    domain::{Answer, PaymentKey},
-    gateway::{GatewayError, PaymentGateway},
+    domain::PaymentKey,
+    gateway::{
+        GatewayPayment, Lookup, Outcome, PaymentGateway, PaymentRequest, Reference, RefundKey, conformance::Moved,
+    },
 };
-use shared_events::{Money, OrderId};
+use shared_events::Money;
 use tokio::sync::watch;
 
-/// A point in a call to the gateway.
+use crate::books::Books;
+
+/// A point in a call to the gateway: before the call has reached it, or after it has acted and before its answer has
+/// reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Point {
-    /// The call has not reached the gateway.
+    BeforePrepare,
+    AfterPrepare,
     BeforeAuthorize,
-    /// The gateway has charged or declined; its answer has not reached the service.
     AfterAuthorize,
+    BeforeCapture,
+    AfterCapture,
     BeforeVoid,
     AfterVoid,
+    BeforeRefund,
+    AfterRefund,
+    BeforeLookup,
+    AfterLookup,
 }
 
-/// A gateway that records its charges, and whose calls a test holds up, releases, and makes fail. It authorizes amounts
-/// below 1000.
+/// A gateway that keeps books, and whose calls a test holds up, releases, and makes fail. It authorizes amounts below
+/// 1000.
 #[derive(Debug)]
 pub(crate) struct ScriptedGateway(watch::Sender<Script>);
 
@@ -34,10 +45,9 @@ struct Script {
     held: HashSet<Point>,
     reached: HashMap<Point, usize>,
     failures: HashMap<Point, usize>,
-    answers: HashMap<PaymentKey, Answer>,
-    /// How often each key was charged, and the sum in minor units.
-    charged: HashMap<PaymentKey, (usize, i64)>,
-    voided: HashSet<PaymentKey>,
+    /// How many of the next answers are lost.
+    to_lose: usize,
+    books: Books,
 }
 
 impl ScriptedGateway {
@@ -47,23 +57,26 @@ impl ScriptedGateway {
 
     /// From now on, calls wait at `point`.
     pub(crate) fn hold(&self, point: Point) {
-        self.0.send_modify(|script| {
-            script.held.insert(point);
-        });
+        self.change(|script| script.held.insert(point));
     }
 
     /// From now on, no call waits at `point`, and those that wait go on.
     pub(crate) fn release(&self, point: Point) {
-        self.0.send_modify(|script| {
-            script.held.remove(&point);
-        });
+        self.change(|script| script.held.remove(&point));
     }
 
     /// The next `count` calls that pass `point` fail there.
     pub(crate) fn fail(&self, point: Point, count: usize) {
-        self.0.send_modify(|script| {
-            script.failures.insert(point, count);
-        });
+        self.change(|script| script.failures.insert(point, count));
+    }
+
+    /// The next answer is lost, whatever was asked.
+    pub(crate) fn lose_next_answer(&self) {
+        self.change(|script| script.to_lose += 1);
+    }
+
+    pub(crate) fn forget_keys(&self) {
+        self.change(|script| script.books.forget_keys());
     }
 
     /// Waits until `count` calls in all have reached `point`.
@@ -81,26 +94,51 @@ impl ScriptedGateway {
 
     /// How often `key` was ever charged.
     pub(crate) fn charges(&self, key: impl Into<PaymentKey>) -> usize {
-        self.0.borrow().charged.get(&key.into()).map_or(0, |(count, _)| *count)
+        self.0.borrow().books.charges(key.into())
     }
 
     /// The minor units that it holds for `key`.
     pub(crate) fn holds(&self, key: impl Into<PaymentKey>) -> i64 {
-        let (key, script) = (key.into(), self.0.borrow());
-        if script.voided.contains(&key) { 0 } else { script.charged.get(&key).map_or(0, |(_, sum)| *sum) }
+        self.moved(key).held
     }
 
-    async fn pass(&self, point: Point) -> Result<(), GatewayError> {
-        self.0.send_modify(|script| *script.reached.entry(point).or_default() += 1);
-        drop(self.0.subscribe().wait_for(|script| !script.held.contains(&point)).await.unwrap());
-        let mut fails = false;
-        self.0.send_modify(|script| {
-            if let Some(left) = script.failures.get_mut(&point).filter(|left| **left > 0) {
-                *left -= 1;
-                fails = true;
-            }
+    /// What it has moved for `key`.
+    pub(crate) fn moved(&self, key: impl Into<PaymentKey>) -> Moved {
+        self.0.borrow().books.moved(key.into())
+    }
+
+    /// Makes a call that passes two points. A failure at the first one is before the effect, and one at the second is a
+    /// lost answer.
+    async fn call<T>(&self, points: [Point; 2], effect: impl FnOnce(&mut Books) -> Outcome<T>) -> Outcome<T> {
+        let [before, after] = points;
+        if self.fails_at(before).await {
+            return Outcome::retry_later("as the test demands");
+        }
+        let outcome = self.change(|script| effect(&mut script.books));
+        let is_lost = self.change(|script| {
+            let is_lost = script.to_lose > 0;
+            script.to_lose -= usize::from(is_lost);
+            is_lost
         });
-        if fails { Err(GatewayError("as the test demands".to_owned())) } else { Ok(()) }
+        if self.fails_at(after).await || is_lost {
+            return Outcome::Unknown("as the test demands".to_owned());
+        }
+        outcome
+    }
+
+    async fn fails_at(&self, point: Point) -> bool {
+        self.change(|script| *script.reached.entry(point).or_default() += 1);
+        drop(self.0.subscribe().wait_for(|script| !script.held.contains(&point)).await.unwrap());
+        self.change(|script| {
+            let left = script.failures.get_mut(&point).filter(|left| **left > 0);
+            left.map(|left| *left -= 1).is_some()
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
+        let mut result = None;
+        self.0.send_modify(|script| result = Some(change(script)));
+        result.unwrap()
     }
 }
 
@@ -108,40 +146,32 @@ impl Script {
     fn count(&self, point: Point) -> usize {
         self.reached.get(&point).copied().unwrap_or(0)
     }
-
-    fn authorize(&mut self, key: PaymentKey, amount: Money) -> Answer {
-        if let Some(answer) = self.answers.get(&key) {
-            return answer.clone();
-        }
-        let answer = if amount.minor_units() < 100_000 {
-            let (count, sum) = self.charged.entry(key).or_default();
-            (*count, *sum) = (*count + 1, *sum + amount.minor_units());
-            // An earlier void had no effect on this authorization.
-            self.voided.remove(&key);
-            Answer::Authorized { reference: format!("auth-{}", key.0) }
-        } else {
-            Answer::Declined { reason: "over the limit".to_owned() }
-        };
-        self.answers.insert(key, answer.clone());
-        answer
-    }
 }
 
 #[async_trait]
 impl PaymentGateway for ScriptedGateway {
-    async fn authorize(&self, key: PaymentKey, _: OrderId, amount: Money) -> Result<Answer, GatewayError> {
-        self.pass(Point::BeforeAuthorize).await?;
-        let mut answer = None;
-        self.0.send_modify(|script| answer = Some(script.authorize(key, amount)));
-        self.pass(Point::AfterAuthorize).await?;
-        Ok(answer.unwrap())
+    async fn prepare(&self, request: &PaymentRequest) -> Outcome<Reference> {
+        self.call([Point::BeforePrepare, Point::AfterPrepare], |books| books.prepare(request)).await
     }
 
-    async fn void(&self, key: PaymentKey) -> Result<(), GatewayError> {
-        self.pass(Point::BeforeVoid).await?;
-        self.0.send_modify(|script| {
-            script.voided.insert(key);
-        });
-        self.pass(Point::AfterVoid).await
+    async fn authorize(&self, reference: &Reference) -> Outcome<()> {
+        self.call([Point::BeforeAuthorize, Point::AfterAuthorize], |books| books.authorize(reference)).await
+    }
+
+    async fn capture(&self, reference: &Reference) -> Outcome<()> {
+        self.call([Point::BeforeCapture, Point::AfterCapture], |books| books.capture(reference)).await
+    }
+
+    async fn void(&self, reference: &Reference) -> Outcome<()> {
+        self.call([Point::BeforeVoid, Point::AfterVoid], |books| books.void(reference)).await
+    }
+
+    async fn refund(&self, reference: &Reference, key: RefundKey, amount: Money) -> Outcome<()> {
+        self.call([Point::BeforeRefund, Point::AfterRefund], |books| books.refund(reference, key, amount)).await
+    }
+
+    async fn lookup(&self, payment: Lookup<'_>) -> Outcome<Option<GatewayPayment>> {
+        let lookup = |books: &mut Books| Outcome::Done(books.lookup(payment));
+        self.call([Point::BeforeLookup, Point::AfterLookup], lookup).await
     }
 }

@@ -1,0 +1,56 @@
+//! Capturing.
+
+use super::{
+    super::{DeclineCode, GatewayState, Outcome},
+    under_test::{Case, GatewayUnderTest, done},
+};
+
+pub(super) async fn check(under_test: &dyn GatewayUnderTest) {
+    a_capture_takes_the_amount_once(under_test).await;
+    what_is_captured_is_not_voided(under_test).await;
+    only_what_is_authorized_is_captured(under_test).await;
+    a_void_and_a_capture_that_cross_do_one_of_both(under_test).await;
+}
+
+async fn a_capture_takes_the_amount_once(under_test: &dyn GatewayUnderTest) {
+    let case = Case::authorized(under_test).await;
+    for outcome in case.at_once(async |case| case.gateway().capture(&case.reference).await).await {
+        assert!(matches!(outcome, Outcome::Done(()) | Outcome::RetryLater { .. }), "at the same time: {outcome:?}");
+    }
+    done(case.gateway().capture(&case.reference).await, "capture again");
+    case.assert_moved(0, case.units(), 0, "a capture takes the amount once").await;
+    case.assert_state(&GatewayState::Captured, "of a captured payment").await;
+    done(case.gateway().authorize(&case.reference).await, "authorize what is captured");
+    case.assert_moved(0, case.units(), 0, "a late authorization holds nothing more").await;
+}
+
+async fn what_is_captured_is_not_voided(under_test: &dyn GatewayUnderTest) {
+    let case = Case::captured(under_test).await;
+    match case.gateway().void(&case.reference).await {
+        Outcome::Declined(decline) => assert_eq!(decline.code, DeclineCode::AlreadyCaptured, "{decline:?}"),
+        outcome => panic!("void what is captured: {outcome:?}"),
+    }
+    case.assert_moved(0, case.units(), 0, "a captured payment is not voided").await;
+}
+
+async fn only_what_is_authorized_is_captured(under_test: &dyn GatewayUnderTest) {
+    let case = Case::prepared(under_test, under_test.accepted()).await;
+    match case.gateway().capture(&case.reference).await {
+        Outcome::Declined(decline) => assert_eq!(decline.code, DeclineCode::NotAuthorized, "{decline:?}"),
+        outcome => panic!("capture what is not authorized: {outcome:?}"),
+    }
+    case.assert_moved(0, 0, 0, "nothing is taken that is not authorized").await;
+}
+
+async fn a_void_and_a_capture_that_cross_do_one_of_both(under_test: &dyn GatewayUnderTest) {
+    let case = Case::authorized(under_test).await;
+    futures::join!(case.gateway().void(&case.reference), case.gateway().capture(&case.reference));
+    // Either may have been refused for as long as the other ran.
+    let (voided, captured) =
+        (case.gateway().void(&case.reference).await, case.gateway().capture(&case.reference).await);
+    match (&voided, &captured) {
+        (Outcome::Done(()), Outcome::Declined(_)) => case.assert_moved(0, 0, 0, "it is voided").await,
+        (Outcome::Declined(_), Outcome::Done(())) => case.assert_moved(0, case.units(), 0, "it is captured").await,
+        both => panic!("a void and a capture that cross: {both:?}"),
+    }
+}
