@@ -1,6 +1,7 @@
 //! The commands of the order service, and their replies.
 
 use saga_runtime::ReplyTo;
+use service_http::access::Owner;
 use shared_events::OrderId;
 
 use crate::domain::{NewOrder, Order};
@@ -10,8 +11,8 @@ use crate::domain::{NewOrder, Order};
 pub(crate) enum Command {
     /// A client places an order.
     Place(NewOrder, ReplyTo<PlaceReply>),
-    /// A client cancels an order.
-    Cancel(OrderId, ReplyTo<CancelReply>),
+    /// A client cancels an order; with an owner, only one of this owner.
+    Cancel(OrderId, Option<Owner>, ReplyTo<CancelReply>),
     /// The timer processes the orders that are due.
     WakeDue,
 }
@@ -21,9 +22,9 @@ pub(crate) enum Command {
 pub(crate) enum PlaceReply {
     /// The order is placed.
     Placed(Box<Order>),
-    /// An earlier request with the same idempotency key placed this order. It is returned in its current state.
+    /// An earlier request of the owner with the same key placed this order. It is returned in its current state.
     PlacedBefore(Box<Order>),
-    /// An earlier request with the same idempotency key had different content.
+    /// An earlier request of the owner with the same key had different content.
     KeyReused,
 }
 
@@ -34,6 +35,6 @@ pub(crate) enum CancelReply {
     Accepted(Box<Order>),
     /// The order is confirmed and cannot be cancelled any more.
     AlreadyConfirmed,
-    /// There is no such order.
+    /// There is no such order, or not for this client.
     NotFound,
 }

@@ -1,7 +1,7 @@
 //! The participant of the order service: loads the rows that a batch needs, and decides how each input changes them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -11,6 +11,7 @@ use saga_message::ServiceSpec;
 use saga_runtime::{Decision, Input, Participant, Payload, ReplyTo, Unacceptable};
 use saga_support::millis;
 use sea_orm::{DatabaseTransaction, DbErr};
+use service_http::access::Owner;
 use shared_events::{Envelope, Event, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
@@ -40,7 +41,8 @@ pub(crate) struct Orders {
 pub(crate) struct State {
     orders: WorkingSet<OrderId, Order>,
     by_saga: HashMap<SagaId, OrderId>,
-    by_key: HashMap<IdempotencyKey, OrderId>,
+    /// By owner and idempotency key.
+    by_key: HashMap<String, HashMap<IdempotencyKey, OrderId>>,
     due: Vec<OrderId>,
     new_ids: std::vec::IntoIter<OrderId>,
     timeline: Vec<order_events::Model>,
@@ -65,7 +67,7 @@ impl Orders {
     fn command(&self, state: &mut State, command: &Command, now: Timestamp) -> Result<Decision<Orders>, Unacceptable> {
         match command {
             Command::Place(new, reply_to) => self.place(state, new, reply_to, now),
-            Command::Cancel(id, reply_to) => Ok(self.cancel(state, *id, reply_to, now)),
+            Command::Cancel(id, owner, reply_to) => Ok(self.cancel(state, *id, owner.as_ref(), reply_to, now)),
             Command::WakeDue => Ok(Decision::publish(self.wake_due(state, now))),
         }
     }
@@ -77,8 +79,7 @@ impl Orders {
         reply_to: &ReplyTo<PlaceReply>,
         now: Timestamp,
     ) -> Result<Decision<Orders>, Unacceptable> {
-        let same_key = new.idempotency_key.as_ref().and_then(|key| state.by_key.get(key));
-        if let Some(order) = same_key.and_then(|id| state.orders.get(id)) {
+        if let Some(order) = state.placed_before(new) {
             let same = order.has_content_of(new);
             let reply = if same { PlaceReply::PlacedBefore(order.clone().into()) } else { PlaceReply::KeyReused };
             return Ok(Decision::reply(reply_to.with(reply)));
@@ -94,10 +95,12 @@ impl Orders {
         &self,
         state: &mut State,
         id: OrderId,
+        owner: Option<&Owner>,
         reply_to: &ReplyTo<CancelReply>,
         now: Timestamp,
     ) -> Decision<Orders> {
-        let Some(order) = state.orders.get(&id) else {
+        let visible = |order: &&Order| order.is_visible_to(owner.map(Owner::as_str));
+        let Some(order) = state.orders.get(&id).filter(visible) else {
             return Decision::reply(reply_to.with(CancelReply::NotFound));
         };
         match on_cancel(order, state.time_of(id, now), &self.cancel_policy) {
@@ -161,22 +164,24 @@ impl Participant for Orders {
     }
 
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
-        let (mut sagas, mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut sagas, mut ids, mut keys) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         let (mut placed, mut due_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
-                Payload::Command(Command::Cancel(id, _)) => drop(ids.insert(*id)),
+                Payload::Command(Command::Cancel(id, owner, _)) => {
+                    ids.entry(*id).or_insert_with(Vec::new).push(owner.as_ref().map(Owner::as_str));
+                }
                 Payload::Command(Command::WakeDue) => due_at = Some(input.at),
                 Payload::Command(Command::Place(new, _)) => {
                     placed += 1;
-                    keys.extend(&new.idempotency_key);
+                    keys.extend(new.idempotency_key.as_ref().map(|key| (new.owner.as_str(), key)));
                 }
             }
         }
-        let mut loaded = store::by_order_ids(transaction, ids.into_iter().collect()).await?;
+        let mut loaded = store::by_order_ids(transaction, &ids).await?;
         loaded.append(&mut store::by_sagas(transaction, sagas.into_iter().collect()).await?);
-        loaded.append(&mut store::by_idempotency_keys(transaction, keys.into_iter().collect()).await?);
+        loaded.append(&mut store::by_idempotency_keys(transaction, keys).await?);
         let mut due = Vec::new();
         if let Some(now) = due_at {
             let orders = store::due(transaction, now, DUE_AT_ONCE).await?;
@@ -242,8 +247,14 @@ impl State {
     fn remember(&mut self, order: &Order) {
         self.by_saga.insert(order.saga_id, order.details.order_id);
         if let Some(key) = &order.idempotency_key {
-            self.by_key.insert(key.clone(), order.details.order_id);
+            self.by_key.entry(order.owner.clone()).or_default().insert(key.clone(), order.details.order_id);
         }
+    }
+
+    /// Returns the order that an earlier request of the same owner with the same key has placed.
+    fn placed_before(&self, new: &NewOrder) -> Option<&Order> {
+        let id = self.by_key.get(&new.owner)?.get(new.idempotency_key.as_ref()?)?;
+        self.orders.get(id)
     }
 
     fn put(&mut self, order: Order) {
@@ -271,3 +282,6 @@ impl State {
         events
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,7 @@ fn new_order(number: usize, planned: &PlannedOrder) -> NewOrder {
     };
     NewOrder {
         saga_id: saga(number),
+        owner: String::new(),
         lines: Lines::new(planned.lines.iter().map(line)).unwrap(),
         total: Money::from_minor_units(planned.minor_units, "USD".parse().unwrap()).unwrap(),
         idempotency_key: None,

@@ -11,7 +11,9 @@ pub struct Order {
     pub details: OrderDetails,
     /// The id of its saga.
     pub saga_id: SagaId,
-    /// The idempotency key of the request that placed it.
+    /// The customer that it belongs to: the owner of the API key with which it was placed; empty if there was none.
+    pub owner: String,
+    /// The idempotency key of the request that placed it. It is one only together with the owner.
     pub idempotency_key: Option<IdempotencyKey>,
     /// When it was placed.
     pub placed_at: Timestamp,
@@ -32,6 +34,8 @@ pub struct Order {
 pub struct NewOrder {
     /// The id of its saga.
     pub saga_id: SagaId,
+    /// The customer that it will belong to; empty for none.
+    pub owner: String,
     /// The ordered lines.
     pub lines: Lines,
     /// The amount to pay.
@@ -59,10 +63,11 @@ impl Order {
     /// Creates an order and its `OrderCreated`.
     #[must_use]
     pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, cancel_policy: &CancelPolicy) -> (Self, Event) {
-        let NewOrder { saga_id, lines, total, idempotency_key } = new;
+        let NewOrder { saga_id, owner, lines, total, idempotency_key } = new;
         let order = Self {
             details: OrderDetails { order_id, lines, total },
             saga_id,
+            owner,
             idempotency_key,
             placed_at: now,
             changed_at: now,
@@ -79,8 +84,14 @@ impl Order {
     #[must_use]
     pub fn has_content_of(&self, new: &NewOrder) -> bool {
         // Every field is named, so that the compiler asks about a new one.
-        let NewOrder { saga_id: _, lines, total, idempotency_key: _ } = new;
+        let NewOrder { saga_id: _, owner: _, lines, total, idempotency_key: _ } = new;
         self.details.lines == *lines && self.details.total == *total
+    }
+
+    /// Returns whether a caller may see and change it who may see the orders of `owner` only; of all, if it is `None`.
+    #[must_use]
+    pub fn is_visible_to(&self, owner: Option<&str>) -> bool {
+        owner.is_none_or(|owner| self.owner == owner)
     }
 
     /// Returns its status.
@@ -199,6 +210,7 @@ mod tests {
         let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(2).unwrap() };
         let new = NewOrder {
             saga_id: SagaId(Uuid::from_u128(7)),
+            owner: String::new(),
             lines: Lines::new([line]).unwrap(),
             total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
             idempotency_key: None,

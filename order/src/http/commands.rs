@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use service_http::{ApiJson, ApiPath, FieldErrors, Problem, RequestCause};
+use service_http::{ApiJson, ApiPath, FieldErrors, Problem, RequestCause, access::Caller};
 use shared_events::OrderId;
 
 use super::{
@@ -32,7 +32,7 @@ use crate::{
         ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=N` in seconds (RFC 7240)"),
         ("Idempotency-Key" = Option<String>, Header,
             description = "the same as `idempotency_key` in the body, in quotes or without; it is valid for as long as \
-                           the order exists"),
+                           the order exists, and for each owner a key of its own"),
     ),
     responses(
         (status = 200, body = OrderView, description = "the saga has ended; a failed order is a result, not an error"),
@@ -43,10 +43,11 @@ use crate::{
 pub(super) async fn place(
     State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
+    caller: Caller,
     headers: HeaderMap,
     ApiJson(request): ApiJson<PlaceOrder>,
 ) -> Result<Response, Problem> {
-    let new = request.parse(idempotency_key(&headers)?)?;
+    let new = request.parse(idempotency_key(&headers)?, caller.owner_of_new())?;
     let preference = Preference::of(&headers, app.wait);
     if app.context.outbox.depth() > app.max_backlog {
         return Err(Problem::overloaded("too many orders are under way; nothing was written"));
@@ -90,9 +91,11 @@ pub(super) async fn place(
 pub(super) async fn cancel(
     State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
+    caller: Caller,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Response, Problem> {
-    let cancel = |reply_to| Command::Cancel(OrderId(order_id), reply_to);
+    let owner = caller.owner().cloned();
+    let cancel = |reply_to| Command::Cancel(OrderId(order_id), owner, reply_to);
     match app.context.mailbox.ask(cancel, cause).await? {
         CancelReply::Accepted(order) => Ok((StatusCode::ACCEPTED, Json(OrderView::from(&*order))).into_response()),
         CancelReply::AlreadyConfirmed => Err(Problem::conflict("the order is confirmed")),
@@ -113,8 +116,10 @@ impl AppState {
         Ok(self.read(order.details.order_id).await.unwrap_or(order))
     }
 
+    /// Reads an order that the caller has placed.
     async fn read(&self, id: OrderId) -> Result<Order, Problem> {
-        store::by_id(&self.context.database.reader(), id).await?.ok_or_else(|| Problem::not_found("order not found"))
+        let order = store::by_id(&self.context.database.reader(), id, None).await?;
+        order.ok_or_else(|| Problem::not_found("order not found"))
     }
 }
 

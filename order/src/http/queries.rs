@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use service_http::{ApiPath, Problem};
+use service_http::{
+    ApiPath, Problem,
+    access::{Caller, Owner},
+};
 use shared_events::OrderId;
 
 use super::{state::AppState, timeline::TimelineEntry, wire::OrderView};
@@ -14,10 +17,11 @@ use crate::store;
 )]
 pub(super) async fn show(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<OrderView>, Problem> {
     let reader = app.context.database.reader();
-    let order = store::by_id(&reader, OrderId(order_id)).await?;
+    let order = store::by_id(&reader, OrderId(order_id), caller.owner().map(Owner::as_str)).await?;
     let order = order.ok_or_else(|| Problem::not_found("order not found"))?;
     let traceparent = store::traceparent(&reader, OrderId(order_id)).await?;
     Ok(Json(OrderView::from(&order).traced(traceparent.as_deref())))
@@ -32,9 +36,15 @@ pub(super) async fn show(
 )]
 pub(super) async fn events(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Json<Vec<TimelineEntry>>, Problem> {
     let reader = app.context.database.reader();
+    if let Some(owner) = caller.owner()
+        && !store::has_owner(&reader, OrderId(order_id), owner.as_str()).await?
+    {
+        return Err(Problem::not_found("order not found"));
+    }
     let timeline = store::timeline(&reader, OrderId(order_id)).await?;
     if timeline.is_empty() {
         // Every order has at least its `OrderCreated`.

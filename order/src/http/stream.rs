@@ -1,4 +1,4 @@
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -6,6 +6,8 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::{Stream, StreamExt as _, stream};
+use service_http::access::Caller;
+use tokio::time::timeout;
 
 use super::{state::AppState, wire::OrderView};
 use crate::{
@@ -13,12 +15,17 @@ use crate::{
     watch::{Change, Position},
 };
 
+/// How often a client that gets no event learns where it is in the stream. Without it, a client for which nothing
+/// happened while others were busy could not resume.
+const POSITION_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Watch all orders
 ///
-/// Server-sent events: one `order` event for each change of an order from now on. With `Last-Event-ID`, which browsers
-/// send when they reconnect, from that event on. A client that is too slow, or that cannot resume there because the
-/// changes are no longer kept or the replica is another one, gets a `missed` event with the number of changes that it
-/// missed, or 0 if that is unknown; it should read the orders again.
+/// Server-sent events: one `order` event for each change of an order that the client may see, from now on. With
+/// `Last-Event-ID`, which browsers send when they reconnect, from that event on. A client that is too slow, or that
+/// cannot resume there because the changes are no longer kept or the replica is another one, gets a `missed` event with
+/// the number of changes that it missed, or 0 if that is unknown, as it is for the key of an owner; it should read the
+/// orders again.
 #[utoipa::path(
     get, path = "/api/v1/orders/stream", tag = "orders",
     params(("Last-Event-ID" = Option<String>, Header, description = "the `id` that the client received last")),
@@ -26,16 +33,18 @@ use crate::{
 )]
 pub(super) async fn stream(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let last = headers.get("last-event-id").map(|id| Position::parse(id.to_str().unwrap_or_default()));
-    let changes = app.watchers.watch(last);
+    let changes = app.watchers.watch(last, caller.owner().cloned());
     // An id alone is no event for the client, but it can resume from here even if it never gets one.
     let opening = last.is_none().then(|| Event::default().id(changes.position().to_string()));
     let stopping = app.context.stopping.clone();
     let events = stream::unfold((changes, stopping), |(mut changes, stopping)| async move {
-        let change = stopping.run_until_cancelled(changes.next()).await?;
-        Some((event(&change).id(changes.position().to_string()), (changes, stopping)))
+        let change = stopping.run_until_cancelled(timeout(POSITION_INTERVAL, changes.next())).await?;
+        let event = change.map_or_else(|_| Event::default(), |change| event(&change));
+        Some((event.id(changes.position().to_string()), (changes, stopping)))
     });
     Sse::new(stream::iter(opening).chain(events).map(Ok)).keep_alive(KeepAlive::default())
 }

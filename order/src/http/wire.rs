@@ -38,8 +38,8 @@ pub(super) struct Item {
 }
 
 impl PlaceOrder {
-    /// Validates the request. `header` is the value of its `Idempotency-Key` header.
-    pub(super) fn parse(self, header: Option<&str>) -> Result<NewOrder, Problem> {
+    /// Validates the request of `owner`. `header` is the value of its `Idempotency-Key` header.
+    pub(super) fn parse(self, header: Option<&str>, owner: &str) -> Result<NewOrder, Problem> {
         let mut errors = FieldErrors::new();
         let lines = lines(&mut errors, self.item_sku, self.quantity, self.items);
         let currency = errors.check("currency", self.currency.parse::<Currency>());
@@ -54,7 +54,8 @@ impl PlaceOrder {
         };
         errors.into_result()?;
         let (Some(lines), Some(total)) = (lines, total) else { return Err(Problem::internal()) };
-        Ok(NewOrder { saga_id: SagaId(Uuid::now_v7()), lines, total, idempotency_key: key })
+        let (saga_id, owner) = (SagaId(Uuid::now_v7()), owner.to_owned());
+        Ok(NewOrder { saga_id, owner, lines, total, idempotency_key: key })
     }
 }
 
@@ -129,6 +130,10 @@ pub struct OrderView {
     /// Increases with each change: of two responses or stream events about an order, the greater version is the newer.
     #[schema(minimum = 1)]
     version: i64,
+    /// The owner of the API key with which it was placed; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "shop-a")]
+    owner: Option<String>,
     /// The trace of its saga, if it has one. Only `GET /api/v1/orders/{order_id}` shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
@@ -163,6 +168,7 @@ impl From<&Order> for OrderView {
             created_at: order.placed_at,
             updated_at: order.changed_at,
             version: order.version,
+            owner: (!order.owner.is_empty()).then(|| order.owner.clone()),
             trace_id: None,
         }
     }

@@ -4,6 +4,7 @@ mod m0002_orders;
 mod m0003_version;
 mod m0004_causes;
 mod m0005_traces;
+mod m0006_owners;
 
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(DeadLetterSubject { was: "order_id" }),
             Box::new(m0004_causes::Migration),
             Box::new(m0005_traces::Migration),
+            Box::new(m0006_owners::Migration),
         ]
     }
 }

@@ -13,7 +13,10 @@ use sea_orm::{
 };
 use shared_events::{Sku, Timestamp};
 
-use super::{mapping::from_row, tables::orders};
+use super::{
+    mapping::{from_row, scoped_keys_of_all, to_scoped_key},
+    tables::orders,
+};
 use crate::domain::{IdempotencyKey, Order, Status};
 
 /// Maximum number of rows that are examined for one page, if a filter has no index.
@@ -26,6 +29,8 @@ const MAX_DISORDER: Duration = Duration::from_secs(60);
 /// A part of the list of orders.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
+    /// Only orders of this owner.
+    pub owner: Option<String>,
     /// Only orders with this status.
     pub status: Option<Status>,
     /// Only orders created at this time or later.
@@ -34,7 +39,7 @@ pub struct Listing {
     pub created_before: Option<Timestamp>,
     /// Only orders with a line of this item.
     pub sku: Option<Sku>,
-    /// Only the order that was placed with this key.
+    /// Only the order that was placed with this key; without `owner`, those of all owners.
     pub idempotency_key: Option<IdempotencyKey>,
     /// Whether the list begins with the greatest id.
     pub descending: bool,
@@ -75,11 +80,16 @@ pub async fn page(connection: &impl ConnectionTrait, listing: &Listing) -> Resul
     let mut end = None;
     if listing.examines_rows() {
         ids = created_in(connection, ids, listing).await?;
-        end = last_examined(connection, listing.status, &ids, read_descending).await?;
+        end = last_examined(connection, listing, &ids, read_descending).await?;
         ids = end.map_or(ids, |end| ids.up_to(end, read_descending));
     }
-    let query = in_order(orders::Entity::find(), listing.status, &ids, read_descending);
-    let query = query.filter(listing.examined(connection.get_database_backend())).limit(listing.limit);
+    let backend = connection.get_database_backend();
+    let mut query = in_order(orders::Entity::find(), backend, listing, &ids, read_descending);
+    if let Some(key) = &listing.idempotency_key {
+        let with_key = with_key(connection, key, listing.owner.as_deref()).await?;
+        query = query.filter(orders::Column::OrderId.is_in(with_key));
+    }
+    let query = query.filter(listing.examined(backend)).limit(listing.limit);
     let mut rows: Rows<i64, Order> = read_rows(connection, query, orders::Column::OrderId, from_row).await?;
     let full = rows.len() as u64 >= listing.limit;
     let more = if full { rows.last().map(|(id, _)| *id) } else { end };
@@ -120,8 +130,10 @@ impl Listing {
     /// Returns the filters that are checked row by row.
     fn examined(&self, backend: DbBackend) -> Condition {
         let placed_at = orders::Column::PlacedAt;
+        let status = self.status.filter(|_| self.owner.is_some());
         Condition::all()
-            .add_option(self.idempotency_key.as_ref().map(|key| orders::Column::IdempotencyKey.eq(key.as_str())))
+            // Not the bare column: the index by status has the rows of all owners.
+            .add_option(status.map(|status| Expr::cust("status || ''").eq(status.as_str())))
             .add_option(self.created_after.map(|time| placed_at.gte(time.unix_micros())))
             .add_option(self.created_before.map(|time| placed_at.lt(time.unix_micros())))
             .add_option(self.sku.as_ref().map(|sku| {
@@ -133,39 +145,71 @@ impl Listing {
             }))
     }
 
-    /// Returns whether rows may have to be examined that are not in the list. A key has an index, and one order.
+    /// Returns whether rows may have to be examined that are not in the list. A key has an index, and each owner one
+    /// order with it. A status has an index only over the orders of all owners.
     fn examines_rows(&self) -> bool {
         let examined = self.created_after.is_some() || self.created_before.is_some() || self.sku.is_some();
-        examined && self.idempotency_key.is_none()
+        (examined || (self.owner.is_some() && self.status.is_some())) && self.idempotency_key.is_none()
     }
 }
 
-/// Restricts and sorts a query such that an index has its order and its bounds. Rows are compared by status *and* id:
-/// with `status = …`, the planner may prefer the primary key and read any number of rows with another status.
+/// Restricts and sorts a query such that an index has its order and its bounds: the one by owner, by status, or by id.
+///
+/// On PostgreSQL, rows are compared by status *and* id: with `status = …`, the planner may prefer the primary key and
+/// read any number of rows with another status. SQLite prefers the index then, and would use only the first column of
+/// rows that are compared. The same holds for the owner.
 fn in_order(
     query: Select<orders::Entity>,
-    status: Option<Status>,
+    backend: DbBackend,
+    listing: &Listing,
     ids: &Ids,
     descending: bool,
 ) -> Select<orders::Entity> {
     let (id, direction) = (orders::Column::OrderId, if descending { Direction::Desc } else { Direction::Asc });
-    let Some(status) = status else {
-        return query.filter(id.gt(ids.above)).filter(id.lt(ids.below)).order_by(id, direction);
+    let (column, value, query) = match (&listing.owner, listing.status) {
+        // The index by owner has no other rows; the databases use it only for queries that say so.
+        (Some(owner), _) => (orders::Column::Owner, owner.as_str(), query.filter(Expr::cust("owner <> ''"))),
+        (None, Some(status)) => (orders::Column::Status, status.as_str(), query),
+        (None, None) => return query.filter(id.gt(ids.above)).filter(id.lt(ids.below)).order_by(id, direction),
     };
-    let row = || Expr::tuple([orders::Column::Status.into_expr(), id.into_expr()]);
-    let bound = |id: i64| Expr::tuple([Expr::val(status.as_str()), Expr::val(id)]);
-    let query = query.filter(row().gt(bound(ids.above))).filter(row().lt(bound(ids.below)));
-    query.order_by(orders::Column::Status, direction.clone()).order_by(id, direction)
+    let row = || Expr::tuple([column.into_expr(), id.into_expr()]);
+    let bound = |id: i64| Expr::tuple([Expr::val(value), Expr::val(id)]);
+    let query = match backend {
+        DbBackend::Sqlite => query.filter(column.eq(value)).filter(id.gt(ids.above)).filter(id.lt(ids.below)),
+        _ => query.filter(row().gt(bound(ids.above))).filter(row().lt(bound(ids.below))),
+    };
+    query.order_by(column, direction.clone()).order_by(id, direction)
+}
+
+/// Returns the ids of the orders with this key, at most [`MAX_EXAMINED`]. They are looked up on their own, so that each
+/// query has the index that it needs and no other.
+async fn with_key(
+    connection: &impl ConnectionTrait,
+    key: &IdempotencyKey,
+    owner: Option<&str>,
+) -> Result<Vec<i64>, DbErr> {
+    let scoped_key = orders::Column::ScopedKey;
+    if let Some(owner) = owner {
+        return select_ids().filter(scoped_key.eq(to_scoped_key(owner, key))).into_tuple().all(connection).await;
+    }
+    let unscoped = select_ids().filter(orders::Column::IdempotencyKey.eq(key.as_str()));
+    let mut ids: Vec<i64> = unscoped.into_tuple().all(connection).await?;
+    let (above, below) = scoped_keys_of_all(key);
+    let scoped = select_ids().filter(scoped_key.gt(above)).filter(scoped_key.lt(below));
+    ids.append(&mut scoped.order_by_asc(scoped_key).limit(MAX_EXAMINED).into_tuple().all(connection).await?);
+    Ok(ids)
 }
 
 /// Returns the id of the last row that may be examined; `None` if there are fewer.
 async fn last_examined(
     connection: &impl ConnectionTrait,
-    status: Option<Status>,
+    listing: &Listing,
     ids: &Ids,
     descending: bool,
 ) -> Result<Option<i64>, DbErr> {
-    let query = in_order(select_ids(), status, ids, descending).offset(MAX_EXAMINED - 1).limit(1);
+    let query = in_order(select_ids(), connection.get_database_backend(), listing, ids, descending)
+        .offset(MAX_EXAMINED - 1)
+        .limit(1);
     query.into_tuple().one(connection).await
 }
 

@@ -7,9 +7,32 @@ use shared_events::{Money, OrderDetails, OrderId, SagaId, Timestamp};
 use super::tables::orders;
 use crate::domain::{Cancel, Facts, IdempotencyKey, Order, Payment, Stock};
 
+/// The end of the idempotency key in a scoped key. Neither keys nor owners contain control characters.
+const KEY_END: char = '\u{1f}';
+
+/// The character that follows [`KEY_END`].
+const AFTER_KEY_END: char = '\u{20}';
+
+/// Returns the text by which the idempotency key of an order that has an owner is unique.
+pub(super) fn to_scoped_key(owner: &str, key: &IdempotencyKey) -> String {
+    format!("{}{KEY_END}{owner}", key.as_str())
+}
+
+/// Returns the bounds, both excluded, of the scoped keys with this key, of all owners.
+pub(super) fn scoped_keys_of_all(key: &IdempotencyKey) -> (String, String) {
+    let bound = |end: char| format!("{}{end}", key.as_str());
+    (bound(KEY_END), bound(AFTER_KEY_END))
+}
+
 /// Converts an order to its row.
 pub(crate) fn to_row(order: &Order) -> orders::Model {
-    let Order { details, saga_id, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } = order;
+    let Order { details, saga_id, owner, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } =
+        order;
+    let (unscoped_key, scoped_key) = match (idempotency_key, owner.as_str()) {
+        (None, _) => (None, None),
+        (Some(key), "") => (Some(key.as_str().to_owned()), None),
+        (Some(key), owner) => (None, Some(to_scoped_key(owner, key))),
+    };
     let (stock, stock_reason) = match facts.stock {
         Stock::Unknown => ("UNKNOWN", None),
         Stock::Reserved => ("RESERVED", None),
@@ -28,7 +51,9 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
         lines: serde_json::to_string(&details.lines).expect("lines are plain JSON"),
         minor_units: details.total.minor_units(),
         currency: details.total.currency().code().to_owned(),
-        idempotency_key: idempotency_key.as_ref().map(|key| key.as_str().to_owned()),
+        idempotency_key: unscoped_key,
+        scoped_key,
+        owner: owner.clone(),
         placed_at: placed_at.unix_micros(),
         changed_at: changed_at.unix_micros(),
         stock: stock.to_owned(),
@@ -74,10 +99,13 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
         None => Cancel::No,
         Some(reason) => Cancel::Requested(named(&reason).map_err(|error| wrong("cancel", &error))?),
     };
-    let idempotency_key = row.idempotency_key.as_deref().map(IdempotencyKey::parse).transpose();
+    let scoped_key = row.scoped_key.as_deref().and_then(|key| key.split_once(KEY_END)).map(|(key, _)| key);
+    let key = scoped_key.or(row.idempotency_key.as_deref());
+    let idempotency_key = key.map(IdempotencyKey::parse).transpose();
     Ok(Order {
         details: OrderDetails { order_id: OrderId(order_id), lines, total },
         saga_id: SagaId(row.saga_id),
+        owner: row.owner,
         idempotency_key: idempotency_key.map_err(|error| wrong("idempotency key", &error))?,
         placed_at: Timestamp::from_unix_micros(row.placed_at),
         changed_at: Timestamp::from_unix_micros(row.changed_at),
@@ -138,6 +166,7 @@ mod tests {
             saga in any::<u128>(),
             minor_units in 1..=Money::MAX_MINOR_UNITS,
             key in prop::option::of("[a-z]{1,20}"),
+            owner in prop::sample::select(vec!["", "shop-a", "b:1@example"]),
             wake_at in prop::option::of(0..i64::MAX),
             repeats in any::<u32>(),
             version in 1..i64::MAX,
@@ -150,6 +179,7 @@ mod tests {
                     total: Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap(),
                 },
                 saga_id: SagaId(Uuid::from_u128(saga)),
+                owner: owner.to_owned(),
                 idempotency_key: key.map(|key| IdempotencyKey::parse(&key).unwrap()),
                 placed_at: Timestamp::from_unix_micros(1),
                 changed_at: Timestamp::from_unix_micros(2),

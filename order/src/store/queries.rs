@@ -1,16 +1,19 @@
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Duration,
+};
 
 use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Value,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Value,
     sea_query::{LockBehavior, LockType},
 };
 use shared_events::{OrderDetails, OrderId, SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    mapping::from_row,
+    mapping::{from_row, to_scoped_key},
     tables::{order_events, orders},
 };
 use crate::domain::{IdempotencyKey, Order, Status};
@@ -18,12 +21,28 @@ use crate::domain::{IdempotencyKey, Order, Status};
 /// How long a due order is postponed if its row cannot be read.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 
-/// Returns the order with this id.
+/// Returns the order with this id; with `owner`, only if it belongs to this owner.
+///
+/// # Errors
+/// If the database fails or is unavailable, or the row cannot be read.
+pub async fn by_id(
+    connection: &impl ConnectionTrait,
+    id: OrderId,
+    owner: Option<&str>,
+) -> Result<Option<Order>, DbErr> {
+    let query = orders::Entity::find_by_id(id.0);
+    let query = query.filter(Condition::all().add_option(owner.map(|owner| orders::Column::Owner.eq(owner))));
+    query.one(connection).await?.map(from_row).transpose()
+}
+
+/// Returns whether there is an order with this id that belongs to this owner, readable or not.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
-pub async fn by_id(connection: &impl ConnectionTrait, id: OrderId) -> Result<Option<Order>, DbErr> {
-    orders::Entity::find_by_id(id.0).one(connection).await?.map(from_row).transpose()
+pub async fn has_owner(connection: &impl ConnectionTrait, id: OrderId, owner: &str) -> Result<bool, DbErr> {
+    let query = orders::Entity::find_by_id(id.0).select_only().column(orders::Column::OrderId);
+    let found: Option<i64> = query.filter(orders::Column::Owner.eq(owner)).into_tuple().one(connection).await?;
+    Ok(found.is_some())
 }
 
 /// Returns what never changes about an order; `None` if there is no such order, or its row cannot be read.
@@ -134,18 +153,34 @@ pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaI
     locked(transaction, orders::Column::SagaId, sagas.into_iter().map(|saga| saga.0.into()).collect()).await
 }
 
-/// Returns the orders with these ids, and locks them. Fails like [`by_sagas`].
-pub(crate) async fn by_order_ids(transaction: &DatabaseTransaction, ids: Vec<OrderId>) -> Result<Vec<Order>, DbErr> {
-    locked(transaction, orders::Column::OrderId, ids.into_iter().map(|id| id.0.into()).collect()).await
+/// Returns those of the orders with these ids that one of the owners named with the id may see (`None` may see all),
+/// and locks them. An order that nobody of these may see is not there, also if it cannot be read. Fails like
+/// [`by_sagas`].
+pub(crate) async fn by_order_ids(
+    transaction: &DatabaseTransaction,
+    ids: &BTreeMap<OrderId, Vec<Option<&str>>>,
+) -> Result<Vec<Order>, DbErr> {
+    let keys = ids.keys().map(|id| id.0.into()).collect();
+    let mut rows = find_locked::<orders::Entity, _>(transaction, orders::Column::OrderId, keys).await?;
+    rows.retain(|row| {
+        let callers = ids.get(&OrderId(row.order_id));
+        callers.into_iter().flatten().any(|owner| owner.is_none_or(|owner| owner == row.owner))
+    });
+    rows.into_iter().map(from_row).collect()
 }
 
-/// Returns the orders with these idempotency keys, and locks them. Fails like [`by_sagas`].
+/// Returns the orders with these owners and idempotency keys, and locks them. Fails like [`by_sagas`].
 pub(crate) async fn by_idempotency_keys(
     transaction: &DatabaseTransaction,
-    keys: Vec<&IdempotencyKey>,
+    keys: BTreeSet<(&str, &IdempotencyKey)>,
 ) -> Result<Vec<Order>, DbErr> {
-    let keys = keys.into_iter().map(|key| key.as_str().into()).collect();
-    locked(transaction, orders::Column::IdempotencyKey, keys).await
+    let (unscoped, scoped): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(owner, _)| owner.is_empty());
+    let unscoped = unscoped.into_iter().map(|(_, key)| key.as_str().into()).collect();
+    let scoped = scoped.into_iter().map(|(owner, key)| to_scoped_key(owner, key).into()).collect();
+    let mut found = locked(transaction, orders::Column::IdempotencyKey, unscoped).await?;
+    // One more query only if a batch has orders with and without owners.
+    found.append(&mut locked(transaction, orders::Column::ScopedKey, scoped).await?);
+    Ok(found)
 }
 
 /// Returns at most `limit` orders that are due, without those that another replica is processing, and locks them. An

@@ -2,7 +2,7 @@
 pub mod orders {
     use sea_orm::entity::prelude::*;
 
-    /// One order. The migrations `m0002_orders` and `m0003_version` describe the columns.
+    /// One order. The migrations `m0002_orders`, `m0003_version` and `m0006_owners` describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "orders")]
     #[allow(missing_docs, reason = "the migrations describe the columns")]
@@ -14,6 +14,8 @@ pub mod orders {
         pub minor_units: i64,
         pub currency: String,
         pub idempotency_key: Option<String>,
+        pub scoped_key: Option<String>,
+        pub owner: String,
         pub placed_at: i64,
         pub changed_at: i64,
         pub stock: String,

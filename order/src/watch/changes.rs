@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use service_http::access::Owner;
 use tokio::{sync::watch, time::sleep_until};
 
 use super::{position::Position, sent_states::SentStates};
@@ -42,10 +43,11 @@ struct Newest {
     sent: SentStates,
 }
 
-/// A client that watches all changes.
+/// A client that watches all changes, or those of the orders of one owner.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     changes: Arc<Changes>,
+    owner: Option<Owner>,
     signal: watch::Receiver<()>,
     position: Position,
     taken: VecDeque<Arc<Changed>>,
@@ -84,7 +86,7 @@ impl Deref for Changed {
 pub(crate) enum Change {
     /// An order has changed.
     Order(Arc<Changed>),
-    /// Changes are no longer there; how many is only known if they were of the same series.
+    /// Changes are no longer there; how many is only known if they were of the same series, and of all owners.
     Missed(Option<u64>),
 }
 
@@ -103,8 +105,13 @@ impl Changes {
         Arc::new(Self { capacity, newest, left, signal: watch::Sender::new(()) })
     }
 
-    /// Subscribes to all changes after this position, or from now on.
-    pub(super) fn subscribe(self: &Arc<Self>, after: Option<Position>, now: Instant) -> Subscription {
+    /// Subscribes to all changes of the orders of `owner`, or of all orders, after this position, or from now on.
+    pub(super) fn subscribe(
+        self: &Arc<Self>,
+        after: Option<Position>,
+        owner: Option<Owner>,
+        now: Instant,
+    ) -> Subscription {
         let mut newest = self.lock();
         if !self.are_kept(now) {
             // Changes since the last client left were not kept, so nobody can resume across them.
@@ -112,7 +119,7 @@ impl Changes {
             newest.last = Position::begin();
         }
         let (signal, position) = (self.signal.subscribe(), after.unwrap_or(newest.last));
-        Subscription { changes: Arc::clone(self), signal, position, taken: VecDeque::new(), woken: None }
+        Subscription { changes: Arc::clone(self), owner, signal, position, taken: VecDeque::new(), woken: None }
     }
 
     /// Returns whether changes are kept at this time.
@@ -176,19 +183,22 @@ impl Subscription {
         self.position
     }
 
-    /// Waits for the next change. Cancel-safe.
+    /// Waits for the next change that the client may see. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Change {
         loop {
-            if let Some(order) = self.taken.pop_front() {
+            while let Some(order) = self.taken.pop_front() {
                 self.position.number += 1;
-                return Change::Order(order);
+                if order.is_visible_to(self.owner.as_ref().map(Owner::as_str)) {
+                    return Change::Order(order);
+                }
             }
             let taken = self.changes.lock().after(self.position);
             match taken {
                 Ok(orders) => self.taken = orders,
                 Err(gap) => {
                     self.position = gap.at;
-                    return Change::Missed(gap.missed);
+                    // Most of them may have been changes of others.
+                    return Change::Missed(gap.missed.filter(|_| self.owner.is_none()));
                 }
             }
             if self.taken.is_empty() {
@@ -213,7 +223,10 @@ impl Drop for Subscription {
 mod tests {
     use futures::FutureExt as _;
 
-    use super::{super::testing::order, *};
+    use super::{
+        super::testing::{order, order_of},
+        *,
+    };
 
     fn changes() -> Arc<Changes> {
         Changes::new(NonZeroUsize::new(3).unwrap())
@@ -237,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn who_is_too_slow_continues_with_the_oldest_that_is_there() {
         let (changes, now) = (changes(), Instant::now());
-        let mut slow = changes.subscribe(None, now);
+        let mut slow = changes.subscribe(None, None, now);
         publish(&changes, 1..=2, now);
         assert_eq!(all(&mut slow), [1, 2]);
         publish(&changes, 3..=7, now);
@@ -254,28 +267,28 @@ mod tests {
     async fn changes_are_kept_for_a_while_after_the_last_client_has_left() {
         let (changes, now) = (changes(), Instant::now());
         assert!(!changes.are_kept(now));
-        let mut first = changes.subscribe(None, now);
+        let mut first = changes.subscribe(None, None, now);
         publish(&changes, 1..=1, now);
         assert_eq!(all(&mut first), [1]);
         let position = first.position();
         drop(first);
         let soon = Instant::now() + KEPT / 2;
         publish(&changes, 2..=3, soon);
-        assert_eq!(all(&mut changes.subscribe(Some(position), soon)), [2, 3]);
+        assert_eq!(all(&mut changes.subscribe(Some(position), None, soon)), [2, 3]);
         let late = Instant::now() + KEPT;
         assert!(!changes.are_kept(late));
         publish(&changes, 4..=4, late);
         assert!(changes.lock().orders.is_empty());
-        assert_eq!(all(&mut changes.subscribe(Some(position), late)), [0]);
+        assert_eq!(all(&mut changes.subscribe(Some(position), None, late)), [0]);
     }
 
     #[tokio::test]
     async fn nobody_resumes_across_a_time_without_changes_kept() {
         let (changes, now) = (changes(), Instant::now());
-        let position = changes.subscribe(None, now).position();
+        let position = changes.subscribe(None, None, now).position();
         // What changes while nothing is kept has no number, so the last position looks as if nothing was missed.
         let late = Instant::now() + KEPT;
-        let mut resumed = changes.subscribe(Some(position), late);
+        let mut resumed = changes.subscribe(Some(position), None, late);
         assert!(matches!(resumed.next().now_or_never(), Some(Change::Missed(None))));
         publish(&changes, 1..=1, late);
         assert_eq!(all(&mut resumed), [1]);
@@ -284,11 +297,29 @@ mod tests {
     #[tokio::test]
     async fn what_clients_are_told_of_a_change_is_written_once() {
         let (changes, now) = (changes(), Instant::now());
-        let mut clients = [changes.subscribe(None, now), changes.subscribe(None, now)];
+        let mut clients = [changes.subscribe(None, None, now), changes.subscribe(None, None, now)];
         publish(&changes, [1], now);
         for (number, client) in clients.iter_mut().enumerate() {
             let Some(Change::Order(told)) = client.next().now_or_never() else { panic!("there is one") };
             assert_eq!(told.text(|order| format!("{} by {number}", order.version)), "1 by 0");
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_is_told_of_the_orders_of_its_owner_only() {
+        let (changes, now) = (changes(), Instant::now());
+        let of = |owner: &str| changes.subscribe(None, Some(owner.parse().unwrap()), now);
+        let (mut a, mut b, mut everybody) = (of("a"), of("b"), changes.subscribe(None, None, now));
+        let owners = ["a", "", "b"];
+        changes.publish((1..).zip(owners).map(|(id, owner)| order_of(owner, id, id, 1)).collect(), now);
+        assert_eq!((all(&mut a), all(&mut b), all(&mut everybody)), (vec![1], vec![3], vec![1, 2, 3]));
+        // It resumes where it is in the changes of all, and there are no changes that it has missed.
+        assert_eq!(a.position(), everybody.position());
+        let mut resumed = changes.subscribe(Some(a.position()), Some("a".parse().unwrap()), now);
+        assert!(all(&mut resumed).is_empty());
+        // How many changes there were of others is not told.
+        publish(&changes, 4..=9, now);
+        assert!(matches!(resumed.next().now_or_never(), Some(Change::Missed(None))));
+        assert!(all(&mut resumed).is_empty());
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use saga_database::{ReplicaBus, Topic};
+use service_http::access::Owner;
 use shared_events::SagaId;
 use tokio::sync::oneshot;
 
@@ -53,10 +54,10 @@ impl Watchers {
         Waiter { saga_id, watchers: Arc::clone(self), ended }
     }
 
-    /// Subscribes to all changes after this position, or from now on.
+    /// Subscribes to all changes of the orders of `owner`, or of all orders, after this position, or from now on.
     #[must_use]
-    pub(crate) fn watch(&self, after: Option<Position>) -> Subscription {
-        self.changes.subscribe(after, Instant::now())
+    pub(crate) fn watch(&self, after: Option<Position>, owner: Option<Owner>) -> Subscription {
+        self.changes.subscribe(after, owner, Instant::now())
     }
 
     /// Returns whether there are watchers, or were shortly before. Otherwise changes need not be collected.

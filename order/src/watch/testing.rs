@@ -8,9 +8,14 @@ use uuid::Uuid;
 use crate::domain::{CancelPolicy, NewOrder, Order};
 
 pub(super) fn order(id: i64, version: i64, second: u64) -> Order {
+    order_of("", id, version, second)
+}
+
+pub(super) fn order_of(owner: &str, id: i64, version: i64, second: u64) -> Order {
     let line = Line { sku: Sku::parse("A").unwrap(), quantity: Quantity::new(1).unwrap() };
     let new = NewOrder {
         saga_id: SagaId(Uuid::from_u128(7)),
+        owner: owner.to_owned(),
         lines: Lines::new([line]).unwrap(),
         total: Money::from_minor_units(1, "USD".parse().unwrap()).unwrap(),
         idempotency_key: None,

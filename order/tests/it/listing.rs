@@ -225,3 +225,56 @@ async fn a_list_by_time_examines_only_that_time(#[values(Sqlite, Postgres)] data
     }
     harness.finish().await;
 }
+
+/// Gives every 5,000th order to the owner `rare`, and half of the others to the owner `big`, with keys of theirs.
+async fn give_to_owners(harness: &Harness) {
+    let transaction = harness.service.observer().begin().await.unwrap();
+    for (owner, which) in [("rare", "order_id % 5000 = 2"), ("big", "order_id % 2 = 0 AND owner = ''")] {
+        let key = format!("'key-' || (order_id / 5000) || '-' || (order_id % 5000) || '\u{1f}{owner}'");
+        let give = format!("UPDATE orders SET owner = '{owner}', scoped_key = {key} WHERE {which}");
+        transaction.execute_unprepared(&give).await.unwrap();
+    }
+    let same = "UPDATE orders SET scoped_key = 'key-1-2' || '\u{1f}big' WHERE order_id = 4";
+    transaction.execute_unprepared(same).await.unwrap();
+    let without = "UPDATE orders SET idempotency_key = 'key-1-2' WHERE order_id = 1";
+    transaction.execute_unprepared(without).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_orders_of_an_owner_are_listed(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
+    insert_many(&harness).await;
+    give_to_owners(&harness).await;
+    let none = Vec::<i64>::new();
+    for (query, relation, expected) in [
+        // Without another filter, a page is full if there are enough, however many orders of others are between them.
+        ("owner=rare", "next", vec![vec![2, 5_002, 10_002, 15_002, 20_002]]),
+        ("owner=rare&limit=3", "next", vec![vec![2, 5_002, 10_002], vec![15_002, 20_002]]),
+        ("owner=rare&limit=3&order=desc", "next", vec![vec![20_002, 15_002, 10_002], vec![5_002, 2]]),
+        ("owner=rare&limit=2&before=20000", "prev", vec![vec![10_002, 15_002], vec![2, 5_002], none.clone()]),
+        ("owner=rare&after=15001", "next", vec![vec![15_002, 20_002]]),
+        ("owner=rare&status=CONFIRMED", "next", vec![vec![2, 5_002, 10_002, 15_002, 20_002]]),
+        ("owner=rare&status=FAILED", "next", vec![none.clone()]),
+        ("owner=rare&sku=RARE&order=desc&limit=4", "next", vec![vec![20_002, 15_002, 10_002, 5_002], vec![2]]),
+        ("owner=rare&created_after=1970-01-01T04:00:00Z", "next", vec![vec![15_002, 20_002]]),
+        // A status is examined row by row, because its index has the orders of all owners.
+        ("owner=big&status=FAILED", "next", vec![none.clone(), none.clone()]),
+        ("owner=nobody", "next", vec![none.clone()]),
+        ("owner=rare&idempotency_key=key-1-2", "next", vec![vec![5_002]]),
+        ("owner=big&idempotency_key=key-1-2", "next", vec![vec![4]]),
+        ("owner=big&idempotency_key=key-1-2&status=FAILED", "next", vec![none.clone()]),
+        ("owner=nobody&idempotency_key=key-1-2", "next", vec![none.clone()]),
+        ("idempotency_key=key-1-2", "next", vec![vec![1, 4, 5_002]]),
+        ("idempotency_key=key-1-2&order=desc&limit=2", "next", vec![vec![5_002, 4], vec![1]]),
+        ("idempotency_key=key-1", "next", vec![none.clone()]),
+    ] {
+        assert_eq!(pages(&harness, query, relation).await, expected, "{query}");
+    }
+    for owner in ["", "a%20b", "%27"] {
+        let answer = harness.get(&format!("/api/v1/orders?owner={owner}")).await;
+        assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (422, &json!("owner")), "{answer:?}");
+    }
+    harness.finish().await;
+}

@@ -10,6 +10,7 @@ mod idempotency;
 mod limits;
 mod listing;
 mod metrics;
+mod migration;
 mod postgres;
 mod prefer;
 mod reading;

@@ -81,6 +81,7 @@ impl State {
         for number in 1..=orders {
             let created = state.world.place(NewOrder {
                 saga_id: saga(number),
+                owner: String::new(),
                 lines: Lines::new([line.clone()]).unwrap(),
                 total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
                 idempotency_key: None,
