@@ -15,4 +15,5 @@ mod redelivery;
 mod redrive;
 mod saga;
 mod scripted;
+mod stripe;
 mod unreadable;
