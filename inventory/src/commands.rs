@@ -1,7 +1,8 @@
 //! The commands of the inventory service, and their replies.
 
 use saga_runtime::ReplyTo;
-use shared_events::{FailureReason, Line, Sku};
+use service_http::access::Owner;
+use shared_events::{FailureReason, Line, Sku, Timestamp};
 
 use crate::domain::{ReservationId, StockItem};
 
@@ -10,10 +11,10 @@ use crate::domain::{ReservationId, StockItem};
 pub(crate) enum Command {
     /// A client sets how many units of an item are available. The number is not negative.
     SetStock(Sku, i64, ReplyTo<SetStockReply>),
-    /// A client reserves stock for itself.
-    Reserve(Line, ReplyTo<ReserveReply>),
-    /// A client releases what it has reserved.
-    Release(ReservationId, ReplyTo<ReleaseReply>),
+    /// A client reserves stock for itself. The text is the owner of its key; empty for none.
+    Reserve(Line, String, ReplyTo<ReserveReply>),
+    /// A client releases what was reserved; with an owner, only what was reserved with a key of this owner.
+    Release(ReservationId, Option<Owner>, ReplyTo<ReleaseReply>),
     /// The timer processes the reservations that are due.
     WakeDue,
 }
@@ -36,6 +37,8 @@ pub(crate) enum ReserveReply {
         id: ReservationId,
         /// How many units are still available.
         remaining: i64,
+        /// When it is released, unless the client releases it before; `None` for never.
+        expires_at: Option<Timestamp>,
     },
     /// Nothing is held, for this reason.
     Rejected(FailureReason),
@@ -50,6 +53,6 @@ pub(crate) enum ReleaseReply {
     ReleasedBefore,
     /// The stock is held for an order, and only its saga can release it.
     HeldForOrder,
-    /// There is no such reservation.
+    /// There is no such reservation, or not for this client.
     NotFound,
 }

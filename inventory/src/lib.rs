@@ -36,7 +36,7 @@ pub fn start(
     deps: ServiceDeps,
     listener: TcpListener,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    let inventory = Inventory::new(settings.hold_policy());
+    let inventory = Inventory::new(settings.hold_policy(), settings.reservation_expiry);
     // Boxed, so that the service is compiled here and not again in each program that starts it.
     RunningService::start(inventory, deps, listener, |context| http::routes(AppState { context })).boxed()
 }

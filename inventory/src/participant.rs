@@ -1,19 +1,23 @@
 //! The participant of the inventory service: loads the rows that a batch needs, and decides how each input changes
 //! them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use saga_database::{WorkingSet, Writes, next_ids};
 use saga_message::ServiceSpec;
 use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
-use shared_events::{Envelope, Event, EventBody, Line, SagaId, Service, Sku, Timestamp};
+use service_http::access::Owner as KeyOwner;
+use shared_events::{Envelope, Event, EventBody, SagaId, Service, Sku, Timestamp};
 
 use crate::{
     commands::{Command, ReleaseReply, ReserveReply, SetStockReply},
     domain::{
-        Context, HoldPolicy, Owner, Reservation, ReservationId, State as ReservationState, Stock, StockItem,
-        Transition, on_event, on_tick,
+        ClientRequest, Context, HoldPolicy, Owner, Reservation, ReservationId, State as ReservationState, Stock,
+        StockItem, Transition, on_event, on_tick,
     },
     store::{self, reservations, stock_items},
 };
@@ -25,6 +29,8 @@ const DUE_AT_ONCE: u64 = 500;
 #[derive(Debug)]
 pub(crate) struct Inventory {
     hold_policy: HoldPolicy,
+    /// How long stock is held for a client that does not release it; `None` for any time.
+    reservation_expiry: Option<Duration>,
 }
 
 /// The state of one batch: the rows that it reads and changes.
@@ -50,10 +56,11 @@ impl Stock for WorkingSet<Sku, StockItem> {
 }
 
 impl Inventory {
-    /// Creates the participant. `hold_policy` is how long stock is held before the order service is asked about it.
+    /// Creates the participant. `hold_policy` is how long stock is held before the order service is asked about it, and
+    /// `reservation_expiry` how long it is held for a client that does not release it.
     #[must_use]
-    pub(crate) fn new(hold_policy: HoldPolicy) -> Self {
-        Self { hold_policy }
+    pub(crate) fn new(hold_policy: HoldPolicy, reservation_expiry: Option<Duration>) -> Self {
+        Self { hold_policy, reservation_expiry }
     }
 
     fn command(
@@ -64,8 +71,15 @@ impl Inventory {
     ) -> Result<Decision<Inventory>, Unacceptable> {
         Ok(match command {
             Command::SetStock(sku, units, reply_to) => Decision::reply(reply_to.with(state.set_stock(sku, *units))),
-            Command::Reserve(line, reply_to) => Decision::reply(reply_to.with(state.reserve(line, now)?)),
-            Command::Release(id, reply_to) => Decision::reply(reply_to.with(state.release(*id, now)?)),
+            Command::Reserve(line, key_owner, reply_to) => {
+                let (line, key_owner, expiry) = (line.clone(), key_owner.clone(), self.reservation_expiry);
+                let request = ClientRequest { line, key_owner, expiry };
+                Decision::reply(reply_to.with(state.reserve(request, now)?))
+            }
+            Command::Release(id, owner, reply_to) => {
+                let owner = owner.as_ref().map(KeyOwner::as_str);
+                Decision::reply(reply_to.with(state.release(*id, owner, now)?))
+            }
             Command::WakeDue => Decision::publish(state.wake_due(now, &self.hold_policy)),
         })
     }
@@ -105,30 +119,39 @@ impl State {
         SetStockReply::Stored(item)
     }
 
-    fn reserve(&mut self, line: &Line, now: Timestamp) -> Result<ReserveReply, Unacceptable> {
+    fn reserve(&mut self, request: ClientRequest, now: Timestamp) -> Result<ReserveReply, Unacceptable> {
         let id = self.new_ids.next();
         let id = id.ok_or_else(|| Unacceptable("no id was allocated for this reservation".to_owned()))?;
-        match Reservation::hold_for_client(id, line.clone(), &mut self.items, now) {
+        let sku = request.line.sku.clone();
+        match Reservation::hold_for_client(id, request, &mut self.items, now) {
             Err(rejection) => Ok(ReserveReply::Rejected(rejection.reason)),
             Ok(reservation) => {
+                let expires_at = reservation.expires_at();
                 self.put(reservation);
-                let remaining = self.items.get(&line.sku).map_or(0, StockItem::available);
-                Ok(ReserveReply::Reserved { id, remaining })
+                let remaining = self.items.get(&sku).map_or(0, StockItem::available);
+                Ok(ReserveReply::Reserved { id, remaining, expires_at })
             }
         }
     }
 
-    fn release(&mut self, id: ReservationId, now: Timestamp) -> Result<ReleaseReply, Unacceptable> {
-        if self.owned_by_sagas.contains(&id) {
+    /// Releases what a client holds. A caller with an `owner` learns of no other reservation that it is there.
+    fn release(
+        &mut self,
+        id: ReservationId,
+        owner: Option<&str>,
+        now: Timestamp,
+    ) -> Result<ReleaseReply, Unacceptable> {
+        if owner.is_none() && self.owned_by_sagas.contains(&id) {
             return Ok(ReleaseReply::HeldForOrder);
         }
-        let Some(reservation) = self.reservations.get(&id) else { return Ok(ReleaseReply::NotFound) };
+        let visible = |reservation: &&Reservation| reservation.is_visible_to(owner);
+        let Some(reservation) = self.reservations.get(&id).filter(visible) else { return Ok(ReleaseReply::NotFound) };
         let line = match &reservation.owner {
             Owner::Saga { .. } => return Ok(ReleaseReply::HeldForOrder),
             Owner::Client { .. } if reservation.state != ReservationState::Held => {
                 return Ok(ReleaseReply::ReleasedBefore);
             }
-            Owner::Client { line } => line.clone(),
+            Owner::Client { line, .. } => line.clone(),
         };
         let released = reservation.release(&mut self.items, now);
         self.put(released.map_err(|(line, error)| Unacceptable(format!("{}: {error}", line.sku)))?);
@@ -140,11 +163,28 @@ impl State {
         for id in std::mem::take(&mut self.due) {
             // An earlier input of the batch may have changed it.
             let Some(reservation) = self.reservations.get(&id) else { continue };
-            let Owner::Saga { saga_id, order } = reservation.owner.clone() else { continue };
+            let Owner::Saga { saga_id, order } = reservation.owner.clone() else {
+                self.expire(id, now);
+                continue;
+            };
             let body = self.apply(on_tick(reservation, now, hold_policy));
             events.extend(body.map(|body| Event { saga_id, order, body }));
         }
         events
+    }
+
+    /// Releases what is held for a client if its time is over. If the stock does not hold it, because the database is
+    /// damaged, it is postponed, so that it does not block the others.
+    fn expire(&mut self, id: ReservationId, now: Timestamp) {
+        let Some(reservation) = self.reservations.get(&id).filter(|one| one.has_expired(now)) else { return };
+        let expired = reservation.release(&mut self.items, now).unwrap_or_else(|(line, error)| {
+            tracing::error!(
+                reservation.id = id.0, sku = line.sku.as_str(), %error,
+                "a reservation has expired but cannot be released: repair the item; the next attempt is in 5 minutes"
+            );
+            Reservation { wake_at: Some(now.after(store::UNREADABLE_DELAY)), ..reservation.clone() }
+        });
+        self.put(expired);
     }
 }
 
@@ -166,23 +206,25 @@ impl Participant for Inventory {
     /// ids, and the items last, in the order of their SKUs. The order is the same in every batch, so that two batches
     /// cannot deadlock.
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
-        let (mut sagas, mut ids, mut skus) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut sagas, mut ids, mut skus) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         let (mut new_ids, mut due_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
                 Payload::Command(Command::SetStock(sku, ..)) => drop(skus.insert(sku)),
-                Payload::Command(Command::Reserve(line, _)) => {
+                Payload::Command(Command::Reserve(line, ..)) => {
                     new_ids += 1;
                     skus.insert(&line.sku);
                 }
-                Payload::Command(Command::Release(id, _)) => drop(ids.insert(*id)),
+                Payload::Command(Command::Release(id, owner, _)) => {
+                    ids.entry(*id).or_insert_with(Vec::new).push(owner.as_ref().map(KeyOwner::as_str));
+                }
                 Payload::Command(Command::WakeDue) => due_at = Some(input.at),
             }
         }
         let mut loaded = store::by_sagas(transaction, sagas).await?;
         let known: HashSet<SagaId> = loaded.iter().filter_map(Reservation::saga_id).collect();
-        let (mut of_clients, owned_by_sagas) = store::of_clients(transaction, ids).await?;
+        let (mut of_clients, owned_by_sagas) = store::of_clients(transaction, &ids).await?;
         loaded.append(&mut of_clients);
         let held = loaded.iter().filter(|reservation| reservation.state == ReservationState::Held);
         skus.extend(held.flat_map(Reservation::lines).map(|line| &line.sku));
@@ -194,12 +236,12 @@ impl Participant for Inventory {
                 skus.extend(envelope.event.order.lines.iter().map(|line| &line.sku));
             }
         }
-        // The reservations that are due need no items.
         let due = match due_at {
             Some(now) => store::due(transaction, now, DUE_AT_ONCE).await?,
             None => Vec::new(),
         };
-        let items = store::items_by_sku(transaction, skus).await?;
+        let expiring = due.iter().filter(|one| one.expires_at().is_some()).flat_map(Reservation::lines);
+        let items = store::items_by_sku(transaction, &skus, expiring.map(|line| &line.sku)).await?;
         let new_ids = next_ids::<reservations::Entity>(transaction, new_ids).await?;
         let new_ids: Vec<_> = new_ids.into_iter().map(ReservationId).collect();
         let due_ids = due.iter().map(|reservation| reservation.id).collect();

@@ -12,6 +12,9 @@ pub struct InventorySettings {
     /// order's deadline
     #[arg(long, env = "HOLD_TIME", default_value = "15min", value_parser = humantime::parse_duration)]
     pub hold_time: Duration,
+    /// How long stock is held for a client that has reserved it over REST and does not release it; not set: any time
+    #[arg(long, env = "RESERVATION_EXPIRY", value_parser = humantime::parse_duration)]
+    pub reservation_expiry: Option<Duration>,
 }
 
 /// The longest pause between two `StockHoldOverdue` events about the same reservation.

@@ -12,6 +12,7 @@ mod fault;
 mod hosts;
 mod ids;
 mod inbox;
+mod keyset;
 mod migrate;
 mod postgres;
 mod relay_lock;
@@ -33,6 +34,7 @@ pub use dead_letters::{
 pub use fault::Fault;
 pub use ids::next_ids;
 pub use inbox::trim_inbox;
+pub use keyset::keyset;
 pub use migrate::run_sql;
 pub use postgres::limit_lock_wait;
 pub use relay_lock::RelayLock;

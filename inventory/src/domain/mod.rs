@@ -6,6 +6,6 @@ mod stock;
 mod tests;
 mod transition;
 
-pub use reservation::{HoldPolicy, Owner, Reservation, ReservationId, State};
+pub use reservation::{ClientRequest, HoldPolicy, Owner, Reservation, ReservationId, State};
 pub use stock::{Rejection, Stock, StockError, StockItem};
 pub use transition::{Context, Impossible, Transition, on_event, on_tick};

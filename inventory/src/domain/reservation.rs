@@ -27,8 +27,8 @@ pub struct Reservation {
     pub made_at: Timestamp,
     /// When its state last changed.
     pub changed_at: Timestamp,
-    /// When it is due: once the stock is held for longer than an order should take. `None` if nothing is held for a
-    /// saga.
+    /// When it is due: for a saga, once the stock is held for longer than an order should take; for a client, when it
+    /// expires. `None` if nothing is held, or if it does not expire.
     pub wake_at: Option<Timestamp>,
     /// How often `StockHoldOverdue` was published.
     pub repeats: u32,
@@ -48,7 +48,20 @@ pub enum Owner {
     Client {
         /// The reserved line.
         line: Line,
+        /// The owner of the client's API key, whose keys alone can release it; empty if it had no key.
+        key_owner: String,
     },
+}
+
+/// The request of a client to hold stock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientRequest {
+    /// The line to reserve.
+    pub line: Line,
+    /// The owner of the client's API key; empty for none.
+    pub key_owner: String,
+    /// How long it is held if the client does not release it; `None` for any time.
+    pub expiry: Option<Duration>,
 }
 
 /// The state of a reservation. Only `Held` can change.
@@ -82,7 +95,7 @@ impl Reservation {
     pub fn lines(&self) -> std::slice::Iter<'_, Line> {
         match &self.owner {
             Owner::Saga { order, .. } => order.lines.iter(),
-            Owner::Client { line } => std::slice::from_ref(line).iter(),
+            Owner::Client { line, .. } => std::slice::from_ref(line).iter(),
         }
     }
 
@@ -95,18 +108,40 @@ impl Reservation {
         }
     }
 
-    /// Holds stock for a client, until the client releases it.
+    /// Returns whether a caller may see and release it who may do so for `owner` only; for all, if it is `None`. What
+    /// is held for an order belongs to none of them.
+    #[must_use]
+    pub fn is_visible_to(&self, owner: Option<&str>) -> bool {
+        owner.is_none_or(|owner| matches!(&self.owner, Owner::Client { key_owner, .. } if key_owner == owner))
+    }
+
+    /// Returns when it expires; `None` if it is not held for a client, or does not expire.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let of_a_client = matches!(self.owner, Owner::Client { .. });
+        self.wake_at.filter(|_| of_a_client && self.state == State::Held)
+    }
+
+    /// Returns whether it is held for a client, and its time is over.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at().is_some_and(|at| at <= now)
+    }
+
+    /// Holds stock for a client, until the client releases it or it expires.
     ///
     /// # Errors
     /// If the item is unknown, or its stock is insufficient.
     pub fn hold_for_client(
         id: ReservationId,
-        line: Line,
+        request: ClientRequest,
         stock: &mut impl Stock,
         now: Timestamp,
     ) -> Result<Self, Rejection> {
+        let ClientRequest { line, key_owner, expiry } = request;
         hold_all(stock, std::iter::once(&line))?;
-        Ok(Self::made(id, Owner::Client { line }, State::Held, now))
+        let wake_at = expiry.map(|expiry| now.after(expiry));
+        Ok(Self { wake_at, ..Self::made(id, Owner::Client { line, key_owner }, State::Held, now) })
     }
 
     /// Creates a reservation that is never due.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
-use service_http::{ApiJson, FieldErrors, Problem, RequestCause};
+use service_http::{ApiJson, FieldErrors, Problem, RequestCause, access::Caller};
 use shared_events::FailureReason;
 
 use super::{
@@ -39,7 +39,8 @@ pub(super) async fn set_stock(
 
 /// Reserve stock
 ///
-/// Holds stock for the client, not for an order, until it is released.
+/// Holds stock for the client, not for an order, until it is released, or expires if the operator has set a time for
+/// that: then the response has `expires_at`.
 #[utoipa::path(
     post, path = "/api/v1/stock/reserve", tag = "stock", request_body = Reserve,
     responses(
@@ -52,11 +53,15 @@ pub(super) async fn set_stock(
 pub(super) async fn reserve(
     State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
+    caller: Caller,
     ApiJson(request): ApiJson<Reserve>,
 ) -> Result<Json<Reserved>, Problem> {
     let line = request.parse()?;
-    match app.context.mailbox.ask(|reply_to| Command::Reserve(line.clone(), reply_to), cause).await? {
-        ReserveReply::Reserved { id, remaining } => Ok(Json(Reserved::new(id, &line, remaining))),
+    let owner = caller.owner_of_new().to_owned();
+    match app.context.mailbox.ask(|reply_to| Command::Reserve(line.clone(), owner, reply_to), cause).await? {
+        ReserveReply::Reserved { id, remaining, expires_at } => {
+            Ok(Json(Reserved::new(id, &line, remaining, expires_at)))
+        }
         ReserveReply::Rejected(reason @ FailureReason::UnknownItem) => Err(Problem::not_found(reason.detail())),
         ReserveReply::Rejected(reason) => Err(Problem::bad_request(reason.detail())),
     }
@@ -64,7 +69,8 @@ pub(super) async fn reserve(
 
 /// Release reserved stock
 ///
-/// Only reservations of clients can be released: the stock of an order is released by its saga.
+/// Only reservations of clients can be released: the stock of an order is released by its saga. The key of an owner
+/// releases what was reserved with a key of this owner; any other reservation is not found.
 #[utoipa::path(
     post, path = "/api/v1/stock/release", tag = "stock", request_body = Release,
     responses(
@@ -78,10 +84,12 @@ pub(super) async fn reserve(
 pub(super) async fn release(
     State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
+    caller: Caller,
     ApiJson(Release { reservation_id }): ApiJson<Release>,
 ) -> Result<Json<Released>, Problem> {
     let id = ReservationId(reservation_id);
-    match app.context.mailbox.ask(|reply_to| Command::Release(id, reply_to), cause).await? {
+    let owner = caller.owner().cloned();
+    match app.context.mailbox.ask(|reply_to| Command::Release(id, owner, reply_to), cause).await? {
         ReleaseReply::Released(line) => Ok(Json(Released::new(id, &line))),
         ReleaseReply::ReleasedBefore => Err(Problem::bad_request("reservation already released")),
         ReleaseReply::HeldForOrder => {

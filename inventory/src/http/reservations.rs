@@ -5,7 +5,10 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::{Deserialize, Serialize};
-use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
+use service_http::{
+    ApiPath, ApiQuery, Limit, Page, Problem,
+    access::{Caller, Owner as KeyOwner},
+};
 use shared_events::{FailureReason, Line, OrderId, Sku, Timestamp};
 use utoipa::ToSchema;
 
@@ -37,6 +40,14 @@ pub struct ReservationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     rejected_sku: Option<Sku>,
+    /// The owner of the API key with which a client has made it; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "shop-a")]
+    owner: Option<String>,
+    /// When it is released if its client does not release it before; absent if it does not expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -77,6 +88,11 @@ impl From<&Reservation> for ReservationView {
             items: reservation.lines().as_slice().iter().map(ReservedLine::from).collect(),
             reason: rejection.map(|rejection| rejection.reason),
             rejected_sku: rejection.map(|rejection| rejection.item_sku.clone()),
+            owner: match &reservation.owner {
+                Owner::Client { key_owner, .. } if !key_owner.is_empty() => Some(key_owner.clone()),
+                _ => None,
+            },
+            expires_at: reservation.expires_at(),
             created_at: reservation.made_at,
             updated_at: reservation.changed_at,
         }
@@ -94,7 +110,8 @@ pub(super) struct List {
 
 /// List reservations
 ///
-/// Ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page.
+/// Ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page. The key of an owner lists what was
+/// reserved over REST with a key of this owner, an admin's everything.
 #[utoipa::path(
     get, path = "/api/v1/reservations", tag = "reservations",
     params(
@@ -106,12 +123,13 @@ pub(super) struct List {
 )]
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     OriginalUri(uri): OriginalUri,
     ApiQuery(List { limit, after, order_id }): ApiQuery<List>,
 ) -> Result<Page<ReservationView>, Problem> {
     let reader = app.context.database.list_reader().await?;
-    let order = order_id.map(OrderId);
-    let reservations = store::all_reservations(&*reader, order, ReservationId(after), limit.rows()).await?;
+    let (order, owner) = (order_id.map(OrderId), caller.owner().map(KeyOwner::as_str));
+    let reservations = store::all_reservations(&*reader, order, owner, ReservationId(after), limit.rows()).await?;
     Ok(Page::of_rows(&uri, limit, "reservations", reservations))
 }
 
@@ -123,9 +141,13 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     State(app): State<Arc<AppState>>,
+    caller: Caller,
     ApiPath(reservation_id): ApiPath<i64>,
 ) -> Result<Json<ReservationView>, Problem> {
-    let found = store::reservation(&app.context.database.reader(), ReservationId(reservation_id)).await?;
+    let found = {
+        let (reader, owner) = (app.context.database.reader(), caller.owner().map(KeyOwner::as_str));
+        store::reservation(&reader, ReservationId(reservation_id), owner).await?
+    };
     let found = found.ok_or_else(|| Problem::not_found("reservation not found"))?;
     Ok(Json(ReservationView::from(&found)))
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use service_http::{FieldErrors, Problem};
-use shared_events::{Line, Quantity, Sku};
+use shared_events::{Line, Quantity, Sku, Timestamp};
 use utoipa::ToSchema;
 
 use crate::domain::{ReservationId, StockItem};
@@ -63,15 +63,20 @@ pub(super) struct Reserved {
     /// The units of the item that are still available.
     #[schema(example = 8)]
     remaining_quantity: i64,
+    /// When it is released if the client does not release it before; absent if it does not expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
 }
 
 impl Reserved {
-    pub(super) fn new(id: ReservationId, line: &Line, remaining: i64) -> Self {
+    pub(super) fn new(id: ReservationId, line: &Line, remaining: i64, expires_at: Option<Timestamp>) -> Self {
         Self {
             reservation_id: id.0,
             item_sku: line.sku.clone(),
             quantity: line.quantity.units(),
             remaining_quantity: remaining,
+            expires_at,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod m0002_stock;
 mod m0003_by_order;
+mod m0005_owners;
 
 use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(SystemIdentityTable),
             Box::new(DeadLetterSubject { was: "order_id" }),
             Box::new(m0003_by_order::Migration),
+            Box::new(m0005_owners::Migration),
         ]
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use saga_runtime::{Cause, ReplyTo};
 use shared_events::{
-    CancelReason, Envelope, EventType, Header, Lines, MessageId, Money, OrderDetails, OrderId, Quantity,
+    CancelReason, Envelope, EventType, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity,
 };
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ fn line(name: &str, units: i64) -> Line {
 
 fn inventory() -> Inventory {
     let minute = Duration::from_secs(60);
-    Inventory::new(HoldPolicy { hold_time: minute, longest_repeat: minute })
+    Inventory::new(HoldPolicy { hold_time: minute, longest_repeat: minute }, None)
 }
 
 /// The state of a batch with this number of units of item A, and without reservations.
@@ -108,11 +108,38 @@ fn commands_and_events_share_the_stock_of_a_batch() {
     let set = |units| move |reply_to| Command::SetStock(sku("A"), units, reply_to);
     assert!(matches!(reply(&mut batch, set(5)), SetStockReply::Stored(_)));
     assert_eq!(handle(&mut batch, 2, EventBody::OrderCreated), [EventType::StockReserved]);
-    let reserved = reply(&mut batch, |reply_to| Command::Reserve(line("A", 2), reply_to));
-    let ReserveReply::Reserved { id, remaining: 1 } = reserved else { panic!("{reserved:?}") };
-    let release = |reply_to| Command::Release(id, reply_to);
+    let reserved = reply(&mut batch, |reply_to| Command::Reserve(line("A", 2), String::new(), reply_to));
+    let ReserveReply::Reserved { id, remaining: 1, expires_at: None } = reserved else { panic!("{reserved:?}") };
+    let release = |reply_to| Command::Release(id, None, reply_to);
     assert!(matches!(reply(&mut batch, release), ReleaseReply::Released(_)));
     assert!(matches!(reply(&mut batch, release), ReleaseReply::ReleasedBefore));
     assert!(matches!(reply(&mut batch, set(i64::MAX)), SetStockReply::TooMuch));
     assert_eq!(numbers(&batch), (3, 2, 0));
+}
+
+#[test]
+fn only_its_owner_or_who_may_see_all_releases_a_reservation() {
+    let mut batch = state(10);
+    assert_eq!(handle(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReserved]);
+    let mut held = Vec::new();
+    for owner in ["a", "b", ""] {
+        let reserved = reply(&mut batch, |reply_to| Command::Reserve(line("A", 1), owner.to_owned(), reply_to));
+        let ReserveReply::Reserved { id, .. } = reserved else { panic!("{reserved:?}") };
+        held.push(id);
+    }
+    let mut release = |id, owner: Option<&str>| {
+        let owner = owner.map(|owner| owner.parse().unwrap());
+        reply(&mut batch, |reply_to| Command::Release(id, owner, reply_to))
+    };
+    // The order's, another's, nobody's, and one that does not exist look the same.
+    for id in [ReservationId(1), held[1], held[2], ReservationId(99)] {
+        assert!(matches!(release(id, Some("a")), ReleaseReply::NotFound), "{id}");
+    }
+    assert!(matches!(release(held[0], Some("a")), ReleaseReply::Released(_)));
+    assert!(matches!(release(held[0], Some("b")), ReleaseReply::NotFound));
+    assert!(matches!(release(ReservationId(1), None), ReleaseReply::HeldForOrder));
+    for id in &held[1..] {
+        assert!(matches!(release(*id, None), ReleaseReply::Released(_)), "{id}");
+    }
+    assert_eq!(numbers(&batch), (8, 2, 0));
 }

@@ -38,9 +38,9 @@ pub(crate) fn reservation_to_row(reservation: &Reservation) -> reservations::Mod
         State::Rejected(rejection) => ("REJECTED", Some(rejection)),
         State::Cancelled => ("CANCELLED", None),
     };
-    let (saga_id, order) = match owner {
-        Owner::Saga { saga_id, order } => (Some(saga_id.0), Some(order)),
-        Owner::Client { .. } => (None, None),
+    let (saga_id, order, key_owner) = match owner {
+        Owner::Saga { saga_id, order } => (Some(saga_id.0), Some(order), ""),
+        Owner::Client { key_owner, .. } => (None, None, key_owner.as_str()),
     };
     reservations::Model {
         reservation_id: id.0,
@@ -56,6 +56,7 @@ pub(crate) fn reservation_to_row(reservation: &Reservation) -> reservations::Mod
         changed_at: changed_at.unix_micros(),
         wake_at: wake_at.map(Timestamp::unix_micros),
         repeats: i64::from(*repeats),
+        owner: key_owner.to_owned(),
     }
 }
 
@@ -75,7 +76,8 @@ pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservati
             Owner::Saga { saga_id: SagaId(saga_id), order }
         }
         (None, None, None, None) => {
-            Owner::Client { line: lines.only().cloned().ok_or_else(|| wrong("lines", &"not exactly one"))? }
+            let line = lines.only().cloned().ok_or_else(|| wrong("lines", &"not exactly one"))?;
+            Owner::Client { line, key_owner: row.owner }
         }
         _ => return Err(wrong("order", &"incomplete")),
     };
@@ -149,7 +151,7 @@ mod tests {
                 id: ReservationId(id),
                 owner: match of_a_saga {
                     true => Owner::Saga { saga_id: SagaId(uuid::Uuid::from_u128(saga)), order },
-                    false => Owner::Client { line: line("крупа") },
+                    false => Owner::Client { line: line("крупа"), key_owner: "shop-a".to_owned() },
                 },
                 state,
                 made_at: Timestamp::from_unix_micros(1),
@@ -175,7 +177,7 @@ mod tests {
     fn an_error_names_the_damaged_row() {
         let reservation = Reservation {
             id: ReservationId(7),
-            owner: Owner::Client { line: line("A") },
+            owner: Owner::Client { line: line("A"), key_owner: String::new() },
             state: State::Held,
             made_at: Timestamp::default(),
             changed_at: Timestamp::default(),

@@ -1,10 +1,13 @@
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use saga_database::{Rows, find_by, find_each_by, find_locked, read_rows, readable};
+use saga_database::{Rows, find_by, find_each_by, find_locked, keyset, read_rows, readable};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select, Value,
-    sea_query::{LockBehavior, LockType},
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
+    QuerySelect, Select, Value,
+    sea_query::{Expr, LockBehavior, LockType},
 };
 use shared_events::{OrderId, SagaId, Sku, Timestamp};
 
@@ -15,7 +18,7 @@ use super::{
 use crate::domain::{Reservation, ReservationId, StockItem};
 
 /// How long a due reservation is postponed if its row cannot be read.
-const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
+pub(crate) const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 
 /// Returns the stock of this item.
 ///
@@ -57,31 +60,45 @@ fn items_after(after: &str, limit: u64) -> Select<stock_items::Entity> {
     items.order_by_asc(stock_items::Column::Sku).limit(limit)
 }
 
-/// Returns the reservation with this id.
+/// Returns the reservation with this id; with `owner`, only if a client with a key of this owner has made it.
 ///
 /// # Errors
 /// If the database fails or is unavailable, or the row cannot be read.
-pub async fn reservation(connection: &impl ConnectionTrait, id: ReservationId) -> Result<Option<Reservation>, DbErr> {
-    reservations::Entity::find_by_id(id.0).one(connection).await?.map(reservation_from_row).transpose()
+pub async fn reservation(
+    connection: &impl ConnectionTrait,
+    id: ReservationId,
+    owner: Option<&str>,
+) -> Result<Option<Reservation>, DbErr> {
+    let query = reservations::Entity::find_by_id(id.0);
+    let query = query.filter(Condition::all().add_option(owner.map(|owner| reservations::Column::Owner.eq(owner))));
+    query.one(connection).await?.map(reservation_from_row).transpose()
 }
 
 /// Returns at most `limit` reservations with a greater id than `after`, ordered by id, each row converted separately.
-/// With `order`, only those of this order.
+/// With `order`, only those of this order; with `owner`, only those of clients with a key of this owner.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
 pub async fn all_reservations(
     connection: &impl ConnectionTrait,
     order: Option<OrderId>,
+    owner: Option<&str>,
     after: ReservationId,
     limit: u64,
 ) -> Result<Rows<i64, Reservation>, DbErr> {
-    let mut query = reservations::Entity::find().filter(reservations::Column::ReservationId.gt(after.0));
-    if let Some(order) = order {
-        query = query.filter(reservations::Column::OrderId.eq(order.0));
-    }
-    let query = query.order_by_asc(reservations::Column::ReservationId).limit(limit);
-    read_rows(connection, query, reservations::Column::ReservationId, reservation_from_row).await
+    let (id, all) = (reservations::Column::ReservationId, reservations::Entity::find());
+    let query = match owner {
+        None => all.filter(id.gt(after.0)).order_by_asc(id),
+        Some(owner) => {
+            // The index by owner has no other rows; the databases use it only for queries that say so.
+            let owned = all.filter(Expr::cust("owner <> ''"));
+            let (backend, owner) = (connection.get_database_backend(), (reservations::Column::Owner, owner));
+            keyset(owned, backend, owner, (id, after.0, i64::MAX), Order::Asc)
+        }
+    };
+    let of_order = order.map(|order| reservations::Column::OrderId.eq(order.0));
+    let query = query.filter(Condition::all().add_option(of_order)).limit(limit);
+    read_rows(connection, query, id, reservation_from_row).await
 }
 
 /// Returns the reservations of these sagas, without those that cannot be read. Used by the audit.
@@ -108,16 +125,21 @@ pub(crate) async fn by_sagas(
     locked(transaction, reservations::Column::SagaId, sagas).await
 }
 
-/// Returns those of these reservations that belong to clients, locked, and the ids of those that belong to sagas,
-/// unlocked: a client's request does not change them. The owner of a reservation never changes, so it can be read
+/// Returns those of these reservations that belong to clients, locked, without those that none of the owners named with
+/// the id may release (`None` may release all); and the ids of those that belong to sagas, unlocked: a client's request
+/// does not change them. The owner of a reservation never changes, so it can be read
 /// without a lock. If the reservations of sagas were locked here, in the order of their ids, two batches could lock the
 /// same two sagas in different orders.
 pub(crate) async fn of_clients(
     transaction: &DatabaseTransaction,
-    ids: impl IntoIterator<Item = ReservationId>,
+    ids: &BTreeMap<ReservationId, Vec<Option<&str>>>,
 ) -> Result<(Vec<Reservation>, Vec<ReservationId>), DbErr> {
-    let ids = ids.into_iter().map(|id| id.0.into()).collect();
-    let rows = find_by::<reservations::Entity, _>(transaction, reservations::Column::ReservationId, ids).await?;
+    let keys = ids.keys().map(|id| id.0.into()).collect();
+    let mut rows = find_by::<reservations::Entity, _>(transaction, reservations::Column::ReservationId, keys).await?;
+    rows.retain(|row| {
+        let callers = ids.get(&ReservationId(row.reservation_id));
+        callers.into_iter().flatten().any(|owner| owner.is_none_or(|owner| owner == row.owner))
+    });
     let (of_sagas, of_clients): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.saga_id.is_some());
     let mut of_clients: Vec<i64> = of_clients.into_iter().map(|row| row.reservation_id).collect();
     of_clients.sort_unstable();
@@ -163,17 +185,33 @@ pub(crate) async fn due(
     Ok(due)
 }
 
-/// Returns the items with these SKUs, and locks them in the order of the SKUs.
+/// Returns the items with these SKUs, and locks them in the order of the SKUs. Of `expiring`, those that cannot be read
+/// are logged and left out, so that they do not block the others.
 ///
 /// # Errors
-/// If the database fails or is unavailable, or a row cannot be read.
-pub(crate) async fn items_by_sku(
+/// If the database fails or is unavailable, or a row of `skus` cannot be read.
+pub(crate) async fn items_by_sku<'a>(
     transaction: &DatabaseTransaction,
-    skus: impl IntoIterator<Item = &Sku>,
+    skus: &BTreeSet<&'a Sku>,
+    expiring: impl IntoIterator<Item = &'a Sku>,
 ) -> Result<Vec<StockItem>, DbErr> {
-    let skus = skus.into_iter().map(|sku| sku.as_str().into()).collect();
-    let rows = find_locked::<stock_items::Entity, _>(transaction, stock_items::Column::Sku, skus).await?;
-    rows.into_iter().map(item_from_row).collect()
+    let needed: BTreeSet<&str> = skus.iter().map(|sku| sku.as_str()).collect();
+    let mut all = needed.clone();
+    all.extend(expiring.into_iter().map(Sku::as_str));
+    let all = all.into_iter().map(Value::from).collect();
+    let rows = find_locked::<stock_items::Entity, _>(transaction, stock_items::Column::Sku, all).await?;
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        let sku = row.sku.clone();
+        match item_from_row(row) {
+            Ok(item) => items.push(item),
+            Err(error) if needed.contains(sku.as_str()) => return Err(error),
+            Err(error) => {
+                tracing::error!(sku, %error, "an item cannot be read, and what expires of it is not released")
+            }
+        }
+    }
+    Ok(items)
 }
 
 async fn locked(

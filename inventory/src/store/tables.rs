@@ -29,10 +29,10 @@ pub mod stock_items {
 pub mod reservations {
     use sea_orm::entity::prelude::*;
 
-    /// One reservation. The migration `m0002_stock` describes the columns.
+    /// One reservation. The migrations `m0002_stock` and `m0005_owners` describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "reservations")]
-    #[allow(missing_docs, reason = "the migration describes the columns")]
+    #[allow(missing_docs, reason = "the migrations describe the columns")]
     pub struct Model {
         #[sea_orm(primary_key)]
         pub reservation_id: i64,
@@ -48,6 +48,7 @@ pub mod reservations {
         pub changed_at: i64,
         pub wake_at: Option<i64>,
         pub repeats: i64,
+        pub owner: String,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -75,6 +75,13 @@ impl Harness {
         answer(self.service.http.request(method, path)).await
     }
 
+    /// Reserves stock for a client; returns the response.
+    pub(crate) async fn reserve(&self, sku: &str, quantity: i64) -> Value {
+        let answer = self.post("/api/v1/stock/reserve", &json!({"item_sku": sku, "quantity": quantity})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
     /// Sets the stock of an item.
     pub(crate) async fn stock(&self, sku: &str, quantity: i64) {
         let answer = self.post("/api/v1/stock/items", &json!({"item_sku": sku, "quantity": quantity})).await;
@@ -116,7 +123,7 @@ impl Harness {
 
     pub(crate) async fn reservations(&self) -> Vec<Reservation> {
         let reader = self.service.observer().reader();
-        let rows = store::all_reservations(&reader, None, ReservationId(0), 10_000).await.unwrap();
+        let rows = store::all_reservations(&reader, None, None, ReservationId(0), 10_000).await.unwrap();
         rows.into_iter().map(|(_, reservation)| reservation.unwrap()).collect()
     }
 

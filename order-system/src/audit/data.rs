@@ -157,7 +157,7 @@ impl Databases {
         let mut sums: HashMap<Sku, (i64, i64)> = HashMap::new();
         let mut after = ReservationId(0);
         loop {
-            let rows = inventory::store::all_reservations(&self.inventory.reader(), None, after, PAGE).await?;
+            let rows = inventory::store::all_reservations(&self.inventory.reader(), None, None, after, PAGE).await?;
             let Some((last, _)) = rows.last() else { break };
             after = ReservationId(*last);
             let reservations = report.readable("reservation", rows);

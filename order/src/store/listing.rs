@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use saga_database::{Rows, read_rows};
+use saga_database::{Rows, keyset, read_rows};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, Order as Direction, QueryFilter,
     QueryOrder, QuerySelect, Select,
@@ -154,10 +154,6 @@ impl Listing {
 }
 
 /// Restricts and sorts a query such that an index has its order and its bounds: the one by owner, by status, or by id.
-///
-/// On PostgreSQL, rows are compared by status *and* id: with `status = …`, the planner may prefer the primary key and
-/// read any number of rows with another status. SQLite prefers the index then, and would use only the first column of
-/// rows that are compared. The same holds for the owner.
 fn in_order(
     query: Select<orders::Entity>,
     backend: DbBackend,
@@ -172,13 +168,7 @@ fn in_order(
         (None, Some(status)) => (orders::Column::Status, status.as_str(), query),
         (None, None) => return query.filter(id.gt(ids.above)).filter(id.lt(ids.below)).order_by(id, direction),
     };
-    let row = || Expr::tuple([column.into_expr(), id.into_expr()]);
-    let bound = |id: i64| Expr::tuple([Expr::val(value), Expr::val(id)]);
-    let query = match backend {
-        DbBackend::Sqlite => query.filter(column.eq(value)).filter(id.gt(ids.above)).filter(id.lt(ids.below)),
-        _ => query.filter(row().gt(bound(ids.above))).filter(row().lt(bound(ids.below))),
-    };
-    query.order_by(column, direction.clone()).order_by(id, direction)
+    keyset(query, backend, (column, value), (id, ids.above, ids.below), direction)
 }
 
 /// Returns the ids of the orders with this key, at most [`MAX_EXAMINED`]. They are looked up on their own, so that each

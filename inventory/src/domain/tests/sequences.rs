@@ -48,9 +48,37 @@ fn an_overdue_hold_is_reported_with_growing_pauses_and_only_while_it_is_held() {
     world.handle(&order, EventBody::OrderConfirmed, at(2)).unwrap();
     let mut sold = world.of(&order).unwrap().clone();
     assert_eq!(sold.wake(at(10_000), &POLICY), None);
-    let mut of_a_client =
-        Reservation::hold_for_client(ReservationId(9), line("A", 1), &mut world.stock, at(0)).unwrap();
-    assert_eq!(of_a_client.wake(at(10_000), &POLICY), None);
+}
+
+fn of_a_client(line: Line, expiry: Option<u64>) -> ClientRequest {
+    ClientRequest { line, key_owner: "shop".to_owned(), expiry: expiry.map(Duration::from_secs) }
+}
+
+#[test]
+fn what_a_client_holds_expires_if_it_is_to_and_asks_nobody() {
+    let mut world = World::with(&[("A", 10)]);
+    let mut hold = |expiry| {
+        let request = of_a_client(line("A", 1), expiry);
+        Reservation::hold_for_client(ReservationId(9), request, &mut world.stock, at(10)).unwrap()
+    };
+    let (mut forever, mut short) = (hold(None), hold(Some(60)));
+    assert_eq!((forever.expires_at(), short.expires_at()), (None, Some(at(70))));
+    for (now, expired) in [(at(0), false), (at(69), false), (at(70), true), (at(10_000), true)] {
+        assert_eq!((forever.has_expired(now), short.has_expired(now)), (false, expired));
+        assert_eq!((forever.wake(now, &POLICY), short.wake(now, &POLICY)), (None, None));
+    }
+    let released = short.release(&mut world.stock, at(80)).unwrap();
+    assert_eq!((released.state.clone(), released.expires_at()), (State::Released, None));
+    assert!(!released.has_expired(at(10_000)));
+    for (owner, visible) in [(None, true), (Some("shop"), true), (Some("other"), false), (Some(""), false)] {
+        assert_eq!(forever.is_visible_to(owner), visible, "{owner:?}");
+    }
+    // A hold for an order never expires, and belongs to no client.
+    let order = order(1, [line("A", 1)]);
+    world.handle(&order, EventBody::OrderCreated, at(0)).unwrap();
+    let held = world.of(&order).unwrap();
+    assert!(held.wake_at.is_some() && held.expires_at().is_none() && !held.has_expired(at(10_000)));
+    assert!(held.is_visible_to(None) && !held.is_visible_to(Some("shop")) && !held.is_visible_to(Some("")));
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +127,8 @@ proptest! {
                 Input::Reserve(line) => {
                     let id = world.new_ids().next().unwrap();
                     let before = world.clone();
-                    match Reservation::hold_for_client(id, line, &mut world.stock, now) {
+                    let request = of_a_client(line, (second % 2 == 0).then_some(60));
+                    match Reservation::hold_for_client(id, request, &mut world.stock, now) {
                         Ok(reservation) => drop(world.reservations.insert(id, reservation)),
                         Err(_) => prop_assert_eq!(&world, &before),
                     }
@@ -112,7 +141,13 @@ proptest! {
                         world.reservations.insert(released.id, released);
                     }
                 }
-                Input::Tick => world.reservations.values_mut().for_each(|one| drop(one.wake(now, &POLICY))),
+                Input::Tick => {
+                    world.reservations.values_mut().for_each(|one| drop(one.wake(now, &POLICY)));
+                    let expired = world.reservations.values().filter(|one| one.has_expired(now)).cloned();
+                    for one in expired.collect::<Vec<_>>() {
+                        world.reservations.insert(one.id, one.release(&mut world.stock, now).unwrap());
+                    }
+                }
             }
             world.assert_consistent();
         }
