@@ -2,7 +2,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use service_host::admin::AdminToken;
-use service_http::{ConnectionLimits, HttpMetrics, serve};
+use service_http::{ClientTls, HttpMetrics, ListenerConfig, serve};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -66,23 +66,25 @@ impl Console {
         })
     }
 
-    /// Starts the console on `listener`, for clients within `limits`. The services need not run.
+    /// Starts the console on `listener`, which serves as `config` says. `tls` says which certificates of services it
+    /// trusts, if these have `https` addresses. The services need not run.
     ///
     /// # Errors
-    /// If no HTTP client can be created.
+    /// If the listener has no address.
     pub fn start(
         listener: TcpListener,
         addresses: &Addresses,
         admin: AdminAccess,
-        limits: ConnectionLimits,
+        config: impl Into<ListenerConfig>,
+        tls: Option<ClientTls>,
     ) -> Result<Self> {
         let address = listener.local_addr()?;
         let (token, login) = match admin {
             AdminAccess::Token(token) => (Some(token.clone()), Some(token)),
             AdminAccess::WithoutLogin(token) => (token, None),
         };
-        let stopping = CancellationToken::new();
-        let services = Services::new(addresses, token.as_ref())?;
+        let (stopping, config) = (CancellationToken::new(), config.into());
+        let services = Services::new(addresses, token.as_ref(), tls);
         let live = Live::new(services.clone(), stopping.clone());
         let app = Arc::new(AppState {
             services,
@@ -90,10 +92,11 @@ impl Console {
             placing: Runs::new(stopping.clone()),
             redriving: Runs::new(stopping.clone()),
             access: Access::new(login),
+            is_https: config.tls.is_some(),
         });
         let until = stopping.clone();
         let server =
-            tokio::spawn(async move { serve(listener, routes(app), limits, &HttpMetrics::default(), until).await });
+            tokio::spawn(async move { serve(listener, routes(app), config, &HttpMetrics::default(), until).await });
         Ok(Self { address, stopping, server })
     }
 

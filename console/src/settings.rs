@@ -46,16 +46,16 @@ pub enum NotHttp {
     /// It is no URL.
     #[error("is not an address such as http://127.0.0.1:8001: {0}")]
     NotAUrl(String),
-    /// It needs TLS, which this program does not have.
-    #[error("must begin with http://")]
+    /// It is of another protocol.
+    #[error("must begin with http:// or https://")]
     OtherScheme,
 }
 
-/// Parses the address of a service. Only plain HTTP is supported, because there is no TLS in this program.
+/// Parses the address of a service.
 ///
 /// # Errors
-/// If it is no URL, or not `http`.
+/// If it is no URL, or neither `http` nor `https`.
 pub fn http_url(text: &str) -> Result<Url, NotHttp> {
     let url: Url = text.parse().map_err(|error| NotHttp::NotAUrl(format!("{error}")))?;
-    if url.scheme() == "http" { Ok(url) } else { Err(NotHttp::OtherScheme) }
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(NotHttp::OtherScheme) }
 }

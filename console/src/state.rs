@@ -19,4 +19,6 @@ pub(crate) struct AppState {
     pub(crate) redriving: Runs<Redriving>,
     /// Who may use the console.
     pub(crate) access: Access,
+    /// Whether browsers reach it over HTTPS, as far as it knows.
+    pub(crate) is_https: bool,
 }

@@ -111,10 +111,10 @@ async fn run(settings: &SystemSettings, logs: &LogSettings) -> Result<ExitCode> 
 /// Returns the welcome message, with what to do first.
 fn welcome(system: &System) -> String {
     let [order, inventory, payment] = system.addresses();
-    let data = system.place();
+    let (data, scheme) = (system.place(), system.scheme());
     let console = match system.console() {
         Some(console) => {
-            format!("  console    http://{console}      open it in a browser: place orders, see what happens\n")
+            format!("  console    {scheme}://{console}      open it in a browser: place orders, see what happens\n")
         }
         None => String::new(),
     };
@@ -122,15 +122,15 @@ fn welcome(system: &System) -> String {
         "\
 The order system runs. Its data lies in {data}.
 
-{console}  order      http://{order}      Swagger UI: http://{order}/docs
-  inventory  http://{inventory}      Swagger UI: http://{inventory}/docs
-  payment    http://{payment}      Swagger UI: http://{payment}/docs
+{console}  order      {scheme}://{order}      Swagger UI: {scheme}://{order}/docs
+  inventory  {scheme}://{inventory}      Swagger UI: {scheme}://{inventory}/docs
+  payment    {scheme}://{payment}      Swagger UI: {scheme}://{payment}/docs
 
 Or try it in another terminal: put stock in, order some of it, and see what is left.
 
-  curl -s http://{inventory}/api/v1/stock/items -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 10}}'
-  curl -s http://{order}/api/v1/orders/ -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 2, \"amount\": 200, \"currency\": \"USD\"}}'
-  curl -s http://{inventory}/api/v1/stock/SKU-ABC
+  curl -s {scheme}://{inventory}/api/v1/stock/items -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 10}}'
+  curl -s {scheme}://{order}/api/v1/orders/ -H 'content-type: application/json' -d '{{\"item_sku\": \"SKU-ABC\", \"quantity\": 2, \"amount\": 200, \"currency\": \"USD\"}}'
+  curl -s {scheme}://{inventory}/api/v1/stock/SKU-ABC
 
 Ctrl-C stops it; the next start goes on where it stopped.
 "

@@ -8,9 +8,10 @@ use console::{Addresses, AdminAccess, Console, ConsoleSettings};
 use service_host::{
     Served,
     admin::AdminSettings,
-    settings::{HttpSettings, LogSettings},
+    settings::{HttpSettings, LogSettings, TlsSettings, TrustSettings},
     signals, telemetry,
 };
+use shared_events::Service;
 
 /// The `console` command.
 #[derive(Debug, Args)]
@@ -23,6 +24,8 @@ pub(crate) struct ConsoleProgram {
     #[command(flatten)]
     addresses: Addresses,
     #[command(flatten)]
+    trust: TrustSettings,
+    #[command(flatten)]
     admin: AdminSettings,
     #[command(flatten)]
     http: HttpSettings,
@@ -33,7 +36,15 @@ pub(crate) struct ConsoleProgram {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Check whether the console answers, for a container's health check
-    Health(ConsoleSettings),
+    Health(Health),
+}
+
+#[derive(Debug, Args)]
+struct Health {
+    #[command(flatten)]
+    console: ConsoleSettings,
+    #[command(flatten)]
+    tls: TlsSettings,
 }
 
 impl ConsoleProgram {
@@ -42,8 +53,8 @@ impl ConsoleProgram {
     /// # Errors
     /// If its address cannot be used, or a setting is wrong.
     pub(crate) async fn execute(self) -> Result<ExitCode> {
-        if let Some(Action::Health(settings)) = self.action {
-            service_http::probe(settings.console_listen, "/health").await?;
+        if let Some(Action::Health(Health { console, tls })) = self.action {
+            service_http::probe(console.console_listen, tls.is_on(), "/health").await?;
             return Ok(ExitCode::SUCCESS);
         }
         telemetry::init(self.logs.log_format, &self.logs.log).context("the log filter is wrong (--log)")?;
@@ -52,10 +63,12 @@ impl ConsoleProgram {
             Some(token) => AdminAccess::Token(token),
             None => AdminAccess::WithoutLogin(None),
         };
-        let limits = self.http.limits(Served { services: 0, listeners: 1 })?;
+        let listening = self.http.listener(Served { services: 0, listeners: 1 })?;
+        let scheme = listening.scheme();
+        let tls = self.trust.client(Service::ALL.map(|service| self.addresses.of(service)))?;
         let listener = Console::listen(&self.console, &access).await?;
-        let console = Console::start(listener, &self.addresses, access, limits)?;
-        tracing::info!("the console listens on http://{}", console.address());
+        let console = Console::start(listener, &self.addresses, access, listening, tls)?;
+        tracing::info!("the console listens on {scheme}://{}", console.address());
         let signal = signalled.await;
         tracing::info!(signal, "stopping (a second signal ends at once)");
         console.stop().await;

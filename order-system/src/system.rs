@@ -27,7 +27,7 @@ use service_host::{
     settings::{ConsoleLink, HttpSettings, WorkSettings},
     startup::wait_for_database,
 };
-use service_http::ConnectionLimits;
+use service_http::{ListenerConfig, ServerTls};
 use shared_events::Service;
 use tokio::net::TcpListener;
 
@@ -91,6 +91,7 @@ pub struct SystemSettings {
 pub struct System {
     services: Vec<RunningService>,
     addresses: [SocketAddr; 3],
+    scheme: &'static str,
     console: Option<Console>,
     place: Place,
     rabbitmq: Vec<RabbitMq>,
@@ -118,9 +119,10 @@ impl System {
             listen(Service::Payment.name(), settings.payment_listen, "--payment-listen").await?,
         ];
         let addresses = [listeners[0].local_addr()?, listeners[1].local_addr()?, listeners[2].local_addr()?];
-        let limits = settings.limits()?;
+        let listening = settings.listening()?;
+        let scheme = listening.scheme();
         let (admin, console) = settings.console().await?;
-        let console_url = settings.console_url(console.as_ref().map(|(listener, _)| listener))?;
+        let console_url = settings.console_url(console.as_ref().map(|(listener, _)| listener), scheme)?;
         let traces = Traces::from_env()?;
         let place = match settings.database {
             None => Place::Directory(DataDir::take(&settings.data_dir)?),
@@ -130,9 +132,9 @@ impl System {
         let [order, inventory, payment] = listeners;
         // Opened in sequence, because they share the disk and the first error should be reported.
         let databases = [
-            settings.open::<order::Migrator>(&place, Service::Order, (&order, limits)).await?,
-            settings.open::<inventory::Migrator>(&place, Service::Inventory, (&inventory, limits)).await?,
-            settings.open::<payment::Migrator>(&place, Service::Payment, (&payment, limits)).await?,
+            settings.open::<order::Migrator>(&place, Service::Order, (&order, &listening)).await?,
+            settings.open::<inventory::Migrator>(&place, Service::Inventory, (&inventory, &listening)).await?,
+            settings.open::<payment::Migrator>(&place, Service::Payment, (&payment, &listening)).await?,
         ];
         let [of_order, of_inventory, of_payment] = &databases;
         let all = [
@@ -142,7 +144,7 @@ impl System {
         ];
         let may_pass =
             |error: &IdentityError| matches!(error, IdentityError::Database(error) if of_order.may_pass(error));
-        wait_for_database((&order, limits), || establish_all(&all, &settings.identity), may_pass).await?;
+        wait_for_database((&order, &listening), || establish_all(&all, &settings.identity), may_pass).await?;
         let mut all_deps = Service::ALL.into_iter().zip(databases).map(|(service, database)| {
             let broker = brokers.remove(service.name()).context("each service has its broker")?;
             Ok(ServiceDeps {
@@ -153,7 +155,7 @@ impl System {
                 identity: settings.identity.clone(),
                 traces: traces.clone(),
                 console_url: console_url.clone(),
-                limits,
+                listening: listening.clone(),
                 browsers: settings.http.browsers.clone(),
             })
         });
@@ -163,16 +165,25 @@ impl System {
             inventory::start(&settings.inventory, deps()?, inventory).await?,
             payment::start(&settings.payment, deps()?, payment).await?,
         ];
-        let console = console.map(|(listener, access)| Console::start(listener, &urls(addresses)?, access, limits));
+        let console = console.map(|(listener, access)| {
+            let tls = listening.tls.as_ref().map(ServerTls::client);
+            Console::start(listener, &urls(addresses, scheme)?, access, listening.clone(), tls)
+        });
         let console = console.transpose()?;
         let WorkSettings { shutdown_delay, drain_timeout, .. } = settings.work;
-        Ok(Self { services, addresses, console, place, rabbitmq, shutdown_delay, drain_timeout })
+        Ok(Self { services, addresses, scheme, console, place, rabbitmq, shutdown_delay, drain_timeout })
     }
 
     /// Returns the addresses of order, inventory and payment.
     #[must_use]
     pub fn addresses(&self) -> [SocketAddr; 3] {
         self.addresses
+    }
+
+    /// Returns the scheme of all addresses: `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
     }
 
     /// Returns the address of the console, if there is one.
@@ -222,33 +233,34 @@ impl System {
 type Brokers = (HashMap<&'static str, Arc<dyn Broker>>, Vec<RabbitMq>);
 
 /// Returns how the console reaches services that listen at these addresses.
-fn urls(addresses: [SocketAddr; 3]) -> Result<Addresses> {
+fn urls(addresses: [SocketAddr; 3], scheme: &str) -> Result<Addresses> {
     let [order, inventory, payment] = addresses;
+    let url = |address| url(address, scheme);
     Ok(Addresses { order_url: url(order)?, inventory_url: url(inventory)?, payment_url: url(payment)? })
 }
 
 /// Returns the URL of what listens at this address.
-fn url(mut address: SocketAddr) -> Result<Url> {
+fn url(mut address: SocketAddr, scheme: &str) -> Result<Url> {
     // "All addresses of this machine" cannot be called.
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }
-    Ok(http_url(&format!("http://{address}"))?)
+    Ok(http_url(&format!("{scheme}://{address}"))?)
 }
 
 impl SystemSettings {
     /// Returns the address of the console as browsers reach it: the configured one, or where it listens.
-    fn console_url(&self, listener: Option<&TcpListener>) -> Result<Option<Url>> {
+    fn console_url(&self, listener: Option<&TcpListener>, scheme: &str) -> Result<Option<Url>> {
         match (&self.console_link.console_url, listener) {
             (Some(url), _) => Ok(Some(url.clone())),
-            (None, listener) => listener.map(|listener| url(listener.local_addr()?)).transpose(),
+            (None, listener) => listener.map(|listener| url(listener.local_addr()?, scheme)).transpose(),
         }
     }
 
-    /// Returns the limits for the clients of each listener.
-    fn limits(&self) -> Result<ConnectionLimits> {
+    /// Returns how each listener serves its clients.
+    fn listening(&self) -> Result<ListenerConfig> {
         let services = Service::ALL.len();
-        self.http.limits(Served { services, listeners: services + usize::from(!self.no_console) })
+        self.http.listener(Served { services, listeners: services + usize::from(!self.no_console) })
     }
 
     /// Returns the token for the services' admin endpoints, and the console's listener with its own access to them.
@@ -272,7 +284,7 @@ impl SystemSettings {
         &self,
         place: &Place,
         service: Service,
-        listener: (&TcpListener, ConnectionLimits),
+        listener: (&TcpListener, &ListenerConfig),
     ) -> Result<Database> {
         match (place, &self.database) {
             (Place::Directory(directory), _) => {

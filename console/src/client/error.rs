@@ -1,5 +1,6 @@
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
+use service_http::HttpError;
 use shared_events::Service;
 
 /// Why a service did not do what it was asked for. `Display` tells the person at the page what happened;
@@ -14,7 +15,7 @@ pub enum ClientError {
         /// Its address.
         url: Url,
         /// The cause.
-        source: reqwest::Error,
+        source: Box<HttpError>,
     },
     /// It did not answer in time.
     #[error("The {service} service at {url} did not answer in time")]
@@ -109,6 +110,11 @@ impl ClientError {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
+            Self::Unreachable { source, .. } if source.is_untrusted() => {
+                "Its certificate is not trusted: give the console the certificate of its authority with --ca-file, and \
+                 the service's name as it stands in the certificate."
+                    .to_owned()
+            }
             Self::Unreachable { service, .. } => format!(
                 "Start the service, or give the console its address with --{service}-url. This page finds it again \
                  by itself."

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use reqwest::{Method, Url};
 use serde::{Serialize, de::DeserializeOwned};
 use service_host::admin::AdminToken;
+use service_http::{ClientTls, HttpClient, HttpError, HttpRequest, HttpResponse};
 use shared_events::Service;
 
 use super::error::{ClientError, Problem};
@@ -28,29 +29,24 @@ pub struct Services {
 #[derive(Debug, Clone)]
 pub struct ServiceClient {
     service: Service,
-    http: Client,
+    http: HttpClient,
     base: Url,
     token: Option<AdminToken>,
 }
 
 impl Services {
-    /// Creates the clients. The token is sent to the admin endpoints, and nowhere else.
-    ///
-    /// # Errors
-    /// If no HTTP client can be created.
-    pub fn new(addresses: &Addresses, token: Option<&AdminToken>) -> reqwest::Result<Self> {
-        let http = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build()?;
+    /// Creates the clients. The token is sent to the admin endpoints, and nowhere else. `tls` says which certificates
+    /// are trusted at `https` addresses.
+    #[must_use]
+    pub fn new(addresses: &Addresses, token: Option<&AdminToken>, tls: Option<ClientTls>) -> Self {
+        let http = HttpClient::new(tls, CONNECT_TIMEOUT);
         let client = |service| ServiceClient {
             service,
             http: http.clone(),
             base: addresses.of(service).clone(),
             token: token.cloned(),
         };
-        Ok(Self {
-            order: client(Service::Order),
-            inventory: client(Service::Inventory),
-            payment: client(Service::Payment),
-        })
+        Self { order: client(Service::Order), inventory: client(Service::Inventory), payment: client(Service::Payment) }
     }
 
     /// Returns the client of one service.
@@ -100,13 +96,13 @@ impl ServiceClient {
 
     /// Returns a request, to which headers or another time limit can be added. Only a request to an admin endpoint
     /// carries the token.
-    pub fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
+    pub fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> HttpRequest {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let request = self.http.request(method, url);
+        let request = self.http.request(method, url.as_str()).timeout(TIMEOUT);
         match &self.token {
             Some(token) if path.starts_with("/admin/") => request.bearer_auth(token.reveal()),
             _ => request,
@@ -117,7 +113,7 @@ impl ServiceClient {
     ///
     /// # Errors
     /// As for [`Self::get`].
-    pub async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+    pub async fn json<T: DeserializeOwned>(&self, request: HttpRequest) -> Result<T, ClientError> {
         let response = self.succeed(request).await?;
         self.body(response).await
     }
@@ -126,7 +122,7 @@ impl ServiceClient {
     ///
     /// # Errors
     /// If the connection breaks, or the body is something else.
-    pub async fn body<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
+    pub async fn body<T: DeserializeOwned>(&self, response: HttpResponse) -> Result<T, ClientError> {
         let body = response.bytes().await.map_err(|error| self.failed(error))?;
         serde_json::from_slice(&body).map_err(|_| self.unexpected())
     }
@@ -135,7 +131,7 @@ impl ServiceClient {
     ///
     /// # Errors
     /// As for [`Self::get`].
-    pub async fn text(&self, request: RequestBuilder) -> Result<String, ClientError> {
+    pub async fn text(&self, request: HttpRequest) -> Result<String, ClientError> {
         self.succeed(request).await?.text().await.map_err(|error| self.failed(error))
     }
 
@@ -143,7 +139,7 @@ impl ServiceClient {
     ///
     /// # Errors
     /// As for [`Self::get`].
-    pub async fn succeed(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub async fn succeed(&self, request: HttpRequest) -> Result<HttpResponse, ClientError> {
         let response = self.answer(request).await?;
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response).await) }
     }
@@ -152,11 +148,11 @@ impl ServiceClient {
     ///
     /// # Errors
     /// If the service cannot be reached.
-    pub async fn answer(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ClientError> {
         request.send().await.map_err(|error| self.failed(error))
     }
 
-    async fn refused(&self, response: Response) -> ClientError {
+    async fn refused(&self, response: HttpResponse) -> ClientError {
         let status = response.status().as_u16();
         match response.json::<Problem>().await {
             Ok(Problem { detail, errors }) => {
@@ -166,12 +162,12 @@ impl ServiceClient {
         }
     }
 
-    fn failed(&self, source: reqwest::Error) -> ClientError {
+    fn failed(&self, source: HttpError) -> ClientError {
         let (service, url) = (self.service, self.base.clone());
-        if source.is_timeout() && !source.is_connect() {
+        if source.is_timeout() {
             ClientError::TimedOut { service, url }
         } else {
-            ClientError::Unreachable { service, url, source }
+            ClientError::Unreachable { service, url, source: source.into() }
         }
     }
 

@@ -1,8 +1,9 @@
 //! Lists that the services answer one page at a time.
 
 use maud::{Markup, html};
-use reqwest::{Method, Response, Url, header};
+use reqwest::{Method, Url, header};
 use serde::de::DeserializeOwned;
+use service_http::HttpResponse;
 
 use crate::client::{ClientError, ServiceClient};
 
@@ -34,7 +35,7 @@ impl<T: DeserializeOwned> Listed<T> {
 }
 
 /// Returns this parameter of the address to which the header `Link` leads with this relation.
-pub(super) fn linked(response: &Response, relation: &str, parameter: &str) -> Option<String> {
+pub(super) fn linked(response: &HttpResponse, relation: &str, parameter: &str) -> Option<String> {
     let link = response.headers().get(header::LINK)?.to_str().ok()?;
     let (target, attributes) = link.split_once('<')?.1.split_once('>')?;
     let url = Url::parse("http://service").and_then(|base| base.join(target)).ok()?;

@@ -77,7 +77,8 @@ async fn log_in(State(app): State<Arc<AppState>>, Form(login): Form<Login>) -> R
     match app.access.log_in(&login.token, Instant::now()) {
         Ok(Attempt::Admitted(secret)) => {
             let seconds = LIFETIME.as_secs();
-            let cookie = format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+            let cookie =
+                format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{}", secure(&app));
             ([(header::SET_COOKIE, cookie)], Redirect::to(local(&login.next))).into_response()
         }
         Ok(Attempt::Wrong) => {
@@ -101,8 +102,13 @@ async fn log_out(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Respon
     if let Some(secret) = session(&headers) {
         app.access.log_out(secret);
     }
-    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{}", secure(&app));
     ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
+}
+
+/// Over HTTPS, the cookie is not sent without it.
+fn secure(app: &AppState) -> &'static str {
+    if app.is_https { "; Secure" } else { "" }
 }
 
 fn form(next: &str, error: Option<&str>) -> Markup {

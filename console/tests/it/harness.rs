@@ -34,7 +34,7 @@ impl TestConsole {
     async fn start(addresses: &Addresses, admin: AdminAccess) -> Self {
         let settings = ConsoleSettings { console_listen: "127.0.0.1:0".parse().unwrap() };
         let listener = Console::listen(&settings, &admin).await.unwrap();
-        let console = Console::start(listener, addresses, admin, ConnectionLimits::default()).unwrap();
+        let console = Console::start(listener, addresses, admin, ConnectionLimits::default(), None).unwrap();
         Self { http: Client::builder().no_proxy().redirect(Policy::none()).build().unwrap(), console }
     }
 

@@ -1,7 +1,7 @@
 //! How many connections the limit of open files allows.
 
 use anyhow::{Result, bail};
-use service_http::{ConnectionLimits, DESCRIPTORS_BEYOND_LIMIT};
+use service_http::{ConnectionLimits, DESCRIPTORS_BEYOND_LIMIT, ListenerConfig};
 
 use crate::settings::HttpSettings;
 
@@ -37,6 +37,14 @@ impl Served {
 }
 
 impl HttpSettings {
+    /// Returns how each listener of a process serves its clients.
+    ///
+    /// # Errors
+    /// As for [`Self::limits`], or if the certificate cannot be used.
+    pub fn listener(&self, served: Served) -> Result<ListenerConfig> {
+        Ok(ListenerConfig { limits: self.limits(served)?, tls: self.tls.server()? })
+    }
+
     /// Returns the limits for each listener of a process, after raising its limit of open files as far as they need it
     /// and the system allows it.
     ///

@@ -21,7 +21,7 @@ use crate::{
 use saga_database::{ClockOffset, Database, DatabaseArgs, DatabaseError, DatabaseTarget};
 use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::IdentitySettings;
-use service_http::{ConnectionLimits, probe};
+use service_http::{ListenerConfig, probe};
 
 /// The command line of a service.
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ pub async fn main<M: MigratorTrait>(
         None => run::<M>(service, default_address, args, start).await,
         Some(Command::Health { ready }) => {
             let address = args.listen.unwrap_or(default_address);
-            probe(address, if ready { "/health/ready" } else { "/health" }).await
+            probe(address, args.http.tls.is_on(), if ready { "/health/ready" } else { "/health" }).await
         }
     };
     match done {
@@ -102,19 +102,20 @@ async fn run<M: MigratorTrait>(
     let target = database.for_service(service.name)?;
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
     let admin = admin.token()?;
-    let limits = http.limits(Served { services: 1, listeners: 1 })?;
+    let listening = http.listener(Served { services: 1, listeners: 1 })?;
+    let scheme = listening.scheme();
     let traces = Traces::from_env()?;
     let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
     let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
     let (shutdown_delay, drain_timeout) = (work.shutdown_delay, work.drain_timeout);
     let address = listener.local_addr()?;
     let starting = async {
-        let database = open_when_available::<M>(&target, (&listener, limits)).await?;
+        let database = open_when_available::<M>(&target, (&listener, &listening)).await?;
         database.clock().skew_system_clock(clock_offset);
         let console_url = console.console_url;
         let broker = Arc::new(broker.clone());
         let browsers = http.browsers;
-        let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, browsers, console_url };
+        let deps = ServiceDeps { database, broker, work, admin, identity, traces, listening, browsers, console_url };
         start(deps, listener).await
     };
     let running = tokio::select! {
@@ -125,7 +126,7 @@ async fn run<M: MigratorTrait>(
         }
     };
     let service = service.name;
-    tracing::info!("{service} listens on http://{address}, Swagger UI on http://{address}/docs");
+    tracing::info!("{service} listens on {scheme}://{address}, Swagger UI on {scheme}://{address}/docs");
     let signal = tokio::select! {
         signal = &mut signal => signal,
         () = running.ended() => bail!(
@@ -167,7 +168,7 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
 /// If the error is permanent, so that waiting does not help.
 pub async fn open_when_available<M: MigratorTrait>(
     target: &DatabaseTarget,
-    listener: (&TcpListener, ConnectionLimits),
+    listener: (&TcpListener, &ListenerConfig),
 ) -> Result<Database> {
     wait_for_database(listener, || target.open::<M>(), DatabaseError::may_pass).await
 }

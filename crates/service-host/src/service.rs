@@ -22,7 +22,7 @@ use saga_runtime::{
     EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Runtime, RuntimeDeps,
     ShutdownStages, SystemIdentity, broker::Broker,
 };
-use service_http::{ConnectionLimits, serve};
+use service_http::{ListenerConfig, serve};
 
 /// What a service is built from.
 #[derive(Debug, Clone)]
@@ -39,8 +39,8 @@ pub struct ServiceDeps {
     pub identity: IdentitySettings,
     /// Where its spans go.
     pub traces: Traces,
-    /// What clients may occupy.
-    pub limits: ConnectionLimits,
+    /// What clients may occupy, and the certificate of the listener.
+    pub listening: ListenerConfig,
     /// Which requests of browsers are accepted.
     pub browsers: BrowserSettings,
     /// The address of the console, to which `GET /` leads.
@@ -103,7 +103,7 @@ impl RunningService {
         listener: TcpListener,
         routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let ServiceDeps { database, broker, work: settings, admin, identity, traces, limits, browsers, console_url } =
+        let ServiceDeps { database, broker, work: settings, admin, identity, traces, listening, browsers, console_url } =
             deps;
         let browsers = browsers.policy(listener.local_addr()?.ip());
         let service = participant.service();
@@ -114,12 +114,12 @@ impl RunningService {
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let may_pass = |error: &DbErr| database.may_pass(error);
         let identity = wait_for_database(
-            (&listener, limits),
+            (&listener, &listening),
             || SystemIdentity::open(&database, service, &identity, readiness.clone()),
             |error| matches!(error, IdentityError::Database(error) if may_pass(error)),
         );
         let identity = identity.instrument(span.clone()).await?;
-        let outbox = wait_for_database((&listener, limits), || Outbox::open(&database, service), may_pass);
+        let outbox = wait_for_database((&listener, &listening), || Outbox::open(&database, service), may_pass);
         let outbox = outbox.instrument(span.clone()).await.context("cannot read the outbox")?;
         let engine_metrics = EngineMetrics::default();
         let gauges = Gauges::new(database.clone(), Arc::clone(&broker), readiness.clone());
@@ -127,6 +127,9 @@ impl RunningService {
         let metrics = Metrics::new(service, &engine_metrics, gauges, |registry| {
             let help = "Requests to the admin endpoints that had no valid token";
             registry.register("admin_refused", help, refused.counter.clone());
+            if let Some(tls) = &listening.tls {
+                tls.register_metrics(registry);
+            }
             participant.register_metrics(registry);
         });
         let http_metrics = metrics.http();
@@ -185,7 +188,7 @@ impl RunningService {
         );
         let intake = stop.intake.clone();
         let server = http.spawn(async move {
-            if let Err(error) = serve(listener, router, limits, &http_metrics, intake).await {
+            if let Err(error) = serve(listener, router, listening, &http_metrics, intake).await {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });

@@ -1,7 +1,8 @@
 //! The settings that all services share: flags and environment variables, documented by `--help`.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use anyhow::{Context as _, Result};
 use axum::http::HeaderValue;
 use clap::Args;
 use reqwest::Url;
@@ -9,7 +10,7 @@ use reqwest::Url;
 use crate::telemetry::LogFormat;
 use saga_message::framing;
 use saga_runtime::EngineSettings;
-use service_http::BrowserPolicy;
+use service_http::{BrowserPolicy, CertificateFiles, ClientTls, ServerTls};
 
 /// Limits and timeouts, the same for every service.
 #[derive(Debug, Clone, Args)]
@@ -76,9 +77,65 @@ pub struct HttpSettings {
     /// How long a client may take nothing of a response
     #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub write_timeout: Duration,
+    /// The certificate
+    #[command(flatten)]
+    pub tls: TlsSettings,
     /// Which requests of browsers are accepted
     #[command(flatten)]
     pub browsers: BrowserSettings,
+}
+
+/// The certificate of the HTTP listeners.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct TlsSettings {
+    /// File with the certificate of the listeners, followed by those of its authorities (PEM). With it they speak only
+    /// HTTPS. Both files are read again when they change
+    #[arg(long, env = "TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// File with the private key of this certificate (PEM)
+    #[arg(long, env = "TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+impl TlsSettings {
+    /// Returns whether the listeners speak HTTPS.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
+    /// Reads the certificate, if there is one, and watches its files. Must be called in a runtime.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used; the error names it.
+    pub fn server(&self) -> Result<Option<ServerTls>> {
+        let (Some(certificate), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) else { return Ok(None) };
+        ServerTls::load(CertificateFiles { certificate, key }).map(Some)
+    }
+}
+
+/// Whom a client trusts.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Services")]
+pub struct TrustSettings {
+    /// File with the certificates of the authorities that are trusted for https addresses of services (PEM)
+    /// [default: those of this machine]
+    #[arg(long, env = "CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl TrustSettings {
+    /// Returns the TLS of a client of these addresses, if one of them needs it.
+    ///
+    /// # Errors
+    /// If the authorities cannot be read.
+    pub fn client<'a>(&self, urls: impl IntoIterator<Item = &'a Url>) -> Result<Option<ClientTls>> {
+        if !urls.into_iter().any(|url| url.scheme() == "https") {
+            return Ok(None);
+        }
+        ClientTls::trusting(self.ca_file.as_deref()).map(Some).context("--ca-file")
+    }
 }
 
 /// Which requests of browsers are accepted.

@@ -5,16 +5,16 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use saga_runtime::Readiness;
 use saga_support::{Backoff, millis};
-use service_http::{ConnectionLimits, StartupServer};
+use service_http::{ListenerConfig, StartupServer};
 use tokio::net::TcpListener;
 
 /// Tries `attempt` until it succeeds, with growing pauses, for as long as its error `may_pass`. Meanwhile, requests on
-/// `listener` are answered, within `limits`: the service is alive and not ready.
+/// `listener` are answered, as `config` says: the service is alive and not ready.
 ///
 /// # Errors
 /// The first permanent error.
 pub async fn wait_for_database<T, E, Work>(
-    (listener, limits): (&TcpListener, ConnectionLimits),
+    (listener, config): (&TcpListener, &ListenerConfig),
     attempt: impl Fn() -> Work,
     may_pass: impl Fn(&E) -> bool,
 ) -> Result<T>
@@ -27,7 +27,7 @@ where
         Err(error) => error,
     };
     let readiness = Readiness::new(["database", "broker", "queue"]);
-    let server = StartupServer::open(listener, readiness.clone(), limits)?;
+    let server = StartupServer::open(listener, readiness.clone(), config.clone())?;
     let mut backoff = Backoff::growing(Duration::from_millis(250), Duration::from_secs(5));
     while may_pass(&error) {
         readiness.set("database", Err("it cannot be used yet; the log says why".to_owned()));

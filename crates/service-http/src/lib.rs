@@ -1,5 +1,5 @@
 //! The HTTP layer of a service: problems (RFC 9457), extractors that refuse with problems, paging, health checks, a
-//! router with an OpenAPI document, and the server.
+//! router with an OpenAPI document, the server with TLS, and a client.
 //!
 //! Guarantees: whatever a client sends, the response is the handler's or a problem; a `500` never reveals its cause; no
 //! body larger than [`MAX_BODY_BYTES`] is kept in memory; a slow client occupies only its own connection, and only for
@@ -9,6 +9,7 @@
 pub mod access;
 mod body;
 mod browser;
+mod client;
 mod direction;
 mod document;
 mod edge;
@@ -27,10 +28,12 @@ mod server;
 mod startup_server;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
 mod trace;
 
 pub use body::MAX_BODY_BYTES;
 pub use browser::{BrowserPolicy, RequestOrigin, is_this_machine};
+pub use client::{HttpClient, HttpError, HttpRequest, HttpResponse};
 pub use direction::Direction;
 pub use document::document;
 pub use edge::Edge;
@@ -42,8 +45,9 @@ pub use probe::probe;
 pub use problem::{FieldError, FieldErrors, PROBLEM_JSON, Problem};
 pub use refusal::RequestCause;
 pub use router::finish;
-pub use server::{ConnectionLimits, DESCRIPTORS_BEYOND_LIMIT, serve};
+pub use server::{ConnectionLimits, DESCRIPTORS_BEYOND_LIMIT, ListenerConfig, serve};
 pub use startup_server::StartupServer;
+pub use tls::{CertificateFiles, ClientTls, ServerTls};
 
 // The README's example compiles.
 #[cfg(doctest)]

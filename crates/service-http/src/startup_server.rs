@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use saga_runtime::Readiness;
 
-use super::{ConnectionLimits, Edge, HttpMetrics, Problem, edge, health, serve};
+use super::{Edge, HttpMetrics, ListenerConfig, Problem, edge, health, serve};
 
 /// Answers requests while the service waits for its database. The liveness check succeeds, the readiness check fails,
 /// and all other requests get a 503 with `Retry-After`.
@@ -22,11 +22,11 @@ impl StartupServer {
     ///
     /// # Errors
     /// If the socket cannot be duplicated.
-    pub fn open(listener: &TcpListener, readiness: Readiness, limits: ConnectionLimits) -> io::Result<Self> {
+    pub fn open(listener: &TcpListener, readiness: Readiness, config: ListenerConfig) -> io::Result<Self> {
         let socket = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
         let stop = CancellationToken::new();
         let (listener, until) = (TcpListener::from_std(socket)?, stop.clone());
-        let server = async move { serve(listener, router(readiness), limits, &HttpMetrics::default(), until).await };
+        let server = async move { serve(listener, router(readiness), config, &HttpMetrics::default(), until).await };
         Ok(Self { stop, server: tokio::spawn(server) })
     }
 

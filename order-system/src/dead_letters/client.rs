@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use service_host::admin::{AdminToken, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView};
+use service_http::{ClientTls, HttpClient, HttpResponse};
 use shared_events::Service;
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ const PAGE: usize = 1_000;
 /// Calls the admin endpoints of one service.
 pub(super) struct AdminClient {
     pub(super) service: Service,
-    http: Client,
+    http: HttpClient,
     base: Url,
     token: AdminToken,
 }
@@ -27,10 +28,9 @@ struct Problem {
 }
 
 impl AdminClient {
-    pub(super) fn new(service: Service, base: Url, token: AdminToken) -> Result<Self> {
+    pub(super) fn new(service: Service, base: Url, token: AdminToken, tls: Option<ClientTls>) -> Self {
         // Redriving all messages may take long, so only connecting has a timeout.
-        let http = Client::builder().no_proxy().connect_timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { service, http, base, token })
+        Self { service, http: HttpClient::new(tls, Duration::from_secs(10)), base, token }
     }
 
     /// Returns the messages behind `after`, and whether there are more.
@@ -74,15 +74,15 @@ impl AdminClient {
         self.read(response).await
     }
 
-    async fn send(&self, method: Method, path: &str) -> Result<Response> {
+    async fn send(&self, method: Method, path: &str) -> Result<HttpResponse> {
         let url = format!("{}/admin/dead-letters{path}", self.base.as_str().trim_end_matches('/'));
-        let request = self.http.request(method, url).bearer_auth(self.token.reveal());
+        let request = self.http.request(method, &url).bearer_auth(self.token.reveal());
         let unreachable =
             || format!("cannot reach the {} service at {}: does it run? (see --url)", self.service, self.base);
         request.send().await.with_context(unreachable)
     }
 
-    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
+    async fn read<T: DeserializeOwned>(&self, response: HttpResponse) -> Result<T> {
         if response.status() != StatusCode::OK {
             return Err(self.refused(response).await);
         }
@@ -90,7 +90,7 @@ impl AdminClient {
         response.json().await.with_context(strange)
     }
 
-    async fn refused(&self, response: Response) -> anyhow::Error {
+    async fn refused(&self, response: HttpResponse) -> anyhow::Error {
         if response.status() == StatusCode::UNAUTHORIZED {
             return self.failed("it has another admin token");
         }
@@ -105,15 +105,15 @@ impl AdminClient {
 }
 
 /// Returns the detail of a problem, or an empty text if the response is no problem.
-async fn detail(response: Response) -> String {
+async fn detail(response: HttpResponse) -> String {
     response.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default()
 }
 
-/// Parses an address. Only plain HTTP is supported, because there is no TLS in this program.
+/// Parses the address of a service.
 pub(super) fn url(text: &str) -> Result<Url> {
     let url: Url = text.parse()?;
-    if url.scheme() != "http" {
-        bail!("must begin with http://");
+    if !matches!(url.scheme(), "http" | "https") {
+        bail!("must begin with http:// or https://");
     }
     Ok(url)
 }

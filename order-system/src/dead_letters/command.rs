@@ -3,7 +3,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use reqwest::Url;
-use service_host::admin::{AdminSettings, RedriveAllView, RedriveOutcome, RedriveView};
+use service_host::{
+    admin::{AdminSettings, RedriveAllView, RedriveOutcome, RedriveView},
+    settings::TrustSettings,
+};
 use shared_events::Service;
 use uuid::Uuid;
 
@@ -19,6 +22,8 @@ pub struct DeadLetters {
     action: Action,
     #[command(flatten)]
     admin: AdminSettings,
+    #[command(flatten)]
+    trust: TrustSettings,
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,7 +99,8 @@ impl DeadLetters {
             let client = |service: Service| {
                 let base =
                     at.url.clone().map_or_else(|| url(&format!("http://127.0.0.1:{}", service.default_port())), Ok)?;
-                AdminClient::new(service, base, token.clone())
+                let tls = self.trust.client([&base])?;
+                Ok(AdminClient::new(service, base, token.clone(), tls))
             };
             services.into_iter().map(client).collect()
         };

@@ -22,7 +22,7 @@ async fn page_of_another_console(addresses: &Addresses, path: &str) -> String {
     let settings = ConsoleSettings { console_listen: "127.0.0.1:0".parse().unwrap() };
     let admin = AdminAccess::WithoutLogin(None);
     let listener = Console::listen(&settings, &admin).await.unwrap();
-    let console = Console::start(listener, addresses, admin, ConnectionLimits::default()).unwrap();
+    let console = Console::start(listener, addresses, admin, ConnectionLimits::default(), None).unwrap();
     let http = Http::builder().no_proxy().build().unwrap();
     let response = http.get(format!("http://{}{path}", console.address())).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);

@@ -122,7 +122,7 @@ async fn errors_are_explained() {
     for (words, why) in [
         (&["list", "--service=stock"][..], "must be order, inventory or payment"),
         (&["list", "--url=http://localhost"], "--service"),
-        (&["list", "--service=order", "--url=https://localhost"], "must begin with http://"),
+        (&["list", "--service=order", "--url=ftp://localhost"], "must begin with http://"),
         (&["show", "seven", "--service=order"], "seven"),
         (&["show", "00000000-0000-0000-0000-000000000000"], "--service"),
         (&["redrive"], "MESSAGE_IDS"),

@@ -19,6 +19,7 @@ mod power_cut;
 mod protocol;
 mod readme;
 mod scenarios;
+mod tls;
 mod traces;
 
 /// The program under test; cargo has built it together with this test.

@@ -24,6 +24,8 @@ pub enum Attack {
     HalfSentHeads,
     /// Sends the head of an order, and its body one byte at a time, too slowly.
     SlowBodies,
+    /// Sends the beginning of a TLS handshake, and waits.
+    HalfHandshakes,
     /// Sends one whole request, and keeps the connection.
     IdleConnections,
     /// Asks for the stream of orders, and reads nothing.
@@ -101,6 +103,8 @@ const LIST: &[u8] = b"GET /api/v1/orders?limit=1000 HTTP/1.1\r\nhost: localhost\
 async fn occupy(attack: Attack, mut stream: TcpStream) -> std::io::Result<()> {
     match attack {
         Attack::HalfSentHeads => stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-half: ").await?,
+        // The head of a record and of a ClientHello, both longer than what is there.
+        Attack::HalfHandshakes => stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await?,
         Attack::IdleConnections => stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await?,
         Attack::SlowBodies => {
             let head = "POST /api/v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\

@@ -122,6 +122,9 @@ impl Program {
             "PAYMENT_LISTEN",
             "CONSOLE_LISTEN",
             "CONSOLE_URL",
+            "TLS_CERT",
+            "TLS_KEY",
+            "CA_FILE",
             "NO_CONSOLE",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
@@ -179,7 +182,9 @@ impl Running {
                     welcome.push_str(&line);
                     welcome.push('\n');
                     let (name, rest) = line.trim().split_once(' ').unwrap_or_default();
-                    let address = rest.trim().strip_prefix("http://").and_then(|rest| rest.split_whitespace().next());
+                    let rest = rest.trim();
+                    let rest = rest.strip_prefix("http://").or_else(|| rest.strip_prefix("https://"));
+                    let address = rest.and_then(|rest| rest.split_whitespace().next());
                     if let Some(address) = address.and_then(|address| address.parse::<SocketAddr>().ok()) {
                         addresses.insert(name.to_owned(), address);
                     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures::future::join3;
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde::de::DeserializeOwned;
+use service_http::HttpResponse;
 use shared_events::Service;
 
 use super::filter::{Cursor, Filter};
@@ -58,7 +59,7 @@ async fn by_id(service: &ServiceClient, id: &str) -> Result<OrderPage, ClientErr
 }
 
 /// Returns where the list goes on, from the header `Link`.
-pub(in crate::pages) fn more(response: &Response) -> Option<Cursor> {
+pub(in crate::pages) fn more(response: &HttpResponse) -> Option<Cursor> {
     let id = |relation, parameter| linked(response, relation, parameter)?.parse().ok();
     id("prev", "before").map(Cursor::Before).or_else(|| id("next", "after").map(Cursor::After))
 }

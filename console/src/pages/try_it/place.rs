@@ -1,8 +1,10 @@
-use reqwest::Method;
+use reqwest::{Method, header::HeaderName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::client::{ClientError, ServiceClient};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The request for an order.
 #[derive(Debug, Clone, Serialize)]
@@ -31,7 +33,7 @@ pub(super) struct Placed {
 /// Places an order, and does not wait for its end: one sees it on the order's page.
 pub(super) async fn place(order: &ServiceClient, new: &NewOrder) -> Result<Placed, ClientError> {
     let request = order.request(Method::POST, "/api/v1/orders", &[]);
-    order.json(request.header("prefer", "respond-async").json(new)).await
+    order.json(request.header(PREFER, "respond-async").json(new)).await
 }
 
 /// What became of a request for an order that may have an idempotency key.

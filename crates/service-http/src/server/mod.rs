@@ -1,6 +1,7 @@
-//! The server: accepts connections within limits, and serves HTTP/1.1 on each.
+//! The server: accepts connections within limits, and serves HTTP/1.1 on each, with or without TLS.
 
 mod activity;
+mod config;
 mod limits;
 mod metrics;
 mod refuse;
@@ -8,6 +9,8 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -16,6 +19,7 @@ use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::rt::TokioIo;
 use saga_support::LogLimit;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -28,8 +32,9 @@ use self::{
     stream::{ObservedBody, ObservedStream},
     table::{Peer, Table},
 };
-use crate::HttpMetrics;
+use crate::{HttpMetrics, ServerTls, tls::Accepted};
 
+pub use config::ListenerConfig;
 pub use limits::ConnectionLimits;
 pub(crate) use metrics::ConnectionMetrics;
 
@@ -50,9 +55,12 @@ pub const DESCRIPTORS_BEYOND_LIMIT: usize = CLOSING + REFUSING;
 /// Serves HTTP/1.1 until `stop` is cancelled. Then it accepts no more connections, lets the running requests finish,
 /// and returns.
 ///
-/// No more connections are open than `limits` allow. If one more arrives, one that waits for a request is closed: that
-/// which has sent the fewest requests, and of several, that which has waited longest. If none waits, the new one gets a
-/// 503.
+/// No more connections are open than the limits of `config` allow. If one more arrives, one that waits for a request is
+/// closed: that which has sent the fewest requests, and of several, that which has waited longest. If none waits, the
+/// new one gets a 503.
+///
+/// With TLS, a handshake counts as part of the first request's head: it has the same time limit, and a connection that
+/// has not finished it makes room for others. A request without TLS is answered with a 400.
 ///
 /// It sets no deadline for the running requests; the caller does. Dropping this future closes all connections at once.
 ///
@@ -61,13 +69,15 @@ pub const DESCRIPTORS_BEYOND_LIMIT: usize = CLOSING + REFUSING;
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: ConnectionLimits,
+    config: impl Into<ListenerConfig>,
     metrics: &HttpMetrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
+    let ListenerConfig { limits, tls } = config.into();
     let metrics = metrics.connections.clone();
     let mut server = Server {
         router,
+        tls,
         epoch: Instant::now(),
         table: Table::new(limits, metrics.clone()),
         connections: JoinSet::new(),
@@ -122,6 +132,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 
 struct Server {
     router: Router,
+    tls: Option<ServerTls>,
     epoch: Instant,
     table: Table,
     /// Dropping these sets aborts their tasks, so the connections end with the server.
@@ -139,48 +150,76 @@ impl Server {
         let peer = Peer::of(address.ip());
         if self.table.admit(peer) {
             let activity = Arc::new(Activity::new(self.epoch));
-            let connection =
-                serve_connection(stream, address, Arc::clone(&activity), self.router.clone(), self.stop.clone());
-            let task = self.connections.spawn(connection);
+            let connection = Connection {
+                address,
+                activity: Arc::clone(&activity),
+                router: self.router.clone(),
+                stop: self.stop.clone(),
+            };
+            let task = self.connections.spawn(connection.serve(stream, self.tls.clone()));
             self.table.insert(peer, activity, task);
         } else if self.refusals.len() < REFUSING {
-            self.refusals.spawn(refuse::refuse(stream));
+            self.refusals.spawn(refuse::refuse(stream, self.tls.clone()));
         }
     }
 }
 
-/// Serves the requests of one connection in sequence. Each request carries the client's address.
-async fn serve_connection(
-    stream: TcpStream,
+/// A connection that is being served.
+struct Connection {
     address: SocketAddr,
     activity: Arc<Activity>,
     router: Router,
     stop: CancellationToken,
-) {
-    let stream = ObservedStream::new(stream, Arc::clone(&activity));
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(address));
-        let (begun, router) = (activity.begin_request(), router.clone());
-        async move {
-            let guard = begun?;
-            let Ok::<Response<Body>, Infallible>(response) = router.oneshot(request.map(Body::new)).await;
-            io::Result::Ok(response.map(|body| ObservedBody::new(body, guard)))
+}
+
+impl Connection {
+    /// Carries out the handshake, if there is TLS, and serves the requests.
+    async fn serve(self, stream: TcpStream, tls: Option<ServerTls>) {
+        let Some(tls) = tls else {
+            let stream = ObservedStream::new(stream, Arc::clone(&self.activity));
+            return self.serve_requests(stream).await;
+        };
+        let observed = Arc::clone(&self.activity);
+        let handshake = async {
+            let first = refuse::first_byte(&stream).await?;
+            tls.accept(first, ObservedStream::new(stream, observed)).await
+        };
+        // A client that has not finished its handshake has not sent a request, so a stop does not wait for it.
+        match self.stop.run_until_cancelled(handshake).await {
+            Some(Ok(Accepted::Tls(stream))) => self.serve_requests(*stream).await,
+            Some(Ok(Accepted::PlainHttp(stream))) => refuse::refuse_plain(stream).await,
+            Some(Err(error)) => tracing::debug!(%error, address = %self.address, "a TLS handshake failed"),
+            None => {}
         }
-    });
-    // The table has the time limits, so hyper needs no timer.
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let end = tokio::select! {
-        end = connection.as_mut() => end,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    }
+
+    /// Serves the requests of the connection in sequence. Each request carries the client's address.
+    async fn serve_requests(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let Self { address, activity, router, stop } = self;
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(address));
+            let (begun, router) = (activity.begin_request(), router.clone());
+            async move {
+                let guard = begun?;
+                let Ok::<Response<Body>, Infallible>(response) = router.oneshot(request.map(Body::new)).await;
+                io::Result::Ok(response.map(|body| ObservedBody::new(body, guard)))
+            }
+        });
+        // The table has the time limits, so hyper needs no timer.
+        let connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_buf_size(BUFFER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let end = tokio::select! {
+            end = connection.as_mut() => end,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = end {
+            tracing::debug!(error = &error as &dyn Error, "a connection ended early");
         }
-    };
-    if let Err(error) = end {
-        tracing::debug!(error = &error as &dyn Error, "a connection ended early");
     }
 }

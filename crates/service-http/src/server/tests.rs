@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::*;
 use crate::{ApiJson, Edge, HttpMetrics, finish};
 
-const SOON: Duration = Duration::from_secs(5);
+pub(super) const SOON: Duration = Duration::from_secs(5);
 
 /// Sends data for as long as the client takes it.
 async fn endless() -> Body {
@@ -22,14 +22,14 @@ async fn endless() -> Body {
     Body::from_stream(streams::repeat_with(move || Ok::<_, io::Error>(chunk.clone())))
 }
 
-struct Server {
-    address: SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<io::Result<()>>,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) stop: CancellationToken,
+    pub(super) task: JoinHandle<io::Result<()>>,
     /// Notified when a request for `/wait` has started.
-    begun: Arc<Notify>,
+    pub(super) begun: Arc<Notify>,
     /// Lets the request for `/wait` finish.
-    go: Arc<Notify>,
+    pub(super) go: Arc<Notify>,
     metrics: HttpMetrics,
 }
 
@@ -38,7 +38,8 @@ fn heads_within(head_timeout: Duration) -> ConnectionLimits {
     ConnectionLimits { head_timeout, ..ConnectionLimits::default() }
 }
 
-async fn server(limits: ConnectionLimits) -> Server {
+pub(super) async fn server(config: impl Into<ListenerConfig>) -> Server {
+    let config = config.into();
     let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let wait = {
         let (begun, go) = (begun.clone(), go.clone());
@@ -61,18 +62,18 @@ async fn server(limits: ConnectionLimits) -> Server {
     let stop = CancellationToken::new();
     let task = {
         let (stop, metrics) = (stop.clone(), metrics.clone());
-        tokio::spawn(async move { serve(listener, router, limits, &metrics, stop).await })
+        tokio::spawn(async move { serve(listener, router, config, &metrics, stop).await })
     };
     Server { address, stop, task, begun, go, metrics }
 }
 
 impl Server {
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Writes `bytes` to a new connection, and reads until the connection ends.
-    async fn send(&self, bytes: &[u8]) -> String {
+    pub(super) async fn send(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.unwrap();
         read(&mut stream).await
@@ -81,7 +82,7 @@ impl Server {
 
 impl Server {
     /// Returns the sum of the samples whose line begins with this.
-    fn metric(&self, name: &str) -> u64 {
+    pub(super) fn metric(&self, name: &str) -> u64 {
         let (mut registry, mut text) = (prometheus_client::registry::Registry::default(), String::new());
         self.metrics.register(&mut registry);
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -116,7 +117,7 @@ async fn healthy(stream: &mut TcpStream) {
 }
 
 /// Waits until the server has closed the connection, with or without having read what was sent.
-async fn closed(stream: &mut TcpStream) {
+pub(super) async fn closed(stream: &mut TcpStream) {
     let mut answer = Vec::new();
     let read = timeout(SOON, stream.read_to_end(&mut answer)).await.expect("the connection ends");
     assert!(read.is_ok() || read.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset));

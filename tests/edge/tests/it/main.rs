@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 mod connections;
+#[cfg(target_os = "linux")]
+mod handshakes;
 
 #[cfg(target_os = "linux")]
 /// The program under test, with this limit of open files.

@@ -15,7 +15,7 @@ use service_host::{
     service::{RunningService, ServiceDeps, stop},
     settings::{BrowserSettings, WorkSettings},
 };
-use service_http::ConnectionLimits;
+use service_http::ListenerConfig;
 use shared_events::{Envelope, Service};
 use tokio::net::TcpListener;
 
@@ -183,8 +183,8 @@ async fn run<S: TestedService>(
     let admin = Some(ADMIN_TOKEN.parse().unwrap());
     let work = service.work().clone();
     let (identity, traces) = (IdentitySettings::default(), Traces::default());
-    let (limits, browsers) = (ConnectionLimits::default(), BrowserSettings::default());
-    let deps = ServiceDeps { database, broker, work, admin, identity, traces, limits, browsers, console_url: None };
+    let (listening, browsers) = (ListenerConfig::default(), BrowserSettings::default());
+    let deps = ServiceDeps { database, broker, work, admin, identity, traces, listening, browsers, console_url: None };
     (service.start(deps, listener).await.unwrap(), address)
 }
 

@@ -17,7 +17,7 @@ use service_host::{
     service::{RunningService, ServiceDeps, stop},
     settings::{BrowserSettings, WorkSettings},
 };
-use service_http::ConnectionLimits;
+use service_http::ListenerConfig;
 use testkit::service::{ADMIN_TOKEN, TestDatabase};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
@@ -67,7 +67,7 @@ impl ServiceHarness {
             identity: IdentitySettings::default(),
             traces: Traces::default(),
             console_url: None,
-            limits: ConnectionLimits::default(),
+            listening: ListenerConfig::default(),
             browsers: BrowserSettings::default(),
         };
         let participant = CountingParticipant(Arc::clone(&script));

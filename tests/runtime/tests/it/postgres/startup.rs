@@ -10,7 +10,7 @@ use service_host::{
     Traces,
     service::{RunningService, ServiceDeps, stop},
 };
-use service_http::ConnectionLimits;
+use service_http::ListenerConfig;
 use testkit::service::{DatabaseKind::Postgres, TestDatabase};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
@@ -38,7 +38,7 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
         identity: IdentitySettings::default(),
         traces: Traces::default(),
         console_url: None,
-        limits: ConnectionLimits::default(),
+        listening: ListenerConfig::default(),
         browsers: BrowserSettings::default(),
     };
     let starting = tokio::spawn(async move {

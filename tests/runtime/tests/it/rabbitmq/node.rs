@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use certificates::Authority;
 use saga_rabbitmq::{RabbitMq, RabbitMqSettings};
 use saga_runtime::{broker::Broker, broker::BrokerError, broker::PublishResult};
 use shared_events::Service;
@@ -21,22 +21,14 @@ async fn node(options: Options) -> Node {
     spawn_blocking(|| Node::start(options)).await.unwrap().unwrap()
 }
 
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new([]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
 /// The certificate of a server at 127.0.0.1, without other names.
-fn certificate(authority: &CertifiedIssuer<'static, KeyPair>) -> Certificate {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    Certificate { chain: params.signed_by(&key, authority).unwrap().pem(), key: key.serialize_pem() }
+fn certificate(authority: &Authority) -> Certificate {
+    let certificates::Certificate { chain, key } = authority.issue(&["127.0.0.1"]).unwrap();
+    Certificate { chain, key }
 }
 
 /// Settings that trust only `authority`, whose certificate is written to `file`.
-fn trusting(authority: &CertifiedIssuer<'static, KeyPair>, file: &Path, url: String) -> RabbitMqSettings {
+fn trusting(authority: &Authority, file: &Path, url: String) -> RabbitMqSettings {
     fs::write(file, authority.pem()).unwrap();
     RabbitMqSettings { ca_file: Some(file.to_owned()), ..settings(Service::Inventory, url) }
 }
@@ -55,7 +47,7 @@ async fn refusal(settings: &RabbitMqSettings) -> (String, String, String) {
 async fn over_tls_the_right_server_is_trusted_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
-    let (ours, foreign) = (authority("ours"), authority("foreign"));
+    let (ours, foreign) = (Authority::create("ours", 1).unwrap(), Authority::create("foreign", 1).unwrap());
     let node = node(Options { tls: Some(certificate(&ours)), ..Options::default() }).await;
     let url = node.amqps_url("127.0.0.1").unwrap();
 

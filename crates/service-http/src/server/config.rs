@@ -1,0 +1,26 @@
+use super::limits::ConnectionLimits;
+use crate::ServerTls;
+
+/// How a listener serves its clients.
+#[derive(Debug, Clone, Default)]
+pub struct ListenerConfig {
+    /// What clients may occupy.
+    pub limits: ConnectionLimits,
+    /// The certificate, if it speaks HTTPS. Otherwise it speaks plain HTTP.
+    pub tls: Option<ServerTls>,
+}
+
+impl ListenerConfig {
+    /// Returns the scheme of the listener's addresses.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+/// Plain HTTP within these limits.
+impl From<ConnectionLimits> for ListenerConfig {
+    fn from(limits: ConnectionLimits) -> Self {
+        Self { limits, tls: None }
+    }
+}
