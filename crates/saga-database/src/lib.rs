@@ -1,9 +1,11 @@
 //! A service's database on SeaORM, SQLite or PostgreSQL: connection pools for writing and for reading, bulk statements,
-//! the tables of inbox, outbox and dead letters, the relay's lock, and notices between the replicas on one database.
+//! the tables of inbox, outbox, dead letters and API keys, the relay's lock, and notices between the replicas on one
+//! database.
 //!
 //! It guarantees that a reader never waits for the writer, and that connections which do not answer are dropped and
 //! replaced.
 
+mod api_keys;
 mod bulk;
 mod clock;
 mod connect;
@@ -25,6 +27,7 @@ mod system;
 pub mod tables;
 mod working_set;
 
+pub use api_keys::{api_keys, delete_api_key, expire_api_key, insert_api_key, revoke_api_key};
 pub use bulk::{Writes, find_by, find_each_by, find_locked, insert_new};
 pub use clock::{Clock, ClockOffset};
 pub use connect::{Database, DatabaseError, ListReader, TooManyLists};

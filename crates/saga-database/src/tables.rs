@@ -1,5 +1,5 @@
-//! The message tables of every service's database (inbox, outbox and dead letters), and the table with the id of the
-//! system that it belongs to.
+//! The tables of every service's database: its messages (inbox, outbox and dead letters), the id of the system that it
+//! belongs to, and the API keys of its clients.
 
 use sea_orm_migration::prelude::*;
 
@@ -77,6 +77,41 @@ pub mod dead_letter {
         /// When it was dead-lettered, in microseconds since 1970.
         #[sea_orm(column_name = "parked_at")]
         pub dead_lettered_at: i64,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    #[allow(missing_docs, reason = "no table refers to another")]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The API keys of clients, without their secrets.
+pub mod api_key {
+    use sea_orm::entity::prelude::*;
+
+    /// One API key.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "api_keys")]
+    pub struct Model {
+        /// The part of the key that is no secret.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub key_id: String,
+        /// SHA-256 of the secret.
+        pub secret_hash: Vec<u8>,
+        /// Whom it belongs to.
+        pub owner: String,
+        /// What it allows, with spaces between the scopes.
+        pub scopes: String,
+        /// What an operator wrote about it.
+        pub label: String,
+        /// How many requests per second it may send; `None` for any number.
+        pub rate_limit: Option<i64>,
+        /// When it was made, in microseconds since 1970.
+        pub created_at: i64,
+        /// From when on it is no longer accepted, in microseconds since 1970.
+        pub expires_at: Option<i64>,
+        /// When it was revoked, in microseconds since 1970.
+        pub revoked_at: Option<i64>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
@@ -173,6 +208,37 @@ impl MigrationTrait for SystemIdentityTable {
             "CREATE TABLE system_identity (
                  one BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
                  system_id UUID NOT NULL
+             );",
+        )
+        .await
+    }
+}
+
+/// The migration that creates the table for API keys. It comes after [`DeadLetterSubject`].
+#[derive(Debug)]
+pub struct ApiKeysTable;
+
+impl MigrationName for ApiKeysTable {
+    fn name(&self) -> &str {
+        "m0006_api_keys"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for ApiKeysTable {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run_sql(
+            manager,
+            "CREATE TABLE api_keys (
+                 key_id TEXT NOT NULL PRIMARY KEY,
+                 secret_hash BYTEA NOT NULL,
+                 owner TEXT NOT NULL,
+                 scopes TEXT NOT NULL,
+                 label TEXT NOT NULL,
+                 rate_limit BIGINT,
+                 created_at BIGINT NOT NULL,
+                 expires_at BIGINT,
+                 revoked_at BIGINT
              );",
         )
         .await

@@ -9,7 +9,7 @@ use crate::{
     metrics::{self, Metrics},
 };
 use saga_runtime::{Readiness, trace::Tracing};
-use service_http::{BrowserPolicy, Edge, HttpMetrics, health};
+use service_http::{BrowserPolicy, Edge, HttpMetrics, access::AccessControl, health};
 
 /// The endpoints for operators, in addition to the service's own routes.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Operations {
     pub tracing: Tracing,
     /// Which requests of browsers are accepted.
     pub browsers: BrowserPolicy,
+    /// Who may send which request.
+    pub access: AccessControl,
     /// The address of the console, for `/`.
     pub console_url: Option<Url>,
 }
@@ -31,15 +33,13 @@ pub struct Operations {
 impl Operations {
     /// Adds these endpoints to the service's own `routes` and completes the router: see [`service_http::finish`].
     pub fn finish(self, title: &str, description: &str, routes: OpenApiRouter) -> axum::Router {
-        let edge =
-            Edge { metrics: self.http_metrics(), tracing: self.tracing.clone(), browsers: self.browsers.clone() };
+        let edge = Edge {
+            metrics: self.http_metrics(),
+            tracing: self.tracing.clone(),
+            browsers: self.browsers.clone(),
+            access: self.access.clone(),
+        };
         service_http::finish(title, description, routes.merge(self.routes(title)), edge)
-    }
-
-    /// Puts `routes` of the service itself behind the admin token, like the other admin endpoints.
-    #[must_use]
-    pub fn behind_token(&self, routes: OpenApiRouter) -> OpenApiRouter {
-        self.admin.as_ref().map(|app| admin::behind_token(app, routes)).unwrap_or_default()
     }
 
     fn routes(self, title: &str) -> OpenApiRouter {

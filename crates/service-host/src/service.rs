@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use crate::{
     Operations,
-    admin::{AdminState, AdminToken, RefusedRequests},
+    admin::{AdminState, AdminToken},
     metrics::{Gauges, Metrics},
     settings::{BrowserSettings, WorkSettings},
     startup::wait_for_database,
@@ -22,7 +22,11 @@ use saga_runtime::{
     EngineMetrics, IdentityError, IdentitySettings, Mailbox, Outbox, Participant, Readiness, Runtime, RuntimeDeps,
     ShutdownStages, SystemIdentity, broker::Broker,
 };
-use service_http::{ListenerConfig, serve};
+use service_http::{
+    ListenerConfig,
+    access::{AccessControl, ApiKeys},
+    serve,
+};
 
 /// What a service is built from.
 #[derive(Debug, Clone)]
@@ -33,7 +37,8 @@ pub struct ServiceDeps {
     pub broker: Arc<dyn Broker>,
     /// Settings for batches, queues and timeouts.
     pub work: WorkSettings,
-    /// The token for its admin endpoints. `None` turns them off.
+    /// The token with which everything is allowed. `None` turns the admin endpoints off, unless there is an API key for
+    /// them.
     pub admin: Option<AdminToken>,
     /// The system that it belongs to, if that is configured.
     pub identity: IdentitySettings,
@@ -121,12 +126,13 @@ impl RunningService {
         let identity = identity.instrument(span.clone()).await?;
         let outbox = wait_for_database((&listener, &listening), || Outbox::open(&database, service), may_pass);
         let outbox = outbox.instrument(span.clone()).await.context("cannot read the outbox")?;
+        let keys = wait_for_database((&listener, &listening), || ApiKeys::open(&database), may_pass);
+        let keys = keys.instrument(span.clone()).await.context("cannot read the API keys")?;
+        let access = AccessControl::new(keys, admin);
         let engine_metrics = EngineMetrics::default();
         let gauges = Gauges::new(database.clone(), Arc::clone(&broker), readiness.clone());
-        let refused = Arc::new(RefusedRequests::default());
         let metrics = Metrics::new(service, &engine_metrics, gauges, |registry| {
-            let help = "Requests to the admin endpoints that had no valid token";
-            registry.register("admin_refused", help, refused.counter.clone());
+            access.register(registry);
             if let Some(tls) = &listening.tls {
                 tls.register_metrics(registry);
             }
@@ -148,9 +154,7 @@ impl RunningService {
         let admin_state = AdminState {
             database: database.clone(),
             messages: Arc::new(mailbox.clone()),
-            token: admin,
             stopping: stop.intake.clone(),
-            refused,
         };
         let (http, work) = (TaskTracker::new(), TaskTracker::new());
         let router = span.in_scope(|| {
@@ -164,6 +168,7 @@ impl RunningService {
                     metrics: Some(Arc::new(metrics)),
                     tracing: traces.tracing(),
                     browsers,
+                    access,
                     console_url,
                 },
                 stopping: stop.intake.clone(),

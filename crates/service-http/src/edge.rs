@@ -12,7 +12,7 @@ use axum::{
 use saga_runtime::trace::Tracing;
 use tracing::{Instrument, Span, field};
 
-use super::{BrowserPolicy, Problem, body};
+use super::{BrowserPolicy, Problem, access::AccessControl, body};
 use crate::{HttpMetrics, metrics::method_name, trace::RequestSpan};
 
 /// What every request passes before it reaches a handler.
@@ -24,12 +24,14 @@ pub struct Edge {
     pub tracing: Tracing,
     /// Refuses requests that pages of other sites have sent.
     pub browsers: BrowserPolicy,
+    /// Refuses requests of callers that may not send them.
+    pub access: AccessControl,
 }
 
 /// Traces and counts the request, refuses what the policy for browsers refuses and a body whose `Content-Length` is too
 /// large, and turns every error response into a problem.
 pub(crate) async fn guard(
-    State(Edge { metrics, tracing, browsers }): State<Edge>,
+    State(Edge { metrics, tracing, browsers, .. }): State<Edge>,
     mut request: Request,
     next: Next,
 ) -> Response {

@@ -77,13 +77,13 @@ pub fn routes(readiness: Readiness) -> OpenApiRouter {
 }
 
 /// Check whether the process is alive
-#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
 /// Check whether the service can do its work, and list its dependencies
-#[utoipa::path(get, path = "/health/ready", tag = "health", responses(
+#[utoipa::path(get, path = "/health/ready", tag = "health", security(()), responses(
     (status = 200, body = ReadinessReport), (status = 503, body = ReadinessReport),
 ))]
 async fn ready(State(readiness): State<Readiness>) -> (StatusCode, Json<ReadinessReport>) {

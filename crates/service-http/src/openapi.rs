@@ -5,17 +5,17 @@ use utoipa::{
     openapi::{
         Components, Content, Info, OpenApi, Ref, RefOr, Response, Tag,
         path::Operation,
-        security::{Http, HttpAuthScheme, SecurityScheme},
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
 
-use super::{FieldError, Limit, PROBLEM_JSON, Problem};
+use super::{FieldError, Limit, PROBLEM_JSON, Problem, access::SCHEME};
 
 /// The groups of operations for those who run a service.
 const OPERATORS: [&str; 2] = ["health", "admin"];
 
 /// Sets the title, and adds the schema of [`Problem`] to every documented error without a schema. Adds the errors of
-/// the extractors for bodies and parameters.
+/// the extractors for bodies and parameters, and of access control.
 pub(crate) fn complete(openapi: &mut OpenApi, title: &str, description: &str) {
     openapi.info = Info::new(title, env!("CARGO_PKG_VERSION"));
     openapi.info.description = Some(description.to_owned());
@@ -24,8 +24,11 @@ pub(crate) fn complete(openapi: &mut OpenApi, title: &str, description: &str) {
     components.schemas.insert(FieldError::name().into_owned(), FieldError::schema());
     // utoipa does not collect the schemas of parameters by itself.
     components.schemas.insert(Limit::name().into_owned(), Limit::schema());
-    // The admin endpoints use it; Swagger UI then shows a button to authorize.
-    components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    // Swagger UI then shows a button to authorize.
+    let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(
+        "An API key, or the admin token. As long as the service never had a key, only operations for operators need one.",
+    ));
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));
     openapi.tags = Some(tags(openapi));
     for path in openapi.paths.paths.values_mut() {
         let path = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
@@ -56,8 +59,13 @@ fn complete_operation(operation: &mut Operation) {
         Some(_) => &[("422", "Parameters are wrong")],
         None => &[],
     };
+    let is_public = operation.security.iter().flatten().all(|needed| *needed == SecurityRequirement::default());
+    let of_access: &[_] = match is_public {
+        false => &[("401", "No valid API key"), ("403", "The API key does not have the scope")],
+        true => &[],
+    };
     let responses = &mut operation.responses.responses;
-    for (status, description) in of_body.iter().chain(of_parameters) {
+    for (status, description) in of_body.iter().chain(of_parameters).chain(of_access) {
         responses.entry((*status).to_owned()).or_insert_with(|| Response::new(*description).into());
     }
     for (status, response) in responses {

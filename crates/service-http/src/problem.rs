@@ -7,7 +7,7 @@ use axum::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::problem_kind::ProblemKind;
+use super::{access::Scope, problem_kind::ProblemKind};
 
 /// The media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -72,10 +72,25 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 401: the bearer token is missing or wrong. It does not tell which.
+    /// 401: the API key or the admin token is missing, wrong, expired or revoked. It does not tell which.
     #[must_use]
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "needs a valid bearer token")
+        Self::of_kind(ProblemKind::Unauthorized, StatusCode::UNAUTHORIZED, "needs a valid API key as bearer token")
+    }
+
+    /// 403: the API key is valid, but does not have the scope that this needs.
+    #[must_use]
+    pub fn insufficient_scope(needed: Scope) -> Self {
+        let detail = format!("needs an API key with the scope {needed}; nothing was written");
+        Self::of_kind(ProblemKind::InsufficientScope, StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 404: nobody is an operator of this service.
+    pub(crate) fn admin_is_off() -> Self {
+        Self::not_found(
+            "the admin endpoints are off: start the service with --admin-token (ADMIN_TOKEN) or \
+             --admin-token-file (ADMIN_TOKEN_FILE) to turn them on",
+        )
     }
 
     /// 403: a page of another site wants to change something.
@@ -295,6 +310,7 @@ mod tests {
         for (problem, status, retry_after) in [
             (Problem::bad_request("x"), 400, None),
             (Problem::unauthorized(), 401, None),
+            (Problem::insufficient_scope(Scope::OrdersRead), 403, None),
             (Problem::not_found("x"), 404, None),
             (Problem::method_not_allowed(), 405, None),
             (Problem::request_timeout(), 408, None),

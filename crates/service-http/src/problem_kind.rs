@@ -14,6 +14,8 @@ pub(crate) enum ProblemKind {
     Blank,
     Validation,
     Overloaded,
+    Unauthorized,
+    InsufficientScope,
     ForeignOrigin,
     UnknownHost,
 }
@@ -22,13 +24,22 @@ pub(crate) enum ProblemKind {
 const PAGES: &str = "/problems/";
 
 impl ProblemKind {
-    const WITH_PAGE: [Self; 4] = [Self::Validation, Self::Overloaded, Self::ForeignOrigin, Self::UnknownHost];
+    const WITH_PAGE: [Self; 6] = [
+        Self::Validation,
+        Self::Overloaded,
+        Self::Unauthorized,
+        Self::InsufficientScope,
+        Self::ForeignOrigin,
+        Self::UnknownHost,
+    ];
 
     pub(crate) fn uri(self) -> &'static str {
         match self {
             Self::Blank => "about:blank",
             Self::Validation => "/problems/validation",
             Self::Overloaded => "/problems/overloaded",
+            Self::Unauthorized => "/problems/unauthorized",
+            Self::InsufficientScope => "/problems/insufficient-scope",
             Self::ForeignOrigin => "/problems/foreign-origin",
             Self::UnknownHost => "/problems/unknown-host",
         }
@@ -40,6 +51,8 @@ impl ProblemKind {
             Self::Blank => return None,
             Self::Validation => "Invalid fields",
             Self::Overloaded => "Overloaded",
+            Self::Unauthorized => "No valid key",
+            Self::InsufficientScope => "Insufficient scope",
             Self::ForeignOrigin => "Request of another site",
             Self::UnknownHost => "Unknown host",
         })
@@ -58,6 +71,15 @@ impl ProblemKind {
                 "Status 503. The service has more to do than it can: too many requests, unpublished messages, lists \
                  or connections. Nothing was written. Repeat the request after <code>Retry-After</code> seconds, an \
                  order with the same idempotency key."
+            }
+            Self::Unauthorized => {
+                "Status 401. The request has no API key that is valid here: none was sent, or it is wrong, expired or \
+                 revoked. Nothing was written. Send a key as <code>Authorization: Bearer ck_…</code>; an operator \
+                 makes one with <code>order-system keys create</code>."
+            }
+            Self::InsufficientScope => {
+                "Status 403. The API key is valid, but does not have the scope that <code>detail</code> names. \
+                 Nothing was written. An operator can make a key with this scope."
             }
             Self::ForeignOrigin => {
                 "Status 403. A browser says that a page of another site has sent this request, which would change \
@@ -119,6 +141,8 @@ mod tests {
         let problems = [
             Problem::unprocessable(FieldErrors::of("a", "b")),
             Problem::overloaded("x"),
+            Problem::unauthorized(),
+            Problem::insufficient_scope(crate::access::Scope::Admin),
             Problem::foreign_origin(),
             Problem::unknown_host(),
         ];

@@ -1,9 +1,15 @@
+use std::sync::Arc;
+
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePath};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{Edge, MAX_BODY_BYTES, edge, openapi, problem_kind};
+use super::{
+    Edge, MAX_BODY_BYTES,
+    access::{Guarded, Requirements, authorize},
+    edge, openapi, problem_kind,
+};
 
 /// Completes a service's routes. Adds `/docs` and `/openapi.json`, accepts each path with and without a trailing slash,
 /// and turns every error response into a [`Problem`](super::Problem) with its `instance`. This includes an unknown
@@ -11,14 +17,21 @@ use super::{Edge, MAX_BODY_BYTES, edge, openapi, problem_kind};
 ///
 /// The `type` of each problem leads to a page about it.
 ///
-/// `routes` must not have trailing slashes.
+/// Each route is open to the callers that its annotation names: see [`access`](super::access). `routes` must not have
+/// trailing slashes.
+///
+/// # Panics
+/// If a route's annotation does not say what it needs.
 pub fn finish(title: &str, description: &str, routes: OpenApiRouter, edge: Edge) -> Router {
     let (routes, mut openapi) = routes.split_for_parts();
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
+    let requirements = Requirements::of(&openapi).unwrap_or_else(|error| panic!("{title}: {error}"));
     openapi::complete(&mut openapi, title, description);
+    let guarded = Guarded { access: edge.access.clone(), requirements: Arc::new(requirements) };
     // `ApiJson` checks the limit by itself; this one is for other body extractors.
     let routes = routes
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(guarded, authorize))
         .layer(CatchPanicLayer::custom(edge::panicked))
         .layer(middleware::from_fn(edge::name_route));
     // Swagger UI stays outside, because it needs the slash of `/docs/` and redirects to it.
@@ -65,40 +78,46 @@ mod tests {
         limit: Limit,
     }
 
-    #[utoipa::path(post, path = "/api/v1/orders", request_body = Order, responses((status = 200, body = Order)))]
+    #[utoipa::path(
+        post, path = "/api/v1/orders", security(()), request_body = Order, responses((status = 200, body = Order)),
+    )]
     async fn create(ApiJson(order): ApiJson<Order>) -> Json<Order> {
         Json(order)
     }
 
     #[utoipa::path(
-        get, path = "/api/v1/orders", params(("limit" = Option<Limit>, Query)), responses((status = 200, body = [u8])),
+        get, path = "/api/v1/orders", security(()), params(("limit" = Option<Limit>, Query)), responses((status = 200, body = [u8])),
     )]
     async fn list(OriginalUri(uri): OriginalUri, ApiQuery(List { limit }): ApiQuery<List>) -> Page<u8> {
         Page::new(&uri, limit, vec![(7, 7)])
     }
 
-    #[utoipa::path(get, path = "/api/v1/orders/{id}", params(("id" = i64, Path)), responses(
+    #[utoipa::path(get, path = "/api/v1/orders/{id}", security(()), params(("id" = i64, Path)), responses(
         (status = 200, body = i64), (status = 404, description = "order not found"),
     ))]
     async fn show(ApiPath(id): ApiPath<i64>) -> Result<Json<i64>, Problem> {
         if id == 1 { Ok(Json(id)) } else { Err(Problem::not_found("order not found")) }
     }
 
-    #[utoipa::path(get, path = "/panic", responses((status = 200)))]
+    #[utoipa::path(get, path = "/panic", security(()), responses((status = 200)))]
     async fn panic() {
         panic!("the secret cause");
     }
 
-    #[utoipa::path(get, path = "/careless", responses((status = 200)))]
+    #[utoipa::path(get, path = "/careless", security(()), responses((status = 200)))]
     async fn careless() -> (StatusCode, [(header::HeaderName, &'static str); 1], &'static str) {
         (StatusCode::INTERNAL_SERVER_ERROR, [(header::SERVER, "x")], "the secret cause")
     }
 
+    #[utoipa::path(
+        post, path = "/other-body", security(()), request_body(content = String, content_type = "text/plain"),
+        responses((status = 200, body = String)),
+    )]
     async fn other_body(body: Bytes) -> String {
         body.len().to_string()
     }
 
-    #[utoipa::path(get, path = "/stream", responses((status = 200)))]
+    #[utoipa::path(get, path = "/stream", security(()), responses((status = 200)))]
     async fn endless() -> Sse<impl stream::Stream<Item = io::Result<Event>>> {
         Sse::new(stream::repeat_with(|| Ok(Event::default().data("x"))))
     }
@@ -113,7 +132,7 @@ mod tests {
             .routes(routes!(show))
             .routes(routes!(panic))
             .routes(routes!(careless))
-            .route("/other-body", axum::routing::post(other_body))
+            .routes(routes!(other_body))
             .routes(routes!(endless));
         let routes = routes.merge(health::routes(Readiness::new([])));
         finish("Orders", "Takes orders.", routes, Edge { browsers, ..Edge::default() })

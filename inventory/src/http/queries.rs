@@ -5,7 +5,7 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::Deserialize;
-use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
+use service_http::{ApiPath, ApiQuery, Limit, Page, Problem, access::Scope};
 use shared_events::Sku;
 
 use super::{state::AppState, wire::ItemView};
@@ -22,7 +22,7 @@ pub(super) struct List {
 ///
 /// Ordered by SKU, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
-    get, path = "/api/v1/stock", tag = "stock",
+    get, path = "/api/v1/stock", tag = "stock", security(("bearer" = [Scope::StockRead])),
     params(
         ("limit" = Option<Limit>, Query),
         ("after" = Option<String>, Query, description = "only items with a greater SKU"),
@@ -40,7 +40,7 @@ pub(super) async fn list(
 
 /// Show the stock of an item
 #[utoipa::path(
-    get, path = "/api/v1/stock/{item_sku}", tag = "stock", params(("item_sku" = String, Path)),
+    get, path = "/api/v1/stock/{item_sku}", tag = "stock", security(("bearer" = [Scope::StockRead])), params(("item_sku" = String, Path)),
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
 )]
 pub(super) async fn show(
@@ -54,7 +54,7 @@ pub(super) async fn show(
 ///
 /// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
-    get, path = "/api/v1/stock/items", tag = "stock",
+    get, path = "/api/v1/stock/items", tag = "stock", security(("bearer" = [Scope::StockRead])),
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
 )]
 pub(super) async fn show_items(State(app): State<Arc<AppState>>) -> Result<Json<ItemView>, Problem> {
@@ -65,7 +65,7 @@ pub(super) async fn show_items(State(app): State<Arc<AppState>>) -> Result<Json<
 ///
 /// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
-    get, path = "/api/v1/stock/reserve", tag = "stock",
+    get, path = "/api/v1/stock/reserve", tag = "stock", security(("bearer" = [Scope::StockRead])),
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
 )]
 pub(super) async fn show_reserve(State(app): State<Arc<AppState>>) -> Result<Json<ItemView>, Problem> {
@@ -76,7 +76,7 @@ pub(super) async fn show_reserve(State(app): State<Arc<AppState>>) -> Result<Jso
 ///
 /// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
-    get, path = "/api/v1/stock/release", tag = "stock",
+    get, path = "/api/v1/stock/release", tag = "stock", security(("bearer" = [Scope::StockRead])),
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
 )]
 pub(super) async fn show_release(State(app): State<Arc<AppState>>) -> Result<Json<ItemView>, Problem> {

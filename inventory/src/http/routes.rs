@@ -15,7 +15,11 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(commands::release, queries::show_release))
         .routes(routes!(queries::list))
         .routes(routes!(queries::show))
-        .route("/asyncapi.json", service_http::document(asyncapi::document().to_string()))
+        .merge(service_http::document(
+            "/asyncapi.json",
+            "Get the AsyncAPI document of the events",
+            asyncapi::document().to_string(),
+        ))
         .routes(routes!(reservations::list))
         .routes(routes!(reservations::show))
         .with_state(Arc::new(app));

@@ -6,7 +6,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use service_http::{ApiJson, ApiPath, FieldErrors, Problem, RequestCause, access::Caller};
+use service_http::{
+    ApiJson, ApiPath, FieldErrors, Problem, RequestCause,
+    access::{Caller, Scope},
+};
 use shared_events::OrderId;
 
 use super::{
@@ -27,7 +30,8 @@ use crate::{
 /// or, without this header, the service's setting (5 s by default). With `Prefer: respond-async`, it is sent as soon as
 /// the order is durable.
 #[utoipa::path(
-    post, path = "/api/v1/orders", tag = "orders", request_body = PlaceOrder,
+    post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [Scope::OrdersWrite])),
+    request_body = PlaceOrder,
     params(
         ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=N` in seconds (RFC 7240)"),
         ("Idempotency-Key" = Option<String>, Header,
@@ -79,7 +83,7 @@ pub(super) async fn place(
 /// If the order is already being cancelled, was cancelled or has failed, nothing changes, and the response shows its
 /// current state.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{order_id}/cancel", tag = "orders",
+    post, path = "/api/v1/orders/{order_id}/cancel", tag = "orders", security(("bearer" = [Scope::OrdersWrite])),
     params(("order_id" = i64, Path)),
     responses(
         (status = 202, body = OrderView, description = "it is being cancelled, was cancelled before, or has failed"),

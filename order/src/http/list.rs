@@ -7,7 +7,7 @@ use serde::{
 };
 use service_http::{
     ApiQuery, Continuation, Direction, FieldErrors, Limit, Page, Problem,
-    access::{Caller, Owner, OwnerError},
+    access::{Caller, Owner, OwnerError, Scope},
 };
 use shared_events::{Sku, Timestamp};
 
@@ -112,7 +112,7 @@ impl List {
 ///
 /// The key of an owner lists the orders of this owner, an admin's those of all.
 #[utoipa::path(
-    get, path = "/api/v1/orders", tag = "orders",
+    get, path = "/api/v1/orders", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
     params(
         ("limit" = Option<Limit>, Query),
         ("order" = Option<String>, Query, description = "`asc` (the default) or `desc`: the newest order first"),

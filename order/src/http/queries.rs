@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use service_http::{
     ApiPath, Problem,
-    access::{Caller, Owner},
+    access::{Caller, Owner, Scope},
 };
 use shared_events::OrderId;
 
@@ -12,7 +12,8 @@ use crate::store;
 
 /// Show an order
 #[utoipa::path(
-    get, path = "/api/v1/orders/{order_id}", tag = "orders", params(("order_id" = i64, Path)),
+    get, path = "/api/v1/orders/{order_id}", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
+    params(("order_id" = i64, Path)),
     responses((status = 200, body = OrderView), (status = 404, description = "order not found")),
 )]
 pub(super) async fn show(
@@ -31,7 +32,8 @@ pub(super) async fn show(
 ///
 /// Each event about the order that this service published or received, oldest first, with its content and its cause.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{order_id}/events", tag = "orders", params(("order_id" = i64, Path)),
+    get, path = "/api/v1/orders/{order_id}/events", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
+    params(("order_id" = i64, Path)),
     responses((status = 200, body = [TimelineEntry]), (status = 404, description = "order not found")),
 )]
 pub(super) async fn events(

@@ -15,7 +15,11 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(queries::show))
         .routes(routes!(queries::events))
         .routes(routes!(commands::cancel))
-        .route("/asyncapi.json", service_http::document(asyncapi::document().to_string()))
+        .merge(service_http::document(
+            "/asyncapi.json",
+            "Get the AsyncAPI document of the events",
+            asyncapi::document().to_string(),
+        ))
         .with_state(Arc::new(app));
     operations.finish(
         "Order service",

@@ -6,7 +6,7 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::{Stream, StreamExt as _, stream};
-use service_http::access::Caller;
+use service_http::access::{Caller, Scope};
 use tokio::time::timeout;
 
 use super::{state::AppState, wire::OrderView};
@@ -27,7 +27,7 @@ const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 /// the number of changes that it missed, or 0 if that is unknown, as it is for the key of an owner; it should read the
 /// orders again.
 #[utoipa::path(
-    get, path = "/api/v1/orders/stream", tag = "orders",
+    get, path = "/api/v1/orders/stream", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
     params(("Last-Event-ID" = Option<String>, Header, description = "the `id` that the client received last")),
     responses((status = 200, description = "a stream of `order` events", content_type = "text/event-stream", body = OrderView)),
 )]

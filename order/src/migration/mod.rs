@@ -6,7 +6,7 @@ mod m0004_causes;
 mod m0005_traces;
 mod m0006_owners;
 
-use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
+use saga_database::tables::{ApiKeysTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
 
 /// All migrations, oldest first.
@@ -25,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_causes::Migration),
             Box::new(m0005_traces::Migration),
             Box::new(m0006_owners::Migration),
+            Box::new(ApiKeysTable),
         ]
     }
 }

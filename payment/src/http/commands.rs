@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use service_http::{ApiJson, Problem, RequestCause};
+use service_http::{ApiJson, Problem, RequestCause, access::Scope};
 
 use super::{
     state::AppState,
@@ -13,7 +13,7 @@ use crate::commands::Command;
 ///
 /// Each request is a payment of its own, outside any saga. A declined payment is a result, not an error.
 #[utoipa::path(
-    post, path = "/api/v1/payments/authorize", tag = "payments", request_body = Authorize,
+    post, path = "/api/v1/payments/authorize", tag = "payments", security(("bearer" = [Scope::PaymentsWrite])), request_body = Authorize,
     responses(
         (status = 200, body = PaymentView, description = "the payment is authorized or declined; see `authorized`"),
         (status = 503, description = "gateway unavailable, service overloaded or stopping; nothing was written"),

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use service_http::{ApiJson, FieldErrors, Problem};
+use service_http::{ApiJson, FieldErrors, Problem, access::Scope};
 use utoipa::ToSchema;
 
 use super::state::AppState;
@@ -43,10 +43,9 @@ impl From<Conditions> for GatewayConditions {
 
 /// Show how the simulated gateway behaves
 #[utoipa::path(
-    get, path = "/admin/gateway", tag = "admin", security(("bearer" = [])),
+    get, path = "/admin/gateway", tag = "admin", security(("bearer" = [Scope::Admin])),
     responses(
         (status = 200, body = GatewayConditions),
-        (status = 401, description = "no valid token"),
         (status = 404, description = "the admin endpoints are off"),
         (status = 409, description = "the gateway is not the simulated one"),
     ),
@@ -59,10 +58,9 @@ pub(super) async fn show(State(app): State<Arc<AppState>>) -> Result<Json<Gatewa
 ///
 /// For the calls that begin from now on, at this replica, until it stops.
 #[utoipa::path(
-    put, path = "/admin/gateway", tag = "admin", security(("bearer" = [])), request_body = GatewayConditions,
+    put, path = "/admin/gateway", tag = "admin", security(("bearer" = [Scope::Admin])), request_body = GatewayConditions,
     responses(
         (status = 200, body = GatewayConditions, description = "as it is set now"),
-        (status = 401, description = "no valid token"),
         (status = 404, description = "the admin endpoints are off"),
         (status = 409, description = "the gateway is not the simulated one"),
     ),

@@ -5,7 +5,7 @@ use axum::{
     extract::{OriginalUri, State},
 };
 use serde::Deserialize;
-use service_http::{ApiPath, ApiQuery, Direction, Limit, Page, Problem};
+use service_http::{ApiPath, ApiQuery, Direction, Limit, Page, Problem, access::Scope};
 use shared_events::OrderId;
 
 use super::{state::AppState, wire::PaymentView};
@@ -28,7 +28,7 @@ pub(super) struct List {
 ///
 /// Authorized and declined payments, ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
-    get, path = "/api/v1/payments", tag = "payments",
+    get, path = "/api/v1/payments", tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
     params(
         ("limit" = Option<Limit>, Query),
         ("order" = Option<String>, Query, description = "`asc` (the default) or `desc`: the newest payment first"),
@@ -55,7 +55,7 @@ pub(super) async fn list(
 
 /// Show a payment
 #[utoipa::path(
-    get, path = "/api/v1/payments/{payment_id}", tag = "payments", params(("payment_id" = i64, Path)),
+    get, path = "/api/v1/payments/{payment_id}", tag = "payments", security(("bearer" = [Scope::PaymentsRead])), params(("payment_id" = i64, Path)),
     responses((status = 200, body = PaymentView), (status = 404, description = "payment not found")),
 )]
 pub(super) async fn show(

@@ -3,7 +3,7 @@
 mod m0002_payments;
 mod m0003_by_order;
 
-use saga_database::tables::{DeadLetterSubject, MessageTables, SystemIdentityTable};
+use saga_database::tables::{ApiKeysTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
 
 /// All migrations, oldest first.
@@ -19,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(SystemIdentityTable),
             Box::new(DeadLetterSubject { was: "order_id" }),
             Box::new(m0003_by_order::Migration),
+            Box::new(ApiKeysTable),
         ]
     }
 }

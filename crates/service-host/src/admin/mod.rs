@@ -1,5 +1,5 @@
 //! The admin API for operators: list and show dead letters, redrive them through the engine, and discard them. Requires
-//! a bearer token; the API is off if the settings have none.
+//! the admin token, or an API key with the scope `admin`.
 
 mod redrive;
 mod routes;
@@ -7,8 +7,8 @@ mod settings;
 mod state;
 mod wire;
 
-pub(crate) use routes::{behind_token, routes};
-pub use settings::{AdminSettings, AdminSettingsError, AdminToken};
-pub(crate) use state::RefusedRequests;
+pub(crate) use routes::routes;
+pub use service_http::access::AdminToken;
+pub use settings::{AdminSettings, AdminSettingsError};
 pub use state::{AdminState, DeadLetterCommands};
 pub use wire::{BodyEncoding, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveOutcome, RedriveView};

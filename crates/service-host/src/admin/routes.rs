@@ -4,31 +4,23 @@ use axum::{
     Json,
     extract::{OriginalUri, State},
     http::StatusCode,
-    middleware,
 };
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{AdminState, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView, state::authorize};
+use super::{AdminState, DeadLetterSummaryView, DeadLetterView, RedriveAllView, RedriveView};
 use saga_database::{dead_letter, dead_letters};
-use service_http::{ApiPath, ApiQuery, Limit, Page, Problem};
+use service_http::{ApiPath, ApiQuery, Limit, Page, Problem, access::Scope};
 
 /// Returns the routes of the admin API.
 pub(crate) fn routes(app: AdminState) -> OpenApiRouter {
-    let app = Arc::new(app);
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(redrive_all))
         .routes(routes!(show, discard))
         .routes(routes!(redrive))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), authorize))
-        .with_state(app)
-}
-
-/// Refuses requests for `routes` that do not have the token.
-pub(crate) fn behind_token(app: &AdminState, routes: OpenApiRouter) -> OpenApiRouter {
-    routes.route_layer(middleware::from_fn_with_state(Arc::new(app.clone()), authorize))
+        .with_state(Arc::new(app))
 }
 
 const UNKNOWN: &str = "there is no such dead letter";
@@ -45,14 +37,13 @@ struct List {
 /// The messages that this service cannot handle, without their bodies, ordered by id, one page at a time.
 /// `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
-    get, path = "/admin/dead-letters", tag = "admin", security(("bearer" = [])),
+    get, path = "/admin/dead-letters", tag = "admin", security(("bearer" = [Scope::Admin])),
     params(
         ("limit" = Option<Limit>, Query),
         ("after" = Option<Uuid>, Query, description = "only messages with a greater id"),
     ),
     responses(
         (status = 200, body = [DeadLetterSummaryView]),
-        (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "the admin endpoints are off"),
     ),
 )]
@@ -70,11 +61,10 @@ async fn list(
 ///
 /// With its body, as text or, if it is not UTF-8, in base64.
 #[utoipa::path(
-    get, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [])),
+    get, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [Scope::Admin])),
     params(("message_id" = Uuid, Path)),
     responses(
         (status = 200, body = DeadLetterView),
-        (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "there is no such dead letter, or the admin endpoints are off"),
     ),
 )]
@@ -91,11 +81,10 @@ async fn show(
 /// The message is handled as if it had just been delivered. If that succeeds, its effects and its removal from the dead
 /// letters are durable before the response is sent. If it fails, the message remains a dead letter. Safe to repeat.
 #[utoipa::path(
-    post, path = "/admin/dead-letters/{message_id}/redrive", tag = "admin", security(("bearer" = [])),
+    post, path = "/admin/dead-letters/{message_id}/redrive", tag = "admin", security(("bearer" = [Scope::Admin])),
     params(("message_id" = Uuid, Path)),
     responses(
         (status = 200, body = RedriveView),
-        (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "there is no such dead letter, or the admin endpoints are off"),
         (status = 503, description = "something that it needs is unavailable; the dead letter is unchanged"),
     ),
@@ -112,10 +101,9 @@ async fn redrive(
 ///
 /// Redrives the current dead letters; the response is sent when all are done. Safe to repeat.
 #[utoipa::path(
-    post, path = "/admin/dead-letters/redrive", tag = "admin", security(("bearer" = [])),
+    post, path = "/admin/dead-letters/redrive", tag = "admin", security(("bearer" = [Scope::Admin])),
     responses(
         (status = 200, body = RedriveAllView),
-        (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "the admin endpoints are off"),
         (status = 503, description = "the database is unavailable"),
     ),
@@ -128,11 +116,10 @@ async fn redrive_all(State(app): State<Arc<AdminState>>) -> Result<Json<RedriveA
 ///
 /// The message is deleted and will never be handled.
 #[utoipa::path(
-    delete, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [])),
+    delete, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [Scope::Admin])),
     params(("message_id" = Uuid, Path)),
     responses(
         (status = 204, description = "discarded"),
-        (status = 401, description = "needs a valid bearer token"),
         (status = 404, description = "there is no such dead letter, or the admin endpoints are off"),
         (status = 503, description = "the database is unavailable"),
     ),

@@ -1,7 +1,7 @@
-use std::{fmt, fs, io, path::PathBuf, str::FromStr};
+use std::{fs, io, path::PathBuf};
 
 use clap::Args;
-use subtle::ConstantTimeEq as _;
+use service_http::access::{AdminToken, NotAToken};
 
 /// Access to the admin endpoints.
 #[derive(Debug, Clone, Default, Args)]
@@ -36,31 +36,6 @@ pub enum AdminSettingsError {
     },
 }
 
-/// The secret that gives access to the admin endpoints. Its `Debug` output does not contain it.
-#[derive(Clone)]
-pub struct AdminToken {
-    secret: Box<str>,
-    /// Whether only this process knows it.
-    generated: bool,
-}
-
-/// Minimum length of a token, in characters.
-const LEAST_CHARACTERS: usize = 16;
-
-/// Why a text cannot be a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAToken {
-    /// It is empty or only white space, such as a variable without a value.
-    #[error("is blank")]
-    Blank,
-    /// It cannot be sent in a header.
-    #[error("has characters other than visible ASCII")]
-    NotVisible,
-    /// It is short enough to be guessed.
-    #[error("has fewer than {LEAST_CHARACTERS} characters; make one with `openssl rand -base64 24`")]
-    TooShort,
-}
-
 impl AdminSettings {
     /// Returns the token, if one is configured.
     ///
@@ -74,56 +49,6 @@ impl AdminSettings {
         let text = text.map_err(|source| AdminSettingsError::Unreadable { path: path.clone(), source })?;
         let token = text.parse().map_err(|source| AdminSettingsError::NoToken { path: path.clone(), source })?;
         Ok(Some(token))
-    }
-}
-
-impl AdminToken {
-    /// Compares `offered` with this token, in a time that depends only on the length.
-    pub fn is(&self, offered: &[u8]) -> bool {
-        self.secret.as_bytes().ct_eq(offered).into()
-    }
-
-    /// Returns the secret itself, for a client that sends it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.secret
-    }
-
-    /// Makes a random token that only this process knows. With it, parts of the process reach the admin endpoints;
-    /// towards everybody else these behave as if they were off.
-    ///
-    /// # Errors
-    /// If the operating system has no random numbers.
-    pub fn generate() -> Result<Self, getrandom::Error> {
-        let mut random = [0_u8; 32];
-        getrandom::fill(&mut random)?;
-        let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { secret: secret.into(), generated: true })
-    }
-
-    /// Returns whether it was generated, so that no operator has it.
-    pub(super) fn is_generated(&self) -> bool {
-        self.generated
-    }
-}
-
-impl FromStr for AdminToken {
-    type Err = NotAToken;
-
-    fn from_str(text: &str) -> Result<Self, NotAToken> {
-        match text.trim() {
-            "" => Err(NotAToken::Blank),
-            token if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err(NotAToken::NotVisible),
-            token if token.len() < LEAST_CHARACTERS => Err(NotAToken::TooShort),
-            token => Ok(Self { secret: token.into(), generated: false }),
-        }
-    }
-}
-
-/// Omits the secret.
-impl fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminToken")
     }
 }
 
@@ -182,17 +107,5 @@ mod tests {
         }
         let error = token(&["--admin-token-file", "/no/such/file"]).unwrap_err();
         assert!(error.contains("/no/such/file") && error.contains("--admin-token-file"), "{error}");
-    }
-
-    #[test]
-    fn it_is_compared_whole_and_not_shown() {
-        let token: AdminToken = "0123456789abcdef".parse().unwrap();
-        assert!(token.is(b"0123456789abcdef"));
-        for other in
-            ["", "0123456789abcde", "0123456789abcdef ", "0123456789ABCDEF", "x123456789abcdef", "0123456789abcdefs"]
-        {
-            assert!(!token.is(other.as_bytes()), "{other}");
-        }
-        assert_eq!(format!("{token:?}"), "AdminToken");
     }
 }

@@ -6,7 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use saga_message::ServiceSpec;
 use saga_runtime::EngineMetrics;
-use service_http::{HttpMetrics, Problem};
+use service_http::{HttpMetrics, Problem, access::Scope};
 
 use super::Gauges;
 
@@ -58,9 +58,10 @@ pub(crate) fn routes(metrics: Arc<Metrics>) -> OpenApiRouter {
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Get the service's metrics, for Prometheus
-#[utoipa::path(get, path = "/metrics", tag = "health", responses(
-    (status = 200, body = String, content_type = "application/openmetrics-text"),
-))]
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", security(("bearer" = [Scope::MetricsRead])),
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")),
+)]
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> Result<impl IntoResponse, Problem> {
     let text = metrics.text().await.map_err(|error| {
         tracing::error!(%error, "the metrics cannot be encoded");

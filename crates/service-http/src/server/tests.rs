@@ -9,10 +9,11 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+use utoipa::openapi::{HttpMethod, path::Operation};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::*;
-use crate::{ApiJson, Edge, HttpMetrics, finish};
+use crate::{ApiJson, Edge, HttpMetrics, document::public, finish};
 
 pub(super) const SOON: Duration = Duration::from_secs(5);
 
@@ -50,7 +51,11 @@ pub(super) async fn server(config: impl Into<ListenerConfig>) -> Server {
         }
     };
     let echo = async |ApiJson(body): ApiJson<serde_json::Value>| body.to_string();
-    let routes = OpenApiRouter::new()
+    let documents = [("/wait", HttpMethod::Get), ("/echo", HttpMethod::Post), ("/endless", HttpMethod::Get)];
+    let documented = documents.map(|(path, method)| public(path, method, Operation::builder()));
+    let routes = documented
+        .into_iter()
+        .fold(OpenApiRouter::new(), |routes, openapi| routes.merge(OpenApiRouter::with_openapi(openapi)))
         .route("/wait", get(wait))
         .route("/echo", post(echo))
         .route("/endless", get(endless))

@@ -1,0 +1,142 @@
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use prometheus_client::registry::Registry;
+
+use super::{
+    AdminToken, ApiKey, ApiKeys, Caller, Scope,
+    refused::{Reason, RefusedRequests},
+    requirements::{Requirement, Requirements},
+};
+use crate::{Problem, body};
+
+/// Decides who may send which request. Clones share it.
+///
+/// As long as there was never an API key, access is open: every request is accepted, except those to routes for
+/// operators, which need the admin token. From the first key on, every route that is not public needs a key with its
+/// scope, or the admin token. The default is open, and nobody is an operator.
+#[derive(Debug, Clone, Default)]
+pub struct AccessControl(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    keys: Option<ApiKeys>,
+    admin: Option<AdminToken>,
+    refused: RefusedRequests,
+}
+
+impl AccessControl {
+    /// Creates the access control of a service with these keys. Without a token, only a key with the scope
+    /// [`Scope::Admin`] lets an operator in.
+    #[must_use]
+    pub fn new(keys: ApiKeys, admin: Option<AdminToken>) -> Self {
+        Self(Arc::new(Inner { keys: Some(keys), admin, refused: RefusedRequests::default() }))
+    }
+
+    /// Registers the metrics of refused requests.
+    pub fn register(&self, registry: &mut Registry) {
+        self.0.refused.register(registry);
+    }
+
+    /// Returns who sends a request that needs `scope`.
+    ///
+    /// # Errors
+    /// 401 without a valid key, 403 if the key does not have the scope; 404 for a route for operators, if access is
+    /// open and there is no admin token.
+    async fn admit(&self, scope: Scope, request: &Parts) -> Result<Caller, Problem> {
+        let Inner { keys, admin, refused } = &*self.0;
+        let offered = bearer(&request.headers);
+        if offered.zip(admin.as_ref()).is_some_and(|(offered, admin)| admin.is(offered)) {
+            return Ok(Caller::operator());
+        }
+        let known = match keys {
+            Some(keys) => Some((keys.current().await, keys.now())).filter(|(keys, _)| !keys.is_empty()),
+            None => None,
+        };
+        let (reason, problem) = match known {
+            None if scope != Scope::Admin => return Ok(Caller::anonymous()),
+            None if admin.as_ref().is_none_or(AdminToken::is_generated) => return Err(Problem::admin_is_off()),
+            None => (Reason::Unauthenticated, Problem::unauthorized()),
+            Some((keys, now)) => {
+                match offered.and_then(ApiKey::parse).and_then(|key| keys.caller(&key, now).cloned()) {
+                    Some(caller) if caller.may(scope) => return Ok(caller),
+                    Some(_) => (Reason::InsufficientScope, Problem::insufficient_scope(scope)),
+                    None => (Reason::Unauthenticated, Problem::unauthorized()),
+                }
+            }
+        };
+        refused.count(reason, scope, request, offered);
+        Err(problem)
+    }
+}
+
+/// What the middleware needs: who may do what, and what each route needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Guarded {
+    pub(crate) access: AccessControl,
+    pub(crate) requirements: Arc<Requirements>,
+}
+
+/// Middleware that refuses a request before its body is read, or passes it on with its [`Caller`].
+pub(crate) async fn authorize(
+    State(Guarded { access, requirements }): State<Guarded>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let caller = match requirements.of_request(parts.extensions.get::<MatchedPath>(), &parts.method) {
+        Requirement::Public => None,
+        Requirement::Scope(scope) => match access.admit(scope, &parts).await {
+            Ok(caller) => Some(caller),
+            Err(problem) => {
+                body::discard(&parts.headers, body).await;
+                return problem.into_response();
+            }
+        },
+    };
+    // Without a caller, handlers see an anonymous one.
+    caller.map(|caller| parts.extensions.insert(caller));
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Returns the token of `Authorization: Bearer …`. The case of the scheme does not matter (RFC 9110, 11.1). `None` if
+/// there is more than one such header.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let (scheme, token) = only.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_bearer_token_is_accepted() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            bearer(&headers).map(<[u8]>::to_vec)
+        };
+        for (values, token) in [
+            (&["Bearer abc"][..], Some(&b"abc"[..])),
+            (&["bearer  abc "], Some(b"abc")),
+            (&["Bearer "], Some(b"")),
+            (&["Bearer"], None),
+            (&["Basic abc"], None),
+            (&["abc"], None),
+            (&[], None),
+            (&["Bearer abc", "Bearer abc"], None),
+        ] {
+            assert_eq!(of(values).as_deref(), token, "{values:?}");
+        }
+    }
+}
