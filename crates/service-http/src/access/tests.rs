@@ -264,5 +264,5 @@ async fn the_last_keys_are_used_while_the_database_cannot_be_read() {
 #[test]
 #[should_panic(expected = "GET /undeclared declares neither one scope nor that it is public")]
 fn a_route_that_does_not_say_what_it_needs_is_no_route() {
-    finish("Test", "", OpenApiRouter::new().routes(routes!(undeclared)), Edge::default());
+    let _ = finish("Test", "", OpenApiRouter::new().routes(routes!(undeclared)), Edge::default());
 }
