@@ -26,7 +26,8 @@ pub(crate) fn complete(openapi: &mut OpenApi, title: &str, description: &str) {
     components.schemas.insert(Limit::name().into_owned(), Limit::schema());
     // Swagger UI then shows a button to authorize.
     let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(
-        "An API key, or the admin token. As long as the service never had a key, only operations for operators need one.",
+        "An API key, or the admin token. As long as the service never had a key, only the operations for operators \
+         need one.",
     ));
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));
     openapi.tags = Some(tags(openapi));

@@ -86,7 +86,8 @@ mod tests {
     }
 
     #[utoipa::path(
-        get, path = "/api/v1/orders", security(()), params(("limit" = Option<Limit>, Query)), responses((status = 200, body = [u8])),
+        get, path = "/api/v1/orders", security(()), params(("limit" = Option<Limit>, Query)),
+        responses((status = 200, body = [u8])),
     )]
     async fn list(OriginalUri(uri): OriginalUri, ApiQuery(List { limit }): ApiQuery<List>) -> Page<u8> {
         Page::new(&uri, limit, vec![(7, 7)])

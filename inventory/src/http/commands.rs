@@ -20,7 +20,8 @@ use crate::{
 ///
 /// Sets how many units of an item, known or new, are available. What is held or sold does not change.
 #[utoipa::path(
-    post, path = "/api/v1/stock/items", tag = "stock", security(("bearer" = [Scope::StockWrite])), request_body = SetStock,
+    post, path = "/api/v1/stock/items", tag = "stock", security(("bearer" = [Scope::StockWrite])),
+    request_body = SetStock,
     responses(
         (status = 201, body = ItemView, description = "the item as stored"),
         (status = 503, description = "overloaded or stopping; nothing was written"),
@@ -45,7 +46,8 @@ pub(super) async fn set_stock(
 /// Holds stock for the client, not for an order, until it is released, or expires if the operator has set a time for
 /// that: then the response has `expires_at`.
 #[utoipa::path(
-    post, path = "/api/v1/stock/reserve", tag = "stock", security(("bearer" = [Scope::StockWrite])), request_body = Reserve,
+    post, path = "/api/v1/stock/reserve", tag = "stock", security(("bearer" = [Scope::StockWrite])),
+    request_body = Reserve,
     responses(
         (status = 200, body = Reserved),
         (status = 400, description = "insufficient stock, or the body is not JSON"),
@@ -75,7 +77,8 @@ pub(super) async fn reserve(
 /// Only reservations of clients can be released: the stock of an order is released by its saga. The key of an owner
 /// releases what was reserved with a key of this owner; any other reservation is not found.
 #[utoipa::path(
-    post, path = "/api/v1/stock/release", tag = "stock", security(("bearer" = [Scope::StockWrite])), request_body = Release,
+    post, path = "/api/v1/stock/release", tag = "stock", security(("bearer" = [Scope::StockWrite])),
+    request_body = Release,
     responses(
         (status = 200, body = Released),
         (status = 400, description = "reservation already released, or the body is not JSON"),

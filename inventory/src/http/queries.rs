@@ -40,7 +40,8 @@ pub(super) async fn list(
 
 /// Show the stock of an item
 #[utoipa::path(
-    get, path = "/api/v1/stock/{item_sku}", tag = "stock", security(("bearer" = [Scope::StockRead])), params(("item_sku" = String, Path)),
+    get, path = "/api/v1/stock/{item_sku}", tag = "stock", security(("bearer" = [Scope::StockRead])),
+    params(("item_sku" = String, Path)),
     responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
 )]
 pub(super) async fn show(

@@ -13,7 +13,8 @@ use crate::commands::Command;
 ///
 /// Each request is a payment of its own, outside any saga. A declined payment is a result, not an error.
 #[utoipa::path(
-    post, path = "/api/v1/payments/authorize", tag = "payments", security(("bearer" = [Scope::PaymentsWrite])), request_body = Authorize,
+    post, path = "/api/v1/payments/authorize", tag = "payments", security(("bearer" = [Scope::PaymentsWrite])),
+    request_body = Authorize,
     responses(
         (status = 200, body = PaymentView, description = "the payment is authorized or declined; see `authorized`"),
         (status = 503, description = "gateway unavailable, service overloaded or stopping; nothing was written"),

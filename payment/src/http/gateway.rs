@@ -58,7 +58,8 @@ pub(super) async fn show(State(app): State<Arc<AppState>>) -> Result<Json<Gatewa
 ///
 /// For the calls that begin from now on, at this replica, until it stops.
 #[utoipa::path(
-    put, path = "/admin/gateway", tag = "admin", security(("bearer" = [Scope::Admin])), request_body = GatewayConditions,
+    put, path = "/admin/gateway", tag = "admin", security(("bearer" = [Scope::Admin])),
+    request_body = GatewayConditions,
     responses(
         (status = 200, body = GatewayConditions, description = "as it is set now"),
         (status = 404, description = "the admin endpoints are off"),

@@ -55,7 +55,8 @@ pub(super) async fn list(
 
 /// Show a payment
 #[utoipa::path(
-    get, path = "/api/v1/payments/{payment_id}", tag = "payments", security(("bearer" = [Scope::PaymentsRead])), params(("payment_id" = i64, Path)),
+    get, path = "/api/v1/payments/{payment_id}", tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
+    params(("payment_id" = i64, Path)),
     responses((status = 200, body = PaymentView), (status = 404, description = "payment not found")),
 )]
 pub(super) async fn show(

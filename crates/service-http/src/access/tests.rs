@@ -34,7 +34,9 @@ async fn public(caller: Caller) -> Json<Value> {
     view(&caller)
 }
 
-#[utoipa::path(get, path = "/read", security(("bearer" = [Scope::StockRead])), responses((status = 200, body = String)))]
+#[utoipa::path(
+    get, path = "/read", security(("bearer" = [Scope::StockRead])), responses((status = 200, body = String)),
+)]
 async fn read(caller: Caller) -> Json<Value> {
     view(&caller)
 }
@@ -47,7 +49,9 @@ async fn write(caller: Caller, ApiJson(_body): ApiJson<Value>) -> Json<Value> {
     view(&caller)
 }
 
-#[utoipa::path(get, path = "/operators", security(("bearer" = [Scope::Admin])), responses((status = 200, body = String)))]
+#[utoipa::path(
+    get, path = "/operators", security(("bearer" = [Scope::Admin])), responses((status = 200, body = String)),
+)]
 async fn operators(caller: Caller) -> Json<Value> {
     view(&caller)
 }
