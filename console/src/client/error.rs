@@ -123,7 +123,7 @@ impl ClientError {
                 "Its log says what it waits for; usually that is its database. Try again in a moment.".to_owned()
             }
             Self::Refused { status: 401, .. } => {
-                "The console has another admin token than the service: start both with the same --admin-token."
+                "The console has no admin token, or another than the service: start both with the same --admin-token."
                     .to_owned()
             }
             Self::Refused { status: 503, .. } => "Nothing was written. Try again in a moment.".to_owned(),

@@ -35,8 +35,8 @@ pub struct ServiceClient {
 }
 
 impl Services {
-    /// Creates the clients. The token is sent to the admin endpoints, and nowhere else. `tls` says which certificates
-    /// are trusted at `https` addresses.
+    /// Creates the clients. The token is sent with every request. `tls` says which certificates are trusted at `https`
+    /// addresses.
     #[must_use]
     pub fn new(addresses: &Addresses, token: Option<&AdminToken>, tls: Option<ClientTls>) -> Self {
         let http = HttpClient::new(tls, CONNECT_TIMEOUT);
@@ -94,8 +94,8 @@ impl ServiceClient {
         self.json(self.request(method, path, &[]).json(body)).await
     }
 
-    /// Returns a request, to which headers or another time limit can be added. Only a request to an admin endpoint
-    /// carries the token.
+    /// Returns a request, to which headers or another time limit can be added. It carries the token, with which
+    /// everything is allowed, whether the services ask for API keys or not.
     pub fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> HttpRequest {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -104,8 +104,8 @@ impl ServiceClient {
         }
         let request = self.http.request(method, url.as_str()).timeout(TIMEOUT);
         match &self.token {
-            Some(token) if path.starts_with("/admin/") => request.bearer_auth(token.reveal()),
-            _ => request,
+            Some(token) => request.bearer_auth(token.reveal()),
+            None => request,
         }
     }
 
