@@ -165,7 +165,8 @@ async fn the_endpoints_are_documented(#[values(Sqlite, Postgres)] database: Data
     let (storage, world) = (TestDatabase::create(database), World::begin().await);
     let service = ServiceHarness::start(&storage, world.participant_broker()).await;
     let (_, openapi) = service.ask(Method::GET, "/openapi.json").await;
-    assert_eq!(openapi["components"]["securitySchemes"]["bearer"], json!({"type": "http", "scheme": "bearer"}));
+    let scheme = &openapi["components"]["securitySchemes"]["bearer"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
     for (method, path) in [
         ("get", "/admin/dead-letters"),
         ("post", "/admin/dead-letters/redrive"),
@@ -174,8 +175,8 @@ async fn the_endpoints_are_documented(#[values(Sqlite, Postgres)] database: Data
         ("post", "/admin/dead-letters/{message_id}/redrive"),
     ] {
         let operation = &openapi["paths"][path][method];
-        assert_eq!(operation["security"], json!([{"bearer": []}]), "{method} {path}");
-        for status in ["401", "404"] {
+        assert_eq!(operation["security"], json!([{"bearer": ["admin"]}]), "{method} {path}");
+        for status in ["401", "403", "404"] {
             assert!(operation["responses"][status]["content"]["application/problem+json"].is_object(), "{path}");
         }
     }
