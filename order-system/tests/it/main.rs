@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "a crash test reports what it did")]
 
+mod access;
 mod command_line;
 mod console;
 mod console_dead_letters;
