@@ -13,7 +13,7 @@ use saga_runtime::trace::Tracing;
 use tracing::{Instrument, Span, field};
 
 use super::{BrowserPolicy, Problem, access::AccessControl, body};
-use crate::{HttpMetrics, metrics::method_name, trace::RequestSpan};
+use crate::{HttpMetrics, metrics::method_name, trace::RequestSpan, unread::Unread};
 
 /// What every request passes before it reaches a handler.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +54,12 @@ pub(crate) async fn guard(
             body::discard(&parts.headers, body).await;
             refusal.into_response()
         } else {
-            next.run(Request::from_parts(parts, body)).await
+            let (body, unread) = Unread::lend(&parts.headers, body);
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            if let Some(unread) = unread {
+                unread.discard(response.headers_mut()).await;
+            }
+            response
         };
         let mut response = as_problem(response, uri.path(), traced.trace_id());
         let route = response.extensions_mut().remove::<MatchedPath>();

@@ -30,6 +30,7 @@ mod startup_server;
 pub(crate) mod testing;
 mod tls;
 mod trace;
+mod unread;
 
 pub use body::MAX_BODY_BYTES;
 pub use browser::{BrowserPolicy, RequestOrigin, is_this_machine};

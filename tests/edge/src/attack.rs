@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -18,7 +17,7 @@ use tokio::{
 };
 
 /// What each of an attacker's connections does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attack {
     /// Sends the first half of a request's head, and waits.
     HalfSentHeads,

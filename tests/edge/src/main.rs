@@ -1,98 +1,26 @@
-//! `cargo run -p edge -- ATTACK`: measures what honest clients get while others attack, on the system in one process.
+//! `cargo run --release -p edge -- ATTACK` measures what honest clients get while others attack, and `… -- fuzz` sends
+//! fuzzed requests; both to the system in one process.
 
 #![allow(clippy::print_stdout, reason = "the output is for the user")]
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
-use edge::attack::{Attack, Attackers};
-use testkit::{
-    client::Client,
-    load::{Mix, Outcome, Until, closed_loop},
-    process::Program,
-    programs::Programs,
-    usage,
-};
 
-/// Attack the system in one process, and compare what honest clients get with and without the attack
+/// Attack the system in one process, or send fuzzed requests to it
 #[derive(Debug, Parser)]
-struct Cli {
-    /// What the attackers do
-    attack: Attack,
-    /// How many connections they occupy at each service
-    #[arg(long, default_value_t = 5000)]
-    connections: usize,
-    /// The attackers' address; the honest clients are at 127.0.0.1
-    #[arg(long, default_value = "127.0.0.2")]
-    from: IpAddr,
-    /// How long an attacker waits before it replaces a connection that was closed
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-    pause: Duration,
-    /// How many honest clients place orders
-    #[arg(long, default_value_t = 16)]
-    clients: usize,
-    /// How long each measurement takes
-    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
-    time: Duration,
-    /// Limit of open files of the system
-    #[arg(long, default_value_t = 1024)]
-    open_files: u32,
-    /// Orders that are there before
-    #[arg(long, default_value_t = 2000)]
-    orders: u64,
+enum Cli {
+    #[command(flatten)]
+    Attack(command::attack::Attacks),
+    /// Send fuzzed requests, and check what is answered and what is written
+    Fuzz(command::fuzz::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let cli = Cli::parse();
-    let program = Programs::of_this_build()?.path("order-system")?;
-    let program = Program::at(&program.to_string_lossy()).with_open_files(cli.open_files);
-    let directory = tempfile::tempdir()?;
-    let system = program.start(directory.path(), &[])?;
-    let order = system.addresses[0];
-    Client::new(system.addresses)?.stock_up(Mix::Uniform(1000)).await?;
-    closed_loop(order, cli.clients, Mix::Uniform(1000), Until::Orders(cli.orders)).await?;
-
-    let before = measure(&cli, order).await?;
-    let memory = usage::memory(system.id()).unwrap_or_default();
-    report("without", &before, memory);
-    let attackers = Attackers::start(cli.attack, cli.from, &system.addresses, cli.connections * 3, cli.pause);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let during = measure(&cli, order).await?;
-    report("with", &during, usage::memory(system.id()).unwrap_or_default());
-    println!(
-        "connections of attackers: {}, peak memory: {} MiB",
-        attackers.opened(),
-        mib(usage::peak_memory(system.id()))
-    );
-    drop(attackers);
-    report("after", &measure(&cli, order).await?, usage::memory(system.id()).unwrap_or_default());
-    println!("ratio: {:.2}", during.rate() / before.rate());
-    ensure!(during.refused == 0, "{} orders were refused", during.refused);
-    ensure!(system.stop()?.success(), "the system did not stop");
-    Ok(())
-}
-
-async fn measure(cli: &Cli, order: SocketAddr) -> Result<Outcome> {
-    closed_loop(order, cli.clients, Mix::Uniform(1000), Until::Elapsed(cli.time)).await
-}
-
-fn report(what: &str, outcome: &Outcome, memory: u64) {
-    println!(
-        "{what:>8}: {:.0} orders/s, p50 {:.1} ms, p99 {:.1} ms, {} pending, {} refused, {} MiB",
-        outcome.rate(),
-        outcome.milliseconds(0.5),
-        outcome.milliseconds(0.99),
-        outcome.pending,
-        outcome.refused,
-        mib(Some(memory)),
-    );
-}
-
-fn mib(bytes: Option<u64>) -> u64 {
-    bytes.unwrap_or_default() / 1024 / 1024
+    match Cli::parse() {
+        Cli::Attack(attack) => attack.run().await,
+        Cli::Fuzz(arguments) => command::fuzz::run(&arguments).await,
+    }
 }

@@ -135,6 +135,23 @@ async fn read(stream: &mut TcpStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
+/// The body of a refused request is not taken for the next request, and the next request is not lost.
+#[tokio::test]
+async fn a_connection_goes_on_behind_the_body_of_a_refused_request() {
+    let server = server(ConnectionLimits::default()).await;
+    let next = "GET /health HTTP/1.1\r\nconnection: close\r\n\r\n";
+    for (refused, status) in [
+        ("POST /nowhere HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", "404"),
+        ("POST /echo HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", "415"),
+        ("PUT /echo HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}", "405"),
+        (&format!("PUT /echo HTTP/1.1\r\ncontent-length: 60000\r\n\r\n{}", " ".repeat(60_000)), "405"),
+    ] {
+        let responses = server.send(format!("{refused}{next}").as_bytes()).await;
+        assert!(responses.starts_with(&format!("HTTP/1.1 {status}")), "{responses}");
+        assert!(responses.ends_with("{\"status\":\"ok\"}"), "{refused:.100}: {responses}");
+    }
+}
+
 #[tokio::test]
 async fn malformed_requests_do_no_harm() {
     let server = server(ConnectionLimits::default()).await;

@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 mod connections;
+mod fuzz;
 #[cfg(target_os = "linux")]
 mod handshakes;
 
