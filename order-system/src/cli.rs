@@ -13,6 +13,7 @@ use crate::{
     audit,
     console_program::ConsoleProgram,
     dead_letters::DeadLetters,
+    keys::Keys,
     system::{System, SystemSettings},
 };
 
@@ -41,6 +42,10 @@ enum Command {
     ///
     /// Uses the services' admin endpoints and requires their token.
     DeadLetters(DeadLetters),
+    /// Make, list, rotate or revoke the API keys of clients
+    ///
+    /// Writes to the databases of the three services, which may be running; a change takes effect within a second.
+    Keys(Keys),
     /// Serve only the console, for services that run elsewhere
     ///
     /// With an admin token, one logs in with it; without one, it listens on this machine only.
@@ -68,6 +73,7 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
         None => run(&cli.system, &cli.logs).await,
         Some(Command::Console(console)) => console.execute().await,
         Some(Command::DeadLetters(dead_letters)) => dead_letters.execute().await,
+        Some(Command::Keys(keys)) => keys.execute().await,
         Some(Command::Verify(Verify { data_dir, database, wait })) => {
             let report = match database {
                 None => audit::of_data_dir(&data_dir, wait).await?,

@@ -9,4 +9,5 @@ pub mod cli;
 mod console_program;
 pub mod data_dir;
 pub mod dead_letters;
+pub mod keys;
 pub mod system;

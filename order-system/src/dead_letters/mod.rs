@@ -7,3 +7,4 @@ mod command;
 mod print;
 
 pub use command::DeadLetters;
+pub(crate) use print::visible;

@@ -54,7 +54,7 @@ pub(super) fn whole(letter: &DeadLetterView) -> String {
 }
 
 /// Returns the text with its control characters escaped.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_control() {

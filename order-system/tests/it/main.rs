@@ -15,6 +15,7 @@ mod dead_letters;
 mod identity;
 mod interleavings;
 mod joined;
+mod keys;
 mod openapi;
 mod power_cut;
 mod protocol;
