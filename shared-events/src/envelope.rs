@@ -4,7 +4,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, Money, OrderDetails, OrderId, Reason, SagaId, Sku,
+    Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, Money, OrderDetails, OrderId, PaymentMethod,
+    Reason, SagaId, Sku,
 };
 
 /// An event with its header: a CloudEvent 1.0 in structured JSON mode, one per message.
@@ -87,6 +88,8 @@ struct DataOut<'a> {
     lines: &'a Lines,
     total: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
+    payment_method: Option<&'a PaymentMethod>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     item_sku: Option<&'a Sku>,
@@ -113,6 +116,9 @@ impl Envelope {
         let flow = self.event.body.event_type().flow();
         let order = &self.event.order;
         let (reason, item_sku) = (self.event.body.reason(), self.event.body.item_sku());
+        // On its way to the payment service, and nowhere else.
+        let is_on_the_way = matches!(self.event.body, EventBody::OrderCreated | EventBody::StockReserved);
+        let payment_method = order.payment_method.as_ref().filter(|_| is_on_the_way);
         serde_json::to_string(&CloudEventOut {
             specversion: "1.0",
             id: self.header.id,
@@ -125,7 +131,14 @@ impl Envelope {
             causationid: self.header.causation_id,
             systemid: self.header.system_id,
             traceparent: self.header.traceparent.as_deref(),
-            data: DataOut { order_id: order.order_id, lines: &order.lines, total: order.total, reason, item_sku },
+            data: DataOut {
+                order_id: order.order_id,
+                lines: &order.lines,
+                total: order.total,
+                payment_method,
+                reason,
+                item_sku,
+            },
         })
         .expect("an event has string keys and a time of this age")
     }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FLOWS, Flow, Lines, Money, OrderId, SagaId, Sku};
+use crate::{FLOWS, Flow, Lines, Money, OrderId, PaymentMethod, SagaId, Sku};
 
 /// Something that happened to an order, published to the services that need to know it.
 ///
@@ -26,6 +26,9 @@ pub struct OrderDetails {
     pub lines: Lines,
     /// The amount to pay.
     pub total: Money,
+    /// How it is to be paid, if the customer said so. Only `OrderCreated` and `StockReserved` have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<PaymentMethod>,
 }
 
 /// What happened, in the past tense.

@@ -14,6 +14,7 @@ mod flow;
 mod ids;
 mod lines;
 mod money;
+mod payment_method;
 
 pub use envelope::{DecodeError, Envelope};
 pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails, Reason};
@@ -21,4 +22,5 @@ pub use flow::{FLOWS, Flow, ROUTES, Service};
 pub use ids::{OrderId, SagaId, Sku, SkuError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
+pub use payment_method::{PaymentMethod, PaymentMethodError};
 pub use saga_message::{Header, Message, MessageId, SystemId, SystemIdError, Timestamp, framing, is_traceparent};

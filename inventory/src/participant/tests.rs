@@ -45,7 +45,12 @@ fn decide(state: &mut State, payload: Payload<Inventory>) -> Decision<Inventory>
 
 fn handle(state: &mut State, order: i64, body: EventBody) -> Vec<EventType> {
     let total = Money::from_minor_units(100, "USD".parse().unwrap()).unwrap();
-    let details = OrderDetails { order_id: OrderId(order), lines: Lines::new([line("A", 2)]).unwrap(), total };
+    let details = OrderDetails {
+        order_id: OrderId(order),
+        lines: Lines::new([line("A", 2)]).unwrap(),
+        total,
+        payment_method: None,
+    };
     let saga_id = SagaId(Uuid::from_u128(u128::try_from(order).unwrap()));
     let envelope = Envelope {
         header: Header {

@@ -72,7 +72,7 @@ pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservati
         (Some(saga_id), Some(order_id), Some(minor_units), Some(currency)) => {
             let currency = currency.parse().map_err(|error| wrong("currency", &error))?;
             let total = Money::from_minor_units(minor_units, currency).map_err(|error| wrong("amount", &error))?;
-            let order = OrderDetails { order_id: OrderId(order_id), lines, total };
+            let order = OrderDetails { order_id: OrderId(order_id), lines, total, payment_method: None };
             Owner::Saga { saga_id: SagaId(saga_id), order }
         }
         (None, None, None, None) => {
@@ -146,7 +146,7 @@ mod tests {
         ) {
             let total = Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap();
             let lines = Lines::new([line("SKU \"x\""), line("A")]).unwrap();
-            let order = OrderDetails { order_id: OrderId(id), lines, total };
+            let order = OrderDetails { order_id: OrderId(id), lines, total, payment_method: None };
             let reservation = Reservation {
                 id: ReservationId(id),
                 owner: match of_a_saga {

@@ -23,7 +23,7 @@ pub(crate) fn order(number: i64, lines: &[(&str, i64)]) -> (SagaId, OrderDetails
         |(sku, units): &(&str, i64)| Line { sku: Sku::parse(sku).unwrap(), quantity: Quantity::new(*units).unwrap() };
     let total = Money::from_minor_units(20_050, "USD".parse().unwrap()).unwrap();
     let lines = Lines::new(lines.iter().map(line)).unwrap();
-    (SagaId(Uuid::now_v7()), OrderDetails { order_id: OrderId(number), lines, total })
+    (SagaId(Uuid::now_v7()), OrderDetails { order_id: OrderId(number), lines, total, payment_method: None })
 }
 
 #[rstest]

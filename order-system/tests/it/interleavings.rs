@@ -42,6 +42,7 @@ fn new_order(number: usize, planned: &PlannedOrder) -> NewOrder {
         owner: String::new(),
         lines: Lines::new(planned.lines.iter().map(line)).unwrap(),
         total: Money::from_minor_units(planned.minor_units, "USD".parse().unwrap()).unwrap(),
+        payment_method: None,
         idempotency_key: None,
     }
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use shared_events::{CancelReason, Event, EventBody, Lines, Money, OrderDetails, OrderId, SagaId, Timestamp};
+use shared_events::{
+    CancelReason, Event, EventBody, Lines, Money, OrderDetails, OrderId, PaymentMethod, SagaId, Timestamp,
+};
 
 use super::{Cancel, Fact, Facts, IdempotencyKey, Status};
 
@@ -40,6 +42,8 @@ pub struct NewOrder {
     pub lines: Lines,
     /// The amount to pay.
     pub total: Money,
+    /// How it is to be paid, if the client says so.
+    pub payment_method: Option<PaymentMethod>,
     /// The idempotency key of the request.
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -63,9 +67,9 @@ impl Order {
     /// Creates an order and its `OrderCreated`.
     #[must_use]
     pub fn place(new: NewOrder, order_id: OrderId, now: Timestamp, cancel_policy: &CancelPolicy) -> (Self, Event) {
-        let NewOrder { saga_id, owner, lines, total, idempotency_key } = new;
+        let NewOrder { saga_id, owner, lines, total, payment_method, idempotency_key } = new;
         let order = Self {
-            details: OrderDetails { order_id, lines, total },
+            details: OrderDetails { order_id, lines, total, payment_method },
             saga_id,
             owner,
             idempotency_key,
@@ -84,8 +88,10 @@ impl Order {
     #[must_use]
     pub fn has_content_of(&self, new: &NewOrder) -> bool {
         // Every field is named, so that the compiler asks about a new one.
-        let NewOrder { saga_id: _, owner: _, lines, total, idempotency_key: _ } = new;
-        self.details.lines == *lines && self.details.total == *total
+        let NewOrder { saga_id: _, owner: _, lines, total, payment_method, idempotency_key: _ } = new;
+        let OrderDetails { order_id: _, lines: known_lines, total: known_total, payment_method: known_method } =
+            &self.details;
+        (known_lines, known_total, known_method) == (lines, total, payment_method)
     }
 
     /// Returns whether a caller may see and change it who may see the orders of `owner` only; of all, if it is `None`.
@@ -213,6 +219,7 @@ mod tests {
             owner: String::new(),
             lines: Lines::new([line]).unwrap(),
             total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
+            payment_method: None,
             idempotency_key: None,
         };
         Order::place(new, OrderId(1), at(0), &POLICY).0

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use service_http::{FieldErrors, Problem};
-use shared_events::{Currency, FailureReason, Line, Lines, Money, Quantity, SagaId, Sku, Timestamp};
+use shared_events::{
+    Currency, FailureReason, Line, Lines, Money, PaymentMethod, PaymentMethodError, Quantity, SagaId, Sku, Timestamp,
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -23,6 +25,9 @@ pub(super) struct PlaceOrder {
     /// The ISO 4217 code.
     #[schema(example = "USD")]
     currency: String,
+    /// The payment gateway's token of the customer's means of payment, such as Stripe's `pm_…`. Never a card number.
+    #[schema(value_type = Option<String>, example = "pm_card_visa", max_length = 255)]
+    payment_method: Option<Box<RawValue>>,
     /// A key that the client chooses: a repeated request with the same key and content returns the same order.
     #[schema(example = "unique-key-001", max_length = 255)]
     idempotency_key: Option<String>,
@@ -44,6 +49,8 @@ impl PlaceOrder {
         let lines = lines(&mut errors, self.item_sku, self.quantity, self.items);
         let currency = errors.check("currency", self.currency.parse::<Currency>());
         let total = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
+        let payment_method = self.payment_method.map(|raw| payment_method(&raw));
+        let payment_method = payment_method.and_then(|method| errors.check("payment_method", method));
         let body = self.idempotency_key.as_deref().map(IdempotencyKey::parse);
         let key = match (body, header.map(IdempotencyKey::parse_header)) {
             (Some(body), Some(header)) if body != header => {
@@ -55,7 +62,17 @@ impl PlaceOrder {
         errors.into_result()?;
         let (Some(lines), Some(total)) = (lines, total) else { return Err(Problem::internal()) };
         let (saga_id, owner) = (SagaId(Uuid::now_v7()), owner.to_owned());
-        Ok(NewOrder { saga_id, owner, lines, total, idempotency_key: key })
+        Ok(NewOrder { saga_id, owner, lines, total, payment_method, idempotency_key: key })
+    }
+}
+
+/// Reads a token. It is not deserialized with the body, whose errors contain what they refuse: here, perhaps a card
+/// number.
+fn payment_method(raw: &RawValue) -> Result<PaymentMethod, PaymentMethodError> {
+    match serde_json::from_str::<String>(raw.get()) {
+        Ok(text) => PaymentMethod::parse(&text),
+        // A number may be a card number, too.
+        Err(_) => Err(PaymentMethod::parse(raw.get()).err().unwrap_or(PaymentMethodError::Invalid)),
     }
 }
 
@@ -116,6 +133,10 @@ pub struct OrderView {
     amount: Box<RawValue>,
     #[schema(example = "USD")]
     currency: &'static str,
+    /// The payment gateway's token of the means of payment, if the client named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "pm_card_visa")]
+    payment_method: Option<PaymentMethod>,
     /// Why it failed: `INSUFFICIENT_STOCK`, `UNKNOWN_ITEM`, `PAYMENT_DECLINED` or `DEADLINE_EXCEEDED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -163,6 +184,7 @@ impl From<&Order> for OrderView {
             items: details.lines.clone(),
             amount: RawValue::from_string(details.total.amount()).expect("an amount is the text of a JSON number"),
             currency: details.total.currency().code(),
+            payment_method: details.payment_method.clone(),
             failure_reason,
             detail: failure_reason.map(FailureReason::detail),
             created_at: order.placed_at,

@@ -5,6 +5,7 @@ mod m0003_version;
 mod m0004_causes;
 mod m0005_traces;
 mod m0006_owners;
+mod m0007_payment_methods;
 
 use saga_database::tables::{ApiKeysTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_traces::Migration),
             Box::new(m0006_owners::Migration),
             Box::new(ApiKeysTable),
+            Box::new(m0007_payment_methods::Migration),
         ]
     }
 }

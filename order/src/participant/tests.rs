@@ -45,6 +45,7 @@ fn place(state: &mut State, owner: &str, key: &str, quantity: i64) -> Option<(i6
         owner: owner.to_owned(),
         lines: Lines::new([line]).unwrap(),
         total: Money::from_minor_units(100, "USD".parse().unwrap()).unwrap(),
+        payment_method: None,
         idempotency_key: Some(IdempotencyKey::parse(key).unwrap()),
     };
     match reply(state, |reply_to| Command::Place(new, reply_to)) {

@@ -2,7 +2,7 @@ use std::fmt::Display;
 
 use sea_orm::DbErr;
 use serde::{Serialize, de::DeserializeOwned};
-use shared_events::{Money, OrderDetails, OrderId, SagaId, Timestamp};
+use shared_events::{Money, OrderDetails, OrderId, PaymentMethod, SagaId, Timestamp};
 
 use super::tables::orders;
 use crate::domain::{Cancel, Facts, IdempotencyKey, Order, Payment, Stock};
@@ -54,6 +54,7 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
         idempotency_key: unscoped_key,
         scoped_key,
         owner: owner.clone(),
+        payment_method: details.payment_method.as_ref().map(ToString::to_string),
         placed_at: placed_at.unix_micros(),
         changed_at: changed_at.unix_micros(),
         stock: stock.to_owned(),
@@ -81,6 +82,8 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
     let lines = serde_json::from_str(&row.lines).map_err(|error| wrong("lines", &error))?;
     let currency = row.currency.parse().map_err(|error| wrong("currency", &error))?;
     let total = Money::from_minor_units(row.minor_units, currency).map_err(|error| wrong("amount", &error))?;
+    let payment_method = row.payment_method.as_deref().map(PaymentMethod::parse).transpose();
+    let payment_method = payment_method.map_err(|error| wrong("payment method", &error))?;
     let stock = match (row.stock.as_str(), row.stock_reason) {
         ("UNKNOWN", _) => Stock::Unknown,
         ("RESERVED", _) => Stock::Reserved,
@@ -103,7 +106,7 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
     let key = scoped_key.or(row.idempotency_key.as_deref());
     let idempotency_key = key.map(IdempotencyKey::parse).transpose();
     Ok(Order {
-        details: OrderDetails { order_id: OrderId(order_id), lines, total },
+        details: OrderDetails { order_id: OrderId(order_id), lines, total, payment_method },
         saga_id: SagaId(row.saga_id),
         owner: row.owner,
         idempotency_key: idempotency_key.map_err(|error| wrong("idempotency key", &error))?,
@@ -167,6 +170,7 @@ mod tests {
             minor_units in 1..=Money::MAX_MINOR_UNITS,
             key in prop::option::of("[a-z]{1,20}"),
             owner in prop::sample::select(vec!["", "shop-a", "b:1@example"]),
+            method in prop::sample::select(vec![None, Some("pm_card_visa")]),
             wake_at in prop::option::of(0..i64::MAX),
             repeats in any::<u32>(),
             version in 1..i64::MAX,
@@ -177,6 +181,7 @@ mod tests {
                     order_id: OrderId(order_id),
                     lines: Lines::new([line]).unwrap(),
                     total: Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap(),
+                    payment_method: method.map(|method| PaymentMethod::parse(method).unwrap()),
                 },
                 saga_id: SagaId(Uuid::from_u128(saga)),
                 owner: owner.to_owned(),

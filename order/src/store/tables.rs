@@ -2,7 +2,8 @@
 pub mod orders {
     use sea_orm::entity::prelude::*;
 
-    /// One order. The migrations `m0002_orders`, `m0003_version` and `m0006_owners` describe the columns.
+    /// One order. The migrations `m0002_orders`, `m0003_version`, `m0006_owners` and `m0007_payment_methods` describe
+    /// the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "orders")]
     #[allow(missing_docs, reason = "the migrations describe the columns")]
@@ -16,6 +17,7 @@ pub mod orders {
         pub idempotency_key: Option<String>,
         pub scoped_key: Option<String>,
         pub owner: String,
+        pub payment_method: Option<String>,
         pub placed_at: i64,
         pub changed_at: i64,
         pub stock: String,

@@ -18,6 +18,7 @@ pub(super) fn order_of(owner: &str, id: i64, version: i64, second: u64) -> Order
         owner: owner.to_owned(),
         lines: Lines::new([line]).unwrap(),
         total: Money::from_minor_units(1, "USD".parse().unwrap()).unwrap(),
+        payment_method: None,
         idempotency_key: None,
     };
     let cancel_policy =

@@ -224,3 +224,25 @@ async fn a_page_of_another_site_places_and_cancels_nothing(#[values(Sqlite, Post
     assert_eq!(answer.status, 202, "Swagger UI: {answer:?}");
     harness.finish().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_card_number_is_refused_and_not_repeated(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
+    for method in [
+        json!("4242424242424242"),
+        json!("4242 4242 4242 4242"),
+        json!("pm_4242-4242-4242-4242"),
+        json!(4_242_424_242_424_242_i64),
+        json!({"number": "4242424242424242"}),
+        json!(""),
+        json!(true),
+    ] {
+        let mut order = example();
+        order["payment_method"] = method.clone();
+        let answer = post(&harness, order.to_string()).await;
+        assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (422, &json!("payment_method")), "{answer:?}");
+        assert!(!answer.text.contains("4242"), "{method}: {}", answer.text);
+    }
+    assert_nothing_written(harness).await;
+}

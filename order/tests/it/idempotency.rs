@@ -153,3 +153,24 @@ async fn of_forty_with_other_contents_one_is_taken(#[values(Sqlite, Postgres)] d
     assert_eq!(harness.order_count().await, 1);
     harness.finish().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn the_means_of_payment_is_content_too_and_reaches_payment(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    let paid_with = |method: Value| {
+        let mut order = keyed("k");
+        order["payment_method"] = method;
+        order
+    };
+    assert_eq!(harness.post_async(&paid_with(json!("pm_card_visa"))).await, 1);
+    let created = harness.inventory.receive(EventType::OrderCreated).await;
+    assert_eq!(created.event.order.payment_method.map(String::from).as_deref(), Some("pm_card_visa"));
+    assert_eq!(harness.get("/api/v1/orders/1").await.body["payment_method"], "pm_card_visa");
+    assert_eq!(harness.post_async(&paid_with(json!("pm_card_visa"))).await, 1);
+    for other in [json!("pm_card_mastercard"), Value::Null] {
+        let answer = answer(harness.posting(&paid_with(other.clone()))).await;
+        assert_eq!(answer.status, 422, "{other}: {answer:?}");
+    }
+    harness.finish().await;
+}

@@ -17,7 +17,12 @@ impl Order {
     pub(crate) fn of(order_id: i64, amount: &str) -> Self {
         let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(2).unwrap() };
         let total = Money::parse(amount, "USD".parse().unwrap()).unwrap();
-        let details = OrderDetails { order_id: OrderId(order_id), lines: Lines::new([line]).unwrap(), total };
+        let details = OrderDetails {
+            order_id: OrderId(order_id),
+            lines: Lines::new([line]).unwrap(),
+            total,
+            payment_method: None,
+        };
         Self { saga_id: SagaId(Uuid::now_v7()), details }
     }
 

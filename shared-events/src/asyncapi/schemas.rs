@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{messages, object, reference};
-use crate::{EventType, MAX_LINES, Money, Quantity, Sku, framing::MAX_EVENTS};
+use crate::{EventType, MAX_LINES, Money, PaymentMethod, Quantity, Sku, framing::MAX_EVENTS};
 
 /// A UUID as the services write it.
 const UUID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
@@ -119,6 +119,11 @@ fn order() -> Value {
                 "description": "Sorted by SKU, each SKU once",
             },
             "total": schema("Money"),
+            "payment_method": {
+                "type": ["string", "null"], "maxLength": PaymentMethod::MAX_CHARS, "pattern": "^[A-Za-z][A-Za-z0-9_-]*$",
+                "description": "The payment gateway's token of the means of payment, never a card number. \
+                                Only OrderCreated and StockReserved have it, if the customer named one",
+            },
         },
     })
 }

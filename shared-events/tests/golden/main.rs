@@ -2,7 +2,8 @@
 //!
 //! A message may wait in a queue or an outbox while the programs are replaced, so what was written once must stay
 //! readable forever. `golden/<routing key>.<version>.json` is the JSON of that version, byte for byte, as the first
-//! release wrote it; `….system.json` is the same event with the id of its system. `batch.json` is the body of a message
+//! release wrote it; `….system.json` is the same event with the id of its system, and `….payment-method.json` with a
+//! means of payment. `batch.json` is the body of a message
 //! with several events. These files are never regenerated: if a test fails here, the event needs a new version, not a
 //! new file.
 
@@ -16,7 +17,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use serde_json::{Value, json};
 use shared_events::{
     CancelReason, DecodeError, Envelope, Event, EventBody, EventType, FailureReason, Header, Line, Lines, Message as _,
-    MessageId, Money, OrderDetails, OrderId, Quantity, SagaId, Sku, SystemId, Timestamp, framing,
+    MessageId, Money, OrderDetails, OrderId, PaymentMethod, Quantity, SagaId, Sku, SystemId, Timestamp, framing,
 };
 use uuid::Uuid;
 
@@ -58,6 +59,7 @@ fn envelope(event: EventType) -> Envelope {
                 order_id: OrderId(42),
                 lines: Lines::new([line("SKU-ABC", 2), line("крупа 1 кг", 1)]).unwrap(),
                 total: Money::from_minor_units(20_050, "USD".parse().unwrap()).unwrap(),
+                payment_method: None,
             },
             body: body(event),
         },
@@ -111,6 +113,13 @@ fn golden_name_with_system(event: EventType) -> String {
     format!("{}.v1.system.json", event.flow().routing_key)
 }
 
+/// The events that may have a means of payment.
+const WITH_PAYMENT_METHOD: [EventType; 2] = [EventType::OrderCreated, EventType::StockReserved];
+
+fn golden_name_with_payment_method(event: EventType) -> String {
+    format!("{}.v1.payment-method.json", event.flow().routing_key)
+}
+
 fn golden(event: EventType) -> String {
     golden_file(&golden_name(event))
 }
@@ -149,6 +158,27 @@ fn every_golden_file_is_decoded_as_its_event() {
         assert_eq!(Envelope::decode(golden(event).as_bytes()).unwrap(), envelope(event), "{event}");
         let with_its_system = golden_file(&golden_name_with_system(event));
         assert_eq!(Envelope::decode(with_its_system.as_bytes()).unwrap(), with_system(event), "{event}");
+    }
+}
+
+/// Earlier programs ignore the field, and write events without it.
+#[test]
+fn a_means_of_payment_is_only_in_the_events_on_the_way_to_payment() {
+    for event in EventType::ALL {
+        let mut envelope = envelope(event);
+        envelope.event.order.payment_method = Some(PaymentMethod::parse("pm_card_visa").unwrap());
+        if WITH_PAYMENT_METHOD.contains(&event) {
+            let golden = golden_file(&golden_name_with_payment_method(event));
+            assert_eq!(envelope.encode(), golden, "{event} must have its fixed JSON");
+            assert_eq!(Envelope::decode(golden.as_bytes()).unwrap(), envelope, "{event}");
+        } else {
+            assert_eq!(envelope.encode(), golden(event), "{event}");
+        }
+    }
+    for impossible in [json!("4242424242424242"), json!(""), json!(7)] {
+        let mut json: Value = serde_json::from_str(&golden(EventType::StockReserved)).unwrap();
+        json["data"]["payment_method"] = impossible;
+        assert!(Envelope::decode(json.to_string().as_bytes()).is_err(), "{json}");
     }
 }
 
@@ -210,6 +240,7 @@ fn there_is_one_golden_file_for_each_event_version() {
         .filter(|name| !name.ends_with(".rs"))
         .collect();
     let events = EventType::ALL.map(golden_name).into_iter().chain(EventType::ALL.map(golden_name_with_system));
+    let events = events.chain(WITH_PAYMENT_METHOD.map(golden_name_with_payment_method));
     assert_eq!(files, events.chain([BATCH_FILE.to_owned()]).collect());
 }
 

@@ -42,6 +42,7 @@ pub fn released(id: Uuid, order_id: i64) -> Result<String> {
         order_id: OrderId(order_id),
         lines: Lines::new([line])?,
         total: Money::from_minor_units(1, "USD".parse()?).context("1 is an amount")?,
+        payment_method: None,
     };
     let event = Event { saga_id: SagaId(Uuid::now_v7()), order, body: EventBody::StockReleased };
     let time = Timestamp::from_unix_micros(1_700_000_000_000_000);

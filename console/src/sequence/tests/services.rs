@@ -28,7 +28,7 @@ fn event(event: EventType) -> Event {
     };
     let line = Line { sku: sku(), quantity: Quantity::new(2).unwrap() };
     let total = Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap();
-    let order = OrderDetails { order_id: OrderId(1), lines: Lines::new([line]).unwrap(), total };
+    let order = OrderDetails { order_id: OrderId(1), lines: Lines::new([line]).unwrap(), total, payment_method: None };
     Event { saga_id: SagaId(Uuid::from_u128(7)), order, body }
 }
 

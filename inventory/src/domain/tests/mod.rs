@@ -32,7 +32,7 @@ fn at(second: u64) -> Timestamp {
 
 fn order(number: i64, lines: impl IntoIterator<Item = Line>) -> OrderDetails {
     let total = Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap();
-    OrderDetails { order_id: OrderId(number), lines: Lines::new(lines).unwrap(), total }
+    OrderDetails { order_id: OrderId(number), lines: Lines::new(lines).unwrap(), total, payment_method: None }
 }
 
 fn event(order: &OrderDetails, body: EventBody) -> Event {

@@ -84,6 +84,7 @@ impl State {
                 owner: String::new(),
                 lines: Lines::new([line.clone()]).unwrap(),
                 total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
+                payment_method: None,
                 idempotency_key: None,
             });
             state.publish(created);

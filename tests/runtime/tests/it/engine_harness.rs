@@ -167,6 +167,7 @@ pub(crate) fn event(order_id: i64, units: i64, body: EventBody) -> Event {
         order_id: OrderId(order_id),
         lines: Lines::new([line]).unwrap(),
         total: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
+        payment_method: None,
     };
     Event { saga_id: SagaId(Uuid::now_v7()), order, body }
 }

@@ -45,6 +45,7 @@ fn envelope(body: &EventBody, number: u64, skus: u64) -> Result<Envelope> {
         order_id: OrderId(i64::try_from(number)? + 1),
         lines: lines(number, skus)?,
         total: Money::from_minor_units(MINOR_UNITS, "USD".parse()?)?,
+        payment_method: None,
     };
     let event = Event { saga_id: SagaId(Uuid::now_v7()), order, body: body.clone() };
     // There is a trace only if a client sends one.
