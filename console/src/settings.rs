@@ -26,9 +26,42 @@ pub struct Addresses {
     /// Address of the payment service
     #[arg(long, env = "PAYMENT_URL", default_value = "http://127.0.0.1:8003", value_parser = http_url)]
     pub payment_url: Url,
+    /// Address of the order service for operators, if that is another (its --operations-listen)
+    #[arg(long, env = "ORDER_OPERATIONS_URL", value_parser = http_url)]
+    pub order_operations_url: Option<Url>,
+    /// Address of the inventory service for operators, if that is another
+    #[arg(long, env = "INVENTORY_OPERATIONS_URL", value_parser = http_url)]
+    pub inventory_operations_url: Option<Url>,
+    /// Address of the payment service for operators, if that is another
+    #[arg(long, env = "PAYMENT_OPERATIONS_URL", value_parser = http_url)]
+    pub payment_operations_url: Option<Url>,
 }
 
 impl Addresses {
+    /// Returns the addresses of services that have one each.
+    #[must_use]
+    pub fn new([order_url, inventory_url, payment_url]: [Url; 3]) -> Self {
+        Self {
+            order_url,
+            inventory_url,
+            payment_url,
+            order_operations_url: None,
+            inventory_operations_url: None,
+            payment_operations_url: None,
+        }
+    }
+
+    /// Returns where the admin endpoints and the metrics of one service are.
+    #[must_use]
+    pub fn operations_of(&self, service: Service) -> &Url {
+        let own = match service {
+            Service::Order => &self.order_operations_url,
+            Service::Inventory => &self.inventory_operations_url,
+            Service::Payment => &self.payment_operations_url,
+        };
+        own.as_ref().unwrap_or_else(|| self.of(service))
+    }
+
     /// Returns the address of one service.
     #[must_use]
     pub fn of(&self, service: Service) -> &Url {

@@ -16,8 +16,10 @@ pub mod store;
 
 use anyhow::Result;
 use futures::{FutureExt as _, future::BoxFuture};
-use service_host::service::{RunningService, ServiceDeps};
-use tokio::net::TcpListener;
+use service_host::{
+    Listeners,
+    service::{RunningService, ServiceDeps},
+};
 
 use crate::{http::AppState, participant::Inventory};
 pub use crate::{
@@ -26,7 +28,7 @@ pub use crate::{
     settings::InventorySettings,
 };
 
-/// Starts the service. It accepts requests on `listener` when this returns.
+/// Starts the service. It accepts requests on `listeners` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -34,9 +36,9 @@ pub use crate::{
 pub fn start(
     settings: &InventorySettings,
     deps: ServiceDeps,
-    listener: TcpListener,
+    listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
     let inventory = Inventory::new(settings.hold_policy(), settings.reservation_expiry);
     // Boxed, so that the service is compiled here and not again in each program that starts it.
-    RunningService::start(inventory, deps, listener, |context| http::routes(AppState { context })).boxed()
+    RunningService::start(inventory, deps, listeners, |context| http::routes(AppState { context })).boxed()
 }

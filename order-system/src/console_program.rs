@@ -65,7 +65,11 @@ impl ConsoleProgram {
         };
         let listening = self.http.listener(Served { services: 0, listeners: 1 })?;
         let scheme = listening.scheme();
-        let tls = self.trust.client(Service::ALL.map(|service| self.addresses.of(service)))?;
+        let tls = self.trust.client(
+            Service::ALL
+                .into_iter()
+                .flat_map(|service| [self.addresses.of(service), self.addresses.operations_of(service)]),
+        )?;
         let listener = Console::listen(&self.console, &access).await?;
         let console = Console::start(listener, &self.addresses, access, listening, tls)?;
         tracing::info!("the console listens on {scheme}://{}", console.address());

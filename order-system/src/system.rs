@@ -20,7 +20,7 @@ use saga_rabbitmq::{RabbitMq, RabbitMqArgs};
 use saga_runtime::{IdentityError, IdentitySettings, broker::Broker, establish_all};
 use sea_orm_migration::MigratorTrait;
 use service_host::{
-    Served, Traces,
+    Listeners, Served, Traces,
     admin::{AdminSettings, AdminToken},
     program::{listen, open_when_available},
     service::{self, RunningService, ServiceDeps},
@@ -129,7 +129,7 @@ impl System {
             Some(_) => Place::Databases,
         };
         let (mut brokers, rabbitmq) = settings.brokers()?;
-        let [order, inventory, payment] = listeners;
+        let [order, inventory, payment] = listeners.map(Listeners::from);
         // Opened in sequence, because they share the disk and the first error should be reported.
         let databases = [
             settings.open::<order::Migrator>(&place, Service::Order, (&order, &listening)).await?,
@@ -236,7 +236,7 @@ type Brokers = (HashMap<&'static str, Arc<dyn Broker>>, Vec<RabbitMq>);
 fn urls(addresses: [SocketAddr; 3], scheme: &str) -> Result<Addresses> {
     let [order, inventory, payment] = addresses;
     let url = |address| url(address, scheme);
-    Ok(Addresses { order_url: url(order)?, inventory_url: url(inventory)?, payment_url: url(payment)? })
+    Ok(Addresses::new([url(order)?, url(inventory)?, url(payment)?]))
 }
 
 /// Returns the URL of what listens at this address.
@@ -284,7 +284,7 @@ impl SystemSettings {
         &self,
         place: &Place,
         service: Service,
-        listener: (&TcpListener, &ListenerConfig),
+        listeners: (&Listeners, &ListenerConfig),
     ) -> Result<Database> {
         match (place, &self.database) {
             (Place::Directory(directory), _) => {
@@ -292,7 +292,7 @@ impl SystemSettings {
             }
             (Place::Databases, database) => {
                 let database = database.as_ref().context("there is an address")?;
-                open_when_available::<M>(&database.for_service(service.name())?, listener).await
+                open_when_available::<M>(&database.for_service(service.name())?, listeners).await
             }
         }
     }

@@ -21,8 +21,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures::{FutureExt as _, future::BoxFuture};
-use service_host::service::{RunningService, ServiceContext, ServiceDeps};
-use tokio::net::TcpListener;
+use service_host::{
+    Listeners,
+    service::{RunningService, ServiceContext, ServiceDeps},
+};
 
 use crate::{http::AppState, participant::Orders, watch::Watchers};
 pub use crate::{
@@ -31,7 +33,7 @@ pub use crate::{
     settings::OrderSettings,
 };
 
-/// Starts the service. It accepts requests on `listener` when this returns.
+/// Starts the service. It accepts requests on `listeners` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -39,7 +41,7 @@ pub use crate::{
 pub fn start(
     settings: &OrderSettings,
     deps: ServiceDeps,
-    listener: TcpListener,
+    listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
     let watchers = Watchers::new(deps.database.replica_bus(), settings.stream_history);
     let orders = Orders::new(settings.cancel_policy(), watchers.clone());
@@ -51,5 +53,5 @@ pub fn start(
         http::routes(AppState { context, watchers, wait, max_backlog })
     };
     // Boxed, so that the service is compiled here and not again in each program that starts it.
-    RunningService::start(orders, deps, listener, routes).boxed()
+    RunningService::start(orders, deps, listeners, routes).boxed()
 }

@@ -19,8 +19,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures::{FutureExt as _, future::BoxFuture};
-use service_host::service::{RunningService, ServiceDeps};
-use tokio::net::TcpListener;
+use service_host::{
+    Listeners,
+    service::{RunningService, ServiceDeps},
+};
 
 use crate::{
     gateway::{PaymentGateway, SimulatedGateway},
@@ -29,7 +31,7 @@ use crate::{
 };
 pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSettings};
 
-/// Starts the service with the simulated gateway. It accepts requests on `listener` when this returns.
+/// Starts the service with the simulated gateway. It accepts requests on `listeners` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -37,13 +39,13 @@ pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSetting
 pub fn start(
     settings: &PaymentSettings,
     deps: ServiceDeps,
-    listener: TcpListener,
+    listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
     let gateway = Arc::new(settings.gateway());
-    run(Arc::clone(&gateway) as _, Some(gateway), settings, deps, listener)
+    run(Arc::clone(&gateway) as _, Some(gateway), settings, deps, listeners)
 }
 
-/// Starts the service with another gateway. It accepts requests on `listener` when this returns.
+/// Starts the service with another gateway. It accepts requests on `listeners` when this returns.
 ///
 /// # Errors
 /// If the database cannot be read.
@@ -52,9 +54,9 @@ pub fn start_with(
     gateway: Arc<dyn PaymentGateway>,
     settings: &PaymentSettings,
     deps: ServiceDeps,
-    listener: TcpListener,
+    listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    run(gateway, None, settings, deps, listener)
+    run(gateway, None, settings, deps, listeners)
 }
 
 fn run(
@@ -62,10 +64,10 @@ fn run(
     simulated: Option<Arc<SimulatedGateway>>,
     settings: &PaymentSettings,
     deps: ServiceDeps,
-    listener: TcpListener,
+    listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
     let payments = Payments::new(gateway, settings.gateway_timeout);
     let routes = |context| http::routes(AppState { context, simulated });
     // Boxed, so that the service is compiled here and not again in each program that starts it.
-    RunningService::start(payments, deps, listener, routes).boxed()
+    RunningService::start(payments, deps, listeners, routes).boxed()
 }

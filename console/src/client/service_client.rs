@@ -31,6 +31,8 @@ pub struct ServiceClient {
     service: Service,
     http: HttpClient,
     base: Url,
+    /// Where the admin endpoints and the metrics are.
+    operations: Url,
     token: Option<AdminToken>,
 }
 
@@ -44,6 +46,7 @@ impl Services {
             service,
             http: http.clone(),
             base: addresses.of(service).clone(),
+            operations: addresses.operations_of(service).clone(),
             token: token.cloned(),
         };
         Self { order: client(Service::Order), inventory: client(Service::Inventory), payment: client(Service::Payment) }
@@ -97,8 +100,10 @@ impl ServiceClient {
     /// Returns a request, to which headers or another time limit can be added. It carries the token, with which
     /// everything is allowed, whether the services ask for API keys or not.
     pub fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> HttpRequest {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        let for_operators = path.starts_with("/admin/") || path == "/metrics";
+        let base = if for_operators { &self.operations } else { &self.base };
+        let mut url = base.clone();
+        url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -163,7 +168,9 @@ impl ServiceClient {
     }
 
     fn failed(&self, source: HttpError) -> ClientError {
-        let (service, url) = (self.service, self.base.clone());
+        let is_for_operators = source.address().is_some_and(|address| address == self.operations.authority());
+        let url = if is_for_operators { &self.operations } else { &self.base };
+        let (service, url) = (self.service, url.clone());
         if source.is_timeout() {
             ClientError::TimedOut { service, url }
         } else {

@@ -223,7 +223,7 @@ mod tests {
 
     fn live() -> Live {
         let url = http_url("http://127.0.0.1:1").unwrap();
-        let addresses = Addresses { order_url: url.clone(), inventory_url: url.clone(), payment_url: url };
+        let addresses = Addresses::new([url.clone(), url.clone(), url]);
         let services = Services::new(&addresses, None, None);
         Live::with_linger(services, CancellationToken::new(), Duration::from_millis(10))
     }

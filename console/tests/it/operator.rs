@@ -24,6 +24,19 @@ async fn dead_letters_of_services_that_are_down_are_a_message() {
 }
 
 #[tokio::test]
+async fn dead_letters_come_from_the_address_for_operators() {
+    let elsewhere = "http://127.0.0.1:2/".parse().unwrap();
+    let addresses = console::Addresses { order_operations_url: Some(elsewhere), ..nowhere() };
+    let console = TestConsole::open(&addresses).await;
+    let unreachable =
+        |service: &str, port: u16| format!("The {service} service cannot be reached at http://127.0.0.1:{port}/");
+    let page = console.page("/dead-letters").await;
+    assert!(page.contains(&unreachable("order", 2)) && page.contains(&unreachable("payment", 1)), "{page}");
+    let page = console.page("/orders").await;
+    assert!(page.contains(&unreachable("order", 1)), "{page}");
+}
+
+#[tokio::test]
 async fn stock_and_payments_of_services_that_are_down_are_a_message() {
     let console = TestConsole::open(&nowhere()).await;
     for (path, service) in [

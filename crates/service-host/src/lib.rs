@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod index;
+mod listeners;
 mod metrics;
 mod open_files;
 mod operations;
@@ -13,6 +14,7 @@ pub mod startup;
 pub mod telemetry;
 mod traces;
 
+pub use listeners::Listeners;
 pub use metrics::Metrics;
 pub use open_files::Served;
 pub use operations::Operations;

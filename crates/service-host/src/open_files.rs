@@ -42,7 +42,7 @@ impl HttpSettings {
     /// # Errors
     /// As for [`Self::limits`], or if the certificate cannot be used.
     pub fn listener(&self, served: Served) -> Result<ListenerConfig> {
-        Ok(ListenerConfig { limits: self.limits(served)?, tls: self.tls.server()? })
+        Ok(ListenerConfig { limits: self.limits(served)?, tls: self.tls.server()?, ..ListenerConfig::default() })
     }
 
     /// Returns the limits for each listener of a process, after raising its limit of open files as far as they need it

@@ -10,7 +10,7 @@ use sea_orm_migration::MigratorTrait;
 use tokio::net::TcpListener;
 
 use crate::{
-    Served, Traces,
+    Listeners, Served, Traces,
     admin::AdminSettings,
     service::{self, RunningService, ServiceDeps},
     settings::{ConsoleLink, HttpSettings, LogSettings, WorkSettings},
@@ -31,6 +31,10 @@ pub struct ProgramArgs {
     /// Address to listen on [default: 127.0.0.1 and the service's own port]
     #[arg(long, env = "LISTEN", global = true)]
     listen: Option<SocketAddr>,
+    /// Address for operators: the admin endpoints, the metrics and the documentation are only there then, and no longer
+    /// at --listen. The health checks are at both
+    #[arg(long, env = "OPERATIONS_LISTEN")]
+    operations_listen: Option<SocketAddr>,
     // Optional, because the health check needs neither.
     #[command(flatten)]
     database: Option<DatabaseArgs>,
@@ -69,7 +73,7 @@ pub async fn main<M: MigratorTrait>(
     service: ServiceSpec,
     default_port: u16,
     args: ProgramArgs,
-    start: impl AsyncFnOnce(ServiceDeps, TcpListener) -> Result<RunningService>,
+    start: impl AsyncFnOnce(ServiceDeps, Listeners) -> Result<RunningService>,
 ) -> ExitCode {
     let default_address = SocketAddr::from(([127, 0, 0, 1], default_port));
     let done = match args.command {
@@ -92,9 +96,21 @@ async fn run<M: MigratorTrait>(
     service: ServiceSpec,
     default_address: SocketAddr,
     args: ProgramArgs,
-    start: impl AsyncFnOnce(ServiceDeps, TcpListener) -> Result<RunningService>,
+    start: impl AsyncFnOnce(ServiceDeps, Listeners) -> Result<RunningService>,
 ) -> Result<()> {
-    let ProgramArgs { listen: address, database, rabbitmq, work, http, admin, console, identity, logs, .. } = args;
+    let ProgramArgs {
+        listen: address,
+        operations_listen,
+        database,
+        rabbitmq,
+        work,
+        http,
+        admin,
+        console,
+        identity,
+        logs,
+        ..
+    } = args;
     let clock_offset = args.clock_offset;
     telemetry::init(logs.log_format, &logs.log).context("the log filter is wrong (--log)")?;
     let database = database.context("where is the database? Set --database-url (DATABASE_URL); --help says more")?;
@@ -102,21 +118,27 @@ async fn run<M: MigratorTrait>(
     let target = database.for_service(service.name)?;
     let broker = RabbitMq::new(&rabbitmq.for_service(service))?;
     let admin = admin.token()?;
-    let listening = http.listener(Served { services: 1, listeners: 1 })?;
+    let listening = http.listener(Served { services: 1, listeners: 1 + usize::from(operations_listen.is_some()) })?;
     let scheme = listening.scheme();
     let traces = Traces::from_env()?;
-    let listener = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
+    let public = listen(service.name, address.unwrap_or(default_address), "--listen").await?;
+    let operations = match operations_listen {
+        Some(address) => Some(listen(service.name, address, "--operations-listen").await?),
+        None => None,
+    };
     let mut signal = pin!(signals::signalled().context("cannot listen for signals")?);
     let (shutdown_delay, drain_timeout) = (work.shutdown_delay, work.drain_timeout);
-    let address = listener.local_addr()?;
+    let address = public.local_addr()?;
+    let for_operators = operations.as_ref().unwrap_or(&public).local_addr()?;
+    let listeners = Listeners { public, operations };
     let starting = async {
-        let database = open_when_available::<M>(&target, (&listener, &listening)).await?;
+        let database = open_when_available::<M>(&target, (&listeners, &listening)).await?;
         database.clock().skew_system_clock(clock_offset);
         let console_url = console.console_url;
         let broker = Arc::new(broker.clone());
         let browsers = http.browsers;
         let deps = ServiceDeps { database, broker, work, admin, identity, traces, listening, browsers, console_url };
-        start(deps, listener).await
+        start(deps, listeners).await
     };
     let running = tokio::select! {
         running = starting => running?,
@@ -126,7 +148,7 @@ async fn run<M: MigratorTrait>(
         }
     };
     let service = service.name;
-    tracing::info!("{service} listens on {scheme}://{address}, Swagger UI on {scheme}://{address}/docs");
+    tracing::info!("{service} listens on {scheme}://{address}, Swagger UI on {scheme}://{for_operators}/docs");
     let signal = tokio::select! {
         signal = &mut signal => signal,
         () = running.ended() => bail!(
@@ -161,14 +183,14 @@ pub async fn listen(service: &str, address: SocketAddr, flag: &str) -> Result<Tc
     })
 }
 
-/// Opens the database, and waits for it if it is unavailable. Meanwhile, requests on `listener` are answered with what
+/// Opens the database, and waits for it if it is unavailable. Meanwhile, requests to `listeners` are answered with what
 /// is missing.
 ///
 /// # Errors
 /// If the error is permanent, so that waiting does not help.
 pub async fn open_when_available<M: MigratorTrait>(
     target: &DatabaseTarget,
-    listener: (&TcpListener, &ListenerConfig),
+    listeners: (&Listeners, &ListenerConfig),
 ) -> Result<Database> {
-    wait_for_database(listener, || target.open::<M>(), DatabaseError::may_pass).await
+    wait_for_database(listeners, || target.open::<M>(), DatabaseError::may_pass).await
 }

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use reqwest::Url;
 use sea_orm::DbErr;
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::task::AbortHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use crate::{
-    Operations,
+    Listeners, Operations,
     admin::{AdminState, AdminToken},
     metrics::{Gauges, Metrics},
     settings::{BrowserSettings, WorkSettings},
@@ -23,7 +23,7 @@ use saga_runtime::{
     ShutdownStages, SystemIdentity, broker::Broker,
 };
 use service_http::{
-    ListenerConfig,
+    Audience, ListenerConfig, Routes,
     access::{AccessControl, ApiKeys},
     serve,
 };
@@ -85,7 +85,7 @@ pub struct RunningService {
     readiness: Readiness,
     stop: ShutdownStages,
     http: TaskTracker,
-    server: AbortHandle,
+    servers: Vec<AbortHandle>,
     work: TaskTracker,
     /// Cancelled when a part of the service ends, regularly or because of a bug.
     ended: CancellationToken,
@@ -97,7 +97,7 @@ pub struct RunningService {
 
 impl RunningService {
     /// Starts the service with the router that `routes` returns. When this returns, the service accepts requests on
-    /// `listener`.
+    /// `listeners`.
     ///
     /// # Errors
     /// If the database cannot be read, or belongs to another system than the configured one; or if the settings of the
@@ -105,12 +105,14 @@ impl RunningService {
     pub async fn start<P: Participant>(
         participant: P,
         deps: ServiceDeps,
-        listener: TcpListener,
+        listeners: impl Into<Listeners>,
         routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
         let ServiceDeps { database, broker, work: settings, admin, identity, traces, listening, browsers, console_url } =
             deps;
-        let browsers = browsers.policy(listener.local_addr()?.ip());
+        let listeners = listeners.into();
+        let configs = configs(&listeners, &listening, &browsers)?;
+        let browsers = browsers.policy(listeners.public.local_addr()?.ip());
         let service = participant.service();
         let traces = traces.of_service(&service)?;
         let name = service.name;
@@ -119,14 +121,14 @@ impl RunningService {
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let may_pass = |error: &DbErr| database.may_pass(error);
         let identity = wait_for_database(
-            (&listener, &listening),
+            (&listeners, &listening),
             || SystemIdentity::open(&database, service, &identity, readiness.clone()),
             |error| matches!(error, IdentityError::Database(error) if may_pass(error)),
         );
         let identity = identity.instrument(span.clone()).await?;
-        let outbox = wait_for_database((&listener, &listening), || Outbox::open(&database, service), may_pass);
+        let outbox = wait_for_database((&listeners, &listening), || Outbox::open(&database, service), may_pass);
         let outbox = outbox.instrument(span.clone()).await.context("cannot read the outbox")?;
-        let keys = wait_for_database((&listener, &listening), || ApiKeys::open(&database), may_pass);
+        let keys = wait_for_database((&listeners, &listening), || ApiKeys::open(&database), may_pass);
         let keys = keys.instrument(span.clone()).await.context("cannot read the API keys")?;
         let access = AccessControl::new(keys, admin);
         let engine_metrics = EngineMetrics::default();
@@ -191,25 +193,18 @@ impl RunningService {
         work.spawn(
             async move { until.run_until_cancelled(replica_bus.run()).await.unwrap_or_default() }.instrument(span),
         );
-        let intake = stop.intake.clone();
-        let server = http.spawn(async move {
-            if let Err(error) = serve(listener, router, listening, &http_metrics, intake).await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
+        let all = std::iter::once(listeners.public).chain(listeners.operations);
+        let servers = all.zip(configs).map(|(listener, config)| {
+            let (router, metrics, intake) = (router.clone(), http_metrics.clone(), stop.intake.clone());
+            let server = async move {
+                if let Err(error) = serve(listener, router, config, &metrics, intake).await {
+                    tracing::error!(%error, "the HTTP server ended");
+                }
+            };
+            http.spawn(server).abort_handle()
         });
-        Ok(Self {
-            name,
-            readiness,
-            stop,
-            http,
-            server: server.abort_handle(),
-            work,
-            ended,
-            outbox,
-            confirms_after_commit,
-            database,
-            traces,
-        })
+        let servers = servers.collect();
+        Ok(Self { name, readiness, stop, http, servers, work, ended, outbox, confirms_after_commit, database, traces })
     }
 
     /// Resolves when a part of the service has ended. If that happens before the service is stopped, it is a bug, and
@@ -234,6 +229,21 @@ impl RunningService {
     pub fn unpublished(&self) -> u64 {
         self.outbox.depth()
     }
+}
+
+/// Returns how the public listener and, if there is one, that of the operators serve.
+fn configs(
+    listeners: &Listeners,
+    listening: &ListenerConfig,
+    browsers: &BrowserSettings,
+) -> anyhow::Result<Vec<ListenerConfig>> {
+    let Some(operations) = &listeners.operations else { return Ok(vec![listening.clone()]) };
+    let operations = browsers.policy(operations.local_addr()?.ip());
+    let config = |audience| ListenerConfig { audience, ..listening.clone() };
+    Ok(vec![
+        config(Audience { routes: Routes::Public, browsers: None }),
+        config(Audience { routes: Routes::Operations, browsers: Some(operations) }),
+    ])
 }
 
 /// Time limit for writing the last responses, to requests that were waiting when the engine ended.
@@ -285,7 +295,7 @@ pub async fn stop(services: Vec<RunningService>, timeout: Duration) {
         service.work.wait().await;
         // Requests that still waited for the engine have been refused by now.
         if tokio::time::timeout(LAST_ANSWERS, service.http.wait()).await.is_err() {
-            service.server.abort();
+            service.servers.iter().for_each(AbortHandle::abort);
         }
         service.database.close().await;
         all_traces.push(service.traces.finish(LAST_SPANS));

@@ -5,16 +5,17 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use saga_runtime::Readiness;
 use saga_support::{Backoff, millis};
-use service_http::{ListenerConfig, StartupServer};
-use tokio::net::TcpListener;
+use service_http::ListenerConfig;
 
-/// Tries `attempt` until it succeeds, with growing pauses, for as long as its error `may_pass`. Meanwhile, requests on
-/// `listener` are answered, as `config` says: the service is alive and not ready.
+use crate::Listeners;
+
+/// Tries `attempt` until it succeeds, with growing pauses, for as long as its error `may_pass`. Meanwhile, requests to
+/// `listeners` are answered, as `config` says: the service is alive and not ready.
 ///
 /// # Errors
 /// The first permanent error.
 pub async fn wait_for_database<T, E, Work>(
-    (listener, config): (&TcpListener, &ListenerConfig),
+    (listeners, config): (&Listeners, &ListenerConfig),
     attempt: impl Fn() -> Work,
     may_pass: impl Fn(&E) -> bool,
 ) -> Result<T>
@@ -27,7 +28,7 @@ where
         Err(error) => error,
     };
     let readiness = Readiness::new(["database", "broker", "queue"]);
-    let server = StartupServer::open(listener, readiness.clone(), config.clone())?;
+    let servers = listeners.open_startup(&readiness, config)?;
     let mut backoff = Backoff::growing(Duration::from_millis(250), Duration::from_secs(5));
     while may_pass(&error) {
         readiness.set("database", Err("it cannot be used yet; the log says why".to_owned()));
@@ -40,7 +41,9 @@ where
         tokio::time::sleep(pause).await;
         error = match attempt().await {
             Ok(done) => {
-                server.close().await;
+                for server in servers {
+                    server.close().await;
+                }
                 return Ok(done);
             }
             Err(error) => error,

@@ -12,7 +12,7 @@ use axum::{
 use saga_runtime::trace::Tracing;
 use tracing::{Instrument, Span, field};
 
-use super::{BrowserPolicy, Problem, access::AccessControl, body};
+use super::{Audience, BrowserPolicy, Problem, access::AccessControl, body};
 use crate::{HttpMetrics, metrics::method_name, trace::RequestSpan, unread::Unread};
 
 /// What every request passes before it reaches a handler.
@@ -49,6 +49,8 @@ pub(crate) async fn guard(
         // Cloning these is cheap, because their parts are shared. The path is needed only for an error.
         let (uri, method) = (request.uri().clone(), request.method().clone());
         let (parts, body) = request.into_parts();
+        let audience = parts.extensions.get::<Audience>();
+        let browsers = audience.and_then(|audience| audience.browsers.as_ref()).unwrap_or(&browsers);
         let refusal = browsers.refusal(&parts);
         let response = if let Some(refusal) = refusal.or_else(|| body::announced_too_large(&parts.headers)) {
             body::discard(&parts.headers, body).await;

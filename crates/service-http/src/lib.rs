@@ -7,6 +7,7 @@
 //! [`Problem::overloaded`].
 
 pub mod access;
+mod audience;
 mod body;
 mod browser;
 mod client;
@@ -32,6 +33,7 @@ mod tls;
 mod trace;
 mod unread;
 
+pub use audience::{Audience, Routes};
 pub use body::MAX_BODY_BYTES;
 pub use browser::{BrowserPolicy, RequestOrigin, is_this_machine};
 pub use client::{HttpClient, HttpError, HttpRequest, HttpResponse};

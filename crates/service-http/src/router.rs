@@ -8,6 +8,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::{
     Edge, MAX_BODY_BYTES,
     access::{Guarded, Requirements, authorize},
+    audience::separate,
     edge, openapi, problem_kind,
 };
 
@@ -15,7 +16,8 @@ use super::{
 /// and turns every error response into a [`Problem`](super::Problem) with its `instance`. This includes an unknown
 /// path, a wrong method, a body that is too large, and a handler that panics.
 ///
-/// The `type` of each problem leads to a page about it.
+/// The `type` of each problem leads to a page about it. On a listener that is not for all, some routes are unknown
+/// paths: see [`Routes`](super::Routes).
 ///
 /// Each route is open to the callers that its annotation names: see [`access`](super::access). `routes` must not have
 /// trailing slashes.
@@ -33,9 +35,11 @@ pub fn finish(title: &str, description: &str, routes: OpenApiRouter, edge: Edge)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(guarded, authorize))
         .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(middleware::from_fn(separate))
         .layer(middleware::from_fn(edge::name_route));
     // Swagger UI stays outside, because it needs the slash of `/docs/` and redirects to it.
     let router = Router::from(SwaggerUi::new("/docs").url("/openapi.json", openapi))
+        .layer(middleware::from_fn(separate))
         .merge(problem_kind::pages())
         .fallback_service(NormalizePath::trim_trailing_slash(routes))
         .layer(CatchPanicLayer::custom(edge::panicked));

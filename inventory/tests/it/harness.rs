@@ -33,7 +33,7 @@ impl TestedService for Settings {
     }
 
     async fn start(&self, deps: ServiceDeps, listener: TcpListener) -> anyhow::Result<RunningService> {
-        inventory::start(&self.inventory, deps, listener).await
+        inventory::start(&self.inventory, deps, listener.into()).await
     }
 }
 

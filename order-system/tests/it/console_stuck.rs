@@ -64,12 +64,12 @@ async fn an_order_that_waits_for_a_service_says_for_which_and_what_is_wrong_ther
 
     let url = |index: usize| format!("http://{}", harness.system.addresses[index]).parse().unwrap();
     let nowhere = || "http://127.0.0.1:1".parse().unwrap();
-    let down = Addresses { order_url: url(0), inventory_url: url(1), payment_url: nowhere() };
+    let down = Addresses::new([url(0), url(1), nowhere()]);
     let page = page_of_another_console(&down, stuck).await;
     assert!(page.contains("Waits for payment: StockReserved") && !page.contains("see its log"), "{page}");
     assert!(page.contains("class=\"problem\"") && page.contains("payment service cannot be reached"), "{page}");
 
-    let down = Addresses { order_url: nowhere(), inventory_url: url(1), payment_url: url(2) };
+    let down = Addresses::new([nowhere(), url(1), url(2)]);
     let page = page_of_another_console(&down, stuck).await;
     assert!(page.contains("order service cannot be reached") && page.contains("class=\"problem\""), "{page}");
     assert!(harness.system.stop().unwrap().success());

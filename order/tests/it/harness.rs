@@ -57,7 +57,7 @@ impl TestedService for Plan {
     }
 
     async fn start(&self, deps: ServiceDeps, listener: TcpListener) -> anyhow::Result<RunningService> {
-        order::start(&self.order, deps, listener).await
+        order::start(&self.order, deps, listener.into()).await
     }
 }
 

@@ -45,8 +45,8 @@ impl TestedService for PaymentService {
 
     async fn start(&self, deps: ServiceDeps, listener: TcpListener) -> anyhow::Result<RunningService> {
         match self.gateway.clone() {
-            Some(gateway) => payment::start_with(gateway, &self.settings.payment, deps, listener).await,
-            None => payment::start(&self.settings.payment, deps, listener).await,
+            Some(gateway) => payment::start_with(gateway, &self.settings.payment, deps, listener.into()).await,
+            None => payment::start(&self.settings.payment, deps, listener.into()).await,
         }
     }
 }

@@ -56,6 +56,18 @@ impl HttpError {
         }
     }
 
+    /// Returns the host and the port that could not be reached, or did not answer.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        match self {
+            Self::Connect { address, .. }
+            | Self::Untrusted { address, .. }
+            | Self::TimedOut { address, .. }
+            | Self::Broken { address, .. } => Some(address),
+            Self::Invalid(_) | Self::Content(_) => None,
+        }
+    }
+
     /// Returns whether the server has a certificate that is not trusted.
     #[must_use]
     pub fn is_untrusted(&self) -> bool {

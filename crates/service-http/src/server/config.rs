@@ -1,5 +1,5 @@
 use super::limits::ConnectionLimits;
-use crate::ServerTls;
+use crate::{Audience, ServerTls};
 
 /// How a listener serves its clients.
 #[derive(Debug, Clone, Default)]
@@ -8,6 +8,8 @@ pub struct ListenerConfig {
     pub limits: ConnectionLimits,
     /// The certificate, if it speaks HTTPS. Otherwise it speaks plain HTTP.
     pub tls: Option<ServerTls>,
+    /// Whom it is for.
+    pub audience: Audience,
 }
 
 impl ListenerConfig {
@@ -21,6 +23,6 @@ impl ListenerConfig {
 /// Plain HTTP within these limits.
 impl From<ConnectionLimits> for ListenerConfig {
     fn from(limits: ConnectionLimits) -> Self {
-        Self { limits, tls: None }
+        Self { limits, ..Self::default() }
     }
 }

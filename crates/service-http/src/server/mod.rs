@@ -32,7 +32,7 @@ use self::{
     stream::{ObservedBody, ObservedStream},
     table::{Peer, Table},
 };
-use crate::{HttpMetrics, ServerTls, tls::Accepted};
+use crate::{Audience, HttpMetrics, ServerTls, tls::Accepted};
 
 pub use config::ListenerConfig;
 pub use limits::ConnectionLimits;
@@ -73,11 +73,12 @@ pub async fn serve(
     metrics: &HttpMetrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let ListenerConfig { limits, tls } = config.into();
+    let ListenerConfig { limits, tls, audience } = config.into();
     let metrics = metrics.connections.clone();
     let mut server = Server {
         router,
         tls,
+        audience,
         epoch: Instant::now(),
         table: Table::new(limits, metrics.clone()),
         connections: JoinSet::new(),
@@ -133,6 +134,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 struct Server {
     router: Router,
     tls: Option<ServerTls>,
+    audience: Audience,
     epoch: Instant,
     table: Table,
     /// Dropping these sets aborts their tasks, so the connections end with the server.
@@ -153,6 +155,7 @@ impl Server {
             let connection = Connection {
                 address,
                 activity: Arc::clone(&activity),
+                audience: self.audience.clone(),
                 router: self.router.clone(),
                 stop: self.stop.clone(),
             };
@@ -168,6 +171,7 @@ impl Server {
 struct Connection {
     address: SocketAddr,
     activity: Arc<Activity>,
+    audience: Audience,
     router: Router,
     stop: CancellationToken,
 }
@@ -195,9 +199,10 @@ impl Connection {
 
     /// Serves the requests of the connection in sequence. Each request carries the client's address.
     async fn serve_requests(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let Self { address, activity, router, stop } = self;
+        let Self { address, activity, audience, router, stop } = self;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(address));
+            request.extensions_mut().insert(audience.clone());
             let (begun, router) = (activity.begin_request(), router.clone());
             async move {
                 let guard = begun?;

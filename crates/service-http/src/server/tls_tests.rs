@@ -38,7 +38,7 @@ fn trusting(authority: &Authority, folder: &Path) -> ClientTls {
 async fn tls(limits: ConnectionLimits) -> Tls {
     let (authority, folder) = (authority(), tempfile::tempdir().unwrap());
     let files = write(folder.path(), &authority.issue(&["localhost"]).unwrap());
-    let config = ListenerConfig { limits, tls: Some(ServerTls::load(files).unwrap()) };
+    let config = ListenerConfig { limits, tls: Some(ServerTls::load(files).unwrap()), ..Default::default() };
     let client = trusting(&authority, folder.path());
     Tls { server: server(config).await, authority, client, folder }
 }

@@ -2,5 +2,6 @@
 
 mod access;
 mod intake;
+mod listeners;
 mod redrive;
 pub(crate) mod service_harness;

@@ -12,7 +12,7 @@ use saga_runtime::{IdentitySettings, broker::Broker};
 use sea_orm::EntityTrait;
 use serde_json::Value;
 use service_host::{
-    Traces,
+    Listeners, Traces,
     admin::AdminToken,
     service::{RunningService, ServiceDeps, stop},
     settings::{BrowserSettings, WorkSettings},
@@ -55,10 +55,19 @@ impl ServiceHarness {
     }
 
     pub(crate) async fn with_token(storage: &TestDatabase, broker: &Arc<dyn Broker>, token: Option<&str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::with_listeners(storage, broker, token, listener.into()).await
+    }
+
+    pub(crate) async fn with_listeners(
+        storage: &TestDatabase,
+        broker: &Arc<dyn Broker>,
+        token: Option<&str>,
+        listeners: Listeners,
+    ) -> Self {
         let database = open(storage).await;
         let script = Arc::new(Script::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("http://{}", listeners.public.local_addr().unwrap());
         let deps = ServiceDeps {
             database: database.clone(),
             broker: Arc::clone(broker),
@@ -71,7 +80,7 @@ impl ServiceHarness {
             browsers: BrowserSettings::default(),
         };
         let participant = CountingParticipant(Arc::clone(&script));
-        let running = RunningService::start(participant, deps, listener, |context| {
+        let running = RunningService::start(participant, deps, listeners, |context| {
             context.operations.finish("CountingParticipant", "Counts.", OpenApiRouter::new())
         });
         let http = Client::builder().no_proxy().build().unwrap();
