@@ -28,21 +28,28 @@ use crate::{
     gateway::{PaymentGateway, SimulatedGateway},
     http::AppState,
     participant::Payments,
+    settings::Gateway,
 };
-pub use crate::{http::PaymentView, migration::Migrator, settings::PaymentSettings};
+pub use crate::{
+    http::PaymentView,
+    migration::Migrator,
+    settings::{GatewayKind, PaymentSettings, StripeSettings},
+};
 
-/// Starts the service with the simulated gateway. It accepts requests on `listeners` when this returns.
+/// Starts the service with the gateway of its settings. It accepts requests on `listeners` when this returns.
 ///
 /// # Errors
-/// If the database cannot be read.
+/// If the database cannot be read, or the settings of the gateway cannot be used.
 #[must_use]
 pub fn start(
     settings: &PaymentSettings,
     deps: ServiceDeps,
     listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    let gateway = Arc::new(settings.gateway());
-    run(Arc::clone(&gateway) as _, Some(gateway), settings, deps, listeners)
+    match settings.gateway() {
+        Ok(Gateway { gateway, simulated }) => run(gateway, simulated, settings, deps, listeners),
+        Err(error) => std::future::ready(Err(error)).boxed(),
+    }
 }
 
 /// Starts the service with another gateway. It accepts requests on `listeners` when this returns.

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use form_urlencoded::Serializer;
-use reqwest::{Method, RequestBuilder, Response, Url, header};
 use serde::de::DeserializeOwned;
+use service_http::{ClientTls, HttpClient, HttpError, HttpRequest};
 
 use super::{
     ApiKey,
@@ -12,11 +13,14 @@ use super::{
 
 /// The version of the API whose objects this program reads, whatever version the account has.
 /// <https://docs.stripe.com/api/versioning>
-pub(super) const API_VERSION: &str = "2025-09-30.clover";
+const API_VERSION: &str = "2025-09-30.clover";
 
 /// The objects on one page of a list, and how many pages are read at most.
 const PAGE: usize = 100;
 const MAX_PAGES: usize = 20;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
 
 /// Fields of a request.
 pub(super) type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -24,21 +28,22 @@ pub(super) type Fields<'a> = &'a [(&'a str, &'a str)];
 /// A client of Stripe's API. Each call is one request, without retries, except for lists.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    http: reqwest::Client,
-    url: Url,
+    http: HttpClient,
+    /// Without a slash at its end.
+    url: String,
     key: ApiKey,
+    timeout: Duration,
 }
 
 impl Client {
     /// `url` is that of the API, without `/v1`. A request may take at most `timeout`.
-    pub(super) fn new(url: Url, key: ApiKey, timeout: Duration) -> reqwest::Result<Self> {
-        let http = reqwest::Client::builder()
-            .timeout(timeout)
-            .connect_timeout(timeout)
-            // A redirect could take the key elsewhere, and a proxy is not configured here.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy();
-        Ok(Self { http: http.build()?, url, key })
+    ///
+    /// # Errors
+    /// If the address is `https`, and this machine trusts no authorities.
+    pub(super) fn new(url: &Uri, key: ApiKey, timeout: Duration) -> anyhow::Result<Self> {
+        let tls = if url.scheme_str() == Some("https") { Some(ClientTls::trusting(None)?) } else { None };
+        let (http, url) = (HttpClient::new(tls, timeout), url.to_string());
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key, timeout })
     }
 
     /// Sends a request that changes something. Stripe carries out one request for each idempotency key.
@@ -50,7 +55,7 @@ impl Client {
     ) -> Result<T, Failure> {
         let request = self
             .request(Method::POST, path)
-            .header("Idempotency-Key", idempotency_key)
+            .header(IDEMPOTENCY_KEY, idempotency_key)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(encode(fields));
         send(request).await
@@ -87,9 +92,9 @@ impl Client {
         Err(Failure::NotDone { reason, after: None })
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("{}/v1/{path}", self.url.as_str().trim_end_matches('/'));
-        self.http.request(method, url).bearer_auth(self.key.expose()).header("Stripe-Version", API_VERSION)
+    fn request(&self, method: Method, path: &str) -> HttpRequest {
+        let request = self.http.request(method, &format!("{}/v1/{path}", self.url)).timeout(self.timeout);
+        request.bearer_auth(self.key.expose()).header(STRIPE_VERSION, API_VERSION)
     }
 }
 
@@ -97,9 +102,9 @@ fn encode(fields: Fields<'_>) -> String {
     Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-async fn send<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Failure> {
+async fn send<T: DeserializeOwned>(request: HttpRequest) -> Result<T, Failure> {
     let response = request.send().await.map_err(no_response)?;
-    let (status, headers) = (response.status(), Headers::of(&response));
+    let (status, headers) = (response.status(), Headers::of(response.headers()));
     let body = response.bytes().await.map_err(no_response)?;
     if status.is_success() {
         return serde_json::from_slice(&body).map_err(|error| Failure::Unknown {
@@ -120,8 +125,8 @@ struct Headers {
 }
 
 impl Headers {
-    fn of(response: &Response) -> Self {
-        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         Self {
             replayed: text("Idempotent-Replayed") == Some("true"),
             retry_after: text("Retry-After").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs),
@@ -129,11 +134,14 @@ impl Headers {
     }
 }
 
-fn no_response(error: reqwest::Error) -> Failure {
-    let not_sent = error.is_connect() || error.is_builder();
-    // Without the address, which has the reference, and with the causes, which say what happened.
-    let error = error.without_url();
-    let causes = std::iter::successors(std::error::Error::source(&error), |&error| error.source());
-    let reason = causes.fold(format!("no answer of Stripe: {error}"), |text, cause| format!("{text}: {cause}"));
-    if not_sent { Failure::NotDone { reason, after: None } } else { Failure::Unknown { reason, replayed: false } }
+fn no_response(error: HttpError) -> Failure {
+    let reason = format!("no answer of Stripe: {error}");
+    match error {
+        HttpError::Invalid(_) | HttpError::Connect { .. } | HttpError::Untrusted { .. } => {
+            Failure::NotDone { reason, after: None }
+        }
+        HttpError::TimedOut { .. } | HttpError::Broken { .. } | HttpError::Content(_) => {
+            Failure::Unknown { reason, replayed: false }
+        }
+    }
 }

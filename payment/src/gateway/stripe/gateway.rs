@@ -1,7 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use reqwest::Url;
+use axum::http::Uri;
 use shared_events::Money;
 use uuid::Uuid;
 
@@ -40,8 +40,8 @@ impl StripeGateway {
     /// `default_method` is for orders that name no means of payment; without one, those are declined.
     ///
     /// # Errors
-    /// If the client cannot be built.
-    pub fn new(url: Url, key: ApiKey, default_method: Option<String>, timeout: Duration) -> reqwest::Result<Self> {
+    /// If the address is `https`, and this machine trusts no certificate authorities.
+    pub fn new(url: &Uri, key: ApiKey, default_method: Option<String>, timeout: Duration) -> anyhow::Result<Self> {
         Ok(Self { client: Client::new(url, key, timeout)?, default_method })
     }
 

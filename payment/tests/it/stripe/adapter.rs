@@ -115,7 +115,7 @@ async fn each_means_of_payment_is_what_stripe_says() {
     }
     // One that Stripe does not have, and an order that names none where there is no default.
     assert_eq!(code(gateway.prepare(&request(money("20", "USD"), Some("pm_unknown"))).await), DeclineCode::Refused);
-    let gateway = StripeGateway::new(fake.url.clone(), ApiKey::parse(super::API_KEY).unwrap(), None, TIMEOUT).unwrap();
+    let gateway = StripeGateway::new(&fake.url, ApiKey::parse(super::API_KEY).unwrap(), None, TIMEOUT).unwrap();
     let reference = done(gateway.prepare(&request(money("20", "USD"), None)).await);
     assert_eq!(code(gateway.authorize(&reference).await), DeclineCode::Refused);
 }

@@ -107,8 +107,8 @@ async fn no_answer_in_time_is_unknown_and_a_lookup_tells() {
 #[tokio::test]
 async fn a_connection_that_is_refused_has_done_nothing_and_one_that_breaks_is_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url: reqwest::Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let gateway = StripeGateway::new(url, ApiKey::parse("sk_test_1").unwrap(), None, TIMEOUT).unwrap();
+    let url: axum::http::Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let gateway = StripeGateway::new(&url, ApiKey::parse("sk_test_1").unwrap(), None, TIMEOUT).unwrap();
     let request = request(money("20", "USD"), None);
     let breaking = async {
         let (stream, _) = listener.accept().await.unwrap();
@@ -125,7 +125,7 @@ async fn a_connection_that_is_refused_has_done_nothing_and_one_that_breaks_is_un
 async fn a_key_that_stripe_does_not_accept_declines_nothing() {
     let fake = FakeStripe::start().await;
     let key = ApiKey::parse("sk_test_another").unwrap();
-    let gateway = StripeGateway::new(fake.url.clone(), key, None, TIMEOUT).unwrap();
+    let gateway = StripeGateway::new(&fake.url, key, None, TIMEOUT).unwrap();
     let outcome = gateway.prepare(&request(money("20", "USD"), None)).await;
     let Outcome::RetryLater { reason, .. } = outcome else { panic!("{outcome:?}") };
     assert!(!reason.contains("another"), "{reason}");

@@ -16,5 +16,5 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// The adapter, as the service builds it.
 fn adapter(fake: &FakeStripe, timeout: Duration) -> StripeGateway {
     let (key, method) = (ApiKey::parse(API_KEY).unwrap(), Some("pm_card_visa".to_owned()));
-    StripeGateway::new(fake.url.clone(), key, method, timeout).unwrap()
+    StripeGateway::new(&fake.url, key, method, timeout).unwrap()
 }

@@ -3,11 +3,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::{
     Json, Router,
     extract::{Path, Query, RawForm, State},
-    http::HeaderMap,
+    http::{HeaderMap, Uri},
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -22,7 +21,7 @@ pub(crate) const API_KEY: &str = "sk_test_fake";
 /// A running fake. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct FakeStripe {
-    pub(crate) url: Url,
+    pub(crate) url: Uri,
     account: Arc<Account>,
     server: JoinHandle<()>,
 }

@@ -1,0 +1,76 @@
+//! The command line and the environment.
+
+mod stripe;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::gateway::{FailureRate, PaymentGateway, SimulatedGateway};
+
+pub use stripe::StripeSettings;
+
+/// Settings of the payment service.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Payment")]
+pub struct PaymentSettings {
+    /// The payment gateway: `simulated` moves no money
+    #[arg(long, env = "PAYMENT_GATEWAY", value_enum, default_value_t = GatewayKind::Simulated)]
+    pub payment_gateway: GatewayKind,
+    /// The simulated gateway authorizes amounts below this, in whole units of their currency, and declines the rest
+    #[arg(long, env = "PAYMENT_LIMIT", default_value_t = 1000)]
+    pub payment_limit: u64,
+    /// The response time of the simulated gateway
+    #[arg(long, env = "GATEWAY_LATENCY", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub gateway_latency: Duration,
+    /// The share of calls, from 0 to 1, in which the simulated gateway fails
+    #[arg(long, env = "GATEWAY_FAILURE_RATE", default_value = "0")]
+    pub gateway_failure_rate: FailureRate,
+    /// The timeout of a call to the gateway
+    #[arg(long, env = "GATEWAY_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub gateway_timeout: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would take it for the description of the program")]
+    pub stripe: StripeSettings,
+}
+
+/// The payment gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GatewayKind {
+    /// One that moves no money.
+    Simulated,
+    /// Stripe.
+    Stripe,
+}
+
+/// A gateway, as the settings describe it.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) gateway: Arc<dyn PaymentGateway>,
+    /// The same gateway, if it is the simulated one.
+    pub(crate) simulated: Option<Arc<SimulatedGateway>>,
+}
+
+impl PaymentSettings {
+    /// Returns the gateway with these settings.
+    ///
+    /// # Errors
+    /// If a setting of Stripe is missing, or contradicts another one.
+    pub(crate) fn gateway(&self) -> Result<Gateway> {
+        match self.payment_gateway {
+            GatewayKind::Stripe => {
+                let gateway = self.stripe.gateway(self.gateway_timeout)?;
+                Ok(Gateway { gateway: Arc::new(gateway), simulated: None })
+            }
+            GatewayKind::Simulated if self.stripe.live => {
+                bail!("--live is for real money, which the simulated gateway does not move: see --payment-gateway");
+            }
+            GatewayKind::Simulated => {
+                let (latency, failure_rate) = (self.gateway_latency, self.gateway_failure_rate);
+                let simulated = Arc::new(SimulatedGateway::new(self.payment_limit, latency, failure_rate));
+                Ok(Gateway { gateway: Arc::clone(&simulated) as _, simulated: Some(simulated) })
+            }
+        }
+    }
+}
