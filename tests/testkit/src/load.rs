@@ -91,19 +91,30 @@ pub struct Outcome {
 /// # Errors
 /// If a connection fails, or an answer is neither 200, 202 nor 503.
 pub async fn closed_loop(address: SocketAddr, connections: usize, mix: Mix, until: Until) -> Result<Outcome> {
-    closed_loop_over(&[address], connections, mix, until).await
+    closed_loop_over(&[address], None, connections, mix, until).await
 }
 
-/// Like [`closed_loop`], over several replicas of the order service, each connection to one of them.
+/// Like [`closed_loop`], over several replicas of the order service, each connection to one of them, with this API key.
 ///
 /// # Errors
 /// As for [`closed_loop`].
-pub async fn closed_loop_over(addresses: &[SocketAddr], connections: usize, mix: Mix, until: Until) -> Result<Outcome> {
+pub async fn closed_loop_over(
+    addresses: &[SocketAddr],
+    key: Option<&str>,
+    connections: usize,
+    mix: Mix,
+    until: Until,
+) -> Result<Outcome> {
     let started = Instant::now();
     let (next, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut loops = JoinSet::new();
     for &address in addresses.iter().cycle().take(connections) {
-        loops.spawn(one_loop(address, mix, until, started, Arc::clone(&next), Arc::clone(&answered)));
+        let key = key.map(str::to_owned);
+        let (next, answered) = (Arc::clone(&next), Arc::clone(&answered));
+        loops.spawn(async move {
+            let connection = Connection::open(address, key).await?;
+            one_loop(connection, mix, until, started, next, answered).await
+        });
     }
     let mut all = Outcome::none()?;
     while let Some(one) = loops.join_next().await {
@@ -114,7 +125,7 @@ pub async fn closed_loop_over(addresses: &[SocketAddr], connections: usize, mix:
 }
 
 async fn one_loop(
-    address: SocketAddr,
+    mut connection: Connection,
     mix: Mix,
     until: Until,
     started: Instant,
@@ -122,7 +133,6 @@ async fn one_loop(
     answered: Arc<AtomicU64>,
 ) -> Result<Outcome> {
     let mut outcome = Outcome::none()?;
-    let mut connection = Connection::open(address).await?;
     loop {
         let over = match until {
             Until::Elapsed(time) => started.elapsed() >= time,

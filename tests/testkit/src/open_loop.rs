@@ -82,7 +82,7 @@ async fn one(
     let free = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let mut connection = match free {
         Some(connection) => connection,
-        None => Connection::open(load.address).await?,
+        None => Connection::open(load.address, None).await?,
     };
     let answer = connection.place(load.mix.body(number), load.wait).await?;
     let latency = due.elapsed();

@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: String,
+    /// The API key, if it sends one.
+    key: Option<String>,
 }
 
 /// What a response waits for.
@@ -42,19 +44,22 @@ pub(crate) enum Answer {
 }
 
 impl Connection {
-    /// Opens a connection.
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self> {
+    /// Opens a connection, whose requests have this API key.
+    pub(crate) async fn open(address: SocketAddr, key: Option<String>) -> Result<Self> {
         let stream = TcpStream::connect(address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self { sender, host: address.to_string() })
+        Ok(Self { sender, host: address.to_string(), key })
     }
 
     /// Places an order. A response that is none of [`Answer`] is an error.
     pub(crate) async fn place(&mut self, body: String, wait: Wait) -> Result<Answer> {
         let mut request =
             Request::post("/api/v1/orders").header("host", &self.host).header("content-type", "application/json");
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
         if wait == Wait::Durable {
             request = request.header("prefer", "respond-async");
         }

@@ -1,4 +1,5 @@
-//! Measures what it costs to be looked at: the console, its open pages, listeners to every change, and traces.
+//! Measures what it costs to be looked at: the console, its open pages, listeners to every change, and traces; and what
+//! API keys cost.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -35,9 +36,11 @@ enum Observer {
     SilentListeners(usize),
     /// A collector of spans, for this percentage of the orders.
     Traces(u8),
+    /// Nobody, and each request has an API key.
+    ApiKeys,
 }
 
-const OBSERVERS: [Observer; 8] = [
+const OBSERVERS: [Observer; 9] = [
     Observer::NoConsole,
     Observer::Console,
     Observer::Pages(1),
@@ -46,6 +49,7 @@ const OBSERVERS: [Observer; 8] = [
     Observer::SilentListeners(20),
     Observer::Traces(1),
     Observer::Traces(100),
+    Observer::ApiKeys,
 ];
 
 /// The results with one observer: the medians.
@@ -108,7 +112,10 @@ async fn one(settings: &Settings, observer: Observer) -> Result<(Measured, Optio
     let program = standalone::program(&Programs::of_this_build()?)?.with_variables(&variables);
     let mut eyes = JoinSet::new();
     let scenario = Scenario::uniform(settings, CONNECTIONS);
-    let look = async |system: &Running| observer.look(system, settings.warm_up + settings.time, &mut eyes).await;
+    let look = async |system: &Running| {
+        observer.look(system, settings.warm_up + settings.time, &mut eyes).await?;
+        (observer == Observer::ApiKeys).then(|| standalone::api_key(&program, settings)).transpose()
+    };
     let measured = standalone::observed(&program, settings, &scenario, look).await?;
     let looks = !eyes.is_empty();
     let mut events = Vec::new();
@@ -126,6 +133,7 @@ impl Observer {
             Self::Pages(count) => format!("open pages of the console: {count}"),
             Self::Listeners(count) => format!("listeners to all orders: {count}"),
             Self::SilentListeners(count) => format!("listeners that read nothing: {count}"),
+            Self::ApiKeys => "nobody, with an API key in each request".to_owned(),
             Self::Traces(percent) => format!("traces of {percent}% of the orders"),
         }
     }
@@ -138,7 +146,7 @@ impl Observer {
     /// Starts to look, for this time. Each task returns the number of events that it received.
     async fn look(self, system: &Running, time: Duration, eyes: &mut JoinSet<Result<usize>>) -> Result<()> {
         let (count, url, reads) = match self {
-            Self::NoConsole | Self::Console | Self::Traces(_) => return Ok(()),
+            Self::NoConsole | Self::Console | Self::Traces(_) | Self::ApiKeys => return Ok(()),
             Self::Pages(count) => {
                 let console = system.console.context("the system has no console")?;
                 (count, format!("http://{console}/now/events"), true)

@@ -131,10 +131,13 @@ impl Scenario {
         }
     }
 
-    /// Runs the load against the order service's replicas for this time. An open loop uses the first replica only.
-    pub(crate) async fn run(&self, addresses: &[SocketAddr], time: Duration) -> Result<Outcome> {
+    /// Runs the load against the order service's replicas for this time. An open loop uses the first replica only, and no
+    /// API key.
+    pub(crate) async fn run(&self, addresses: &[SocketAddr], key: Option<&str>, time: Duration) -> Result<Outcome> {
         match self.load {
-            Load::Closed(connections) => closed_loop_over(addresses, connections, self.mix, Until::Elapsed(time)).await,
+            Load::Closed(connections) => {
+                closed_loop_over(addresses, key, connections, self.mix, Until::Elapsed(time)).await
+            }
             Load::Open(rate) => {
                 let load = OpenLoop {
                     address: addresses[0],

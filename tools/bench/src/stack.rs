@@ -185,9 +185,9 @@ pub(crate) async fn running(
     let used_by = || Service::ALL.map(|service| of(service).filter_map(usage::processor_time).sum::<Duration>());
     let servers = Servers::of(stack)?;
 
-    scenario.run(&addresses, settings.warm_up).await?;
+    scenario.run(&addresses, None, settings.warm_up).await?;
     let (services_before, before) = (used_by(), servers.used());
-    let outcome = scenario.run(&addresses, settings.time).await?;
+    let outcome = scenario.run(&addresses, None, settings.time).await?;
     let (services_after, used) = (used_by(), servers.used().since(before));
     let (postgres, rabbitmq) = servers.memory();
     let services = Service::ALL.into_iter().zip(services_before.into_iter().zip(services_after));

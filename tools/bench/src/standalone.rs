@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use testkit::{
     client::Client,
@@ -88,24 +88,26 @@ pub(crate) fn program(programs: &Programs) -> Result<Program> {
 }
 
 async fn one(program: &Program, settings: &Settings, scenario: &Scenario) -> Result<Measured> {
-    observed(program, settings, scenario, async |_: &Running| Ok(())).await
+    observed(program, settings, scenario, async |_: &Running| Ok(None)).await
 }
 
-/// Measures a scenario on a fresh system, at which `look` begins to look before the load begins, and audits it.
+/// Measures a scenario on a fresh system, at which `look` begins to look before the load begins, and audits it. If it
+/// returns an API key, the load has it.
 pub(crate) async fn observed(
     program: &Program,
     settings: &Settings,
     scenario: &Scenario,
-    look: impl AsyncFnOnce(&Running) -> Result<()>,
+    look: impl AsyncFnOnce(&Running) -> Result<Option<String>>,
 ) -> Result<Measured> {
     let data_dir = settings.data_dir.join("run");
     let system = fresh(program, &data_dir, &settings.system, scenario.mix).await?;
-    look(&system).await?;
+    let key = look(&system).await?;
+    let key = key.as_deref();
     let order = [system.addresses[0]];
-    scenario.run(&order, settings.warm_up).await?;
+    scenario.run(&order, key, settings.warm_up).await?;
     let used = || [system.id(), std::process::id()].map(|id| usage::processor_time(id).unwrap_or_default());
     let before = used();
-    let outcome = scenario.run(&order, settings.time).await?;
+    let outcome = scenario.run(&order, key, settings.time).await?;
     let after = used();
     let [used, load] = [0, 1].map(|index: usize| after[index].saturating_sub(before[index]));
     let peak = usage::peak_memory(system.id()).unwrap_or_default();
@@ -116,6 +118,15 @@ pub(crate) async fn observed(
     };
     end(program, system, &data_dir)?;
     Ok(measured)
+}
+
+/// Makes an API key for placing orders at the running system.
+pub(crate) fn api_key(program: &Program, settings: &Settings) -> Result<String> {
+    let mut command = program.command();
+    command.args(["keys", "create", "--owner", "bench", "--scope", "orders:write", "--data-dir"]);
+    let made = command.arg(settings.data_dir.join("run")).output()?;
+    ensure!(made.status.success(), "no API key: {}", String::from_utf8_lossy(&made.stderr));
+    Ok(String::from_utf8(made.stdout)?.trim().to_owned())
 }
 
 async fn growth(program: &Program, settings: &Settings, orders: u64) -> Result<Vec<Grown>> {
