@@ -1,7 +1,7 @@
 # One image per service, `console` for the browser, and `tools` for operators; each is a build target. Only base images and crates are downloaded.
 # docker-compose.yml builds the images.
 
-FROM rust:1.95-slim-trixie AS build
+FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /src
 COPY . .
 # Cargo's registry and build output stay in the builder's cache, so that a change recompiles only what depends on it.
@@ -18,7 +18,7 @@ RUN --mount=type=cache,id=order-system-registry,target=/usr/local/cargo/registry
 
 # The common base of all images: certificates for TLS to a database or a broker, and a numeric user, so that tools can
 # see that it is not root without reading /etc/passwd.
-FROM debian:trixie-slim AS runtime
+FROM debian:trixie-20260202-slim AS runtime
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ARG VERSION=0.1.0
 # To be set by those who publish the images: the address of the sources, and the commit.

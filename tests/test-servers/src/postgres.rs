@@ -2,11 +2,18 @@
 
 mod replication;
 
-use std::{fs, path::Path, process::Command, thread, time::Instant};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{files, keeper::Keeper, ports, programs::PostgresPrograms, wait};
+use crate::{files, keeper::Keeper, ports, programs::PostgresPrograms, rabbitmq::Certificate, wait};
 
 /// The name of the superuser and of the initial database.
 const POSTGRES: &str = "postgres";
@@ -18,6 +25,10 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
     /// Size of the server's data disk in MiB. It is a tmpfs, which only root may mount (see [`crate::disk`]).
     pub disk_megabytes: Option<u32>,
+    /// The certificate of the server. `None` means that it has no TLS.
+    pub tls: Option<Certificate>,
+    /// Who may connect how, as in `pg_hba.conf`. `None` means whoever has a password.
+    pub hba: Option<String>,
 }
 
 /// A running PostgreSQL with its own superuser. Dropping it stops the server and removes its data.
@@ -47,6 +58,7 @@ impl Postgres {
         }
         let (port, password) = (ports::free()?, files::secret()?);
         let mut postgres = Self { keeper, programs, options, port, password, version };
+        postgres.write_files()?;
         postgres.make_cluster()?;
         postgres.restart()?;
         Ok(postgres)
@@ -102,6 +114,29 @@ impl Postgres {
         psql.args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
         psql.args(["--host=127.0.0.1", "--username", POSTGRES, "--port", &self.port.to_string(), "--dbname", database]);
         output(psql.args(["--command", sql]))
+    }
+
+    /// Runs a script of psql in a database, as `user`, who has the superuser's password. `variables` are in its
+    /// environment.
+    ///
+    /// # Errors
+    /// If the server is unreachable or rejects a statement; the error contains its message.
+    pub fn script(&self, database: &str, user: &str, script: &str, variables: &[(&str, &str)]) -> Result<String> {
+        let mut psql = self.keeper.command(&self.programs.psql)?;
+        psql.env("PGPASSWORD", &self.password).envs(variables.iter().copied());
+        psql.args(["--no-psqlrc", "--no-password", "--quiet", "--host=127.0.0.1", "--username", user]);
+        psql.args(["--port", &self.port.to_string(), "--dbname", database, "--file=-"]);
+        let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        child.stdin.take().context("it has an input")?.write_all(script.as_bytes())?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "psql failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Returns the superuser's password.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// Stops the server at once, as in a crash: without a checkpoint, and with sessions aborted. The next start
@@ -178,6 +213,24 @@ impl Postgres {
     /// If nothing was filled.
     pub fn free_disk(&self) -> Result<()> {
         self.keeper.disk()?.free()
+    }
+
+    /// Writes the certificate and the rules for connections, and sets them.
+    fn write_files(&mut self) -> Result<()> {
+        let Options { tls, hba, .. } = self.options.clone();
+        let (chain, key) = tls.map(|Certificate { chain, key }| (chain, key)).unzip();
+        if chain.is_some() {
+            self.options.settings.push(("ssl".to_owned(), "on".to_owned()));
+        }
+        let files = [("ssl_cert_file", chain), ("ssl_key_file", key), ("hba_file", hba)];
+        for (setting, content) in files {
+            let Some(content) = content else { continue };
+            let path = self.keeper.directory().join(setting);
+            files::write(&path, &content, 0o400)?;
+            self.keeper.account().map_or(Ok(()), |account| account.owns(&path))?;
+            self.options.settings.push((setting.to_owned(), path.display().to_string()));
+        }
+        Ok(())
     }
 
     fn make_cluster(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The options of a stack.
 
 use shared_events::Service;
-use test_servers::rabbitmq;
+use test_servers::{postgres, rabbitmq};
 
 use crate::programs::Programs;
 
@@ -14,6 +14,8 @@ pub struct Options {
     pub replicas: usize,
     /// Command-line arguments of each service.
     pub arguments: Vec<(Service, String)>,
+    /// The database server.
+    pub database: postgres::Options,
     /// The broker.
     pub broker: rabbitmq::Options,
     /// The number of nodes of the broker. More than one are a cluster.
@@ -36,6 +38,7 @@ impl Default for Options {
             programs: None,
             replicas: 1,
             arguments: Vec::new(),
+            database: postgres::Options::default(),
             broker,
             broker_nodes: 1,
             amqp: None,

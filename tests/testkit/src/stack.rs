@@ -75,10 +75,19 @@ impl Stack {
     /// # Errors
     /// If one does not start.
     pub async fn servers(name: &str, options: Options) -> Result<Self> {
-        let Options { programs, replicas, arguments, mut broker, broker_nodes, amqp, standby, proxied, limited_disks } =
-            options;
+        let Options {
+            programs,
+            replicas,
+            arguments,
+            mut database,
+            mut broker,
+            broker_nodes,
+            amqp,
+            standby,
+            proxied,
+            limited_disks,
+        } = options;
         let this_build = Programs::of_this_build()?;
-        let mut database = postgres::Options::default();
         if limited_disks {
             limit_disks(&mut database, &mut broker);
         }

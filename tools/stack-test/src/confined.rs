@@ -8,7 +8,7 @@ use crate::{
     stack::{CONSOLE_PORT, CONTAINERS, SERVICES, Stack, TAG},
 };
 
-const IMAGE: &str = "debian:trixie-slim";
+pub(crate) const IMAGE: &str = "debian:trixie-20260202-slim";
 
 /// Inspects every service's container from the inside.
 ///

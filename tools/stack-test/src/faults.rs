@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::{
+    confined::IMAGE,
     docker::docker,
     headline,
     load_generator::LoadGenerator,
@@ -59,7 +60,7 @@ async fn kill(container: &str) -> Result<()> {
     let before = state(container).await?;
     let process = docker(&["inspect", "--format", "{{.State.Pid}}", container]).await?;
     let kill = format!("kill -KILL {}", process.trim());
-    docker(&["run", "--rm", "--pid", "host", "debian:trixie-slim", "bash", "-c", &kill]).await?;
+    docker(&["run", "--rm", "--pid", "host", IMAGE, "bash", "-c", &kill]).await?;
     healthy(container, before.split(' ').next()).await
 }
 

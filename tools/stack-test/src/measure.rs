@@ -90,15 +90,15 @@ fn bytes(text: &str) -> Result<f64> {
 }
 
 async fn sizes() -> Result<BTreeMap<&'static str, Size>> {
-    let base = size("debian:trixie-slim").await?;
+    let base = size("debian:trixie-20260202-slim").await?;
     let mut sizes = BTreeMap::new();
     for service in SERVICES.map(|(service, _)| service).into_iter().chain(["console"]) {
         let whole = size(&format!("order-system/{service}:{TAG}")).await?;
         sizes.insert(service, Size { whole, own: Some(whole - base) });
     }
-    let postgres = Size { whole: size("postgres:17").await?, own: None };
+    let postgres = Size { whole: size("postgres:17.9").await?, own: None };
     sizes.extend(["order-db", "inventory-db", "payment-db"].map(|database| (database, postgres)));
-    sizes.insert("rabbitmq", Size { whole: size("rabbitmq:4-management").await?, own: None });
+    sizes.insert("rabbitmq", Size { whole: size("rabbitmq:4.3.2-management").await?, own: None });
     Ok(sizes)
 }
 

@@ -16,6 +16,8 @@ use base64::{
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::certificates;
+
 const DEVELOPMENT: &str = "rabbitmq/definitions.json";
 const SALT: usize = 4;
 
@@ -31,10 +33,16 @@ pub(crate) struct Args {
     /// Path of the definitions. They contain hashes, and RabbitMQ's user in the container must be able to read them
     #[arg(long, default_value = "rabbitmq/definitions.generated.json")]
     definitions: PathBuf,
+    /// Also create a private authority and certificates for all servers, for docker-compose.tls.yml, in this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    certificates: Option<PathBuf>,
+    /// How many days the certificates are valid
+    #[arg(long, default_value_t = 825, requires = "certificates")]
+    days: u16,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    for path in [&args.env_file, &args.definitions] {
+    for path in [&args.env_file, &args.definitions].into_iter().chain(&args.certificates) {
         ensure!(
             args.force || !path.exists(),
             "{} is there. --force replaces it; databases that exist keep the password that they have until you \
@@ -47,6 +55,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let before = if args.env_file.exists() { fs::read_to_string(&args.env_file)? } else { String::new() };
     write(&args.definitions, &passwords.definitions(&development)?, 0o644)?;
     write(&args.env_file, &passwords.env_file(&before, &args.definitions), 0o600)?;
+    if let Some(directory) = &args.certificates {
+        certificates::write(directory, args.days)?;
+        println!("Written: certificates in {}, valid for {} days.", directory.display(), args.days);
+    }
     println!(
         "Written: {} and {}.\n`docker compose up` takes them from there. The operator's password for the management UI \
          is OPERATOR_PASSWORD.",
@@ -66,8 +78,14 @@ const RABBITMQ: [(&str, &str); 4] = [
     ("payment", "PAYMENT_AMQP_PASSWORD"),
     ("operator", "OPERATOR_PASSWORD"),
 ];
-const OTHERS: [&str; 5] =
-    ["ORDER_DB_PASSWORD", "INVENTORY_DB_PASSWORD", "PAYMENT_DB_PASSWORD", "ADMIN_TOKEN", "GRAFANA_PASSWORD"];
+const OTHERS: [&str; 6] = [
+    "ORDER_DB_PASSWORD",
+    "INVENTORY_DB_PASSWORD",
+    "PAYMENT_DB_PASSWORD",
+    "POSTGRES_PASSWORD",
+    "ADMIN_TOKEN",
+    "GRAFANA_PASSWORD",
+];
 const DEFINITIONS: &str = "RABBITMQ_DEFINITIONS";
 
 impl Passwords {
@@ -119,7 +137,7 @@ fn random<const LENGTH: usize>() -> anyhow::Result<[u8; LENGTH]> {
 }
 
 /// Writes a file atomically. It is never readable for more users than `mode` allows.
-fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let new = path.with_added_extension("new");
     let written = || -> anyhow::Result<()> {
         let mut file = File::create(&new)?;

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "the output is for the user")]
 
 mod alerts;
+mod certificates;
 mod chart;
 mod credentials;
 mod not_checked;

@@ -9,6 +9,7 @@ mod balancer;
 mod broker_tampering;
 mod cluster;
 mod crashes;
+mod database_users;
 mod failover;
 mod identity;
 mod network;
@@ -18,6 +19,7 @@ mod poison;
 mod replicas;
 mod rights;
 mod starts;
+mod tls;
 mod torture;
 mod traces;
 
