@@ -124,6 +124,11 @@ fn welcome(system: &System) -> String {
         }
         None => String::new(),
     };
+    let access = if system.needs_keys() {
+        "Requests need an API key, such as: -H 'authorization: Bearer ck_…'. See order-system keys --help."
+    } else {
+        "Everybody who reaches these addresses may use them, until there is an API key: order-system keys --help."
+    };
     format!(
         "\
 The order system runs. Its data lies in {data}.
@@ -131,6 +136,8 @@ The order system runs. Its data lies in {data}.
 {console}  order      {scheme}://{order}      Swagger UI: {scheme}://{order}/docs
   inventory  {scheme}://{inventory}      Swagger UI: {scheme}://{inventory}/docs
   payment    {scheme}://{payment}      Swagger UI: {scheme}://{payment}/docs
+
+{access}
 
 Or try it in another terminal: put stock in, order some of it, and see what is left.
 

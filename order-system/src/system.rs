@@ -24,7 +24,7 @@ use service_host::{
     admin::{AdminSettings, AdminToken},
     program::{listen, open_when_available},
     service::{self, RunningService, ServiceDeps},
-    settings::{ConsoleLink, HttpSettings, WorkSettings},
+    settings::{AccessSettings, ConsoleLink, HttpSettings, WorkSettings},
     startup::wait_for_database,
 };
 use service_http::{ListenerConfig, ServerTls};
@@ -69,6 +69,9 @@ pub struct SystemSettings {
     /// Limits for the clients of the services and the console
     #[command(flatten)]
     pub http: HttpSettings,
+    /// Who may use the services without an API key
+    #[command(flatten)]
+    pub access: AccessSettings,
     /// Access to the admin endpoints of all services
     #[command(flatten)]
     pub admin: AdminSettings,
@@ -151,6 +154,7 @@ impl System {
                 database,
                 broker,
                 work: settings.work.clone(),
+                access: settings.access,
                 admin: admin.clone(),
                 identity: settings.identity.clone(),
                 traces: traces.clone(),
@@ -190,6 +194,12 @@ impl System {
     #[must_use]
     pub fn console(&self) -> Option<SocketAddr> {
         self.console.as_ref().map(Console::address)
+    }
+
+    /// Returns whether requests needed an API key when the services started.
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        self.services.iter().any(RunningService::needs_keys)
     }
 
     /// Describes where the data is stored.

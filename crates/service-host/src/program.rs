@@ -13,7 +13,7 @@ use crate::{
     Listeners, Served, Traces,
     admin::AdminSettings,
     service::{self, RunningService, ServiceDeps},
-    settings::{ConsoleLink, HttpSettings, LogSettings, WorkSettings},
+    settings::{AccessSettings, ConsoleLink, HttpSettings, LogSettings, WorkSettings},
     signals,
     startup::wait_for_database,
     telemetry,
@@ -44,6 +44,8 @@ pub struct ProgramArgs {
     work: WorkSettings,
     #[command(flatten)]
     http: HttpSettings,
+    #[command(flatten)]
+    access: AccessSettings,
     #[command(flatten)]
     admin: AdminSettings,
     #[command(flatten)]
@@ -105,6 +107,7 @@ async fn run<M: MigratorTrait>(
         rabbitmq,
         work,
         http,
+        access,
         admin,
         console,
         identity,
@@ -137,7 +140,8 @@ async fn run<M: MigratorTrait>(
         let console_url = console.console_url;
         let broker = Arc::new(broker.clone());
         let browsers = http.browsers;
-        let deps = ServiceDeps { database, broker, work, admin, identity, traces, listening, browsers, console_url };
+        let deps =
+            ServiceDeps { database, broker, work, access, admin, identity, traces, listening, browsers, console_url };
         start(deps, listeners).await
     };
     let running = tokio::select! {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use reqwest::Url;
 use sea_orm::DbErr;
 use tokio::task::AbortHandle;
@@ -13,7 +13,7 @@ use crate::{
     Listeners, Operations,
     admin::{AdminState, AdminToken},
     metrics::{Gauges, Metrics},
-    settings::{BrowserSettings, WorkSettings},
+    settings::{AccessSettings, BrowserSettings, WorkSettings},
     startup::wait_for_database,
     traces::{ServiceTraces, Traces},
 };
@@ -37,6 +37,8 @@ pub struct ServiceDeps {
     pub broker: Arc<dyn Broker>,
     /// Settings for batches, queues and timeouts.
     pub work: WorkSettings,
+    /// Who may use it without an API key.
+    pub access: AccessSettings,
     /// The token with which everything is allowed. `None` turns the admin endpoints off, unless there is an API key for
     /// them.
     pub admin: Option<AdminToken>,
@@ -92,6 +94,7 @@ pub struct RunningService {
     outbox: Arc<Outbox>,
     confirms_after_commit: bool,
     database: Database,
+    is_closed: bool,
     traces: ServiceTraces,
 }
 
@@ -100,16 +103,27 @@ impl RunningService {
     /// `listeners`.
     ///
     /// # Errors
-    /// If the database cannot be read, or belongs to another system than the configured one; or if the settings of the
-    /// traces are wrong.
+    /// If the database cannot be read, or belongs to another system than the configured one; if a listener is not on
+    /// loopback, and access is open without [`AccessSettings::allow_anonymous`]; or if the settings of the traces are
+    /// wrong.
     pub async fn start<P: Participant>(
         participant: P,
         deps: ServiceDeps,
         listeners: impl Into<Listeners>,
         routes: impl FnOnce(ServiceContext<P>) -> axum::Router,
     ) -> anyhow::Result<Self> {
-        let ServiceDeps { database, broker, work: settings, admin, identity, traces, listening, browsers, console_url } =
-            deps;
+        let ServiceDeps {
+            database,
+            broker,
+            work: settings,
+            access,
+            admin,
+            identity,
+            traces,
+            listening,
+            browsers,
+            console_url,
+        } = deps;
         let listeners = listeners.into();
         let configs = configs(&listeners, &listening, &browsers)?;
         let browsers = browsers.policy(listeners.public.local_addr()?.ip());
@@ -130,6 +144,15 @@ impl RunningService {
         let outbox = outbox.instrument(span.clone()).await.context("cannot read the outbox")?;
         let keys = wait_for_database((&listeners, &listening), || ApiKeys::open(&database), may_pass);
         let keys = keys.instrument(span.clone()).await.context("cannot read the API keys")?;
+        let is_closed = !keys.are_none();
+        for listener in std::iter::once(&listeners.public).chain(&listeners.operations) {
+            let address = listener.local_addr()?;
+            ensure!(
+                is_closed || access.allow_anonymous || address.ip().is_loopback(),
+                "the {name} service would be open to everybody at {address}, because it has no API key: make one with \
+                 `order-system keys create`, or let everybody in with --allow-anonymous (ALLOW_ANONYMOUS=true)"
+            );
+        }
         let access = AccessControl::new(keys, admin);
         let engine_metrics = EngineMetrics::default();
         let gauges = Gauges::new(database.clone(), Arc::clone(&broker), readiness.clone());
@@ -204,7 +227,20 @@ impl RunningService {
             http.spawn(server).abort_handle()
         });
         let servers = servers.collect();
-        Ok(Self { name, readiness, stop, http, servers, work, ended, outbox, confirms_after_commit, database, traces })
+        Ok(Self {
+            name,
+            readiness,
+            stop,
+            http,
+            servers,
+            work,
+            ended,
+            outbox,
+            confirms_after_commit,
+            database,
+            is_closed,
+            traces,
+        })
     }
 
     /// Resolves when a part of the service has ended. If that happens before the service is stopped, it is a bug, and
@@ -222,6 +258,12 @@ impl RunningService {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Returns whether requests needed an API key when the service started.
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        self.is_closed
     }
 
     /// Returns the number of messages that are committed and not yet confirmed by the broker.

@@ -47,6 +47,16 @@ pub struct WorkSettings {
     pub drain_timeout: Duration,
 }
 
+/// Who may use the services without an API key.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessSettings {
+    /// Start also on an address beyond this machine as long as there is no API key: whoever reaches it may use
+    /// everything but /admin. From the first key on, keys are needed all the same
+    #[arg(long, env = "ALLOW_ANONYMOUS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub allow_anonymous: bool,
+}
+
 /// Where users find the console.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Console")]

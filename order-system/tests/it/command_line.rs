@@ -85,6 +85,26 @@ fn a_taken_port_is_named() {
 }
 
 #[test]
+fn without_a_key_a_service_is_open_to_this_machine_only() {
+    let program = program();
+    let directory = tempfile::tempdir().unwrap();
+    let everywhere = "--inventory-listen=0.0.0.0:0";
+    let mut ports = PORTS;
+    ports[1] = everywhere;
+    let line = refused(&program, directory.path(), &ports);
+    for word in ["the inventory service", "0.0.0.0:", "order-system keys create", "--allow-anonymous"] {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+    let open = program.start(directory.path(), &[everywhere, "--allow-anonymous"]).unwrap();
+    assert!(open.welcome.contains("Everybody who reaches these addresses may use them"), "{}", open.welcome);
+    assert!(open.stop().unwrap().success());
+    crate::keys::create(directory.path(), "shop", "orders:read");
+    let closed = program.start(directory.path(), &[everywhere]).unwrap();
+    assert!(closed.welcome.contains("Requests need an API key"), "{}", closed.welcome);
+    assert!(closed.stop().unwrap().success());
+}
+
+#[test]
 fn a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on() {
     let program = program();
     let directory = tempfile::tempdir().unwrap();

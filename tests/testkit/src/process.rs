@@ -126,6 +126,7 @@ impl Program {
             "TLS_KEY",
             "CA_FILE",
             "NO_CONSOLE",
+            "ALLOW_ANONYMOUS",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
             "SYSTEM_ID",

@@ -13,7 +13,7 @@ use serde_json::Value;
 use service_host::{
     Traces,
     service::{RunningService, ServiceDeps, stop},
-    settings::{BrowserSettings, WorkSettings},
+    settings::{AccessSettings, BrowserSettings, WorkSettings},
 };
 use service_http::ListenerConfig;
 use shared_events::{Envelope, Service};
@@ -184,7 +184,9 @@ async fn run<S: TestedService>(
     let work = service.work().clone();
     let (identity, traces) = (IdentitySettings::default(), Traces::default());
     let (listening, browsers) = (ListenerConfig::default(), BrowserSettings::default());
-    let deps = ServiceDeps { database, broker, work, admin, identity, traces, listening, browsers, console_url: None };
+    let (access, console_url) = (AccessSettings::default(), None);
+    let deps =
+        ServiceDeps { database, broker, work, access, admin, identity, traces, listening, browsers, console_url };
     (service.start(deps, listener).await.unwrap(), address)
 }
 

@@ -14,6 +14,7 @@ pub(super) const SET_BY_CHART: &[&str] = &[
     "AMQP_URL",
     "AMQP_PASSWORD_FILE",
     "AMQP_CA_FILE",
+    "ALLOW_ANONYMOUS",
     "ADMIN_TOKEN",
     "ADMIN_TOKEN_FILE",
     "SYSTEM_ID",

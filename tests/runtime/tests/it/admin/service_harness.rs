@@ -15,7 +15,7 @@ use service_host::{
     Listeners, Traces,
     admin::AdminToken,
     service::{RunningService, ServiceDeps, stop},
-    settings::{BrowserSettings, WorkSettings},
+    settings::{AccessSettings, BrowserSettings, WorkSettings},
 };
 use service_http::ListenerConfig;
 use testkit::service::{ADMIN_TOKEN, TestDatabase};
@@ -72,6 +72,7 @@ impl ServiceHarness {
             database: database.clone(),
             broker: Arc::clone(broker),
             work: work_settings(),
+            access: AccessSettings::default(),
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
             identity: IdentitySettings::default(),
             traces: Traces::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reqwest::{Client, StatusCode};
 use saga_runtime::IdentitySettings;
 use sea_orm::ConnectionTrait as _;
-use service_host::settings::BrowserSettings;
+use service_host::settings::{AccessSettings, BrowserSettings};
 use service_host::{
     Traces,
     service::{RunningService, ServiceDeps, stop},
@@ -34,6 +34,7 @@ async fn a_start_waits_for_a_database_that_became_unavailable_after_it_was_opene
         database: open(&storage).await,
         broker: Arc::clone(world.participant_broker()),
         work: work_settings(),
+        access: AccessSettings::default(),
         admin: None,
         identity: IdentitySettings::default(),
         traces: Traces::default(),
