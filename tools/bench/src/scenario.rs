@@ -131,8 +131,8 @@ impl Scenario {
         }
     }
 
-    /// Runs the load against the order service's replicas for this time. An open loop uses the first replica only, and no
-    /// API key.
+    /// Runs the load against the order service's replicas for this time. An open loop uses the first replica only, and
+    /// no API key.
     pub(crate) async fn run(&self, addresses: &[SocketAddr], key: Option<&str>, time: Duration) -> Result<Outcome> {
         match self.load {
             Load::Closed(connections) => {
