@@ -1,35 +1,43 @@
 //! The commands of the payment service. Only one of them has a reply: the payment itself.
 
 use saga_runtime::ReplyTo;
-use shared_events::{Money, OrderDetails, OrderId, SagaId};
+use shared_events::{IdempotencyKey, Money, OrderId};
 
 use crate::{
-    domain::{Payment, PaymentKey},
-    gateway::Reference,
+    domain::{Payment, PaymentId, PaymentKey},
+    gateway::Question,
 };
 
 /// The inputs of the engine that are not events.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A client requests the authorization of an amount, outside any saga. The reply is the payment, authorized or
-    /// declined.
-    Authorize(AuthorizeRequest, ReplyTo<Payment>),
-    /// The service itself calls the gateway to void what was authorized for this saga.
-    VoidAtGateway {
-        saga_id: SagaId,
-        /// The gateway's reference of the payment.
-        reference: Reference,
-        /// The order whose cancellation is answered once the payment is voided; `None` if the timer sent the command.
-        answer_to: Option<OrderDetails>,
-    },
-    /// The timer voids the payments that are still `VOIDING`.
-    VoidDue,
+    /// A client requests the authorization of an amount, outside any saga.
+    Authorize(AuthorizeRequest, ReplyTo<AuthorizeReply>),
+    /// The service itself takes payments that the gateway is to be asked about.
+    TakeDue,
+    /// The timer does the same.
+    Tick,
+    /// The service itself asks the gateway about a payment. The answer is part of the input.
+    Ask(PaymentId, Question),
+    /// The service itself checks whether the gateway answers again.
+    Probe,
 }
 
 /// A client's request for an authorization.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct AuthorizeRequest {
+    /// The gateway's key, new for each request.
     pub(crate) key: PaymentKey,
     pub(crate) order_id: OrderId,
     pub(crate) amount: Money,
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
+}
+
+/// The reply to a request for an authorization.
+#[derive(Debug)]
+pub(crate) enum AuthorizeReply {
+    /// The payment, now or by an earlier request with the same key; `REQUESTED` if the gateway has not answered yet.
+    Payment(Box<Payment>),
+    /// The idempotency key was used for other content.
+    KeyReused,
 }

@@ -2,8 +2,8 @@
 //!
 //! It guarantees that an order is charged at most once, whatever arrives however often; that a cancelled order ends
 //! with nothing charged, even if the cancellation and the authorization cross; and that a slow or unavailable gateway
-//! delays only the payments that wait for it. A REST authorization belongs to no saga and is not idempotent: each
-//! request is a payment of its own.
+//! delays only the payments that wait for it. A REST authorization belongs to no saga; with an idempotency key it is
+//! charged at most once, too.
 
 mod commands;
 pub mod domain;
@@ -14,6 +14,7 @@ pub mod migration;
 mod participant;
 mod settings;
 pub mod store;
+mod waiters;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use anyhow::Result;
 use futures::{FutureExt as _, future::BoxFuture};
 use service_host::{
     Listeners,
-    service::{RunningService, ServiceDeps},
+    service::{RunningService, ServiceContext, ServiceDeps},
 };
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     http::AppState,
     participant::Payments,
     settings::Gateway,
+    waiters::Waiters,
 };
 pub use crate::{
     http::PaymentView,
@@ -73,8 +75,13 @@ fn run(
     deps: ServiceDeps,
     listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    let payments = Payments::new(gateway, settings.gateway_timeout);
-    let routes = |context| http::routes(AppState { context, simulated });
+    let waiters = Arc::new(Waiters::default());
+    let payments = Payments::new(gateway, settings.gateway_timeout, Arc::clone(&waiters));
+    let (report_to, wait) = (payments.reporter(), settings.gateway_timeout);
+    let routes = move |context: ServiceContext<Payments>| {
+        report_to(context.operations.readiness.clone());
+        http::routes(AppState { context, simulated, waiters, wait })
+    };
     // Boxed, so that the service is compiled here and not again in each program that starts it.
     RunningService::start(payments, deps, listeners, routes).boxed()
 }

@@ -24,6 +24,7 @@ pub(crate) enum Operation {
     Prepare,
     Authorize,
     Void,
+    Lookup,
 }
 
 impl Operation {
@@ -32,6 +33,7 @@ impl Operation {
             Self::Prepare => "prepare",
             Self::Authorize => "authorize",
             Self::Void => "void",
+            Self::Lookup => "lookup",
         }
     }
 }
@@ -40,7 +42,7 @@ impl Default for GatewayMetrics {
     fn default() -> Self {
         let calls = Family::default();
         // A counter that appears with its first call would hide that call from `increase` and `rate`.
-        for operation in [Operation::Prepare, Operation::Authorize, Operation::Void] {
+        for operation in [Operation::Prepare, Operation::Authorize, Operation::Void, Operation::Lookup] {
             for result in ["ok", "failed"] {
                 drop(calls.get_or_create(&Call { operation: operation.name(), result }));
             }

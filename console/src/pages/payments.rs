@@ -41,7 +41,7 @@ struct Asked {
 #[derive(Debug, Deserialize)]
 struct Payment {
     payment_id: i64,
-    /// `AUTHORIZED`, `DECLINED`, `VOIDING` or `VOIDED`.
+    /// `REQUESTED`, `AUTHORIZED`, `DECLINED`, `VOIDING` or `VOIDED`.
     status: String,
     order_id: i64,
     amount: Box<RawValue>,
@@ -113,7 +113,7 @@ fn table(payments: &[Payment]) -> Markup {
                     th.number scope="col" { "Amount" }
                     th scope="col" { "Order" }
                     th scope="col" { "Reference" }
-                    th scope="col" { "Decided (UTC)" }
+                    th scope="col" { "Requested (UTC)" }
                     th scope="col" { "Changed (UTC)" }
                 }
             }
@@ -125,7 +125,7 @@ fn table(payments: &[Payment]) -> Markup {
 fn row(payment: &Payment) -> Markup {
     let class = match payment.status.as_str() {
         "AUTHORIZED" => "status good",
-        "VOIDING" => "status wait",
+        "REQUESTED" | "VOIDING" => "status wait",
         _ => "status bad",
     };
     html! {
@@ -138,7 +138,7 @@ fn row(payment: &Payment) -> Markup {
             td.number data-label="Amount" { (payment.amount.get()) " " (payment.currency) }
             td data-label="Order" { a href=(format!("/orders/{}", payment.order_id)) { (payment.order_id) } }
             td data-label="Reference" { @if let Some(reference) = &payment.reference { span.id { (reference) } } }
-            td data-label="Decided (UTC)" { (moment(payment.created_at)) }
+            td data-label="Requested (UTC)" { (moment(payment.created_at)) }
             td data-label="Changed (UTC)" { (moment(payment.updated_at)) }
         }
     }

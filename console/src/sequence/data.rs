@@ -87,7 +87,7 @@ pub(crate) struct Reservation {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Payment {
     pub(crate) payment_id: i64,
-    /// `AUTHORIZED`, `DECLINED`, `VOIDING`, `VOIDED` or `CANCELLED`.
+    /// `REQUESTED`, `AUTHORIZED`, `DECLINED`, `VOIDING`, `VOIDED` or `CANCELLED`.
     pub(crate) status: String,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,

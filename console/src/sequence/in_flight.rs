@@ -101,9 +101,9 @@ pub(crate) fn unrecorded(saga: &Saga, facts: Facts, recorded: &[Option<EventBody
         let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
         match payment.status.as_str() {
             "AUTHORIZED" if facts.payment < PaymentFact::Authorized => {
-                events.push((EventBody::PaymentAuthorized, made));
+                events.push((EventBody::PaymentAuthorized, changed));
             }
-            "DECLINED" if facts.payment < PaymentFact::Voided => events.push((declined, made)),
+            "DECLINED" if facts.payment < PaymentFact::Voided => events.push((declined, changed)),
             "VOIDED" if facts.payment < PaymentFact::Voided => events.push((EventBody::PaymentVoided, changed)),
             "CANCELLED" if facts.payment < PaymentFact::Voided => events.push((EventBody::PaymentVoided, made)),
             _ => {}

@@ -139,7 +139,7 @@ impl Databases {
             let reservations: HashMap<_, _> =
                 reservations.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
             let payments = payment::store::of_sagas(&self.payment.reader(), &sagas).await?;
-            let payments: HashMap<_, _> = payments.into_iter().filter_map(|one| Some((one.saga_id?, one))).collect();
+            let payments: HashMap<_, _> = payments.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
             let now = self.order.clock().now();
             for order in orders {
                 report.orders += 1;
@@ -204,7 +204,7 @@ impl Databases {
             let payments = report.readable("payment", rows);
             report.payments += payments.len() as u64;
             let live = payments.iter().filter(|one| one.is_authorized());
-            let sagas: Vec<_> = live.filter_map(|one| Some((one.saga_id?, one.payment_id))).collect();
+            let sagas: Vec<_> = live.filter_map(|one| Some((one.saga_id()?, one.payment_id))).collect();
             for id in self.without_an_order(sagas).await? {
                 report.breaches.push(format!("payment {}: its order does not exist", id.0));
             }

@@ -43,6 +43,9 @@ pub fn of_order(
             demand(young, "it is past its deadline and has not ended".to_owned());
         }
     }
+    let requested = payment.is_some_and(|payment| payment.state == PaymentState::Requested);
+    let ended = order.status().is_terminal();
+    demand(!(requested && ended), "it has ended, and its payment is still to be authorized at the gateway".to_owned());
     let voiding = payment.is_some_and(|payment| payment.state == PaymentState::Voiding);
     demand(!voiding, "its payment is still to be voided at the gateway".to_owned());
     breaches

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use order::domain::{NewOrder, Status};
-use payment::domain::Answer;
+use payment::domain::{Answer, Step};
 use proptest::prelude::*;
 use shared_events::{Event, Line, Lines, Money, Quantity, SagaId, Service, Sku};
 use uuid::Uuid;
@@ -48,16 +48,17 @@ fn new_order(number: usize, planned: &PlannedOrder) -> NewOrder {
 }
 
 /// Answers like the simulated gateway: amounts below 1000 dollars are authorized.
-fn answer(event: &Event) -> Answer {
-    if event.order.total.minor_units() < 100_000 {
-        Answer::Authorized { reference: String::new() }
-    } else {
-        Answer::Declined { reason: String::new() }
+fn answer(world: &World, saga: SagaId, step: Step) -> Answer {
+    match step {
+        Step::Prepare => Answer::Prepared { reference: format!("reference of {}", saga.0) },
+        Step::Authorize if world.payments[&saga].amount.minor_units() < 100_000 => Answer::Authorized,
+        Step::Authorize => Answer::Declined { reason: String::new() },
+        Step::Void => Answer::Voided,
     }
 }
 
-/// Runs all orders to their end. `choices` determines which message is delivered next, and whether it is also delivered
-/// a second time.
+/// Runs all orders to their end. `choices` determines which message is delivered or which payment the gateway answers
+/// next, and whether a message is also delivered a second time.
 fn run(planned_orders: &[PlannedOrder], choices: &[(u32, bool)]) -> World {
     let stock = SKUS[..3].iter().map(|sku| (Sku::parse(sku).unwrap(), 12));
     let mut world = World::with_stock(stock);
@@ -80,17 +81,23 @@ fn run(planned_orders: &[PlannedOrder], choices: &[(u32, bool)]) -> World {
                 publish(events, &mut in_flight);
             }
         }
-        if let Some(&saga) = world.to_void.first() {
-            let events = world.gateway_voids(saga);
-            publish(events, &mut in_flight);
-        }
-        if in_flight.is_empty() {
+        let asked = world.gateway_steps();
+        if in_flight.is_empty() && asked.is_empty() {
             break;
         }
         let &(choice, again) = choices.get(step).unwrap_or(&(0, false));
-        let next = choice as usize % in_flight.len();
-        let (consumer, event) = if again { in_flight[next].clone() } else { in_flight.swap_remove(next) };
-        let events = world.handle(consumer, &event, &answer(&event));
+        let next = choice as usize % (in_flight.len() + asked.len());
+        let events = match next.checked_sub(in_flight.len()) {
+            Some(index) => {
+                let (saga, step) = asked[index];
+                let answer = answer(&world, saga, step);
+                world.gateway_answers(saga, &answer)
+            }
+            None => {
+                let (consumer, event) = if again { in_flight[next].clone() } else { in_flight.swap_remove(next) };
+                world.handle(consumer, &event)
+            }
+        };
         publish(events, &mut in_flight);
         assert_eq!(world.audit_stock(), Vec::<String>::new());
     }

@@ -1,15 +1,12 @@
 //! The three pure domains joined together, without a broker, a database or a clock: the state of the services after
 //! some steps, and the events that they publish.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use inventory::domain::{Reservation, ReservationId, State as ReservationState, StockItem};
 use order::domain::{NewOrder, Order};
 use order_system::audit::rules::{self, Counts};
-use payment::domain::{Answer, Payment, PaymentId};
+use payment::domain::{Answer, Payment, PaymentId, Step, on_answer};
 use shared_events::{Event, OrderId, SagaId, Service, Sku, Timestamp};
 
 /// All times are equal, so everything is due at once; the test chooses what happens next.
@@ -29,8 +26,6 @@ pub(crate) struct World {
     pub(crate) reservations: BTreeMap<SagaId, Reservation>,
     pub(crate) payments: BTreeMap<SagaId, Payment>,
     pub(crate) stock: BTreeMap<Sku, StockItem>,
-    /// Payments that the gateway still has to void.
-    pub(crate) to_void: BTreeSet<SagaId>,
 }
 
 impl World {
@@ -50,12 +45,12 @@ impl World {
         vec![created]
     }
 
-    /// Lets a service handle an event. `answer` is the gateway's answer to this order.
-    pub(crate) fn handle(&mut self, service: Service, event: &Event, answer: &Answer) -> Vec<Event> {
+    /// Lets a service handle an event.
+    pub(crate) fn handle(&mut self, service: Service, event: &Event) -> Vec<Event> {
         match service {
             Service::Order => self.handle_at_order(event),
             Service::Inventory => self.handle_at_inventory(event),
-            Service::Payment => self.handle_at_payment(event, answer),
+            Service::Payment => self.handle_at_payment(event),
         }
     }
 
@@ -79,23 +74,23 @@ impl World {
         transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    fn handle_at_payment(&mut self, event: &Event, answer: &Answer) -> Vec<Event> {
+    fn handle_at_payment(&mut self, event: &Event) -> Vec<Event> {
         let known = self.payments.get(&event.saga_id);
         let new_id = PaymentId(self.payments.len() as i64 + 1);
-        let context = payment::domain::Context { new_id, answer: Some(answer), now: NOW };
-        let transition = payment::domain::on_event(known, event, context)
+        let transition = payment::domain::on_event(known, event, new_id, NOW)
             .unwrap_or_else(|impossible| panic!("it would be dead-lettered: {impossible}"));
-        if transition.void {
-            self.to_void.insert(event.saga_id);
-        }
         self.payments.extend(transition.payment.map(|payment| (event.saga_id, payment)));
         transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
     }
 
-    /// Records that the gateway has voided a payment.
-    pub(crate) fn gateway_voids(&mut self, saga: SagaId) -> Vec<Event> {
-        self.to_void.remove(&saga);
-        let transition = payment::domain::on_voided(self.payments.get(&saga), NOW);
+    /// Returns the payments that the gateway is to be asked about, and what.
+    pub(crate) fn gateway_steps(&self) -> Vec<(SagaId, Step)> {
+        self.payments.iter().filter_map(|(saga, payment)| Some((*saga, payment.step()?))).collect()
+    }
+
+    /// Lets payment handle an answer of the gateway.
+    pub(crate) fn gateway_answers(&mut self, saga: SagaId, answer: &Answer) -> Vec<Event> {
+        let transition = on_answer(&self.payments[&saga], answer, NOW);
         self.payments.extend(transition.payment.map(|payment| (saga, payment)));
         let order = self.orders[&saga].details.clone();
         transition.event.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
@@ -139,7 +134,7 @@ impl World {
     pub(crate) fn is_at_rest(&self) -> bool {
         self.orders.values().all(|order| order.status().is_terminal())
             && self.reservations.values().all(|reservation| reservation.state != ReservationState::Held)
-            && self.to_void.is_empty()
+            && self.gateway_steps().is_empty()
     }
 
     /// Returns all breaches of the audit's rules.

@@ -136,7 +136,7 @@ async fn a_waiting_request_is_answered_when_the_system_stops() {
 
 #[tokio::test]
 async fn a_failing_gateway_delays_and_never_charges_twice() {
-    let stage = Stage::set(&["--gateway-failure-rate=0.7", "--order-wait=60s"]);
+    let stage = Stage::set(&["--gateway-failure-rate=0.5", "--order-wait=60s"]);
     stage.client.put_in_stock("SKU-ABC", 100).await.unwrap();
     let answers = join_all((0..10).map(|_| stage.client.place("SKU-ABC", 1, 10, None))).await;
     for answer in answers {

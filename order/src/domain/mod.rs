@@ -1,10 +1,11 @@
 //! An order and how it ends: pure code, without a database, a network or a clock.
 
-mod idempotency;
 mod order;
 mod transition;
 
-pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use order::{AlreadyConfirmed, CancelPolicy, NewOrder, Order};
-pub use shared_events::facts::{Cancel, Fact, Facts, Payment, PaymentStatus, Status, Stock};
+pub use shared_events::{
+    IdempotencyKey, IdempotencyKeyError,
+    facts::{Cancel, Fact, Facts, Payment, PaymentStatus, Status, Stock},
+};
 pub use transition::{Transition, on_cancel, on_event, on_tick};

@@ -9,6 +9,7 @@ use axum::{
 use service_http::{
     ApiJson, ApiPath, FieldErrors, Problem, RequestCause,
     access::{Caller, Scope},
+    idempotency_key,
 };
 use shared_events::OrderId;
 
@@ -141,10 +142,4 @@ fn order_response(order: &Order, applied: Option<HeaderValue>) -> Response {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let text = std::str::from_utf8(value.as_bytes());
-    text.map(Some).map_err(|_| Problem::unprocessable(FieldErrors::of("Idempotency-Key", "must be text in UTF-8")))
 }

@@ -51,14 +51,8 @@ impl PlaceOrder {
         let total = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
         let payment_method = self.payment_method.map(|raw| payment_method(&raw));
         let payment_method = payment_method.and_then(|method| errors.check("payment_method", method));
-        let body = self.idempotency_key.as_deref().map(IdempotencyKey::parse);
-        let key = match (body, header.map(IdempotencyKey::parse_header)) {
-            (Some(body), Some(header)) if body != header => {
-                errors.push("idempotency_key", "differs from the header Idempotency-Key");
-                None
-            }
-            (body, header) => body.or(header).and_then(|key| errors.check("idempotency_key", key)),
-        };
+        let key = IdempotencyKey::of_request(self.idempotency_key.as_deref(), header);
+        let key = errors.check("idempotency_key", key).flatten();
         errors.into_result()?;
         let (Some(lines), Some(total)) = (lines, total) else { return Err(Problem::internal()) };
         let (saga_id, owner) = (SagaId(Uuid::now_v7()), owner.to_owned());

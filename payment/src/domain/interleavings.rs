@@ -1,146 +1,210 @@
-//! Every interleaving of the steps of one saga: two deliveries of `StockReserved`, up to two cancellations, the
-//! concurrent calls to the gateway, and follow-ups that a crash loses.
+//! Every interleaving of the steps of one saga: two deliveries of `StockReserved`, up to two cancellations, two
+//! replicas that ask the gateway, answers that are lost, crashes, calls that reach the gateway long after their callers
+//! have given up, and a gateway that forgets its keys.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use shared_events::{EventBody, Money, OrderId, SagaId, Timestamp};
-use uuid::Uuid;
+use shared_events::{CancelReason, EventBody};
 
 use super::{
-    Answer, NewPayment, Payment, PaymentId, State, Transition, on_voided,
-    transition::{cancel_requested, stock_reserved},
+    Answer, Payment, PaymentId, State, Step, Transition, on_answer, on_event,
+    tests::{at, event},
 };
 
-/// The progress of a call to the gateway.
+const CANCEL: EventBody = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
+
+/// A call to the gateway: the step, and the reference that it is for.
+type Call = (Step, Option<String>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Asker {
+    Idle,
+    /// The call has not reached the gateway yet.
+    InFlight(Call),
+    /// The gateway has acted, and the answer is not handled yet.
+    Answered(Answer),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Call {
-    NotStarted,
-    /// It has not reached the gateway yet.
-    InFlight,
-    /// The gateway has processed it, and the answer is not handled yet.
-    Answered,
-    Done,
+enum AtGateway {
+    Prepared,
+    Charged,
+    Declined,
+    Voided,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     row: Option<Payment>,
-    authorizations: [Call; 2],
+    deliveries_left: u8,
     cancels_left: u8,
-    cancelled: bool,
-    /// One by a cancellation and one by the timer: the maximum number of concurrent voids.
-    voids: [Call; 2],
-    /// Whether the gateway has answered a call with the key.
-    key_is_known: bool,
-    /// Whether the gateway has charged the customer.
-    charged: bool,
+    /// How often an answer may be lost, or a process crash.
+    losses_left: u8,
+    /// Whether the gateway may still forget the key.
+    may_forget: bool,
+    askers: [Asker; 2],
+    /// A call whose caller has given up, and which has not reached the gateway yet.
+    late: Option<Call>,
+    key: Option<String>,
+    gateway: BTreeMap<String, AtGateway>,
+    accepts: bool,
+    charges: u8,
     voided_published: bool,
 }
 
 impl World {
-    fn new(cancels_left: u8) -> Self {
+    fn new(cancels_left: u8, accepts: bool) -> Self {
         Self {
             row: None,
-            authorizations: [Call::NotStarted; 2],
+            deliveries_left: 2,
             cancels_left,
-            cancelled: false,
-            voids: [Call::Done; 2],
-            key_is_known: false,
-            charged: false,
+            losses_left: 2,
+            may_forget: true,
+            askers: [Asker::Idle, Asker::Idle],
+            late: None,
+            key: None,
+            gateway: BTreeMap::new(),
+            accepts,
+            charges: 0,
             voided_published: false,
         }
     }
 
     /// Returns the state after each possible step.
-    fn next(&self, answer: &Answer) -> Vec<Self> {
+    fn next(&self) -> Vec<Self> {
         let mut worlds = Vec::new();
         let mut step = |step: &dyn Fn(&mut Self)| {
             let mut world = self.clone();
             step(&mut world);
             worlds.push(world);
         };
-        for index in 0..2 {
-            match self.authorizations[index] {
-                Call::NotStarted => step(&|world| world.authorizations[index] = Call::InFlight),
-                Call::InFlight => step(&|world| {
-                    world.authorizations[index] = Call::Answered;
-                    // The first call charges, even after a void; a repeated call only gets the answer.
-                    world.charged |= !world.key_is_known && matches!(answer, Answer::Authorized { .. });
-                    world.key_is_known = true;
-                }),
-                Call::Answered => step(&|world| {
-                    world.authorizations[index] = Call::Done;
-                    world.apply(stock_reserved(world.row.as_ref(), NEW(), answer, Timestamp::default()), 0);
-                }),
-                Call::Done => {}
-            }
-            match self.voids[index] {
-                Call::InFlight => step(&|world| {
-                    world.voids[index] = Call::Answered;
-                    world.charged = false;
-                }),
-                Call::Answered => step(&|world| {
-                    world.voids[index] = Call::Done;
-                    world.apply(on_voided(world.row.as_ref(), Timestamp::default()), 0);
-                }),
-                Call::NotStarted | Call::Done => {}
-            }
-            // A crash: the service forgets the void. (An authorization is repeated with its message.)
-            step(&|world| world.voids[index] = Call::Done);
+        if self.deliveries_left > 0 {
+            step(&|world| {
+                world.deliveries_left -= 1;
+                world.event(EventBody::StockReserved);
+            });
         }
         if self.cancels_left > 0 {
             step(&|world| {
                 world.cancels_left -= 1;
-                world.cancelled = true;
-                world.apply(cancel_requested(world.row.as_ref(), NEW(), Timestamp::default()), 0);
+                world.event(CANCEL);
             });
         }
-        // The timer.
-        if self.state() == Some(&State::Voiding) && self.voids[1] == Call::Done {
-            step(&|world| world.voids[1] = Call::InFlight);
+        if self.may_forget && self.key.is_some() {
+            step(&|world| {
+                world.may_forget = false;
+                world.key = None;
+            });
+        }
+        if let Some(call) = &self.late {
+            step(&|world| {
+                world.late = None;
+                world.act(call);
+            });
+        }
+        for (index, asker) in self.askers.iter().enumerate() {
+            match asker {
+                Asker::Idle => {
+                    if let Some(call) = self.call() {
+                        step(&|world| world.askers[index] = Asker::InFlight(call.clone()));
+                    }
+                }
+                Asker::InFlight(call) => {
+                    step(&|world| world.askers[index] = Asker::Answered(world.act(call)));
+                    if self.losses_left > 0 && self.late.is_none() {
+                        step(&|world| {
+                            world.losses_left -= 1;
+                            world.askers[index] = Asker::Idle;
+                            world.late = Some(call.clone());
+                        });
+                    }
+                }
+                Asker::Answered(answer) => {
+                    step(&|world| {
+                        world.askers[index] = Asker::Idle;
+                        let Some(row) = &world.row else { return };
+                        let transition = on_answer(row, answer, at(0));
+                        world.apply(transition);
+                    });
+                    if self.losses_left > 0 {
+                        step(&|world| {
+                            world.losses_left -= 1;
+                            world.askers[index] = Asker::Idle;
+                        });
+                    }
+                }
+            }
         }
         worlds
     }
 
-    fn apply(&mut self, transition: Transition, void: usize) {
-        self.row = transition.payment.or_else(|| self.row.take());
-        match transition.event {
-            Some(EventBody::PaymentAuthorized) => {
-                assert!(self.charged && !self.cancelled, "PaymentAuthorized must not be published: {self:?}");
+    /// Returns the call that is to be made.
+    fn call(&self) -> Option<Call> {
+        let row = self.row.as_ref()?;
+        Some((row.step()?, row.reference.clone()))
+    }
+
+    fn event(&mut self, body: EventBody) {
+        let transition = on_event(self.row.as_ref(), &event(body), PaymentId(1), at(0)).unwrap();
+        self.apply(transition);
+    }
+
+    /// A call reaches the gateway, which keeps what the port promises.
+    fn act(&mut self, (step, reference): &Call) -> Answer {
+        let Some(reference) = reference else {
+            let next = format!("ref-{}", self.gateway.len());
+            let reference = self.key.get_or_insert(next).clone();
+            self.gateway.entry(reference.clone()).or_insert(AtGateway::Prepared);
+            return Answer::Prepared { reference };
+        };
+        let state = self.gateway.get_mut(reference).unwrap();
+        match (step, &state) {
+            (Step::Authorize, AtGateway::Prepared) if self.accepts => {
+                *state = AtGateway::Charged;
+                self.charges += 1;
             }
+            (Step::Authorize, AtGateway::Prepared) => *state = AtGateway::Declined,
+            (Step::Void, AtGateway::Prepared | AtGateway::Charged) => *state = AtGateway::Voided,
+            _ => {}
+        }
+        match (step, state) {
+            (Step::Void, _) => Answer::Voided,
+            (_, AtGateway::Charged) => Answer::Authorized,
+            _ => Answer::Declined { reason: "declined".to_owned() },
+        }
+    }
+
+    fn apply(&mut self, Transition { payment, event }: Transition) {
+        self.row = payment.or_else(|| self.row.take());
+        match event {
+            Some(EventBody::PaymentAuthorized) => assert!(self.is_charged() && !self.voided_published, "{self:?}"),
+            Some(EventBody::PaymentFailed { .. }) => assert!(!self.is_charged(), "{self:?}"),
             Some(EventBody::PaymentVoided) => self.voided_published = true,
             _ => {}
         }
-        if transition.void && self.voids[void] == Call::Done {
-            self.voids[void] = Call::InFlight;
-        }
+    }
+
+    fn is_charged(&self) -> bool {
+        self.gateway.values().any(|state| *state == AtGateway::Charged)
     }
 
     fn state(&self) -> Option<&State> {
         self.row.as_ref().map(|payment| &payment.state)
     }
 
-    /// Returns whether nothing is in progress and the timer has nothing to do.
+    /// Returns whether nothing is in progress, and nothing is left to do.
     fn is_quiet(&self) -> bool {
-        let done = |calls: [Call; 2]| calls == [Call::Done; 2];
-        let nothing_to_void = self.state() != Some(&State::Voiding);
-        done(self.authorizations) && self.cancels_left == 0 && done(self.voids) && nothing_to_void
+        let nothing_left = self.deliveries_left == 0 && self.cancels_left == 0 && self.late.is_none();
+        nothing_left && self.askers.iter().all(|asker| *asker == Asker::Idle) && self.call().is_none()
     }
 }
 
-const NEW: fn() -> NewPayment = || NewPayment {
-    payment_id: PaymentId(1),
-    saga_id: Some(SagaId(Uuid::from_u128(7))),
-    order_id: OrderId(1),
-    amount: Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap(),
-};
-
 /// Returns all reachable states.
-fn reachable(cancels: u8, answer: &Answer) -> HashSet<World> {
-    let mut seen = HashSet::from([World::new(cancels)]);
+fn reachable(cancels: u8, accepts: bool) -> HashSet<World> {
+    let mut seen = HashSet::from([World::new(cancels, accepts)]);
     let mut to_do: Vec<World> = seen.iter().cloned().collect();
     while let Some(world) = to_do.pop() {
-        for next in world.next(answer) {
+        for next in world.next() {
             if seen.insert(next.clone()) {
                 to_do.push(next);
             }
@@ -151,25 +215,24 @@ fn reachable(cancels: u8, answer: &Answer) -> HashSet<World> {
 
 #[test]
 fn in_every_interleaving_the_gateway_charges_only_for_an_authorized_payment() {
-    let yes = Answer::Authorized { reference: "ref".to_owned() };
-    let no = Answer::Declined { reason: "too much".to_owned() };
-    for (cancels, answer) in [(0, &yes), (1, &yes), (2, &yes), (0, &no), (1, &no), (2, &no)] {
-        let all = reachable(cancels, answer);
-        let quiet: Vec<&World> = all.iter().filter(|world| world.is_quiet()).collect();
-        assert!(!quiet.is_empty());
-        for world in quiet {
-            assert_eq!(world.charged, world.state() == Some(&State::Authorized), "{world:?}");
-            assert_eq!(world.charged, cancels == 0 && *answer == yes, "{world:?}");
-            if cancels > 0 {
-                let again = cancel_requested(world.row.as_ref(), NEW(), Timestamp::default());
-                assert_eq!(again.event, Some(EventBody::PaymentVoided), "{world:?}");
+    for (cancels, accepts) in [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)] {
+        let all = reachable(cancels, accepts);
+        assert!(all.iter().any(World::is_quiet));
+        for world in &all {
+            assert!(world.charges <= 1, "charged twice: {world:?}");
+            assert!(!(world.is_charged() && world.voided_published), "{world:?}");
+            let charged = world.gateway.iter().find(|(_, state)| **state == AtGateway::Charged);
+            if let (Some((reference, _)), Some(row)) = (charged, &world.row) {
+                assert_eq!(row.reference.as_ref(), Some(reference), "a charge that no row knows: {world:?}");
             }
+            // What is not at rest goes on: the row says what is to be asked.
+            let waits = matches!(world.state(), Some(State::Requested | State::Voiding));
+            assert_eq!(waits, world.call().is_some(), "{world:?}");
         }
-        for world in all {
-            assert!(!(world.charged && world.state() == Some(&State::Voided)), "{world:?}");
-            // `PaymentVoided` comes too early only if the cancellation arrived before there was anything to void.
-            let to_be_voided = matches!(world.state(), Some(State::Cancelled | State::Voiding));
-            assert!(!(world.charged && world.voided_published) || to_be_voided, "{world:?}");
+        for world in all.iter().filter(|world| world.is_quiet()) {
+            assert_eq!(world.is_charged(), world.state() == Some(&State::Authorized), "{world:?}");
+            assert_eq!(world.is_charged(), cancels == 0 && accepts, "{world:?}");
+            assert_eq!(world.voided_published, cancels > 0, "{world:?}");
         }
     }
 }

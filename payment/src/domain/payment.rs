@@ -1,7 +1,9 @@
 use std::fmt;
 
-use shared_events::{Money, OrderId, SagaId, Timestamp};
+use shared_events::{IdempotencyKey, Lines, Money, OrderDetails, OrderId, PaymentMethod, SagaId, Timestamp};
 use uuid::Uuid;
+
+use super::State;
 
 /// The id of a payment, as shown by REST: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,119 +25,148 @@ impl From<SagaId> for PaymentKey {
     }
 }
 
-/// The gateway's answer to an authorization.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// The amount is authorized.
-    Authorized {
-        /// The gateway's reference of the authorization.
-        reference: String,
-    },
-    /// The amount is declined.
-    Declined {
-        /// The reason, as reported by the gateway.
-        reason: String,
-    },
-}
-
-/// The state of a payment.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// The gateway authorized it.
-    Authorized,
-    /// The gateway declined it, for this reason.
-    Declined(String),
-    /// It was authorized and is no longer wanted; the gateway still has to void it.
-    Voiding,
-    /// It was authorized, and the gateway has voided it.
-    Voided,
-    /// The order was cancelled before anything was authorized. This is not a payment but a tombstone: it prevents a
-    /// payment.
-    Cancelled,
-}
-
-impl State {
-    /// Returns its name in REST and in the database.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Authorized => "AUTHORIZED",
-            Self::Declined(_) => "DECLINED",
-            Self::Voiding => "VOIDING",
-            Self::Voided => "VOIDED",
-            Self::Cancelled => "CANCELLED",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// A payment: what was requested, which never changes, and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Payment {
     /// Its id.
     pub payment_id: PaymentId,
-    /// The saga that it belongs to; `None` if a client requested it over REST.
-    pub saga_id: Option<SagaId>,
+    /// What it is for.
+    pub purpose: Purpose,
     /// The order that it pays.
     pub order_id: OrderId,
     /// The amount.
     pub amount: Money,
     /// Its state.
     pub state: State,
-    /// The gateway's reference of the authorization, if it was ever authorized.
+    /// The gateway's reference. Once it is there, it never changes.
     pub reference: Option<String>,
+    /// What is still to be done at the gateway, if anything is.
+    pub task: Option<Task>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its state last changed.
     pub changed_at: Timestamp,
 }
 
+/// What a payment is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// An order's saga, whose id is the gateway's key.
+    Saga(SagaId),
+    /// A client's request over REST.
+    Client {
+        /// The gateway's key; `None` in rows of versions that did not store it.
+        key: Option<PaymentKey>,
+        /// The client's own key.
+        idempotency_key: Option<IdempotencyKey>,
+    },
+}
+
+/// That the gateway has to be asked about a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// When it is to be asked. For as long as it is being asked, when to ask again if no answer comes.
+    pub due_at: Timestamp,
+    /// How often the gateway was asked, since the last answer.
+    pub attempts: u32,
+    /// How many of these questions, and those under way, the gateway may have acted on.
+    pub unanswered: u32,
+    /// The lines of the order, which the event about the answer has to contain. `None` if there is no event: the client
+    /// is answered over REST, or a version that did not store them began the task.
+    pub lines: Option<Lines>,
+    /// The means of payment that the order names, until the payment is prepared.
+    pub method: Option<PaymentMethod>,
+}
+
 /// The data of a new payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPayment {
     /// Its id.
     pub payment_id: PaymentId,
-    /// The saga that it belongs to, if there is one.
-    pub saga_id: Option<SagaId>,
+    /// What it is for.
+    pub purpose: Purpose,
     /// The order that it pays.
     pub order_id: OrderId,
     /// The amount.
     pub amount: Money,
 }
 
-impl Payment {
-    /// Creates a payment from the answer of the gateway.
+impl NewPayment {
+    /// Returns the data of an order's payment.
     #[must_use]
-    pub fn from_answer(new: NewPayment, answer: &Answer, now: Timestamp) -> Self {
-        match answer {
-            Answer::Authorized { reference } => Self::new(new, State::Authorized, Some(reference.clone()), now),
-            Answer::Declined { reason } => Self::new(new, State::Declined(reason.clone()), None, now),
+    pub fn of_order(payment_id: PaymentId, saga_id: SagaId, order: &OrderDetails) -> Self {
+        Self { payment_id, purpose: Purpose::Saga(saga_id), order_id: order.order_id, amount: order.total }
+    }
+
+    /// Creates the payment in this state.
+    #[must_use]
+    pub fn into_payment(self, state: State, now: Timestamp) -> Payment {
+        let Self { payment_id, purpose, order_id, amount } = self;
+        Payment {
+            payment_id,
+            purpose,
+            order_id,
+            amount,
+            state,
+            reference: None,
+            task: None,
+            created_at: now,
+            changed_at: now,
         }
     }
+}
 
-    /// Creates a tombstone, which prevents a payment.
-    #[must_use]
-    pub fn cancelled(new: NewPayment, now: Timestamp) -> Self {
-        Self::new(new, State::Cancelled, None, now)
-    }
-
+impl Payment {
     /// Returns whether the amount is authorized now.
     #[must_use]
     pub fn is_authorized(&self) -> bool {
         self.state == State::Authorized
     }
 
-    pub(super) fn with_state(&self, state: State, now: Timestamp) -> Self {
-        Self { state, changed_at: now, ..self.clone() }
+    /// Returns the saga that it belongs to; `None` if a client requested it.
+    #[must_use]
+    pub fn saga_id(&self) -> Option<SagaId> {
+        match self.purpose {
+            Purpose::Saga(saga_id) => Some(saga_id),
+            Purpose::Client { .. } => None,
+        }
     }
 
-    fn new(new: NewPayment, state: State, reference: Option<String>, now: Timestamp) -> Self {
-        let NewPayment { payment_id, saga_id, order_id, amount } = new;
-        Self { payment_id, saga_id, order_id, amount, state, reference, created_at: now, changed_at: now }
+    /// Returns the client's idempotency key.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        match &self.purpose {
+            Purpose::Saga(_) => None,
+            Purpose::Client { idempotency_key, .. } => idempotency_key.as_ref(),
+        }
+    }
+
+    /// Returns the gateway's key of the payment, if it is known.
+    #[must_use]
+    pub fn key(&self) -> Option<PaymentKey> {
+        match self.purpose {
+            Purpose::Saga(saga_id) => Some(saga_id.into()),
+            Purpose::Client { key, .. } => key,
+        }
+    }
+
+    /// Returns the order, if the task knows its lines.
+    #[must_use]
+    pub fn order(&self) -> Option<OrderDetails> {
+        let lines = self.task.as_ref()?.lines.clone()?;
+        Some(OrderDetails { order_id: self.order_id, lines, total: self.amount, payment_method: None })
+    }
+
+    /// Returns the payment in another state. `lines` are given if the gateway has to be asked.
+    pub(super) fn with(&self, state: State, task: Option<Task>, now: Timestamp) -> Self {
+        Self { state, task, changed_at: now, ..self.clone() }
+    }
+}
+
+impl Task {
+    /// Returns a task that is due now.
+    #[must_use]
+    pub fn new(lines: Option<Lines>, now: Timestamp) -> Self {
+        Self { due_at: now, attempts: 0, unanswered: 0, lines, method: None }
     }
 }

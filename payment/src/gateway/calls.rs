@@ -1,99 +1,237 @@
-use std::{
-    collections::HashSet,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{Outcome, PaymentGateway, PaymentRequest, Reference};
+use futures::FutureExt as _;
+use prometheus_client::registry::Registry;
+use saga_runtime::Readiness;
+use saga_support::Backoff;
+use shared_events::{Money, OrderId, PaymentMethod};
+use tokio::{sync::Semaphore, time::Instant};
+use uuid::Uuid;
+
+use super::{
+    Decline, GatewayState, Lookup, Outcome, PaymentGateway, PaymentRequest, Reference,
+    breaker::{Allowed, Breaker},
+};
 use crate::{
-    domain::Answer,
+    domain::{Answer, Payment, PaymentKey, Step},
     metrics::{GatewayMetrics, Operation},
 };
 
-/// The gateway has not answered, or not in time. Contains the reason as text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the payment gateway is unavailable: {0}")]
-pub(crate) struct GatewayError(String);
+/// Maximum number of payments that a replica asks the gateway about at the same time.
+const MAX_OPEN: usize = 64;
+/// The first and the longest pause before the gateway is asked about the same payment again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(15)];
+/// After this many attempts, the pause is the longest one.
+const MOST_DOUBLINGS: u32 = 12;
 
-/// Calls the gateway with a timeout, and with at most one void per payment at a time.
+/// Asks the gateway what a payment needs, within a time limit, and not while it does not answer.
 #[derive(Debug)]
 pub(crate) struct Calls {
     gateway: Arc<dyn PaymentGateway>,
     timeout: Duration,
-    voiding: Mutex<HashSet<Reference>>,
+    permits: Semaphore,
+    breaker: Breaker,
     metrics: GatewayMetrics,
+}
+
+/// What is asked about a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) step: Step,
+    key: PaymentKey,
+    order_id: OrderId,
+    amount: Money,
+    method: Option<PaymentMethod>,
+    reference: Option<Reference>,
+    /// How often it was asked before, without an answer.
+    attempts: u32,
+    /// Whether an earlier question may have been acted on.
+    is_uncertain: bool,
+}
+
+impl Question {
+    /// Returns what is to be asked about a payment, if anything is.
+    pub(crate) fn about(payment: &Payment) -> Option<Self> {
+        Some(Self {
+            step: payment.step()?,
+            key: payment.key()?,
+            order_id: payment.order_id,
+            amount: payment.amount,
+            method: payment.task.as_ref().and_then(|task| task.method.clone()),
+            reference: payment.reference.clone().map(Reference),
+            attempts: payment.task.as_ref().map_or(0, |task| task.attempts),
+            is_uncertain: payment.task.as_ref().is_some_and(|task| task.unanswered > 0),
+        })
+    }
+}
+
+/// The result of asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The gateway's answer.
+    Answer(Answer),
+    /// There is no answer. The same is to be asked again after `pause`.
+    Later {
+        pause: Duration,
+        /// Whether the gateway has certainly not acted on this question or an earlier one.
+        not_done: bool,
+    },
 }
 
 impl Calls {
     pub(crate) fn new(gateway: Arc<dyn PaymentGateway>, timeout: Duration) -> Self {
-        Self { gateway, timeout, voiding: Mutex::default(), metrics: GatewayMetrics::default() }
+        let (permits, breaker) = (Semaphore::new(MAX_OPEN), Breaker::default());
+        Self { gateway, timeout, permits, breaker, metrics: GatewayMetrics::default() }
     }
 
-    /// Returns the counters of the calls.
-    pub(crate) fn metrics(&self) -> &GatewayMetrics {
-        &self.metrics
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+        self.breaker.register(registry);
     }
 
-    /// Prepares a payment and authorizes it. Neither charges anything more if it is repeated.
-    pub(crate) async fn authorize(&self, request: &PaymentRequest) -> Result<Answer, GatewayError> {
-        let reference = match self.call(Operation::Prepare, self.gateway.prepare(request)).await? {
-            Ok(reference) => reference,
-            Err(reason) => return Ok(Answer::Declined { reason }),
+    /// Reports to `readiness` whether the gateway answers.
+    pub(crate) fn report_to(&self, readiness: Readiness) {
+        self.breaker.report_to(readiness);
+    }
+
+    /// Returns for how long nobody else asks about a payment that is being asked about. A question has at most two
+    /// calls.
+    pub(crate) fn lease(&self) -> Duration {
+        self.timeout.saturating_mul(3)
+    }
+
+    /// Returns what may be asked now.
+    pub(crate) fn allowed(&self) -> Allowed {
+        self.breaker.allowed(Instant::now())
+    }
+
+    /// Returns how many more payments may be asked about now.
+    pub(crate) fn free(&self) -> usize {
+        self.permits.available_permits()
+    }
+
+    /// Returns whether questions are answered at once, without I/O.
+    pub(crate) fn is_immediate(&self) -> bool {
+        self.gateway.is_immediate()
+    }
+
+    /// Asks a gateway that [is immediate](Self::is_immediate).
+    pub(crate) fn ask_at_once(&self, question: &Question) -> Asked {
+        // If its conditions have just changed, the call is dropped before it has done anything.
+        self.ask(question).now_or_never().unwrap_or(Asked::Later { pause: Duration::ZERO, not_done: true })
+    }
+
+    /// Asks the gateway.
+    pub(crate) async fn ask(&self, question: &Question) -> Asked {
+        let _permit = self.permits.acquire().await;
+        let outcome = self.answer(question).await;
+        let not_done = matches!(outcome, Outcome::RetryLater { .. });
+        let (reason, after) = match outcome {
+            Outcome::Done(answer) => {
+                self.breaker.answered();
+                return Asked::Answer(answer);
+            }
+            Outcome::Declined(Decline { detail, .. }) => {
+                // The gateway refuses what must be possible, so it or the data needs an operator.
+                self.breaker.answered();
+                (detail, Some(PAUSES[1]))
+            }
+            Outcome::Unknown(reason) => {
+                self.breaker.failed(Instant::now());
+                (reason, None)
+            }
+            Outcome::RetryLater { reason, after } => {
+                self.breaker.failed(Instant::now());
+                (reason, after)
+            }
         };
-        let authorized = self.call(Operation::Authorize, self.gateway.authorize(&reference)).await?;
-        Ok(match authorized {
-            Ok(()) => Answer::Authorized { reference: reference.0 },
-            Err(reason) => Answer::Declined { reason },
-        })
+        let pause = pause_after(question.attempts).max(after.unwrap_or_default());
+        tracing::warn!(
+            reason, step = ?question.step, order.id = question.order_id.0, attempts = question.attempts + 1,
+            pause_ms = saga_support::millis(pause),
+            "the payment gateway has not done what was asked; it is asked again after a pause"
+        );
+        Asked::Later { pause, not_done }
     }
 
-    /// Voids a payment, and returns whether that succeeded. If a void of the payment is already running, returns
-    /// `false` at once: the timer repeats the call, so waiting calls would pile up.
-    pub(crate) async fn void(&self, reference: &Reference) -> bool {
-        if !self.lock().insert(reference.clone()) {
-            return false;
+    /// Records that a probe is sent.
+    pub(crate) fn probed(&self) {
+        self.breaker.probed(Instant::now());
+    }
+
+    /// Asks the gateway for nothing, to see whether it answers.
+    pub(crate) async fn probe(&self) {
+        let nobody = Lookup::Key(PaymentKey(Uuid::nil()));
+        match self.call(Operation::Lookup, self.gateway.lookup(nobody)).await {
+            Outcome::Done(_) | Outcome::Declined(_) => self.breaker.probe_answered(),
+            Outcome::Unknown(_) | Outcome::RetryLater { .. } => {}
         }
-        let _running = RunningVoid { calls: self, reference };
-        let error = match self.call(Operation::Void, self.gateway.void(reference)).await {
-            Ok(Ok(())) => return true,
-            Ok(Err(reason)) => reason,
-            Err(error) => error.to_string(),
-        };
-        tracing::warn!(error, %reference, "a payment is not voided yet; the timer tries again");
-        false
     }
 
-    /// Makes a call within the time limit, and returns its answer: what was done, or why the gateway declines.
-    async fn call<T>(
-        &self,
-        operation: Operation,
-        call: impl Future<Output = Outcome<T>>,
-    ) -> Result<Result<T, String>, GatewayError> {
+    async fn answer(&self, question: &Question) -> Outcome<Answer> {
+        let Question { step, key, order_id, amount, ref reference, is_uncertain, .. } = *question;
+        match (step, reference) {
+            (Step::Prepare, _) | (_, None) => {
+                let request = PaymentRequest { key, order_id, amount, method: question.method.clone() };
+                let prepared = self.call(Operation::Prepare, self.gateway.prepare(&request)).await;
+                declined_as_answer(prepared.map(|Reference(reference)| Answer::Prepared { reference }))
+            }
+            (Step::Authorize, Some(reference)) => {
+                // An earlier call may have been carried out. The gateway's books decide, and never a second charge.
+                if is_uncertain && let Some(known) = self.known(reference).await {
+                    return known;
+                }
+                let authorized = self.call(Operation::Authorize, self.gateway.authorize(reference)).await;
+                declined_as_answer(authorized.map(|()| Answer::Authorized))
+            }
+            (Step::Void, Some(reference)) => {
+                self.call(Operation::Void, self.gateway.void(reference)).await.map(|()| Answer::Voided)
+            }
+        }
+    }
+
+    /// Looks up what became of an authorization; `None` if nothing did, so that it is to be requested again.
+    async fn known(&self, reference: &Reference) -> Option<Outcome<Answer>> {
+        let found = self.call(Operation::Lookup, self.gateway.lookup(Lookup::Reference(reference))).await;
+        let declined = |reason: String| Outcome::Done(Answer::Declined { reason });
+        match found {
+            Outcome::Done(Some(payment)) => match payment.state {
+                GatewayState::Prepared => None,
+                GatewayState::Authorized | GatewayState::Captured => Some(Outcome::Done(Answer::Authorized)),
+                GatewayState::Declined(decline) => Some(declined(decline.detail)),
+                GatewayState::Voided => Some(declined("the payment is voided".to_owned())),
+                GatewayState::Expired => Some(declined("the authorization has expired".to_owned())),
+            },
+            Outcome::Done(None) => None,
+            // It is as uncertain as before.
+            Outcome::Unknown(reason) | Outcome::RetryLater { reason, .. } => Some(Outcome::Unknown(reason)),
+            Outcome::Declined(decline) => Some(Outcome::Unknown(decline.detail)),
+        }
+    }
+
+    /// Makes a call within the time limit. After it, the outcome is unknown.
+    async fn call<T>(&self, operation: Operation, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         // The call is polled first, so one that answers at once needs no timer.
         let late = |_| Outcome::Unknown(format!("no answer within {}", humantime::format_duration(self.timeout)));
         let outcome = tokio::time::timeout(self.timeout, call).await.unwrap_or_else(late);
         self.metrics.called(operation, outcome.is_answer());
-        match outcome {
-            Outcome::Done(value) => Ok(Ok(value)),
-            Outcome::Declined(decline) => Ok(Err(decline.detail)),
-            Outcome::Unknown(reason) | Outcome::RetryLater { reason, .. } => Err(GatewayError(reason)),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<Reference>> {
-        self.voiding.lock().unwrap_or_else(PoisonError::into_inner)
+        outcome
     }
 }
 
-/// Marks a void as running, until the call ends or is dropped.
-struct RunningVoid<'a> {
-    calls: &'a Calls,
-    reference: &'a Reference,
+/// A decline is an answer to the question whether the amount is authorized.
+fn declined_as_answer(outcome: Outcome<Answer>) -> Outcome<Answer> {
+    match outcome {
+        Outcome::Declined(Decline { detail, .. }) => Outcome::Done(Answer::Declined { reason: detail }),
+        other => other,
+    }
 }
 
-impl Drop for RunningVoid<'_> {
-    fn drop(&mut self) {
-        self.calls.lock().remove(self.reference);
-    }
+/// Returns the pause before the next attempt. It is randomised, so that payments that failed together do not stay
+/// together.
+fn pause_after(attempts: u32) -> Duration {
+    let [first, longest] = PAUSES;
+    let mut backoff = Backoff::growing(first, longest);
+    (0..attempts.min(MOST_DOUBLINGS)).for_each(|_| _ = backoff.next_pause());
+    backoff.next_pause()
 }

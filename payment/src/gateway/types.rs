@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use shared_events::{Money, OrderId};
+use shared_events::{Money, OrderId, PaymentMethod};
 use uuid::Uuid;
 
 use crate::domain::PaymentKey;
@@ -17,10 +17,6 @@ impl fmt::Display for Reference {
         f.write_str(&self.0)
     }
 }
-
-/// The gateway's token of a means of payment. Never a card number.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PaymentMethod(pub String);
 
 /// What is to be paid.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -26,7 +26,7 @@ pub(super) struct List {
 
 /// List payments
 ///
-/// Authorized and declined payments, ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page.
+/// All payments, ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
     get, path = "/api/v1/payments", tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
     params(

@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use service_host::service::ServiceContext;
 
-use crate::{gateway::SimulatedGateway, participant::Payments};
+use crate::{gateway::SimulatedGateway, participant::Payments, waiters::Waiters};
 
 /// The state of the HTTP handlers.
 #[derive(Debug)]
@@ -10,4 +10,8 @@ pub(crate) struct AppState {
     pub(crate) context: ServiceContext<Payments>,
     /// The gateway, if it is the simulated one.
     pub(crate) simulated: Option<Arc<SimulatedGateway>>,
+    /// The requests that wait for the gateway.
+    pub(crate) waiters: Arc<Waiters>,
+    /// How long they wait.
+    pub(crate) wait: Duration,
 }

@@ -1,13 +1,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use service_http::{FieldErrors, Problem};
-use shared_events::{Currency, Money, OrderId, Timestamp};
+use shared_events::{Currency, IdempotencyKey, Money, OrderId, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     commands::AuthorizeRequest,
-    domain::{Payment, PaymentKey, State},
+    domain::{Payment, PaymentKey},
 };
 
 /// The request for an authorization.
@@ -21,19 +21,25 @@ pub(super) struct Authorize {
     /// The ISO 4217 code.
     #[schema(example = "USD")]
     currency: String,
+    /// A key that the client chooses: a repeated request with the same key and content returns the same payment.
+    #[schema(example = "unique-key-001", max_length = 255)]
+    idempotency_key: Option<String>,
 }
 
 impl Authorize {
-    /// Validates the request, and gives it a new key.
-    pub(super) fn parse(self) -> Result<AuthorizeRequest, Problem> {
+    /// Validates the request, and gives it a new key at the gateway. `header` is the value of its `Idempotency-Key`
+    /// header.
+    pub(super) fn parse(self, header: Option<&str>) -> Result<AuthorizeRequest, Problem> {
         let mut errors = FieldErrors::new();
         let order_id = if self.order_id < 1 { Err("must be at least 1") } else { Ok(OrderId(self.order_id)) };
         let order_id = errors.check("order_id", order_id);
         let currency = errors.check("currency", self.currency.parse::<Currency>());
         let amount = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
+        let key = IdempotencyKey::of_request(self.idempotency_key.as_deref(), header);
+        let idempotency_key = errors.check("idempotency_key", key).flatten();
         errors.into_result()?;
         let (Some(order_id), Some(amount)) = (order_id, amount) else { return Err(Problem::internal()) };
-        Ok(AuthorizeRequest { key: PaymentKey(Uuid::now_v7()), order_id, amount })
+        Ok(AuthorizeRequest { key: PaymentKey(Uuid::now_v7()), order_id, amount, idempotency_key })
     }
 }
 
@@ -44,7 +50,7 @@ pub struct PaymentView {
     payment_id: i64,
     /// Whether the amount is authorized now.
     authorized: bool,
-    /// `AUTHORIZED`, `DECLINED`, `VOIDING` or `VOIDED`.
+    /// `REQUESTED` (the gateway has not answered yet), `AUTHORIZED`, `DECLINED`, `VOIDING` or `VOIDED`.
     #[schema(example = "AUTHORIZED")]
     status: &'static str,
     #[schema(example = 1)]
@@ -57,7 +63,7 @@ pub struct PaymentView {
     /// Why it was declined.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// The gateway's reference of the authorization.
+    /// The gateway's reference of the payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -75,10 +81,7 @@ impl From<&Payment> for PaymentView {
             order_id: payment.order_id.0,
             amount: RawValue::from_string(payment.amount.amount()).expect("an amount is the text of a JSON number"),
             currency: payment.amount.currency().code(),
-            reason: match &payment.state {
-                State::Declined(reason) => Some(reason.clone()),
-                State::Authorized | State::Voiding | State::Voided | State::Cancelled => None,
-            },
+            reason: payment.state.reason().map(str::to_owned),
             reference: payment.reference.clone(),
             created_at: payment.created_at,
             updated_at: payment.changed_at,

@@ -2,6 +2,7 @@
 
 mod m0002_payments;
 mod m0003_by_order;
+mod m0004_tasks;
 
 use saga_database::tables::{ApiKeysTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(DeadLetterSubject { was: "order_id" }),
             Box::new(m0003_by_order::Migration),
             Box::new(ApiKeysTable),
+            Box::new(m0004_tasks::Migration),
         ]
     }
 }

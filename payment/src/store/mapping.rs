@@ -1,28 +1,37 @@
 use std::fmt::Display;
 
 use sea_orm::DbErr;
-use shared_events::{Money, OrderId, SagaId, Timestamp};
+use shared_events::{IdempotencyKey, Money, OrderId, PaymentMethod, SagaId, Timestamp};
 
 use super::tables::payments;
-use crate::domain::{Payment, PaymentId, State};
+use crate::domain::{Payment, PaymentId, PaymentKey, Purpose, State, Task};
 
 /// Converts a payment to its row.
 pub(crate) fn to_row(payment: &Payment) -> payments::Model {
-    let Payment { payment_id, saga_id, order_id, amount, state, reference, created_at, changed_at } = payment;
+    let Payment { payment_id, purpose, order_id, amount, state, reference, task, created_at, changed_at } = payment;
+    let (saga_id, gateway_key, idempotency_key) = match purpose {
+        Purpose::Saga(saga_id) => (Some(saga_id.0), None, None),
+        Purpose::Client { key, idempotency_key } => (None, key.map(|key| key.0), idempotency_key.as_ref()),
+    };
+    let lines = task.as_ref().and_then(|task| task.lines.as_ref());
     payments::Model {
         payment_id: payment_id.0,
-        saga_id: saga_id.map(|saga_id| saga_id.0),
+        saga_id,
         order_id: order_id.0,
         minor_units: amount.minor_units(),
         currency: amount.currency().code().to_owned(),
         state: state.as_str().to_owned(),
-        reason: match state {
-            State::Declined(reason) => Some(reason.clone()),
-            State::Authorized | State::Voiding | State::Voided | State::Cancelled => None,
-        },
+        reason: state.reason().map(str::to_owned),
         reference: reference.clone(),
         created_at: created_at.unix_micros(),
         changed_at: changed_at.unix_micros(),
+        due_at: task.as_ref().map(|task| task.due_at.unix_micros()),
+        attempts: task.as_ref().map_or(0, |task| task.attempts.into()),
+        unanswered: task.as_ref().map_or(0, |task| task.unanswered.into()),
+        lines: lines.map(|lines| serde_json::to_string(lines).expect("lines are plain JSON")),
+        payment_method: task.as_ref().and_then(|task| task.method.as_ref()).map(|method| method.as_str().to_owned()),
+        gateway_key,
+        idempotency_key: idempotency_key.map(|key| key.as_str().to_owned()),
     }
 }
 
@@ -34,21 +43,32 @@ pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
     let payment_id = row.payment_id;
     let wrong = |what: &str, why: &dyn Display| DbErr::Type(format!("payment {payment_id}: {what}: {why}"));
     let currency = row.currency.parse().map_err(|error| wrong("currency", &error))?;
-    let state = match (row.state.as_str(), row.reason) {
-        ("AUTHORIZED", _) => State::Authorized,
-        ("DECLINED", Some(reason)) => State::Declined(reason),
-        ("VOIDING", _) => State::Voiding,
-        ("VOIDED", _) => State::Voided,
-        ("CANCELLED", _) => State::Cancelled,
-        (other, _) => return Err(wrong("state", &other)),
+    let purpose = match row.saga_id {
+        Some(saga_id) => Purpose::Saga(SagaId(saga_id)),
+        None => Purpose::Client {
+            key: row.gateway_key.map(PaymentKey),
+            idempotency_key: row
+                .idempotency_key
+                .map(|key| IdempotencyKey::parse(&key).map_err(|error| wrong("idempotency_key", &error)))
+                .transpose()?,
+        },
     };
+    let state = State::parse(&row.state, row.reason).ok_or_else(|| wrong("state", &row.state))?;
+    let lines = row.lines.map(|lines| serde_json::from_str(&lines).map_err(|error| wrong("lines", &error)));
+    let lines = lines.transpose()?;
+    let attempts = u32::try_from(row.attempts).map_err(|error| wrong("attempts", &error))?;
+    let unanswered = u32::try_from(row.unanswered).map_err(|error| wrong("unanswered", &error))?;
+    let method = row.payment_method.map(|text| PaymentMethod::parse(&text));
+    let method = method.transpose().map_err(|error| wrong("payment_method", &error))?;
+    let due_at = row.due_at.map(Timestamp::from_unix_micros);
     Ok(Payment {
         payment_id: PaymentId(payment_id),
-        saga_id: row.saga_id.map(SagaId),
+        purpose,
         order_id: OrderId(row.order_id),
         amount: Money::from_minor_units(row.minor_units, currency).map_err(|error| wrong("amount", &error))?,
         state,
         reference: row.reference,
+        task: due_at.map(|due_at| Task { due_at, attempts, unanswered, lines, method }),
         created_at: Timestamp::from_unix_micros(row.created_at),
         changed_at: Timestamp::from_unix_micros(row.changed_at),
     })
@@ -57,12 +77,14 @@ pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use shared_events::{Line, Lines, Quantity, Sku};
     use uuid::Uuid;
 
     use super::*;
 
     fn state() -> impl Strategy<Value = State> {
         prop_oneof![
+            Just(State::Requested),
             Just(State::Authorized),
             ".{0,20}".prop_map(State::Declined),
             Just(State::Voiding),
@@ -71,23 +93,48 @@ mod tests {
         ]
     }
 
+    fn purpose() -> impl Strategy<Value = Purpose> {
+        let key = prop::option::of(any::<u128>().prop_map(|key| PaymentKey(Uuid::from_u128(key))));
+        let idempotency_key = prop::option::of("[a-z]{1,20}".prop_map(|key| IdempotencyKey::parse(&key).unwrap()));
+        prop_oneof![
+            any::<u128>().prop_map(|saga| Purpose::Saga(SagaId(Uuid::from_u128(saga)))),
+            (key, idempotency_key).prop_map(|(key, idempotency_key)| Purpose::Client { key, idempotency_key }),
+        ]
+    }
+
+    fn task() -> impl Strategy<Value = Option<Task>> {
+        let line = Line { sku: Sku::parse("SKU \"x\"").unwrap(), quantity: Quantity::new(2).unwrap() };
+        let lines = prop_oneof![Just(None), Just(Some(Lines::new([line]).unwrap()))];
+        let task = (any::<i64>(), any::<u32>(), any::<u32>(), lines, prop::option::of("[a-z]{1,9}"));
+        let task = task.prop_map(|(due_at, attempts, unanswered, lines, method)| Task {
+            due_at: Timestamp::from_unix_micros(due_at),
+            attempts,
+            unanswered,
+            lines,
+            method: method.map(|method| PaymentMethod::parse(&method).unwrap()),
+        });
+        prop::option::of(task)
+    }
+
     proptest! {
         #[test]
         fn a_payment_is_the_same_after_a_round_trip(
             payment_id in 1..i64::MAX,
-            saga in prop::option::of(any::<u128>()),
+            purpose in purpose(),
             order_id in 1..i64::MAX,
             minor_units in 1..=Money::MAX_MINOR_UNITS,
             state in state(),
             reference in prop::option::of(".{0,20}"),
+            task in task(),
         ) {
             let payment = Payment {
                 payment_id: PaymentId(payment_id),
-                saga_id: saga.map(|saga| SagaId(Uuid::from_u128(saga))),
+                purpose,
                 order_id: OrderId(order_id),
                 amount: Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap(),
                 state,
                 reference,
+                task,
                 created_at: Timestamp::from_unix_micros(1),
                 changed_at: Timestamp::from_unix_micros(2),
             };
@@ -98,13 +145,19 @@ mod tests {
     #[test]
     fn a_row_that_this_program_never_writes_is_an_error() {
         let amount = Money::from_minor_units(1, "USD".parse().unwrap()).unwrap();
-        let new = crate::domain::NewPayment { payment_id: PaymentId(7), saga_id: None, order_id: OrderId(1), amount };
-        let row = to_row(&Payment::cancelled(new, Timestamp::default()));
+        let purpose = Purpose::Client { key: None, idempotency_key: None };
+        let new = crate::domain::NewPayment { payment_id: PaymentId(7), purpose, order_id: OrderId(1), amount };
+        let row = to_row(&new.into_payment(State::Cancelled, Timestamp::default()));
         for row in [
             payments::Model { state: "PAID".to_owned(), ..row.clone() },
             payments::Model { state: "DECLINED".to_owned(), reason: None, ..row.clone() },
             payments::Model { currency: "XXX".to_owned(), ..row.clone() },
-            payments::Model { minor_units: 0, ..row },
+            payments::Model { minor_units: 0, ..row.clone() },
+            payments::Model { attempts: -1, ..row.clone() },
+            payments::Model { unanswered: -1, ..row.clone() },
+            payments::Model { due_at: Some(1), payment_method: Some("4242424242424242".to_owned()), ..row.clone() },
+            payments::Model { lines: Some("[]".to_owned()), ..row.clone() },
+            payments::Model { idempotency_key: Some(String::new()), ..row },
         ] {
             assert!(from_row(row).unwrap_err().to_string().contains("payment 7"));
         }

@@ -4,8 +4,10 @@
 mod mapping;
 mod queries;
 mod tables;
+mod tasks;
 
 pub(crate) use mapping::to_row;
 pub use queries::{Listing, all, by_id, of_sagas, page};
-pub(crate) use queries::{by_sagas, to_void};
+pub(crate) use queries::{by_idempotency_keys, by_ids, by_sagas};
 pub use tables::payments;
+pub(crate) use tasks::{adopt_voids, due, take_over};

@@ -1,9 +1,9 @@
 use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    QuerySelect,
 };
-use shared_events::{OrderId, SagaId};
+use shared_events::{IdempotencyKey, OrderId, SagaId};
 
 use super::{mapping::from_row, tables::payments};
 use crate::domain::{Payment, PaymentId, State};
@@ -81,18 +81,25 @@ pub(crate) async fn by_sagas(transaction: &DatabaseTransaction, sagas: Vec<SagaI
     rows.into_iter().map(from_row).collect()
 }
 
-/// Returns at most `limit` payments that still have to be voided, oldest first, without those whose id is in `except`.
-/// Each row is converted separately.
-pub(crate) async fn to_void(
+/// Returns the payments with these ids, and locks them.
+///
+/// # Errors
+/// If the database fails or is unavailable, or a row cannot be read.
+pub(crate) async fn by_ids(transaction: &DatabaseTransaction, ids: Vec<PaymentId>) -> Result<Vec<Payment>, DbErr> {
+    let keys = ids.into_iter().map(|id| id.0.into()).collect();
+    let rows = find_locked::<payments::Entity, _>(transaction, payments::Column::PaymentId, keys).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Returns the payments that clients requested with these keys, and locks them.
+///
+/// # Errors
+/// If the database fails or is unavailable, or a row cannot be read.
+pub(crate) async fn by_idempotency_keys(
     transaction: &DatabaseTransaction,
-    except: Vec<i64>,
-    limit: u64,
-) -> Result<Rows<i64, Payment>, DbErr> {
-    // The condition is a literal, as in the index: with a parameter, neither database would use the index.
-    let mut query = payments::Entity::find().filter(Expr::cust("state = 'VOIDING'"));
-    if !except.is_empty() {
-        query = query.filter(payments::Column::PaymentId.is_not_in(except));
-    }
-    let query = query.order_by_asc(payments::Column::PaymentId).limit(limit);
-    read_rows(transaction, query, payments::Column::PaymentId, from_row).await
+    keys: Vec<IdempotencyKey>,
+) -> Result<Vec<Payment>, DbErr> {
+    let keys = keys.into_iter().map(|key| key.as_str().into()).collect();
+    let rows = find_locked::<payments::Entity, _>(transaction, payments::Column::IdempotencyKey, keys).await?;
+    rows.into_iter().map(from_row).collect()
 }

@@ -2,7 +2,7 @@
 pub mod payments {
     use sea_orm::entity::prelude::*;
 
-    /// One payment. The migration `m0002_payments` describes the columns.
+    /// One payment. The migrations `m0002_payments` and `m0004_tasks` describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "payments")]
     #[allow(missing_docs, reason = "the migration describes the columns")]
@@ -18,6 +18,13 @@ pub mod payments {
         pub reference: Option<String>,
         pub created_at: i64,
         pub changed_at: i64,
+        pub due_at: Option<i64>,
+        pub attempts: i64,
+        pub unanswered: i64,
+        pub lines: Option<String>,
+        pub payment_method: Option<String>,
+        pub gateway_key: Option<Uuid>,
+        pub idempotency_key: Option<String>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

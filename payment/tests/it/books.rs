@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use payment::{
     domain::PaymentKey,
     gateway::{
-        DeclineCode, GatewayPayment, GatewayRefund, GatewayState, Lookup, Outcome, PaymentRequest, Reference,
+        Decline, DeclineCode, GatewayPayment, GatewayRefund, GatewayState, Lookup, Outcome, PaymentRequest, Reference,
         RefundKey, conformance::Moved,
     },
 };
-use shared_events::Money;
+use shared_events::{Money, PaymentMethod};
 
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     /// In the order in which they were prepared.
     payments: Vec<Entry>,
+    by_reference: HashMap<Reference, usize>,
     /// The keys that are not forgotten.
     keys: HashMap<PaymentKey, Reference>,
     refund_keys: HashMap<RefundKey, Money>,
@@ -23,6 +24,7 @@ pub(crate) struct Books {
 #[derive(Debug)]
 struct Entry {
     key: PaymentKey,
+    method: Option<PaymentMethod>,
     payment: GatewayPayment,
     /// How often an amount was held for it.
     charges: usize,
@@ -37,16 +39,17 @@ impl Books {
                 false => Outcome::declined(DeclineCode::KeyReused, "the key was used for another payment"),
             };
         }
-        let earlier = self.payments.iter().filter(|entry| entry.key == request.key).count();
-        let late = if earlier == 0 { String::new() } else { format!("-{}", earlier + 1) };
-        let reference = Reference(format!("auth-{}{late}", request.key.0));
+        let of_key = |number: &usize| self.by_reference.contains_key(&reference_of(request.key, *number));
+        let earlier = (0..).take_while(of_key).count();
+        let reference = reference_of(request.key, earlier);
         let payment = GatewayPayment {
             reference: reference.clone(),
             amount: request.amount,
             state: GatewayState::Prepared,
             refunds: Vec::new(),
         };
-        self.payments.push(Entry { key: request.key, payment, charges: 0 });
+        self.by_reference.insert(reference.clone(), self.payments.len());
+        self.payments.push(Entry { key: request.key, method: request.method.clone(), payment, charges: 0 });
         self.keys.insert(request.key, reference.clone());
         Outcome::Done(reference)
     }
@@ -59,7 +62,7 @@ impl Books {
                 GatewayState::Authorized
             } else {
                 let detail = "over the limit".to_owned();
-                GatewayState::Declined(payment::gateway::Decline { code: DeclineCode::Refused, detail })
+                GatewayState::Declined(Decline { code: DeclineCode::Refused, detail })
             };
         }
         match &payment.state {
@@ -132,6 +135,11 @@ impl Books {
         self.payments.iter().filter(|entry| entry.key == key).map(|entry| entry.charges).sum()
     }
 
+    /// The means of payment of the first payment with this key.
+    pub(crate) fn method(&self, key: PaymentKey) -> Option<PaymentMethod> {
+        self.payments.iter().find(|entry| entry.key == key)?.method.clone()
+    }
+
     pub(crate) fn moved(&self, key: PaymentKey) -> Moved {
         let mut moved = Moved::default();
         for Entry { payment, .. } in self.payments.iter().filter(|entry| entry.key == key) {
@@ -146,12 +154,17 @@ impl Books {
     }
 
     fn find(&self, reference: &Reference) -> Option<&Entry> {
-        self.payments.iter().find(|entry| entry.payment.reference == *reference)
+        self.by_reference.get(reference).map(|index| &self.payments[*index])
     }
 
     fn find_mut(&mut self, reference: &Reference) -> Option<&mut Entry> {
-        self.payments.iter_mut().find(|entry| entry.payment.reference == *reference)
+        self.by_reference.get(reference).map(|index| &mut self.payments[*index])
     }
+}
+
+/// The reference of the first payment with this key, and of those after it.
+fn reference_of(key: PaymentKey, earlier: usize) -> Reference {
+    Reference(if earlier == 0 { format!("auth-{}", key.0) } else { format!("auth-{}-{}", key.0, earlier + 1) })
 }
 
 fn not_found<T>() -> Outcome<T> {

@@ -16,7 +16,7 @@ use service_host::{
     settings::WorkSettings,
 };
 use shared_events::{Envelope, Event, MessageId, SagaId, Service};
-use testkit::service::{DatabaseKind, Peer, ServiceHarness, TestedService, answer, outgoing, until};
+use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TestedService, answer, outgoing, until};
 use tokio::net::TcpListener;
 
 use crate::scripted::ScriptedGateway;
@@ -125,7 +125,7 @@ impl Harness {
     /// The row of this saga, and asserts that there is at most one.
     pub(crate) async fn row(&self, saga_id: SagaId) -> Option<Payment> {
         let mut found = store::of_sagas(&self.service.observer().reader(), &[saga_id]).await.unwrap();
-        assert!(found.len() <= 1 && found.iter().all(|payment| payment.saga_id == Some(saga_id)), "{found:?}");
+        assert!(found.len() <= 1 && found.iter().all(|payment| payment.saga_id() == Some(saga_id)), "{found:?}");
         found.pop()
     }
 
@@ -144,6 +144,18 @@ impl Harness {
         let request = self.service.http.request(Method::POST, "/api/v1/payments/authorize");
         let answer = answer(request.header(CONTENT_TYPE, "application/json").body(body)).await;
         (answer.status, answer.body)
+    }
+
+    /// Like [`authorize`](Self::authorize), with the header `Idempotency-Key`.
+    pub(crate) async fn authorize_with_key(&self, key: &str, body: &str) -> Answer {
+        let request = self.service.http.request(Method::POST, "/api/v1/payments/authorize");
+        let request = request.header(CONTENT_TYPE, "application/json").header("idempotency-key", key);
+        answer(request.body(body.to_owned())).await
+    }
+
+    /// Starts one more replica of the service.
+    pub(crate) async fn replica(&self) -> RunningService {
+        self.service.start_on(self.service.another_writer().await).await.0
     }
 
     /// Sends a GET. Returns the status and the body of the response.

@@ -1,13 +1,16 @@
 //! Each message twice, redelivered and repeated: the second time changes nothing.
 
+use std::collections::HashSet;
+
 use rstest::rstest;
 use shared_events::{Envelope, EventBody, FailureReason};
 use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
 
 use crate::{harness::Harness, orders::Order};
 
-/// Publishes `first`, one by one, and receives `answers`; then publishes everything again as it was (redelivered) and
-/// in new messages (repeated): the table and the gateway stay as they are. Only repeated cancellations are answered.
+/// Publishes `first`, one by one, and receives the answer to each, as far as there are `answers`; then publishes
+/// everything again as it was (redelivered) and in new messages (repeated): the table and the gateway stay as they are.
+/// Only repeated cancellations are answered.
 async fn twice(
     database: DatabaseKind,
     order: &Order,
@@ -17,11 +20,11 @@ async fn twice(
     held: i64,
 ) {
     let mut harness = Harness::start(database).await;
-    for message in &first {
+    for (index, message) in first.iter().enumerate() {
         harness.publish(message).await;
-    }
-    for body in answers {
-        assert_eq!(harness.receive().await, order.event(body.clone()));
+        if let Some(body) = answers.get(index) {
+            assert_eq!(harness.receive().await, order.event(body.clone()));
+        }
     }
     harness.until_state(order.saga_id, state).await;
     let rows = harness.rows().await;
@@ -78,7 +81,7 @@ async fn cancelled_after_the_authorization(#[values(Sqlite, Postgres)] database:
 #[tokio::test]
 async fn cancelled_before_the_authorization(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let order = Order::of(1, "20");
-    twice(database, &order, vec![order.cancel(), order.reserved()], &[EventBody::PaymentVoided], "VOIDED", 0).await;
+    twice(database, &order, vec![order.cancel(), order.reserved()], &[EventBody::PaymentVoided], "CANCELLED", 0).await;
 }
 
 #[rstest]
@@ -90,8 +93,9 @@ async fn the_same_message_several_times_at_once(#[values(Sqlite, Postgres)] data
     let mut all = vec![reserved.clone(), reserved.clone(), order.reserved(), reserved, order.reserved()];
     all.extend([cancel.clone(), cancel]);
     harness.hand_over(&all).await;
-    assert_eq!(harness.receive().await, order.event(EventBody::PaymentAuthorized));
-    assert_eq!(harness.receive().await, cancelled.event(EventBody::PaymentVoided));
+    let received = HashSet::from([harness.receive().await, harness.receive().await]);
+    let expected = [order.event(EventBody::PaymentAuthorized), cancelled.event(EventBody::PaymentVoided)];
+    assert_eq!(received, HashSet::from(expected));
     for message in &all {
         harness.committed(message.header.id).await;
     }

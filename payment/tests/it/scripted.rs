@@ -12,7 +12,7 @@ use payment::{
         GatewayPayment, Lookup, Outcome, PaymentGateway, PaymentRequest, Reference, RefundKey, conformance::Moved,
     },
 };
-use shared_events::Money;
+use shared_events::{Money, PaymentMethod};
 use tokio::sync::watch;
 
 use crate::books::Books;
@@ -100,6 +100,11 @@ impl ScriptedGateway {
     /// The minor units that it holds for `key`.
     pub(crate) fn holds(&self, key: impl Into<PaymentKey>) -> i64 {
         self.moved(key).held
+    }
+
+    /// The means of payment that it was told for `key`.
+    pub(crate) fn method(&self, key: impl Into<PaymentKey>) -> Option<PaymentMethod> {
+        self.0.borrow().books.method(key.into())
     }
 
     /// What it has moved for `key`.

@@ -12,7 +12,7 @@ use crate::{harness::Harness, orders::Order, scripted::Point};
 async fn a_damaged_payment_delays_no_void_and_hides_no_other_payment(
     #[values(Sqlite, Postgres)] database: DatabaseKind,
 ) {
-    let mut harness = Harness::start(database).await;
+    let mut harness = Harness::start_with(database, &["--gateway-timeout", "1s"]).await;
     let orders = [1, 2].map(|number| Order::of(number, "20"));
     for order in &orders {
         harness.publish(&order.reserved()).await;
@@ -23,7 +23,7 @@ async fn a_damaged_payment_delays_no_void_and_hides_no_other_payment(
         harness.publish(&order.cancel()).await;
         harness.gateway.reached(Point::BeforeVoid, reached).await;
     }
-    // Both calls fail, so that the periodic tick has to find both payments; the first one is damaged.
+    // Both calls fail, so that both payments have to be found again; the first one is damaged.
     let database = harness.service.another_writer().await;
     let damage = async |sql: &str| {
         let transaction = database.begin().await.unwrap();
@@ -34,6 +34,7 @@ async fn a_damaged_payment_delays_no_void_and_hides_no_other_payment(
     harness.gateway.fail(Point::BeforeVoid, 2);
     harness.gateway.release(Point::BeforeVoid);
     harness.until_state(orders[1].saga_id, "VOIDED").await;
+    assert_eq!(harness.receive().await, orders[1].event(EventBody::PaymentVoided));
 
     let (status, list) = harness.get("/api/v1/payments/").await;
     assert_eq!((status, list.as_array().unwrap().len()), (200, 1), "{list}");

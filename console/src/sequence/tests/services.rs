@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use inventory::domain::{self as inv, HoldPolicy, Reservation, ReservationId, StockItem};
-use payment::domain::{self as pay, Answer, Payment, PaymentId};
+use payment::domain::{self as pay, Answer, Payment, PaymentId, Step};
 use shared_events::{
     CancelReason, Event, EventBody, EventType, FailureReason, Line, Lines, Money, OrderDetails, OrderId, Quantity,
     SagaId, Service, Sku, Timestamp,
@@ -47,17 +47,25 @@ fn inventory_answers(asked: EventType) -> Option<EventBody> {
     inventory(before.as_ref(), &event(asked), &mut stock).event
 }
 
-/// Returns what payment answers to this event, at the latest when the gateway has voided the payment.
+/// Returns what payment answers to this event, at the latest when the gateway has answered.
 fn payment_answers(asked: EventType) -> Option<EventBody> {
+    let now = Timestamp::default();
     let decide = |known: Option<&Payment>, asked| {
-        let answer = Answer::Authorized { reference: "reference".to_owned() };
-        let context = pay::Context { new_id: PaymentId(1), answer: Some(&answer), now: Timestamp::default() };
-        pay::on_event(known, &event(asked), context).unwrap()
+        let mut transition = pay::on_event(known, &event(asked), PaymentId(1), now).unwrap();
+        while let Some(payment) = &transition.payment
+            && let Some(step) = payment.step()
+        {
+            let answer = match step {
+                Step::Prepare => Answer::Prepared { reference: "reference".to_owned() },
+                Step::Authorize => Answer::Authorized,
+                Step::Void => Answer::Voided,
+            };
+            transition = pay::on_answer(payment, &answer, now);
+        }
+        transition
     };
     let before = (asked != EventType::StockReserved).then(|| decide(None, EventType::StockReserved).payment.unwrap());
-    let decided = decide(before.as_ref(), asked);
-    let voided = decided.void.then(|| pay::on_voided(decided.payment.as_ref(), Timestamp::default()).event);
-    decided.event.or(voided.flatten())
+    decide(before.as_ref(), asked).event
 }
 
 #[test]

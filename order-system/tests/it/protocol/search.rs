@@ -5,8 +5,6 @@ use std::{
     rc::Rc,
 };
 
-use payment::domain::Answer;
-
 use super::state::{Action, Next, State};
 
 /// All states that can be reached, and the steps between them that are taken automatically.
@@ -18,8 +16,8 @@ struct Graph {
 }
 
 /// Searches from `start`, and returns the number of end states for each combination of order statuses.
-pub(super) fn search(start: State, answer: &Answer) -> BTreeMap<String, usize> {
-    let graph = Graph::of(start, answer);
+pub(super) fn search(start: State, accepts: bool) -> BTreeMap<String, usize> {
+    let graph = Graph::of(start, accepts);
     let mut ends = BTreeMap::new();
     for state in graph.states.iter().filter(|state| state.is_quiet_end()) {
         assert_eq!(state.breaches(), Vec::<String>::new(), "{state:#?}");
@@ -31,7 +29,7 @@ pub(super) fn search(start: State, answer: &Answer) -> BTreeMap<String, usize> {
 }
 
 impl Graph {
-    fn of(start: State, answer: &Answer) -> Self {
+    fn of(start: State, accepts: bool) -> Self {
         let start = Rc::new(start);
         let mut index: HashMap<Rc<State>, usize> = HashMap::from([(Rc::clone(&start), 0)]);
         let mut ids: HashMap<Action, u16> = HashMap::new();
@@ -40,7 +38,7 @@ impl Graph {
             let state = Rc::clone(&graph.states[graph.steps.len()]);
             assert_eq!(state.world.audit_stock(), Vec::<String>::new(), "{state:#?}");
             let mut steps = Vec::new();
-            for Next { state, action } in state.all_next(answer) {
+            for Next { state, action } in state.all_next(accepts) {
                 let there = match index.get(&state) {
                     Some(there) => *there,
                     None => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use order::domain::NewOrder;
-use payment::domain::{Answer, State as PaymentState};
+use payment::domain::{Answer, State as PaymentState, Step};
 use shared_events::{Event, EventBody, Line, Lines, Money, OrderDetails, Quantity, SagaId, Service, Sku};
 use uuid::Uuid;
 
@@ -18,14 +18,16 @@ pub(super) struct Chances {
     pub(super) cancels: u8,
     /// Whether deadlines pass and holds become overdue. Without them, a lost message is never noticed.
     pub(super) clocks: bool,
-    /// How often the payment service may crash during a call to the gateway, so that the call is repeated.
+    /// How often the payment service may crash after a call to the gateway, so that the answer is lost.
     pub(super) crashes: u8,
 }
 
 /// What the gateway has recorded for a saga.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Booked {
+    Prepared,
     Charged,
+    Declined,
     Voided,
 }
 
@@ -34,8 +36,8 @@ pub(super) struct State {
     pub(super) world: World,
     /// The messages in flight, with the number of copies.
     in_flight: BTreeMap<Message, u8>,
-    /// The number of open gateway calls for each payment. Their message is delivered but not acknowledged.
-    asked: BTreeMap<SagaId, u8>,
+    /// What the gateway has answered and the payment service has not handled yet.
+    answers: BTreeMap<(SagaId, Step), Answer>,
     booked: BTreeMap<SagaId, Booked>,
     chances: Chances,
     /// Maximum number of copies of the same message in flight.
@@ -48,8 +50,8 @@ type Message = (Service, SagaId, EventBody);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Deliver(Message),
-    GatewayAnswers(SagaId),
-    GatewayVoids(SagaId),
+    AskGateway(SagaId, Step),
+    HandleAnswer(SagaId, Step),
     OrderClock(SagaId),
     InventoryClock(SagaId),
 }
@@ -73,7 +75,7 @@ impl State {
         let mut state = Self {
             world: World::with_stock(in_stock.map(|units| (sku, units))),
             in_flight: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            answers: BTreeMap::new(),
             booked: BTreeMap::new(),
             chances,
             copies,
@@ -110,83 +112,88 @@ impl State {
         self.world.orders[&saga].details.clone()
     }
 
-    fn handle(&mut self, service: Service, saga: SagaId, body: EventBody, answer: &Answer) {
-        let event = Event { saga_id: saga, order: self.details(saga), body };
-        let events = self.world.handle(service, &event, answer);
-        self.publish(events);
-    }
-
-    /// Delivers a message to its consumer. If necessary, payment first calls the gateway, which charges at that moment.
-    fn deliver(&mut self, message: &Message, answer: &Answer) {
+    fn deliver(&mut self, message: &Message) {
         self.take(message);
         let (service, saga, body) = message.clone();
-        if (service, &body) != (Service::Payment, &EventBody::StockReserved) {
-            return self.handle(service, saga, body, answer);
-        }
-        *self.asked.entry(saga).or_default() += 1;
-        // A repeated call gets the same answer and charges nothing more, even after a void.
-        if matches!(answer, Answer::Authorized { .. }) {
-            self.booked.entry(saga).or_insert(Booked::Charged);
-        }
-    }
-
-    fn gateway_answers(&mut self, saga: SagaId, answer: &Answer) {
-        take_one(&mut self.asked, &saga);
-        self.handle(Service::Payment, saga, EventBody::StockReserved, answer);
-    }
-
-    fn gateway_voids(&mut self, saga: SagaId) {
-        self.booked.insert(saga, Booked::Voided);
-        let events = self.world.gateway_voids(saga);
+        let event = Event { saga_id: saga, order: self.details(saga), body };
+        let events = self.world.handle(service, &event);
         self.publish(events);
     }
 
-    /// The payment service crashes before the answer is known, so the message is delivered again.
-    fn call_again(&mut self, saga: SagaId) {
-        self.chances.crashes -= 1;
-        take_one(&mut self.asked, &saga);
-        let copies = self.in_flight.entry((Service::Payment, saga, EventBody::StockReserved)).or_default();
-        *copies = (*copies + 1).min(self.copies);
+    /// The gateway acts and answers. It keeps what its port promises: a repeated call changes nothing, and a void is
+    /// final.
+    fn ask_gateway(&mut self, saga: SagaId, step: Step, accepts: bool) {
+        let booked = self.booked.entry(saga).or_insert(Booked::Prepared);
+        *booked = match (step, *booked) {
+            (Step::Authorize, Booked::Prepared) if accepts => Booked::Charged,
+            (Step::Authorize, Booked::Prepared) => Booked::Declined,
+            (Step::Void, Booked::Prepared | Booked::Charged) => Booked::Voided,
+            (_, booked) => booked,
+        };
+        let answer = match (step, *booked) {
+            (Step::Prepare, _) => Answer::Prepared { reference: "reference".to_owned() },
+            (Step::Authorize, Booked::Charged) => Answer::Authorized,
+            (Step::Authorize, _) => Answer::Declined { reason: "too much".to_owned() },
+            (Step::Void, _) => Answer::Voided,
+        };
+        self.answers.insert((saga, step), answer);
+    }
+
+    fn handle_answer(&mut self, saga: SagaId, step: Step) {
+        let answer = self.answers.remove(&(saga, step)).unwrap();
+        let events = self.world.gateway_answers(saga, &answer);
+        self.publish(events);
     }
 
     /// Returns every possible step, including those that change nothing.
-    pub(super) fn all_next(&self, answer: &Answer) -> Vec<Next> {
+    pub(super) fn all_next(&self, accepts: bool) -> Vec<Next> {
         let mut all = Vec::new();
-        let mut step = |action: Option<Action>, step: &dyn Fn(&mut Self)| {
+        let mut step_of = |action: Option<Action>, step: &dyn Fn(&mut Self)| {
             let mut state = self.clone();
             step(&mut state);
             all.push(Next { state, action });
         };
         for message in self.in_flight.keys() {
-            step(Some(Action::Deliver(message.clone())), &|state| state.deliver(message, answer));
+            step_of(Some(Action::Deliver(message.clone())), &|state| state.deliver(message));
             if self.chances.losses > 0 {
-                step(None, &|state| {
+                step_of(None, &|state| {
                     state.take(message);
                     state.chances.losses -= 1;
                 });
             }
         }
-        for &saga in self.asked.keys() {
-            step(Some(Action::GatewayAnswers(saga)), &|state| state.gateway_answers(saga, answer));
-            if self.chances.crashes > 0 {
-                step(None, &|state| state.call_again(saga));
+        for (saga, step) in self.world.gateway_steps() {
+            if !self.answers.contains_key(&(saga, step)) {
+                step_of(Some(Action::AskGateway(saga, step)), &|state| {
+                    state.ask_gateway(saga, step, accepts);
+                    // Only between a charge and its answer can anything happen that matters.
+                    if step != Step::Authorize {
+                        state.handle_answer(saga, step);
+                    }
+                });
             }
         }
-        for &saga in &self.world.to_void {
-            step(Some(Action::GatewayVoids(saga)), &|state| state.gateway_voids(saga));
+        for &(saga, step) in self.answers.keys() {
+            step_of(Some(Action::HandleAnswer(saga, step)), &|state| state.handle_answer(saga, step));
+            if self.chances.crashes > 0 {
+                step_of(None, &|state| {
+                    state.chances.crashes -= 1;
+                    state.answers.remove(&(saga, step));
+                });
+            }
         }
         for &saga in self.world.orders.keys().filter(|_| self.chances.clocks) {
-            step(Some(Action::OrderClock(saga)), &|state| {
+            step_of(Some(Action::OrderClock(saga)), &|state| {
                 let events = state.world.order_clock(saga);
                 state.publish(events);
             });
-            step(Some(Action::InventoryClock(saga)), &|state| {
+            step_of(Some(Action::InventoryClock(saga)), &|state| {
                 let events = state.world.inventory_clock(saga);
                 state.publish(events);
             });
         }
         for &saga in self.world.orders.keys().filter(|_| self.chances.cancels > 0) {
-            step(None, &|state| {
+            step_of(None, &|state| {
                 state.chances.cancels -= 1;
                 let events = state.world.cancel(saga);
                 state.publish(events);
@@ -197,7 +204,7 @@ impl State {
 
     /// Returns whether nothing is in flight and no clock has anything to do.
     pub(super) fn is_quiet_end(&self) -> bool {
-        self.in_flight.is_empty() && self.asked.is_empty() && self.world.is_at_rest()
+        self.in_flight.is_empty() && self.answers.is_empty() && self.world.is_at_rest()
     }
 
     /// Returns what must not exist at a quiet end: breaches of the audit, and charges at the gateway without a payment.

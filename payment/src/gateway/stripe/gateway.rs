@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use axum::http::Uri;
-use shared_events::Money;
+use shared_events::{Money, PaymentMethod};
 use uuid::Uuid;
 
 use super::{
@@ -119,8 +119,8 @@ impl PaymentGateway for StripeGateway {
             (&payment_key, &key),
             (&order, &order_id),
         ];
-        let method = request.method.as_ref().map(|method| &method.0).or(self.default_method.as_ref());
-        fields.extend(method.map(|method| ("payment_method", method.as_str())));
+        let method = request.method.as_ref().map(PaymentMethod::as_str).or(self.default_method.as_deref());
+        fields.extend(method.map(|method| ("payment_method", method)));
         let mut last = String::new();
         for number in 1..=PREPARE_KEYS {
             // Nothing is charged, so another PaymentIntent is harmless: an error that Stripe repeats need not last.

@@ -4,13 +4,12 @@ use async_trait::async_trait;
 use payment::{
     domain::PaymentKey,
     gateway::{
-        DeclineCode, GatewayState, Lookup, Outcome, PaymentGateway, PaymentMethod, PaymentRequest, Reference,
-        RefundKey,
+        DeclineCode, GatewayState, Lookup, Outcome, PaymentGateway, PaymentRequest, Reference, RefundKey,
         conformance::{GatewayUnderTest, Moved, check_all},
         stripe::{ApiKey, StripeGateway},
     },
 };
-use shared_events::{Money, OrderId};
+use shared_events::{Money, OrderId, PaymentMethod};
 use uuid::Uuid;
 
 use super::{
@@ -23,7 +22,7 @@ pub(super) fn money(amount: &str, currency: &str) -> Money {
 }
 
 pub(super) fn request(amount: Money, method: Option<&str>) -> PaymentRequest {
-    let method = method.map(|method| PaymentMethod(method.to_owned()));
+    let method = method.map(|method| PaymentMethod::parse(method).unwrap());
     PaymentRequest { key: PaymentKey(Uuid::now_v7()), order_id: OrderId(1), amount, method }
 }
 

@@ -1,4 +1,4 @@
-/// A key that a client chooses for a request, so that sending it twice creates one order only. It has 1 to 255
+/// A key that a client chooses for a request, so that sending it twice has the effect of one request. It has 1 to 255
 /// characters, is not blank and has no control characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
@@ -31,6 +31,19 @@ impl IdempotencyKey {
     pub fn parse_header(value: &str) -> Result<Self, IdempotencyKeyError> {
         let Some(quoted) = value.strip_prefix('"') else { return Self::parse(value) };
         Self::parse(&unquote(quoted).ok_or(IdempotencyKeyError("must end with its only quote that is not escaped"))?)
+    }
+
+    /// Returns the key of a request that may have one in its body and one in the header `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// If one of them is no key, or they differ.
+    pub fn of_request(body: Option<&str>, header: Option<&str>) -> Result<Option<Self>, IdempotencyKeyError> {
+        match (body.map(Self::parse).transpose()?, header.map(Self::parse_header).transpose()?) {
+            (Some(body), Some(header)) if body != header => {
+                Err(IdempotencyKeyError("differs from the header Idempotency-Key"))
+            }
+            (body, header) => Ok(body.or(header)),
+        }
     }
 
     /// Returns the key's text.
@@ -67,6 +80,15 @@ impl std::error::Error for IdempotencyKeyError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_in_the_body_and_one_in_the_header_must_be_the_same() {
+        let of = |body, header| IdempotencyKey::of_request(body, header).map(|key| key.map(|key| key.0));
+        let key = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!((of(None, None), of(Some("a"), None), of(None, Some("\"a\""))), (Ok(None), key("a"), key("a")));
+        assert_eq!(of(Some("a"), Some("\"a\"")), key("a"));
+        assert!(of(Some("a"), Some("b")).is_err() && of(Some(""), None).is_err() && of(Some("a"), Some("")).is_err());
+    }
 
     #[test]
     fn quotes_are_no_part_of_a_key_in_a_header() {

@@ -1,0 +1,75 @@
+//! What the gateway is asked about a payment, and what its answer changes.
+
+use shared_events::{EventBody, FailureReason, Timestamp};
+
+use super::{Payment, State, Transition};
+
+/// What is to be asked of the gateway. It follows from the payment, so that nothing is lost with the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Create the payment, to get its reference. Charges nothing.
+    Prepare,
+    /// Hold the amount.
+    Authorize,
+    /// Give up the payment.
+    Void,
+}
+
+/// The gateway's answer to a step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// To `Prepare`: the payment exists, and nothing is charged.
+    Prepared {
+        /// The gateway's reference.
+        reference: String,
+    },
+    /// To `Authorize`: the amount is held.
+    Authorized,
+    /// To `Prepare` or `Authorize`: nothing is held, and nothing will be.
+    Declined {
+        /// The reason, as reported by the gateway.
+        reason: String,
+    },
+    /// To `Void`: nothing is held, and nothing will be.
+    Voided,
+}
+
+impl Payment {
+    /// Returns what is to be asked of the gateway; `None` if nothing is.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        match (&self.state, &self.reference) {
+            (State::Requested, None) => Some(Step::Prepare),
+            (State::Requested, Some(_)) => Some(Step::Authorize),
+            // A charge always has a reference in its row, so without one there is nothing to void.
+            (State::Voiding, Some(_)) => Some(Step::Void),
+            (State::Voiding, None) | (State::Authorized | State::Declined(_) | State::Voided | State::Cancelled, _) => {
+                None
+            }
+        }
+    }
+}
+
+/// Decides what an answer changes. Answers may be late and may come twice: one that the payment does not wait for any
+/// more changes nothing.
+#[must_use]
+pub fn on_answer(payment: &Payment, answer: &Answer, now: Timestamp) -> Transition {
+    match (payment.step(), answer) {
+        (Some(Step::Prepare), Answer::Prepared { reference }) => {
+            let lines = payment.task.as_ref().and_then(|task| task.lines.clone());
+            let payment = payment.with(State::Requested, Some(super::Task::new(lines, now)), payment.changed_at);
+            Transition::silent(Payment { reference: Some(reference.clone()), ..payment })
+        }
+        (Some(Step::Authorize), Answer::Authorized) => {
+            Transition::of(payment.with(State::Authorized, None, now), EventBody::PaymentAuthorized)
+        }
+        (Some(Step::Prepare | Step::Authorize), Answer::Declined { reason }) => {
+            let declined = payment.with(State::Declined(reason.clone()), None, now);
+            Transition::of(declined, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined })
+        }
+        (Some(Step::Void), Answer::Voided) => {
+            Transition::of(payment.with(State::Voided, None, now), EventBody::PaymentVoided)
+        }
+        _ => Transition::default(),
+    }
+}

@@ -1,0 +1,129 @@
+use shared_events::{
+    CancelReason, Event, EventBody, FailureReason, Line, Lines, Money, OrderDetails, OrderId, Quantity, SagaId, Sku,
+    Timestamp,
+};
+use uuid::Uuid;
+
+use super::*;
+
+const FAILED: EventBody = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
+const CANCEL: EventBody = EventBody::OrderCancelRequested { reason: CancelReason::Customer };
+
+pub(super) fn at(micros: i64) -> Timestamp {
+    Timestamp::from_unix_micros(micros)
+}
+
+pub(super) fn event(body: EventBody) -> Event {
+    let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(2).unwrap() };
+    let total = Money::from_minor_units(20_000, "USD".parse().unwrap()).unwrap();
+    let order = OrderDetails { order_id: OrderId(1), lines: Lines::new([line]).unwrap(), total, payment_method: None };
+    Event { saga_id: SagaId(Uuid::from_u128(7)), order, body }
+}
+
+fn declined() -> State {
+    State::Declined("too much".to_owned())
+}
+
+/// A payment in this state, as it is in the table.
+fn payment(state: State, has_reference: bool) -> Payment {
+    let Event { saga_id, order, .. } = event(CANCEL);
+    let task = matches!(state, State::Requested | State::Voiding).then(|| Task::new(Some(order.lines.clone()), at(1)));
+    let new = NewPayment::of_order(PaymentId(5), saga_id, &order);
+    Payment { task, reference: has_reference.then(|| "ref".to_owned()), ..new.into_payment(state, at(1)) }
+}
+
+fn all() -> Vec<Option<Payment>> {
+    let of = |state, has_reference| Some(payment(state, has_reference));
+    vec![
+        None,
+        of(State::Requested, false),
+        of(State::Requested, true),
+        of(State::Authorized, true),
+        of(declined(), true),
+        of(State::Voiding, true),
+        of(State::Voided, true),
+        of(State::Cancelled, false),
+    ]
+}
+
+/// What an input does: the saved state, and the published event.
+type Effect = (Option<State>, Option<EventBody>);
+
+fn effect(transition: &Transition) -> Effect {
+    (transition.payment.as_ref().map(|payment| payment.state.clone()), transition.event.clone())
+}
+
+fn on(known: Option<&Payment>, body: EventBody) -> Transition {
+    on_event(known, &event(body), PaymentId(9), at(2)).unwrap()
+}
+
+#[test]
+fn every_event_in_every_state() {
+    const NOTHING: Effect = (None, None);
+    let voided = || Some(EventBody::PaymentVoided);
+    let expected = [
+        ((Some(State::Requested), None), (Some(State::Cancelled), voided())),
+        (NOTHING, (Some(State::Voided), voided())),
+        (NOTHING, (Some(State::Voiding), None)),
+        (NOTHING, (Some(State::Voiding), None)),
+        (NOTHING, (None, voided())),
+        (NOTHING, NOTHING),
+        (NOTHING, (None, voided())),
+        (NOTHING, (None, voided())),
+    ];
+    for (known, (reserved, cancelled)) in all().into_iter().zip(expected) {
+        let known = known.as_ref();
+        for (body, expected) in [(EventBody::StockReserved, reserved), (CANCEL, cancelled)] {
+            let transition = on(known, body.clone());
+            assert_eq!(effect(&transition), expected, "{body:?}, {known:?}");
+            let Some(payment) = transition.payment else { continue };
+            let (payment_id, created_at) = if known.is_some() { (5, 1) } else { (9, 2) };
+            assert_eq!((payment.payment_id, payment.created_at), (PaymentId(payment_id), at(created_at)));
+            assert_eq!(payment.task.is_some(), payment.step().is_some(), "{payment:?}");
+            assert_eq!(payment.order(), payment.task.is_some().then(|| event(CANCEL).order), "{payment:?}");
+            // The same event a second time.
+            assert_eq!(on(Some(&payment), body).payment, None, "{payment:?}");
+        }
+    }
+    assert!(on_event(None, &event(EventBody::OrderCreated), PaymentId(1), at(1)).is_err());
+}
+
+#[test]
+fn every_answer_in_every_state() {
+    let answers = [
+        Answer::Prepared { reference: "new".to_owned() },
+        Answer::Authorized,
+        Answer::Declined { reason: "too much".to_owned() },
+        Answer::Voided,
+    ];
+    for known in all().into_iter().flatten() {
+        for answer in &answers {
+            let transition = on_answer(&known, answer, at(2));
+            let expected: Effect = match (known.step(), answer) {
+                (Some(Step::Prepare), Answer::Prepared { .. }) => (Some(State::Requested), None),
+                (Some(Step::Authorize), Answer::Authorized) => {
+                    (Some(State::Authorized), Some(EventBody::PaymentAuthorized))
+                }
+                (Some(Step::Prepare | Step::Authorize), Answer::Declined { .. }) => (Some(declined()), Some(FAILED)),
+                (Some(Step::Void), Answer::Voided) => (Some(State::Voided), Some(EventBody::PaymentVoided)),
+                _ => (None, None),
+            };
+            assert_eq!(effect(&transition), expected, "{answer:?}, {known:?}");
+            let Some(payment) = transition.payment else { continue };
+            assert_eq!(payment.task.is_some(), payment.step().is_some(), "{payment:?}");
+            let reference = if known.reference.is_some() { Some("ref") } else { payment.reference.as_deref() };
+            assert_eq!(payment.reference.as_deref(), reference, "a reference never changes");
+            assert_eq!(on_answer(&payment, answer, at(3)).payment, None, "the same answer twice: {payment:?}");
+        }
+    }
+}
+
+#[test]
+fn a_void_that_an_earlier_version_began_is_answered_once_its_order_is_known() {
+    let old = Payment { task: Some(Task::new(None, at(1))), ..payment(State::Voiding, true) };
+    let transition = on(Some(&old), CANCEL);
+    assert_eq!(
+        (transition.event, transition.payment.and_then(|payment| payment.order())),
+        (None, { Some(event(CANCEL).order) })
+    );
+}
