@@ -13,7 +13,7 @@ use service_host::{
     settings::WorkSettings,
 };
 use shared_events::{Envelope, Event, EventBody, OrderDetails, SagaId, Service};
-use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TestedService, answer, new_message};
+use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TestKey, TestedService, answer, new_message};
 use tokio::net::TcpListener;
 
 #[derive(Parser)]
@@ -51,8 +51,13 @@ impl Harness {
 
     /// Starts a service with these flags.
     pub(crate) async fn start_with(database: DatabaseKind, flags: &[&str]) -> Self {
+        Self::start_with_keys(database, flags, &[]).await
+    }
+
+    /// Starts a service with these flags, whose clients have these API keys.
+    pub(crate) async fn start_with_keys(database: DatabaseKind, flags: &[&str], keys: &[TestKey]) -> Self {
         let settings = Settings::parse_from(["inventory", "--tick", "20ms"].iter().chain(flags));
-        let service = ServiceHarness::start(database, settings).await;
+        let service = ServiceHarness::start_with_keys(database, settings, keys).await;
         let mut order = service.peer(Service::Order).await;
         let mut payment = service.peer(Service::Payment).await;
         for peer in [&mut order, &mut payment] {

@@ -6,6 +6,7 @@
 mod expiry;
 mod harness;
 mod http;
+mod owners;
 mod postgres;
 mod redelivery;
 mod redrive;

@@ -11,7 +11,7 @@ use service_host::{
     settings::WorkSettings,
 };
 use shared_events::{Envelope, EventBody, EventType, Service};
-use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TIMEOUT, TestedService, answer};
+use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TIMEOUT, TestKey, TestedService, answer};
 use tokio::net::TcpListener;
 
 /// The settings of a test's service. By default its waits and deadlines are longer than any test takes.
@@ -79,8 +79,13 @@ impl Harness {
     }
 
     pub(crate) async fn start_with(database: DatabaseKind, plan: Plan) -> Self {
+        Self::start_with_keys(database, plan, &[]).await
+    }
+
+    /// Starts a service whose clients have these API keys.
+    pub(crate) async fn start_with_keys(database: DatabaseKind, plan: Plan, keys: &[TestKey]) -> Self {
         let consume = plan.peers_consume;
-        let service = ServiceHarness::start(database, plan).await;
+        let service = ServiceHarness::start_with_keys(database, plan, keys).await;
         let (mut inventory, mut payment) =
             (service.peer(Service::Inventory).await, service.peer(Service::Payment).await);
         if consume {

@@ -11,6 +11,7 @@ mod limits;
 mod listing;
 mod metrics;
 mod migration;
+mod owners;
 mod postgres;
 mod prefer;
 mod reading;

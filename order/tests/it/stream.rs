@@ -17,11 +17,13 @@ use tokio::{
 
 use crate::harness::{Harness, Plan, example};
 
-struct Watcher {
+pub(crate) struct Watcher {
     response: Response,
     text: String,
     /// The `id` that was received last, as a browser remembers it.
-    last: Option<String>,
+    pub(crate) last: Option<String>,
+    /// The first `id` that was received.
+    pub(crate) first: Option<String>,
 }
 
 impl Watcher {
@@ -35,11 +37,11 @@ impl Watcher {
         Self::of(request.header("last-event-id", last)).await
     }
 
-    async fn of(request: RequestBuilder) -> Self {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
         let response = within_timeout("the stream begins", request.send()).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, text: String::new(), last: None }
+        Self { response, text: String::new(), last: None, first: None }
     }
 
     /// Reads the id that the stream begins with, and leaves.
@@ -65,7 +67,7 @@ impl Watcher {
 
     /// The next event's name and data; `None` at the end of the stream. Comments, which keep the connection open, are
     /// skipped.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
         // Comments keep coming, so the timeout covers the whole event and not a chunk.
         within_timeout("an event", self.read()).await
     }
@@ -75,6 +77,7 @@ impl Watcher {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let (name, data, id) = (field("event: "), field("data: "), field("id: "));
+                self.first = self.first.take().or_else(|| id.clone());
                 self.last = id.or_else(|| self.last.take());
                 self.text = rest.to_owned();
                 if let (Some(name), Some(data)) = (name, data) {

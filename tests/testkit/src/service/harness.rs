@@ -19,7 +19,7 @@ use service_http::ListenerConfig;
 use shared_events::{Envelope, Service};
 use tokio::net::TcpListener;
 
-use super::{DatabaseKind, HttpClient, Peer, TIMEOUT, TestDatabase, answer, until, within_timeout};
+use super::{DatabaseKind, HttpClient, Peer, TIMEOUT, TestDatabase, TestKey, answer, until, within_timeout};
 
 /// The token of the admin API.
 pub const ADMIN_TOKEN: &str = "the-operators-token";
@@ -62,11 +62,19 @@ pub struct ServiceHarness<S: TestedService> {
 impl<S: TestedService> ServiceHarness<S> {
     /// Starts the service on a new database.
     pub async fn start(kind: DatabaseKind, service: S) -> Self {
+        Self::start_with_keys(kind, service, &[]).await
+    }
+
+    /// Starts the service on a new database with these API keys.
+    pub async fn start_with_keys(kind: DatabaseKind, service: S, keys: &[TestKey]) -> Self {
         let storage = TestDatabase::create(kind);
         let mut brokers = InProcessBroker::for_services(&Service::ALL.map(Service::name), QUEUE_LENGTH);
         let mut take = |service: Service| Arc::new(brokers.remove(service.name()).unwrap()) as Arc<dyn Broker>;
         let brokers: HashMap<_, _> = Service::ALL.into_iter().map(|service| (service, take(service))).collect();
         let database = storage.open::<S::Migrator>(S::SERVICE).await;
+        for key in keys {
+            key.store(&database).await;
+        }
         let (running, address) = run(&service, database.clone(), Arc::clone(&brokers[&S::SERVICE])).await;
         let observer = storage.open::<S::Migrator>(S::SERVICE).await;
         let (http, running) = (HttpClient::new(address), Some(running));

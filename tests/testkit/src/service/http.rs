@@ -13,13 +13,20 @@ use super::within_timeout;
 pub struct HttpClient {
     client: Client,
     address: SocketAddr,
+    key: Option<String>,
 }
 
 impl HttpClient {
     /// Creates a client of the service at `address`.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { client: Client::builder().no_proxy().build().unwrap(), address }
+        Self { client: Client::builder().no_proxy().build().unwrap(), address, key: None }
+    }
+
+    /// Returns a client that sends this API key, or another bearer token, with each request.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self.clone() }
     }
 
     /// Returns the address of the service.
@@ -30,7 +37,11 @@ impl HttpClient {
 
     /// Returns a request, to be sent with [`answer`] or, if the response is a stream, with its own `send`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.address))
+        let request = self.client.request(method, format!("http://{}{path}", self.address));
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
     }
 
     /// Sends a GET.

@@ -15,6 +15,7 @@
 mod database;
 mod harness;
 mod http;
+mod keys;
 mod message;
 mod peer;
 mod wait;
@@ -22,6 +23,7 @@ mod wait;
 pub use database::{DatabaseKind, TestDatabase};
 pub use harness::{ADMIN_TOKEN, ServiceHarness, TestedService};
 pub use http::{Answer, HttpClient, answer};
+pub use keys::TestKey;
 pub use message::{caused_by, new_message, outgoing};
 pub use peer::Peer;
 pub use wait::{TIMEOUT, until, within_timeout};
