@@ -6,6 +6,7 @@
 //! replaced.
 
 mod api_keys;
+mod audit_log;
 mod bulk;
 mod clock;
 mod connect;
@@ -28,6 +29,7 @@ pub mod tables;
 mod working_set;
 
 pub use api_keys::{api_keys, delete_api_key, expire_api_key, insert_api_key, revoke_api_key};
+pub use audit_log::{append_to_audit_log, audit_log_page};
 pub use bulk::{Writes, find_by, find_each_by, find_locked, insert_new};
 pub use clock::{Clock, ClockOffset};
 pub use connect::{Database, DatabaseError, ListReader, TooManyLists};

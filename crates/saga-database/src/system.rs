@@ -10,8 +10,9 @@ use super::Database;
 const TABLE: &str = "system_identity";
 /// SeaORM's table of the applied migrations.
 const MIGRATIONS: &str = "seaql_migrations";
-/// The table of API keys, which may be made before the first start.
+/// The table of API keys, which may be made before the first start, and that of the log of who has made them.
 const API_KEYS: &str = "api_keys";
+const AUDIT_LOG: &str = "audit_log";
 
 /// Returns the id of the system that this database belongs to, if it has one. It also works on a database that only an
 /// older version, without system ids, has migrated.
@@ -53,7 +54,8 @@ async fn execute(transaction: &DatabaseTransaction, sql: &str, id: SystemId) -> 
     transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [Uuid::from(id).into()])).await.map(drop)
 }
 
-/// Returns whether all tables are empty, apart from those of the system id, the API keys and the migrations.
+/// Returns whether all tables are empty, apart from those of the system id, the API keys, the audit log and the
+/// migrations.
 pub async fn has_no_data(transaction: &DatabaseTransaction) -> Result<bool, DbErr> {
     let backend = transaction.get_database_backend();
     let tables = match backend {
@@ -65,7 +67,7 @@ pub async fn has_no_data(transaction: &DatabaseTransaction) -> Result<bool, DbEr
     for table in transaction.query_all_raw(Statement::from_string(backend, tables)).await? {
         let table: String = table.try_get_by_index(0)?;
         let any = format!("SELECT 1 FROM \"{}\" LIMIT 1", table.replace('"', "\"\""));
-        let own = [TABLE, MIGRATIONS, API_KEYS].contains(&&*table);
+        let own = [TABLE, MIGRATIONS, API_KEYS, AUDIT_LOG].contains(&&*table);
         if !own && transaction.query_one_raw(Statement::from_string(backend, any)).await?.is_some() {
             return Ok(false);
         }

@@ -9,7 +9,7 @@ use crate::{
     metrics::{self, Metrics},
 };
 use saga_runtime::{Readiness, trace::Tracing};
-use service_http::{BrowserPolicy, Edge, HttpMetrics, access::AccessControl, health};
+use service_http::{AuditLog, BrowserPolicy, Edge, HttpMetrics, access::AccessControl, health};
 
 /// The endpoints for operators, in addition to the service's own routes.
 #[derive(Debug, Clone)]
@@ -38,6 +38,7 @@ impl Operations {
             tracing: self.tracing.clone(),
             browsers: self.browsers.clone(),
             access: self.access.clone(),
+            audit: self.admin.as_ref().map(|admin| AuditLog::new(admin.database.clone())),
         };
         service_http::finish(title, description, routes.merge(self.routes(title)), edge)
     }

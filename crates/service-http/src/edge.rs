@@ -12,7 +12,7 @@ use axum::{
 use saga_runtime::trace::Tracing;
 use tracing::{Instrument, Span, field};
 
-use super::{Audience, BrowserPolicy, Problem, access::AccessControl, body};
+use super::{Audience, AuditLog, BrowserPolicy, Problem, access::AccessControl, body};
 use crate::{HttpMetrics, metrics::method_name, trace::RequestSpan, unread::Unread};
 
 /// What every request passes before it reaches a handler.
@@ -26,6 +26,8 @@ pub struct Edge {
     pub browsers: BrowserPolicy,
     /// Refuses requests of callers that may not send them.
     pub access: AccessControl,
+    /// Records who does what; `None` for nothing.
+    pub audit: Option<AuditLog>,
 }
 
 /// Traces and counts the request, refuses what the policy for browsers refuses and a body whose `Content-Length` is too

@@ -8,6 +8,7 @@
 
 pub mod access;
 mod audience;
+mod audit;
 mod body;
 mod browser;
 mod client;
@@ -35,6 +36,7 @@ mod trace;
 mod unread;
 
 pub use audience::{Audience, Routes};
+pub use audit::AuditLog;
 pub use body::MAX_BODY_BYTES;
 pub use browser::{BrowserPolicy, RequestOrigin, is_this_machine};
 pub use client::{HttpClient, HttpError, HttpRequest, HttpResponse};

@@ -29,7 +29,8 @@ pub fn finish(title: &str, description: &str, routes: OpenApiRouter, edge: Edge)
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
     let requirements = Requirements::of(&openapi).unwrap_or_else(|error| panic!("{title}: {error}"));
     openapi::complete(&mut openapi, title, description);
-    let guarded = Guarded { access: edge.access.clone(), requirements: Arc::new(requirements) };
+    let guarded =
+        Guarded { access: edge.access.clone(), requirements: Arc::new(requirements), audit: edge.audit.clone() };
     // `ApiJson` checks the limit by itself; this one is for other body extractors.
     let routes = routes
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

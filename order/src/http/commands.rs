@@ -32,6 +32,7 @@ use crate::{
 /// the order is durable.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [Scope::OrdersWrite])),
+    extensions(("x-unaudited" = json!(true))),
     request_body = PlaceOrder,
     params(
         ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=N` in seconds (RFC 7240)"),

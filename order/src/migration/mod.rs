@@ -7,7 +7,7 @@ mod m0005_traces;
 mod m0006_owners;
 mod m0007_payment_methods;
 
-use saga_database::tables::{ApiKeysTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
+use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
 
 /// All migrations, oldest first.
@@ -28,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_owners::Migration),
             Box::new(ApiKeysTable),
             Box::new(m0007_payment_methods::Migration),
+            Box::new(AuditLogTable),
         ]
     }
 }

@@ -2,6 +2,7 @@
 //! broker where the tests play inventory and payment.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
+mod audit;
 mod bad_input;
 mod cancel;
 mod harness;

@@ -4,7 +4,7 @@ mod m0002_payments;
 mod m0003_by_order;
 mod m0004_tasks;
 
-use saga_database::tables::{ApiKeysTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
+use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
 
 /// All migrations, oldest first.
@@ -22,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_by_order::Migration),
             Box::new(ApiKeysTable),
             Box::new(m0004_tasks::Migration),
+            Box::new(AuditLogTable),
         ]
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn routes(app: AdminState) -> OpenApiRouter {
         .routes(routes!(redrive_all))
         .routes(routes!(show, discard))
         .routes(routes!(redrive))
+        .routes(routes!(super::audit::audit_log))
         .with_state(Arc::new(app))
 }
 

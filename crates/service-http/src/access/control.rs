@@ -13,7 +13,7 @@ use super::{
     refused::{Reason, RefusedRequests},
     requirements::{Requirement, Requirements},
 };
-use crate::{Problem, body};
+use crate::{AuditLog, Problem, body};
 
 /// Decides who may send which request. Clones share it.
 ///
@@ -80,28 +80,35 @@ impl AccessControl {
 pub(crate) struct Guarded {
     pub(crate) access: AccessControl,
     pub(crate) requirements: Arc<Requirements>,
+    pub(crate) audit: Option<AuditLog>,
 }
 
 /// Middleware that refuses a request before its body is read, or passes it on with its [`Caller`].
 pub(crate) async fn authorize(
-    State(Guarded { access, requirements }): State<Guarded>,
+    State(Guarded { access, requirements, audit }): State<Guarded>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let caller = match requirements.of_request(parts.extensions.get::<MatchedPath>(), &parts.method) {
-        Requirement::Public => None,
-        Requirement::Scope(scope) => match access.admit(scope, &parts).await {
-            Ok(caller) => Some(caller),
-            Err(problem) => {
-                body::discard(&parts.headers, body).await;
-                return problem.into_response();
-            }
-        },
+    let route = parts.extensions.get::<MatchedPath>().cloned();
+    let operation = requirements.of_request(route.as_ref(), &parts.method);
+    let Requirement::Scope(scope) = operation.requirement else {
+        // Without a caller, handlers see an anonymous one.
+        return next.run(Request::from_parts(parts, body)).await;
     };
-    // Without a caller, handlers see an anonymous one.
-    caller.map(|caller| parts.extensions.insert(caller));
-    next.run(Request::from_parts(parts, body)).await
+    let caller = match access.admit(scope, &parts).await {
+        Ok(caller) => caller,
+        Err(problem) => {
+            body::discard(&parts.headers, body).await;
+            return problem.into_response();
+        }
+    };
+    parts.extensions.insert(caller.clone());
+    let request = Request::from_parts(parts, body);
+    match (audit.filter(|_| operation.is_audited), route) {
+        (Some(audit), Some(route)) => audit.record(&caller, route.as_str(), request, next).await,
+        _ => next.run(request).await,
+    }
 }
 
 /// Returns the token of `Authorization: Bearer …`. The case of the scheme does not matter (RFC 9110, 11.1). `None` if

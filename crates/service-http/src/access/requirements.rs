@@ -21,9 +21,21 @@ pub(crate) enum Requirement {
     Scope(Scope),
 }
 
+/// What the document says about an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) requirement: Requirement,
+    /// Whether it is recorded in the audit log: it changes something and needs a scope, unless its annotation has the
+    /// extension [`UNAUDITED`].
+    pub(crate) is_audited: bool,
+}
+
+/// The extension of an operation whose effect is a record by itself.
+const UNAUDITED: &str = "x-unaudited";
+
 /// What the requests of each route need, by its path and method.
 #[derive(Debug)]
-pub(crate) struct Requirements(HashMap<String, HashMap<Method, Requirement>>);
+pub(crate) struct Requirements(HashMap<String, HashMap<Method, Operation>>);
 
 /// The members of a path item that are operations.
 const METHODS: [Method; 8] = [
@@ -45,13 +57,15 @@ impl Requirements {
     pub(crate) fn of(openapi: &OpenApi) -> Result<Self, String> {
         // The fields of utoipa's types are private.
         let document = serde_json::to_value(openapi).map_err(|error| error.to_string())?;
-        let mut requirements: HashMap<String, HashMap<Method, Requirement>> = HashMap::new();
+        let mut requirements: HashMap<String, HashMap<Method, Operation>> = HashMap::new();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
             let of_path = requirements.entry(path.clone()).or_default();
             for method in METHODS {
                 let Some(operation) = item.get(method.as_str().to_ascii_lowercase()) else { continue };
-                let of_operation = Requirement::of(operation).map_err(|error| format!("{method} {path} {error}"))?;
-                of_path.insert(method, of_operation);
+                let requirement = Requirement::of(operation).map_err(|error| format!("{method} {path} {error}"))?;
+                let is_audited = !method.is_safe() && requirement != Requirement::Public;
+                let is_audited = is_audited && operation[UNAUDITED] != true;
+                of_path.insert(method, Operation { requirement, is_audited });
             }
         }
         Ok(Self(requirements))
@@ -59,14 +73,17 @@ impl Requirements {
 
     /// Returns what a request needs that `route` matches. Unknown paths and wrong methods need nothing, because they
     /// are refused anyway. A route that is not in the OpenAPI document is for operators only.
-    pub(crate) fn of_request(&self, route: Option<&MatchedPath>, method: &Method) -> Requirement {
-        let Some(route) = route else { return Requirement::Public };
-        let Some(operations) = self.0.get(route.as_str()) else { return Requirement::Scope(Scope::Admin) };
+    pub(crate) fn of_request(&self, route: Option<&MatchedPath>, method: &Method) -> Operation {
+        let unaudited = |requirement| Operation { requirement, is_audited: false };
+        let Some(route) = route else { return unaudited(Requirement::Public) };
+        let Some(operations) = self.0.get(route.as_str()) else {
+            return Operation { requirement: Requirement::Scope(Scope::Admin), is_audited: !method.is_safe() };
+        };
         let operation = match operations.get(method) {
             None if *method == Method::HEAD => operations.get(&Method::GET),
             operation => operation,
         };
-        operation.copied().unwrap_or(Requirement::Public)
+        operation.copied().unwrap_or(unaudited(Requirement::Public))
     }
 }
 

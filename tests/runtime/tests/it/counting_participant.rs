@@ -7,7 +7,7 @@ use std::sync::{
 
 use saga_database::{
     WorkingSet, Writes, find_locked, run_sql,
-    tables::{ApiKeysTable, MessageTables, SystemIdentityTable},
+    tables::{ApiKeysTable, AuditLogTable, MessageTables, SystemIdentityTable},
 };
 use saga_message::ServiceSpec;
 use saga_runtime::{CallError, Decision, Input, Participant, Payload, ReplyTo, Unacceptable};
@@ -39,7 +39,13 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(MessageTables), Box::new(Counts), Box::new(SystemIdentityTable), Box::new(ApiKeysTable)]
+        vec![
+            Box::new(MessageTables),
+            Box::new(Counts),
+            Box::new(SystemIdentityTable),
+            Box::new(ApiKeysTable),
+            Box::new(AuditLogTable),
+        ]
     }
 }
 
