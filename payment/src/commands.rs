@@ -5,7 +5,7 @@ use shared_events::{IdempotencyKey, Money, OrderId};
 
 use crate::{
     domain::{Payment, PaymentId, PaymentKey},
-    gateway::Question,
+    gateway::{Question, Reference},
 };
 
 /// The inputs of the engine that are not events.
@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Tick,
     /// The service itself asks the gateway about a payment. The answer is part of the input.
     Ask(PaymentId, Question),
+    /// A webhook says that a payment has changed at the gateway.
+    LookUp(Reference, ReplyTo<()>),
     /// The service itself checks whether the gateway answers again.
     Probe,
 }

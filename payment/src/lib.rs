@@ -25,13 +25,7 @@ use service_host::{
     service::{RunningService, ServiceContext, ServiceDeps},
 };
 
-use crate::{
-    gateway::{PaymentGateway, SimulatedGateway},
-    http::AppState,
-    participant::Payments,
-    settings::Gateway,
-    waiters::Waiters,
-};
+use crate::{gateway::PaymentGateway, http::AppState, participant::Payments, settings::Gateway, waiters::Waiters};
 pub use crate::{
     http::PaymentView,
     migration::Migrator,
@@ -49,7 +43,7 @@ pub fn start(
     listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
     match settings.gateway() {
-        Ok(Gateway { gateway, simulated }) => run(gateway, simulated, settings, deps, listeners),
+        Ok(gateway) => run(gateway, settings, deps, listeners),
         Err(error) => std::future::ready(Err(error)).boxed(),
     }
 }
@@ -65,12 +59,11 @@ pub fn start_with(
     deps: ServiceDeps,
     listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    run(gateway, None, settings, deps, listeners)
+    run(Gateway { gateway, simulated: None, webhook_secret: None }, settings, deps, listeners)
 }
 
 fn run(
-    gateway: Arc<dyn PaymentGateway>,
-    simulated: Option<Arc<SimulatedGateway>>,
+    Gateway { gateway, simulated, webhook_secret }: Gateway,
     settings: &PaymentSettings,
     deps: ServiceDeps,
     listeners: Listeners,
@@ -80,7 +73,7 @@ fn run(
     let (report_to, wait) = (payments.reporter(), settings.gateway_timeout);
     let routes = move |context: ServiceContext<Payments>| {
         report_to(context.operations.readiness.clone());
-        http::routes(AppState { context, simulated, waiters, wait })
+        http::routes(AppState { context, simulated, webhook_secret, waiters, wait })
     };
     // Boxed, so that the service is compiled here and not again in each program that starts it.
     RunningService::start(payments, deps, listeners, routes).boxed()

@@ -142,7 +142,9 @@ async fn every_route_wants_a_key_with_its_scope() {
         for operation in operations {
             let Some(needed) = operation.scope else {
                 let (status, _) = send(&http, &base, &operation, None).await;
-                assert!(status.is_success(), "{status} {operation:?}");
+                // The signature of a webhook is its access control.
+                let is_webhook = operation.path.starts_with("/webhooks/") && status.is_client_error();
+                assert!(status.is_success() || is_webhook, "{status} {operation:?}");
                 continue;
             };
             for key in [None].into_iter().chain(invalid.map(Some)) {

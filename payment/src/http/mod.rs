@@ -5,6 +5,7 @@ mod gateway;
 mod queries;
 mod routes;
 mod state;
+mod webhooks;
 mod wire;
 
 pub(crate) use routes::routes;

@@ -4,7 +4,7 @@ use axum::Router;
 use shared_events::asyncapi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{commands, gateway, queries, state::AppState};
+use super::{commands, gateway, queries, state::AppState, webhooks};
 
 /// Returns the router of the payment service.
 pub(crate) fn routes(app: AppState) -> Router {
@@ -14,6 +14,7 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(queries::list))
         .routes(routes!(queries::show))
         .routes(routes!(gateway::show, gateway::set))
+        .routes(routes!(webhooks::stripe))
         .merge(service_http::document(
             "/asyncapi.json",
             "Get the AsyncAPI document of the events",

@@ -3,6 +3,7 @@
 mod m0002_payments;
 mod m0003_by_order;
 mod m0004_tasks;
+mod m0005_by_reference;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(ApiKeysTable),
             Box::new(m0004_tasks::Migration),
             Box::new(AuditLogTable),
+            Box::new(m0005_by_reference::Migration),
         ]
     }
 }

@@ -44,6 +44,10 @@ pub(crate) struct Payments {
     more_due: AtomicBool,
 }
 
+/// How long after a webhook the gateway is asked. The answer to the call that the webhook is about usually comes
+/// before that, and then there is nothing left to ask.
+const LOOK_UP_DELAY: Duration = Duration::from_secs(1);
+
 /// What a batch may ask the gateway.
 #[derive(Debug, Clone, Copy)]
 struct Budget {
@@ -122,7 +126,8 @@ impl Participant for Payments {
                 self.calls.probe().await;
                 Ok(Asked::Later { pause: Duration::ZERO, not_done: true })
             }
-            Payload::Event(_) | Payload::Command(Command::Authorize(..) | Command::TakeDue | Command::Tick) => {
+            Payload::Event(_)
+            | Payload::Command(Command::Authorize(..) | Command::TakeDue | Command::Tick | Command::LookUp(..)) => {
                 Err(CallError("this input needs no call".to_owned()))
             }
         }
@@ -145,6 +150,9 @@ impl Participant for Payments {
                 Payload::Command(Command::Ask(payment_id, _)) => drop(ids.insert(*payment_id)),
                 Payload::Command(Command::TakeDue) => take_at = Some(input.at),
                 Payload::Command(Command::Tick) => (take_at, is_tick) = (Some(input.at), true),
+                Payload::Command(Command::LookUp(reference, _)) => {
+                    store::ask_soon(transaction, reference, input.at.after(LOOK_UP_DELAY)).await?;
+                }
                 Payload::Command(Command::Probe) => {}
             }
         }
@@ -183,6 +191,7 @@ impl Participant for Payments {
                 }
                 Ok(decision)
             }
+            Payload::Command(Command::LookUp(_, reply_to)) => Ok(Decision::reply(reply_to.with(()))),
             Payload::Command(Command::Probe) => {
                 Ok(Decision { follow_ups: vec![Command::TakeDue], ..Decision::silent() })
             }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::gateway::{FailureRate, PaymentGateway, SimulatedGateway};
+use crate::gateway::{FailureRate, PaymentGateway, SimulatedGateway, stripe::WebhookSecret};
 
 pub use stripe::StripeSettings;
 
@@ -50,6 +50,8 @@ pub(crate) struct Gateway {
     pub(crate) gateway: Arc<dyn PaymentGateway>,
     /// The same gateway, if it is the simulated one.
     pub(crate) simulated: Option<Arc<SimulatedGateway>>,
+    /// What its webhooks are signed with, if any are received.
+    pub(crate) webhook_secret: Option<WebhookSecret>,
 }
 
 impl PaymentSettings {
@@ -61,7 +63,8 @@ impl PaymentSettings {
         match self.payment_gateway {
             GatewayKind::Stripe => {
                 let gateway = self.stripe.gateway(self.gateway_timeout)?;
-                Ok(Gateway { gateway: Arc::new(gateway), simulated: None })
+                let webhook_secret = self.stripe.webhook_secret()?;
+                Ok(Gateway { gateway: Arc::new(gateway), simulated: None, webhook_secret })
             }
             GatewayKind::Simulated if self.stripe.live => {
                 bail!("--live is for real money, which the simulated gateway does not move: see --payment-gateway");
@@ -69,7 +72,7 @@ impl PaymentSettings {
             GatewayKind::Simulated => {
                 let (latency, failure_rate) = (self.gateway_latency, self.gateway_failure_rate);
                 let simulated = Arc::new(SimulatedGateway::new(self.payment_limit, latency, failure_rate));
-                Ok(Gateway { gateway: Arc::clone(&simulated) as _, simulated: Some(simulated) })
+                Ok(Gateway { gateway: Arc::clone(&simulated) as _, simulated: Some(simulated), webhook_secret: None })
             }
         }
     }

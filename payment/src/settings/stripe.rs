@@ -8,7 +8,7 @@ use axum::http::Uri;
 use clap::Args;
 use saga_support::read_secret;
 
-use crate::gateway::stripe::{ApiKey, StripeGateway};
+use crate::gateway::stripe::{ApiKey, StripeGateway, WebhookSecret};
 
 /// Settings of the gateway `stripe`.
 #[derive(Debug, Clone, Args)]
@@ -17,6 +17,9 @@ pub struct StripeSettings {
     /// File with the secret API key of the Stripe account, or a restricted one
     #[arg(long, env = "STRIPE_API_KEY_FILE")]
     pub stripe_api_key_file: Option<PathBuf>,
+    /// File with the secret of Stripe's webhooks (`whsec_…`); without it, none are received at /webhooks/stripe
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRET_FILE")]
+    pub stripe_webhook_secret_file: Option<PathBuf>,
     /// The address of the API, for tests
     #[arg(long, env = "STRIPE_URL", default_value = "https://api.stripe.com")]
     pub stripe_url: Uri,
@@ -43,6 +46,18 @@ impl StripeSettings {
         let mode = if self.live { "live: real money is moved" } else { "test: no money is moved" };
         tracing::info!(mode, api = %self.stripe_url, "the payment gateway is Stripe");
         Ok(gateway)
+    }
+
+    /// Returns what Stripe signs webhooks with, if any are received.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is empty.
+    pub(super) fn webhook_secret(&self) -> Result<Option<WebhookSecret>> {
+        let Some(path) = self.stripe_webhook_secret_file.as_deref() else { return Ok(None) };
+        let file = path.display();
+        let secret = read_secret(path).with_context(|| format!("cannot read the webhook secret in {file}"))?;
+        let secret = WebhookSecret::new(secret);
+        secret.map(Some).with_context(|| format!("{file} is empty: see --stripe-webhook-secret-file"))
     }
 
     /// Checks that test and live mode are not mixed.
@@ -134,6 +149,9 @@ mod tests {
             let error = Cli::parse_from(flags).payment.gateway().unwrap_err();
             assert!(format!("{error:#}").contains(expected), "{error:#}");
         }
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        let flag = format!("--stripe-webhook-secret-file={}", empty.path().display());
+        assert!(refusal("sk_test_4eC39", &[&flag]).unwrap().contains("is empty"));
         assert!(Cli::parse_from(["payment"]).payment.gateway().unwrap().simulated.is_some());
     }
 }

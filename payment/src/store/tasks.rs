@@ -9,7 +9,7 @@ use sea_orm::{
 use shared_events::Timestamp;
 
 use super::{mapping::from_row, tables::payments};
-use crate::domain::Payment;
+use crate::{domain::Payment, gateway::Reference};
 
 /// How long a due payment is postponed if its row cannot be read.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
@@ -79,5 +79,25 @@ pub(crate) async fn take_over(transaction: &DatabaseTransaction, now: Timestamp)
             .exec(transaction)
             .await?;
     }
+    Ok(())
+}
+
+/// Makes the payment with this reference due at `at`, if it waits for an answer and would be due later.
+///
+/// # Errors
+/// If the database fails or is unavailable.
+pub(crate) async fn ask_soon(
+    transaction: &DatabaseTransaction,
+    reference: &Reference,
+    at: Timestamp,
+) -> Result<(), DbErr> {
+    payments::Entity::update_many()
+        .col_expr(payments::Column::DueAt, at.unix_micros().into())
+        .filter(payments::Column::Reference.eq(reference.0.as_str()))
+        // As in the index.
+        .filter(Expr::cust("due_at IS NOT NULL"))
+        .filter(payments::Column::DueAt.gt(at.unix_micros()))
+        .exec(transaction)
+        .await?;
     Ok(())
 }

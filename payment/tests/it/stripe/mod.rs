@@ -3,6 +3,7 @@
 mod adapter;
 mod fake;
 mod faults;
+mod service;
 
 use std::time::Duration;
 

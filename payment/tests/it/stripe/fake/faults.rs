@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 /// How the next POST goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// It does not.
+    None,
     /// It is carried out, and the connection breaks within the answer.
     LostAnswer,
     /// It is carried out, and no answer ever comes.

@@ -8,6 +8,7 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
+use testkit::service::until;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
@@ -77,6 +78,16 @@ impl FakeStripe {
     /// What is booked for the payments with this key.
     pub(crate) fn totals(&self, key: &str) -> Totals {
         self.account.books().totals(key)
+    }
+
+    /// Waits until something is held for the payment with this key.
+    pub(crate) async fn until_held(&self, key: &str) {
+        until("something is held", async || self.totals(key).held > 0).await;
+    }
+
+    /// The bodies of the webhooks so far.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.account.books().events.clone()
     }
 
     /// The number of payment intents.
