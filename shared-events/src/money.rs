@@ -235,6 +235,13 @@ mod tests {
             ("", "USD", NotANumber),
             ("1e", "USD", TooLarge),
             ("1.2.3", "USD", NotANumber),
+            ("-0", "USD", NotPositive),
+            ("-0.0", "USD", NotPositive),
+            // 0.1 + 0.2 as doubles.
+            ("0.30000000000000004", "USD", TooManyDecimals),
+            ("9223372036854775808", "USD", TooLarge),
+            ("1e9223372036854775807", "USD", TooLarge),
+            ("0e99", "USD", NotPositive),
         ] {
             assert_eq!(parse(number, currency), Err(error), "{number} {currency}");
         }
@@ -256,6 +263,41 @@ mod tests {
         ) {
             let money = Money::from_minor_units(minor_units, code.parse().unwrap()).unwrap();
             prop_assert_eq!(Money::parse(&money.amount(), money.currency()), Ok(money));
+        }
+
+        /// Whole numbers of 128 bits are the reference: the amount is `digits` × 10^(decimals + exponent − places).
+        #[test]
+        fn an_amount_is_exact(
+            digits in 1_u64..2_000_000_000_000,
+            places in 0_usize..13,
+            exponent in -14_i32..14,
+            zeros in 0_usize..4,
+            with_exponent in any::<bool>(),
+            code in prop::sample::select(vec!["USD", "JPY", "KWD"]),
+        ) {
+            let currency: Currency = code.parse().unwrap();
+            let padded = format!("{digits:0width$}", width = places + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - places);
+            // Zeros behind the point change nothing.
+            let fraction = format!("{fraction}{}", "0".repeat(zeros));
+            let point = if fraction.is_empty() { "" } else { "." };
+            let exponent = if with_exponent { exponent } else { 0 };
+            let suffix = if with_exponent { format!("e{exponent}") } else { String::new() };
+            let number = format!("{whole}{point}{fraction}{suffix}");
+            let shift = i64::from(currency.decimals()) + i64::from(exponent) - places as i64;
+            let power = |shift: i64| 10_i128.pow(u32::try_from(shift).unwrap());
+            let digits = i128::from(digits);
+            let minor_units = match shift {
+                0.. => Some(digits * power(shift)),
+                _ => (digits % power(-shift) == 0).then(|| digits / power(-shift)),
+            };
+            let expected = match minor_units {
+                None => Err(AmountError::TooManyDecimals),
+                Some(units) if units > i128::from(Money::MAX_MINOR_UNITS) => Err(AmountError::TooLarge),
+                Some(units) => Ok(i64::try_from(units).unwrap()),
+            };
+            prop_assert_eq!(parse(&number, code), expected, "{} {}", number, code);
+            prop_assert_eq!(parse(&format!("-{number}"), code), Err(AmountError::NotPositive));
         }
 
         #[test]

@@ -18,6 +18,7 @@ mod edge;
 mod extract;
 pub mod health;
 mod idempotency;
+mod lists;
 mod metrics;
 mod openapi;
 mod paging;

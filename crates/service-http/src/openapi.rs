@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{FieldError, Limit, PROBLEM_JSON, Problem, access::SCHEME};
+use super::{FieldError, Limit, PROBLEM_JSON, Problem, access::SCHEME, lists::is_list};
 
 /// The groups of operations for those who run a service.
 const OPERATORS: [&str; 2] = ["health", "admin"];
@@ -65,8 +65,12 @@ fn complete_operation(operation: &mut Operation) {
         false => &[("401", "No valid API key"), ("403", "The API key does not have the scope")],
         true => &[],
     };
+    let of_list: &[_] = match is_list(operation) {
+        true => &[("503", "Too many lists are being read")],
+        false => &[],
+    };
     let responses = &mut operation.responses.responses;
-    for (status, description) in of_body.iter().chain(of_parameters).chain(of_access) {
+    for (status, description) in of_body.iter().chain(of_parameters).chain(of_access).chain(of_list) {
         responses.entry((*status).to_owned()).or_insert_with(|| Response::new(*description).into());
     }
     for (status, response) in responses {

@@ -9,7 +9,7 @@ use super::{
     Edge, MAX_BODY_BYTES,
     access::{Guarded, Requirements, authorize},
     audience::separate,
-    edge, openapi, problem_kind,
+    edge, lists, openapi, problem_kind,
 };
 
 /// Completes a service's routes. Adds `/docs` and `/openapi.json`, accepts each path with and without a trailing slash,
@@ -28,12 +28,14 @@ pub fn finish(title: &str, description: &str, routes: OpenApiRouter, edge: Edge)
     let (routes, mut openapi) = routes.split_for_parts();
     debug_assert!(openapi.paths.paths.keys().all(|path| path == "/" || !path.ends_with('/')), "cannot be reached");
     let requirements = Requirements::of(&openapi).unwrap_or_else(|error| panic!("{title}: {error}"));
+    let lists = Arc::new(lists::Lists::of(&openapi));
     openapi::complete(&mut openapi, title, description);
     let guarded =
         Guarded { access: edge.access.clone(), requirements: Arc::new(requirements), audit: edge.audit.clone() };
     // `ApiJson` checks the limit by itself; this one is for other body extractors.
     let routes = routes
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(lists, lists::pace))
         .layer(middleware::from_fn_with_state(guarded, authorize))
         .layer(CatchPanicLayer::custom(edge::panicked))
         .layer(middleware::from_fn(separate))

@@ -11,6 +11,7 @@
 
 mod damage;
 mod refusals;
+mod round_trip;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 

@@ -53,14 +53,15 @@ impl Attackers {
     #[must_use]
     pub fn start(attack: Attack, from: IpAddr, addresses: &[SocketAddr], connections: usize, pause: Duration) -> Self {
         let (mut tasks, opened) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
-        for address in addresses.iter().copied().cycle().take(connections) {
+        for (service, address) in addresses.iter().copied().enumerate().cycle().take(connections) {
+            let list = LISTS[service % LISTS.len()];
             let opened = Arc::clone(&opened);
             tasks.spawn(async move {
                 loop {
                     if let Ok(stream) = connect(attack, from, address).await {
                         opened.fetch_add(1, Relaxed);
                         // Ends when the service closes the connection.
-                        let _ = occupy(attack, stream).await;
+                        let _ = occupy(attack, list, stream).await;
                     }
                     sleep(pause).await;
                 }
@@ -97,9 +98,11 @@ async fn connect(attack: Attack, from: IpAddr, address: SocketAddr) -> std::io::
     socket.connect(address).await
 }
 
-const LIST: &[u8] = b"GET /api/v1/orders?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+/// The longest lists of order, inventory and payment.
+const LISTS: [&str; 3] = ["orders", "stock", "payments"];
 
-async fn occupy(attack: Attack, mut stream: TcpStream) -> std::io::Result<()> {
+async fn occupy(attack: Attack, list: &str, mut stream: TcpStream) -> std::io::Result<()> {
+    let list = format!("GET /api/v1/{list}?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes();
     match attack {
         Attack::HalfSentHeads => stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-half: ").await?,
         // The head of a record and of a ClientHello, both longer than what is there.
@@ -120,13 +123,13 @@ async fn occupy(attack: Attack, mut stream: TcpStream) -> std::io::Result<()> {
             return closed(&stream).await;
         }
         Attack::UnreadLists => loop {
-            stream.write_all(LIST).await?;
+            stream.write_all(&list).await?;
             sleep(DRIP).await;
         },
         Attack::Lists => {
             let mut read = vec![0; 64 * 1024];
             loop {
-                stream.write_all(LIST).await?;
+                stream.write_all(&list).await?;
                 while !read.ends_with(b"]") {
                     let length = stream.read(&mut read).await?;
                     if length == 0 {

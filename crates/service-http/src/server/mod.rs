@@ -30,13 +30,14 @@ use tower::ServiceExt as _;
 use self::{
     activity::Activity,
     stream::{ObservedBody, ObservedStream},
-    table::{Peer, Table},
+    table::Table,
 };
 use crate::{Audience, HttpMetrics, ServerTls, tls::Accepted};
 
 pub use config::ListenerConfig;
 pub use limits::ConnectionLimits;
 pub(crate) use metrics::ConnectionMetrics;
+pub(crate) use table::Peer;
 
 /// The largest head of a request, in bytes, and how much of a response is kept for a client that reads slowly.
 const BUFFER_BYTES: usize = 32 * 1024;

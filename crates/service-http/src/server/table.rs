@@ -33,7 +33,7 @@ struct Connection {
 
 /// What counts as one client: an IPv4 address, or the /64 network of an IPv6 address, all of which one client has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Peer(IpAddr);
+pub(crate) struct Peer(IpAddr);
 
 /// The connections that are closed next to make room, the next one last. Found in one pass for several uses, because an
 /// attacker can make many necessary.
@@ -47,7 +47,7 @@ struct Spare {
 const SPARE: usize = 32;
 
 impl Peer {
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
