@@ -20,7 +20,12 @@ fn any_order() -> impl Strategy<Value = OrderDetails> {
     let currency = prop::sample::select(vec!["USD", "JPY", "KWD", "EUR"]);
     (1..i64::MAX, lines, 1..=Money::MAX_MINOR_UNITS, currency).prop_map(|(order_id, lines, units, currency)| {
         let currency: Currency = currency.parse().unwrap();
-        OrderDetails { order_id: OrderId(order_id), lines, total: Money::from_minor_units(units, currency).unwrap() }
+        OrderDetails {
+            order_id: OrderId(order_id),
+            lines,
+            total: Money::from_minor_units(units, currency).unwrap(),
+            payment_method: None,
+        }
     })
 }
 
