@@ -32,7 +32,8 @@ use super::{Problem, access::Caller, server::Peer};
 const WAIT: Duration = Duration::from_secs(1);
 /// The pause after a list, as a multiple of the time that it took: a client's lists take a tenth of one processor.
 const PAUSE: u32 = 9;
-/// The longest pause. It is shorter than the wait, so that a client that sends its requests one by one is never refused.
+/// The longest pause. It is shorter than the wait, so that a client that sends its requests one by one is never
+/// refused.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 /// How long a client counts as one of the others after a request. No test takes an hour.
 const RECENT: Duration = Duration::from_secs(if cfg!(test) { 3600 } else { 1 });
