@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 mod admin;
+mod api_keys;
 mod batches;
 mod broken_broker;
 mod broken_promises;
