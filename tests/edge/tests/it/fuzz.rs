@@ -15,11 +15,16 @@ fn plan(seed: u64, requests: u64) -> Plan {
     Plan { seed, first: 0, requests, batch: requests, connections: 32 }
 }
 
-fn assert_clean(summary: &Summary) {
+/// Statuses that some thousands of requests get.
+const COMMON: [u16; 8] = [200, 201, 400, 401, 404, 405, 415, 422];
+/// Statuses that only more requests are sure to get: which ones there are depends on all routes.
+const RARE: [u16; 5] = [202, 409, 413, 421, 431];
+
+fn assert_clean(summary: &Summary, statuses: &[u16]) {
     assert!(summary.violations.is_empty(), "{}", summary.violations.join("\n"));
     // Otherwise the requests no longer reach what they are for.
-    for status in [200, 201, 202, 400, 401, 404, 405, 409, 413, 415, 421, 422, 431] {
-        assert!(summary.statuses.contains_key(&status), "no {status}: {summary:?}");
+    for status in statuses {
+        assert!(summary.statuses.contains_key(status), "no {status}: {summary:?}");
     }
 }
 
@@ -34,7 +39,8 @@ async fn fuzzed_requests_are_answered_and_refused_ones_write_nothing() {
         stores: Stores::of_directory(directory.path()).await.unwrap(),
         admin_token: TOKEN.to_owned(),
     };
-    assert_clean(&run(&system, plan(1, 20_000), |_| {}).await.unwrap());
+    let all = [&COMMON[..], &RARE].concat();
+    assert_clean(&run(&system, plan(1, 20_000), |_| {}).await.unwrap(), &all);
     assert!(running.stop().unwrap().success());
     let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR") || line.contains("panicked")).collect();
@@ -54,7 +60,7 @@ async fn fuzzed_requests_are_answered_on_postgresql() {
         stores: Stores::at(urls).await.unwrap(),
         admin_token: TOKEN.to_owned(),
     };
-    assert_clean(&run(&system, plan(2, 5_000), |_| {}).await.unwrap());
+    assert_clean(&run(&system, plan(2, 5_000), |_| {}).await.unwrap(), &COMMON);
     stack.verified().await.unwrap();
     stack.no_errors().unwrap();
 }
