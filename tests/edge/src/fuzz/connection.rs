@@ -63,7 +63,7 @@ impl Connection {
     /// Sends a request, and returns the responses to it.
     ///
     /// # Errors
-    /// If there are fewer than its kind requires, they are not HTTP, or they take longer than [`LIMIT`].
+    /// If there are fewer than its kind requires, they are not HTTP, or they take longer than the time limit.
     pub async fn send(&mut self, request: &FuzzRequest) -> Result<Vec<Response>> {
         let kept = self.open.take().filter(|_| matches!(request.kind, Kind::Whole | Kind::Head));
         if let Some(stream) = kept {
