@@ -62,7 +62,11 @@ fn complete_operation(operation: &mut Operation) {
     };
     let is_public = operation.security.iter().flatten().all(|needed| *needed == SecurityRequirement::default());
     let of_access: &[_] = match is_public {
-        false => &[("401", "No valid API key"), ("403", "The API key does not have the scope")],
+        false => &[
+            ("401", "No valid API key"),
+            ("403", "The API key does not have the scope"),
+            ("429", "The API key has sent too many requests"),
+        ],
         true => &[],
     };
     let of_list: &[_] = match is_list(operation) {

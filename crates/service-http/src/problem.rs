@@ -85,6 +85,13 @@ impl Problem {
         Self::of_kind(ProblemKind::InsufficientScope, StatusCode::FORBIDDEN, detail)
     }
 
+    /// 429 with `Retry-After: 1`: the API key has sent more requests than it may in a second.
+    #[must_use]
+    pub fn rate_limited() -> Self {
+        let detail = "the API key has sent more requests than it may in a second; nothing was written";
+        Self::of_kind(ProblemKind::RateLimited, StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+
     /// 404: nobody is an operator of this service.
     pub(crate) fn admin_is_off() -> Self {
         Self::not_found(
@@ -224,7 +231,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, [(header::CONTENT_TYPE, PROBLEM_JSON)], json).into_response();
         let headers = response.headers_mut();
         match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             StatusCode::UNAUTHORIZED => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             _ => None,
         };
@@ -317,6 +326,7 @@ mod tests {
             (Problem::conflict("x"), 409, None),
             (Problem::too_large(), 413, None),
             (Problem::unsupported_media_type(), 415, None),
+            (Problem::rate_limited(), 429, Some("1")),
             (Problem::internal(), 500, None),
             (Problem::overloaded("x"), 503, Some("1")),
             (Problem::unavailable("x"), 503, Some("1")),

@@ -16,6 +16,7 @@ pub(crate) enum ProblemKind {
     Overloaded,
     Unauthorized,
     InsufficientScope,
+    RateLimited,
     ForeignOrigin,
     UnknownHost,
 }
@@ -24,11 +25,12 @@ pub(crate) enum ProblemKind {
 const PAGES: &str = "/problems/";
 
 impl ProblemKind {
-    const WITH_PAGE: [Self; 6] = [
+    const WITH_PAGE: [Self; 7] = [
         Self::Validation,
         Self::Overloaded,
         Self::Unauthorized,
         Self::InsufficientScope,
+        Self::RateLimited,
         Self::ForeignOrigin,
         Self::UnknownHost,
     ];
@@ -40,6 +42,7 @@ impl ProblemKind {
             Self::Overloaded => "/problems/overloaded",
             Self::Unauthorized => "/problems/unauthorized",
             Self::InsufficientScope => "/problems/insufficient-scope",
+            Self::RateLimited => "/problems/rate-limited",
             Self::ForeignOrigin => "/problems/foreign-origin",
             Self::UnknownHost => "/problems/unknown-host",
         }
@@ -53,6 +56,7 @@ impl ProblemKind {
             Self::Overloaded => "Overloaded",
             Self::Unauthorized => "No valid key",
             Self::InsufficientScope => "Insufficient scope",
+            Self::RateLimited => "Too many requests",
             Self::ForeignOrigin => "Request of another site",
             Self::UnknownHost => "Unknown host",
         })
@@ -80,6 +84,12 @@ impl ProblemKind {
             Self::InsufficientScope => {
                 "Status 403. The API key is valid, but does not have the scope that <code>detail</code> names. \
                  Nothing was written. An operator can make a key with this scope."
+            }
+            Self::RateLimited => {
+                "Status 429. The API key has sent more requests than it may in a second. Nothing was written. \
+                 <code>RateLimit-Policy</code> says how many these are, <code>RateLimit</code> how many are left. \
+                 Repeat the request after <code>Retry-After</code> seconds; an operator can make a key with a higher \
+                 limit."
             }
             Self::ForeignOrigin => {
                 "Status 403. A browser says that a page of another site has sent this request, which would change \
@@ -143,6 +153,7 @@ mod tests {
             Problem::overloaded("x"),
             Problem::unauthorized(),
             Problem::insufficient_scope(crate::access::Scope::Admin),
+            Problem::rate_limited(),
             Problem::foreign_origin(),
             Problem::unknown_host(),
         ];

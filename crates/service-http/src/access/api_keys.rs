@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use sea_orm::DbErr;
 use subtle::ConstantTimeEq as _;
 use tokio::time::{Instant, timeout};
 
-use super::{ApiKey, Caller, Owner, Scope, Scopes};
+use super::{ApiKey, Caller, Owner, Scope, Scopes, rate_limit::RateLimit};
 
 /// For how long the keys that were read are used.
 const VALIDITY: Duration = Duration::from_secs(1);
@@ -59,6 +60,8 @@ pub(super) struct KeySet {
 struct StoredKey {
     secret_hash: [u8; 32],
     caller: Caller,
+    /// How many requests it may send to this process; `None` for any number.
+    limit: Option<Arc<RateLimit>>,
     /// From when on it is refused, in microseconds since 1970.
     ends_at: i64,
 }
@@ -78,7 +81,7 @@ impl ApiKeys {
     /// If the database fails or is unavailable.
     pub async fn open_with_validity(database: &Database, validity: Duration) -> Result<Self, DbErr> {
         let valid_until = Instant::now() + validity;
-        let keys = Arc::new(KeySet::read(database).await?);
+        let keys = Arc::new(KeySet::read(database, None).await?);
         Ok(Self(Arc::new(Shared {
             database: database.clone(),
             validity,
@@ -105,7 +108,8 @@ impl ApiKeys {
             return keys;
         }
         let valid_until = Instant::now() + self.0.validity;
-        let read = timeout(READ_TIMEOUT, KeySet::read(&self.0.database)).await;
+        let last = self.last().keys;
+        let read = timeout(READ_TIMEOUT, KeySet::read(&self.0.database, Some(&last))).await;
         let error = match read {
             Ok(Ok(keys)) => {
                 let keys = Arc::new(keys);
@@ -119,9 +123,8 @@ impl ApiKeys {
             tracing::warn!(error, not_logged_before, "the API keys cannot be read; those that were read last are used");
         }
         // The next attempt comes after a pause.
-        let keys = self.last().keys;
-        self.store(Snapshot { valid_until: Instant::now() + self.0.validity, keys: Arc::clone(&keys) });
-        keys
+        self.store(Snapshot { valid_until: Instant::now() + self.0.validity, keys: Arc::clone(&last) });
+        last
     }
 
     /// Returns the time that decides which keys have expired: the database's.
@@ -144,10 +147,13 @@ impl ApiKeys {
 }
 
 impl KeySet {
-    async fn read(database: &Database) -> Result<Self, DbErr> {
+    /// Reads the keys. A key whose limit is as in `last` goes on with what is left of it.
+    async fn read(database: &Database, last: Option<&Self>) -> Result<Self, DbErr> {
         let rows = saga_database::api_keys(&database.internal_reader()).await?;
         let is_empty = rows.is_empty();
-        let keys = rows.into_iter().filter_map(|row| Some((row.key_id.clone(), StoredKey::of(row)?))).collect();
+        let known = |row: &api_key::Model| last.and_then(|last| last.keys.get(&row.key_id));
+        let keys = rows.into_iter().filter_map(|row| Some((row.key_id.clone(), StoredKey::of(known(&row), row)?)));
+        let keys = keys.collect();
         Ok(Self { is_empty, keys })
     }
 
@@ -156,24 +162,32 @@ impl KeySet {
         self.is_empty
     }
 
-    /// Returns who has this key, if it is right and neither expired nor revoked.
-    pub(super) fn caller(&self, key: &ApiKey, now: Timestamp) -> Option<&Caller> {
+    /// Returns who has this key, and its limit, if it is right and neither expired nor revoked.
+    pub(super) fn caller(&self, key: &ApiKey, now: Timestamp) -> Option<(&Caller, Option<&RateLimit>)> {
         let offered = key.secret_hash();
         let stored = self.keys.get(&key.id())?;
         let is_same: bool = stored.secret_hash.ct_eq(&offered).into();
-        (is_same && now.unix_micros() < stored.ends_at).then_some(&stored.caller)
+        let is_valid = is_same && now.unix_micros() < stored.ends_at;
+        is_valid.then_some((&stored.caller, stored.limit.as_deref()))
     }
 }
 
 impl StoredKey {
     /// Returns `None` if the row cannot be understood. Scopes that only a newer version knows allow nothing here.
-    fn of(row: api_key::Model) -> Option<Self> {
+    fn of(known: Option<&Self>, row: api_key::Model) -> Option<Self> {
         // A revoked key has ended, whatever the clocks say.
         let ends_at = if row.revoked_at.is_some() { i64::MIN } else { row.expires_at.unwrap_or(i64::MAX) };
         let scopes: Scopes = row.scopes.split(' ').filter_map(|scope| scope.parse::<Scope>().ok()).collect();
+        // A limit that the table does not allow counts as the nearest that it does.
+        let rate = row.rate_limit.map(|rate| u32::try_from(rate.max(1)).unwrap_or(u32::MAX));
+        let limit = rate.and_then(NonZeroU32::new).map(|rate| {
+            let kept = known.and_then(|known| known.limit.clone()).filter(|limit| limit.rate() == rate);
+            kept.unwrap_or_else(|| Arc::new(RateLimit::new(rate)))
+        });
         match (row.owner.parse::<Owner>(), <[u8; 32]>::try_from(row.secret_hash)) {
             (Ok(owner), Ok(secret_hash)) => {
-                Some(Self { secret_hash, caller: Caller::with_key(row.key_id.into(), owner, scopes), ends_at })
+                let caller = Caller::with_key(row.key_id.into(), owner, scopes);
+                Some(Self { secret_hash, caller, limit, ends_at })
             }
             _ => {
                 static LIMIT: LogLimit = LogLimit::new(LOG_PAUSE);

@@ -7,9 +7,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 use super::{
     AdminToken, ApiKey, ApiKeys, Caller, Scope,
+    rate_limit::{Exceeded, Quota},
     refused::{Reason, RefusedRequests},
     requirements::{Requirement, Requirements},
 };
@@ -43,35 +45,58 @@ impl AccessControl {
         self.0.refused.register(registry);
     }
 
-    /// Returns who sends a request that needs `scope`.
+    /// Decides about a request that needs `scope`.
     ///
-    /// # Errors
-    /// 401 without a valid key, 403 if the key does not have the scope; 404 for a route for operators, if access is
-    /// open and there is no admin token.
-    async fn admit(&self, scope: Scope, request: &Parts) -> Result<Caller, Problem> {
+    /// It is refused with 401 without a valid key, with 403 if the key does not have the scope, with 429 if it has sent
+    /// too many requests, and with 404 on a route for operators, if access is open and there is no admin token.
+    async fn admit(&self, scope: Scope, request: &Parts) -> Admission {
         let Inner { keys, admin, refused } = &*self.0;
         let offered = bearer(&request.headers);
         if offered.zip(admin.as_ref()).is_some_and(|(offered, admin)| admin.is(offered)) {
-            return Ok(Caller::operator());
+            return Admission::unlimited(Caller::operator());
         }
         let known = match keys {
             Some(keys) => Some((keys.current().await, keys.now())).filter(|(keys, _)| !keys.is_empty()),
             None => None,
         };
+        let mut quota = None;
         let (reason, problem) = match known {
-            None if scope != Scope::Admin => return Ok(Caller::anonymous()),
-            None if admin.as_ref().is_none_or(AdminToken::is_generated) => return Err(Problem::admin_is_off()),
-            None => (Reason::Unauthenticated, Problem::unauthorized()),
-            Some((keys, now)) => {
-                match offered.and_then(ApiKey::parse).and_then(|key| keys.caller(&key, now).cloned()) {
-                    Some(caller) if caller.may(scope) => return Ok(caller),
-                    Some(_) => (Reason::InsufficientScope, Problem::insufficient_scope(scope)),
-                    None => (Reason::Unauthenticated, Problem::unauthorized()),
-                }
+            None if scope != Scope::Admin => return Admission::unlimited(Caller::anonymous()),
+            None if admin.as_ref().is_none_or(AdminToken::is_generated) => {
+                return Admission { caller: Err(Problem::admin_is_off()), quota };
             }
+            None => (Reason::Unauthenticated, Problem::unauthorized()),
+            Some((keys, now)) => match offered.and_then(ApiKey::parse).and_then(|key| keys.caller(&key, now)) {
+                None => (Reason::Unauthenticated, Problem::unauthorized()),
+                Some((caller, _)) if !caller.may(scope) => {
+                    (Reason::InsufficientScope, Problem::insufficient_scope(scope))
+                }
+                Some((caller, limit)) => {
+                    let taken = limit.map(|limit| limit.take(Instant::now()));
+                    quota = taken.map(|taken| taken.unwrap_or_else(|Exceeded(quota)| quota));
+                    if !matches!(taken, Some(Err(_))) {
+                        return Admission { caller: Ok(caller.clone()), quota };
+                    }
+                    (Reason::RateLimited, Problem::rate_limited())
+                }
+            },
         };
         refused.count(reason, scope, request, offered);
-        Err(problem)
+        Admission { caller: Err(problem), quota }
+    }
+}
+
+/// The decision about a request.
+struct Admission {
+    /// Who sends it, or why it is refused.
+    caller: Result<Caller, Problem>,
+    /// What is left of the limit of its key, if that has one.
+    quota: Option<Quota>,
+}
+
+impl Admission {
+    fn unlimited(caller: Caller) -> Self {
+        Self { caller: Ok(caller), quota: None }
     }
 }
 
@@ -96,19 +121,25 @@ pub(crate) async fn authorize(
         // Without a caller, handlers see an anonymous one.
         return next.run(Request::from_parts(parts, body)).await;
     };
-    let caller = match access.admit(scope, &parts).await {
-        Ok(caller) => caller,
+    let Admission { caller, quota } = access.admit(scope, &parts).await;
+    let mut response = match caller {
         Err(problem) => {
             body::discard(&parts.headers, body).await;
-            return problem.into_response();
+            problem.into_response()
+        }
+        Ok(caller) => {
+            parts.extensions.insert(caller.clone());
+            let request = Request::from_parts(parts, body);
+            match (audit.filter(|_| operation.is_audited), route) {
+                (Some(audit), Some(route)) => audit.record(&caller, route.as_str(), request, next).await,
+                _ => next.run(request).await,
+            }
         }
     };
-    parts.extensions.insert(caller.clone());
-    let request = Request::from_parts(parts, body);
-    match (audit.filter(|_| operation.is_audited), route) {
-        (Some(audit), Some(route)) => audit.record(&caller, route.as_str(), request, next).await,
-        _ => next.run(request).await,
+    if let Some(quota) = quota {
+        quota.write_into(response.headers_mut());
     }
+    response
 }
 
 /// Returns the token of `Authorization: Bearer …`. The case of the scheme does not matter (RFC 9110, 11.1). `None` if

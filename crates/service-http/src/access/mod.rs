@@ -11,6 +11,7 @@ mod caller;
 mod control;
 mod hex;
 mod owner;
+mod rate_limit;
 mod refused;
 mod requirements;
 mod scope;

@@ -31,6 +31,8 @@ pub(super) enum Reason {
     Unauthenticated,
     /// Its key does not have the scope.
     InsufficientScope,
+    /// Its key has sent too many.
+    RateLimited,
 }
 
 impl Default for RefusedRequests {
@@ -52,6 +54,7 @@ impl RefusedRequests {
         let label = match reason {
             Reason::Unauthenticated => "unauthenticated",
             Reason::InsufficientScope => "insufficient_scope",
+            Reason::RateLimited => "rate_limited",
         };
         self.by_reason.get_or_create(&Refused { reason: label }).inc();
         if (reason, needed) == (Reason::Unauthenticated, Scope::Admin) {

@@ -235,6 +235,30 @@ async fn all_that_is_no_valid_key_gets_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_key_may_send_as_many_requests_a_second_as_its_limit_says() {
+    let service = Service::start(Duration::ZERO, None).await;
+    let (limited, other) = (ApiKey::generate().unwrap(), service.key("stock:read").await);
+    let one = api_key::Model { rate_limit: Some(1), ..row(&limited, "stock:read") };
+    insert_api_key(&service.database.writer(), &one).await.unwrap();
+    let send = async |key: &ApiKey| {
+        let request = Request::get("/read").header("authorization", format!("Bearer {}", key.reveal()));
+        let (status, headers, body) = testing::send(&service.router, request.body(Body::empty()).unwrap()).await;
+        let of = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        (status, of("ratelimit"), of("retry-after"), body["type"].clone())
+    };
+    let left = Some("\"key\";r=0;t=1".to_owned());
+    assert_eq!(send(&limited).await, (200, left.clone(), None, Value::Null));
+    // The keys are read again for each request, and the limit goes on. Only after a second one more would pass.
+    let mut answer = send(&limited).await;
+    while answer.0 == 200 {
+        answer = send(&limited).await;
+    }
+    assert_eq!(answer, (429, left, Some("1".to_owned()), json!("/problems/rate-limited")));
+    assert_eq!(send(&other).await, (200, None, None, Value::Null), "another key has nothing to do with it");
+    assert!(service.metrics().contains("access_refused_total{reason=\"rate_limited\"} 1"));
+}
+
+#[tokio::test]
 async fn access_stays_closed_when_the_last_key_is_revoked_or_unreadable() {
     let service = Service::start(Duration::ZERO, None).await;
     let key = service.key("stock:read").await;
