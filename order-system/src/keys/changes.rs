@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use saga_database::{
-    Database, api_keys, delete_api_key, expire_api_key, insert_api_key, revoke_api_key, tables::api_key,
+    Database, api_keys, append_to_audit_log, delete_api_key, expire_api_key, insert_api_key, revoke_api_key,
+    tables::{api_key, audit_log},
 };
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbErr};
 use shared_events::{Service, Timestamp};
+use uuid::Uuid;
 
 use super::databases::{Databases, names};
 
@@ -59,17 +61,36 @@ async fn prepare(
 ) -> Result<DatabaseTransaction> {
     let transaction = database.begin().await?;
     insert_api_key(&transaction, key).await?;
+    log(&transaction, database, "create", &key.key_id).await?;
     if let Some(Replaced { id, expires_at }) = replaced {
         expire_api_key(&transaction, id, expires_at).await?;
+        log(&transaction, database, "rotate", id).await?;
     }
     Ok(transaction)
+}
+
+/// Writes the audit log, in the transaction of the change that it is about.
+async fn log(transaction: &DatabaseTransaction, database: &Database, command: &str, id: &str) -> Result<(), DbErr> {
+    let row = audit_log::Model {
+        entry_id: 0,
+        action_id: Uuid::now_v7(),
+        recorded_at: database.clock().now().unix_micros(),
+        actor: "command_line".to_owned(),
+        key_id: None,
+        owner: None,
+        method: format!("keys {command}"),
+        route: "keys".to_owned(),
+        path: id.to_owned(),
+        status: Some(200),
+    };
+    append_to_audit_log(transaction, row).await
 }
 
 /// Removes a key that nobody has got. Returns what is left, as an error.
 async fn take_back(id: &str, databases: &[(Service, &Database)]) -> anyhow::Error {
     let mut left = Vec::new();
     for (service, database) in databases {
-        if delete_api_key(&database.writer(), id).await.is_err() {
+        if remove(database, id).await.is_err() {
             left.push(service);
         }
     }
@@ -80,6 +101,24 @@ async fn take_back(id: &str, databases: &[(Service, &Database)]) -> anyhow::Erro
     anyhow!("nobody has the new key {id}, but it may be stored at {names}: revoke it with `keys revoke {id}`")
 }
 
+async fn remove(database: &Database, id: &str) -> Result<()> {
+    let transaction = database.begin().await?;
+    if delete_api_key(&transaction, id).await? {
+        log(&transaction, database, "remove", id).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+async fn revoke_in(database: &Database, id: &str) -> Result<bool> {
+    let transaction = database.begin().await?;
+    let exists = revoke_api_key(&transaction, id, database.clock().now()).await?;
+    if exists {
+        log(&transaction, database, "revoke", id).await?;
+    }
+    transaction.commit().await?;
+    Ok(exists)
+}
+
 /// Revokes a key wherever it is. Returns whether it is anywhere.
 ///
 /// # Errors
@@ -87,10 +126,10 @@ async fn take_back(id: &str, databases: &[(Service, &Database)]) -> anyhow::Erro
 pub(super) async fn revoke(databases: &Databases, id: &str) -> Result<bool> {
     let (mut found, mut failed) = (false, None);
     for (service, database) in &databases.open {
-        match revoke_api_key(&database.writer(), id, database.clock().now()).await {
+        match revoke_in(database, id).await {
             Ok(exists) => found |= exists,
             Err(error) => {
-                failed.get_or_insert(anyhow!(error).context(format!("the key {id} may still be valid at {service}")));
+                failed.get_or_insert(error.context(format!("the key {id} may still be valid at {service}")));
             }
         }
     }

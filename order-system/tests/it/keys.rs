@@ -117,6 +117,27 @@ async fn keys_are_made_listed_rotated_and_revoked_while_the_system_runs() {
     assert!(row(&again, &ok(&keys(data, &["list"]))).contains("revoked"));
     let unknown = error(&keys(data, &["revoke", "0123456789abcdef"]));
     assert!(unknown.contains("there is no key 0123456789abcdef"), "{unknown}");
+
+    let operator = create(data, "operators", "admin");
+    until(&client, Some(&operator), [200, 200]).await;
+    for log in [client.order(Method::GET, "/admin/audit-log"), client.payment(Method::GET, "/admin/audit-log")] {
+        let (_, entries) = answer(log.bearer_auth(&operator)).await.unwrap();
+        let entries = entries.as_array().unwrap().iter().filter(|entry| entry["actor"] == "command_line");
+        let of = |entry: &serde_json::Value| format!("{} {}", entry["method"], entry["path"]).replace('"', "");
+        let expected = [
+            ("create", &shop),
+            ("create", &reader),
+            ("create", &rotated),
+            ("rotate", &shop),
+            ("create", &again),
+            ("rotate", &rotated),
+            ("revoke", &again),
+            ("revoke", &again),
+            ("create", &operator),
+        ];
+        let expected = expected.map(|(command, key)| format!("keys {command} {}", id(key)));
+        assert_eq!(entries.map(of).collect::<Vec<_>>(), expected);
+    }
     assert!(system.stop().unwrap().success());
 }
 
