@@ -237,11 +237,15 @@ async fn the_documentation_names_every_path_and_refusal(#[values(Sqlite, Postgre
     assert_eq!(inventory.get("/health").await.body, json!({"status": "ok"}));
     let openapi = inventory.get("/openapi.json").await.body;
     for (path, method, statuses) in [
-        ("/api/v1/stock", "get", vec!["200", "401", "403", "422"]),
-        ("/api/v1/stock/{item_sku}", "get", vec!["200", "401", "403", "404", "422"]),
-        ("/api/v1/stock/items", "post", vec!["201", "400", "401", "403", "413", "415", "422", "503"]),
-        ("/api/v1/stock/reserve", "post", vec!["200", "400", "401", "403", "404", "413", "415", "422", "503"]),
-        ("/api/v1/stock/release", "post", vec!["200", "400", "401", "403", "404", "409", "413", "415", "422", "503"]),
+        ("/api/v1/stock", "get", vec!["200", "401", "403", "422", "429", "503"]),
+        ("/api/v1/stock/{item_sku}", "get", vec!["200", "401", "403", "404", "422", "429"]),
+        ("/api/v1/stock/items", "post", vec!["201", "400", "401", "403", "413", "415", "422", "429", "503"]),
+        ("/api/v1/stock/reserve", "post", vec!["200", "400", "401", "403", "404", "413", "415", "422", "429", "503"]),
+        (
+            "/api/v1/stock/release",
+            "post",
+            vec!["200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "503"],
+        ),
     ] {
         let responses = openapi["paths"][path][method]["responses"].as_object().unwrap();
         assert_eq!(responses.keys().collect::<Vec<_>>(), statuses, "{method} {path}");

@@ -138,7 +138,8 @@ impl View {
                 div { (summary(&saga, &diagram)) (elsewhere(&saga)) }
             }
         };
-        let running = !diagram.is_settled() || !errors.is_empty();
+        // The order was read before the timeline, which may tell of its end already.
+        let running = !diagram.is_settled() || !saga.order.status.is_terminal() || !errors.is_empty();
         let refresh = running.then(|| if age(saga.order.created_at) > OLD { SLOW } else { FAST });
         Self { body, headline, refresh }
     }
@@ -176,4 +177,44 @@ fn headline(order: &Order, diagram: &Diagram) -> String {
 fn age(placed: Timestamp) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::default().after(now).since(placed).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_that_ended_while_it_was_read_is_asked_for_again() {
+        let refresh = |status: &str| {
+            let order = json!({
+                "order_id": 1, "status": status, "payment_status": "FAILED",
+                "items": [{"item_sku": "A", "quantity": 1}], "amount": 1000, "currency": "USD",
+                "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:01Z",
+            });
+            let entry = |number: u128, event: &str, source: &str| {
+                json!({
+                    "event": event, "source": source, "message_id": uuid::Uuid::from_u128(number), "changed": "",
+                    "time": "2026-01-01T00:00:01Z", "recorded_at": "2026-01-01T00:00:01Z",
+                })
+            };
+            let timeline = json!([
+                entry(1, "OrderCreated", "order"),
+                entry(2, "StockReserved", "inventory"),
+                entry(3, "PaymentFailed", "payment"),
+                entry(4, "StockReleased", "inventory"),
+                entry(5, "OrderFailed", "order"),
+            ]);
+            let saga = Saga {
+                order: serde_json::from_value(order).unwrap(),
+                timeline: serde_json::from_value(timeline).unwrap(),
+                reservation: None,
+                payment: None,
+                repeated: None,
+            };
+            View::of(Found { saga, errors: Vec::new() }, &Arrival::default()).refresh
+        };
+        assert_eq!((refresh("COMPENSATING"), refresh("FAILED")), (Some(SLOW), None));
+    }
 }
