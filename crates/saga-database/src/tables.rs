@@ -144,7 +144,7 @@ pub mod audit_log {
         pub owner: Option<String>,
         /// The method of the request, or the command.
         pub method: String,
-        /// The route that the request matches, such as `/api/v1/orders/{order_id}/cancel`.
+        /// The route that the request matches, such as `/admin/dead-letters/{message_id}`.
         pub route: String,
         /// The path of the request.
         pub path: String,

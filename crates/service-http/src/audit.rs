@@ -56,7 +56,8 @@ impl AuditLog {
             row.status = Some(result.as_ref().map_or(500, |response| response.status().as_u16()).into());
             let (action_id, status) = (row.action_id, row.status);
             if let Err(why) = log.append(row).await {
-                tracing::error!(%action_id, status, why, "the outcome of an action is missing in the audit log");
+                // The database is away, which is an error where it is noticed first.
+                tracing::warn!(%action_id, status, why, "the outcome of an action is missing in the audit log");
             }
             result
         };

@@ -78,7 +78,8 @@ impl Payments {
         Budget { allowed, payments }
     }
 
-    /// Returns the payments that the gateway is to be asked about, as many as the budget allows, and locks them.
+    /// Returns the payments that the gateway is to be asked about, as many as the budget allows, and locks them. At the
+    /// first tick that is committed, these are also those that an earlier process was asking about.
     async fn take_due(
         &self,
         transaction: &DatabaseTransaction,
@@ -88,7 +89,7 @@ impl Payments {
     ) -> Result<Vec<crate::domain::Payment>, DbErr> {
         if is_tick {
             store::adopt_voids(transaction, now).await?;
-            if !self.taken_over.swap(true, Ordering::Relaxed) {
+            if !self.taken_over.load(Ordering::Relaxed) {
                 store::take_over(transaction, now).await?;
             }
         }
@@ -170,7 +171,10 @@ impl Participant for Payments {
         }
         // Only an event creates a payment for a saga that has none.
         let new_ids = next_ids::<payments::Entity>(transaction, requests + sagas.len() - known).await?;
-        Ok(State::new(loaded, due, new_ids.into_iter().map(PaymentId).collect(), budget))
+        let new_ids = new_ids.into_iter().map(PaymentId).collect();
+        let mut state = State::new(loaded, due, new_ids, budget);
+        state.is_tick = is_tick;
+        Ok(state)
     }
 
     fn decide(&self, state: &mut State, input: &Input<Self>) -> Result<Decision<Payments>, Unacceptable> {
@@ -207,6 +211,9 @@ impl Participant for Payments {
     }
 
     fn on_committed(&self, state: State) {
+        if state.is_tick {
+            self.taken_over.store(true, Ordering::Relaxed);
+        }
         for payment in state.payments.into_changed() {
             tracing::debug!(
                 payment.id = payment.payment_id.0, order.id = payment.order_id.0,

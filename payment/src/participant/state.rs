@@ -22,6 +22,8 @@ pub(crate) struct State {
     due: Vec<PaymentId>,
     new_ids: std::vec::IntoIter<PaymentId>,
     budget: Budget,
+    /// Whether the batch has a tick.
+    pub(super) is_tick: bool,
 }
 
 impl State {
@@ -33,6 +35,7 @@ impl State {
             due,
             new_ids: new_ids.into_iter(),
             budget,
+            is_tick: false,
         };
         loaded.iter().for_each(|payment| state.remember(payment));
         state.payments = WorkingSet::loaded(loaded.into_iter().map(|payment| (payment.payment_id, payment)));
