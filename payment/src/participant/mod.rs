@@ -226,3 +226,6 @@ impl Participant for Payments {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
