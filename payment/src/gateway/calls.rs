@@ -117,8 +117,11 @@ impl Calls {
 
     /// Asks a gateway that [is immediate](Self::is_immediate).
     pub(crate) fn ask_at_once(&self, question: &Question) -> Asked {
-        // If its conditions have just changed, the call is dropped before it has done anything.
-        self.ask(question).now_or_never().unwrap_or(Asked::Later { pause: Duration::ZERO, not_done: true })
+        // Otherwise tokio makes a task wait that has used many of its permits in a row, as a large batch does. If the
+        // gateway's conditions have just changed, the call is dropped before it has done anything.
+        tokio::task::unconstrained(self.ask(question))
+            .now_or_never()
+            .unwrap_or(Asked::Later { pause: Duration::ZERO, not_done: true })
     }
 
     /// Asks the gateway.
