@@ -123,15 +123,10 @@ impl New {
         let key = ApiKey::generate().context("the operating system has no random numbers")?;
         let now = now(databases)?;
         let row = api_key::Model {
-            key_id: key.id(),
-            secret_hash: key.secret_hash().to_vec(),
-            owner: self.owner,
-            scopes: self.scopes,
             label: self.label,
             rate_limit: self.rate_limit,
-            created_at: now.unix_micros(),
             expires_at: self.lifetime.map(|lifetime| now.after(lifetime).unix_micros()),
-            revoked_at: None,
+            ..key.row(self.owner, self.scopes, now)
         };
         Ok((key, row))
     }

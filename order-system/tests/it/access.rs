@@ -7,7 +7,7 @@ use saga_database::{Database, insert_api_key, tables::api_key};
 use sea_orm_migration::MigratorTrait;
 use serde_json::Value;
 use service_http::access::{ApiKey, Scope};
-use shared_events::Service;
+use shared_events::{Service, Timestamp};
 
 use crate::program;
 
@@ -87,17 +87,7 @@ impl Keys {
 
     async fn store_in<M: MigratorTrait>(&self, data_dir: &Path, service: Service) {
         let database = Database::open_sqlite::<M>(&data_dir.join(format!("{service}.sqlite"))).await.unwrap();
-        let row = |key: &ApiKey, scope: Scope| api_key::Model {
-            key_id: key.id(),
-            secret_hash: key.secret_hash().to_vec(),
-            owner: "shop".to_owned(),
-            scopes: scope.to_string(),
-            label: String::new(),
-            rate_limit: None,
-            created_at: 0,
-            expires_at: None,
-            revoked_at: None,
-        };
+        let row = |key: &ApiKey, scope: Scope| key.row("shop", scope.as_str(), Timestamp::default());
         let mut rows: Vec<_> = self.by_scope.iter().map(|(scope, key)| row(key, *scope)).collect();
         rows.push(api_key::Model { expires_at: Some(1), ..row(&self.expired, Scope::Admin) });
         rows.push(api_key::Model { revoked_at: Some(1), ..row(&self.revoked, Scope::Admin) });

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use saga_database::tables::api_key;
+use saga_message::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::hex;
@@ -50,6 +52,23 @@ impl ApiKey {
     #[must_use]
     pub fn secret_hash(&self) -> [u8; 32] {
         Sha256::digest(self.secret).into()
+    }
+
+    /// Returns its row in a service's database: without a label or a limit, and valid until it is revoked. `scopes` are
+    /// separated by spaces.
+    #[must_use]
+    pub fn row(&self, owner: impl Into<String>, scopes: impl Into<String>, created_at: Timestamp) -> api_key::Model {
+        api_key::Model {
+            key_id: self.id(),
+            secret_hash: self.secret_hash().to_vec(),
+            owner: owner.into(),
+            scopes: scopes.into(),
+            label: String::new(),
+            rate_limit: None,
+            created_at: created_at.unix_micros(),
+            expires_at: None,
+            revoked_at: None,
+        }
     }
 
     /// Returns the whole key, for whoever is to get it.

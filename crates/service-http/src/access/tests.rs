@@ -8,6 +8,7 @@ use saga_database::{
     Database, insert_api_key, revoke_api_key,
     tables::{ApiKeysTable, api_key},
 };
+use saga_message::Timestamp;
 use sea_orm::ConnectionTrait as _;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use serde_json::{Value, json};
@@ -130,17 +131,7 @@ impl Service {
 }
 
 fn row(key: &ApiKey, scopes: &str) -> api_key::Model {
-    api_key::Model {
-        key_id: key.id(),
-        secret_hash: key.secret_hash().to_vec(),
-        owner: "shop-a".to_owned(),
-        scopes: scopes.to_owned(),
-        label: String::new(),
-        rate_limit: None,
-        created_at: 0,
-        expires_at: None,
-        revoked_at: None,
-    }
+    key.row("shop-a", scopes, Timestamp::default())
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use saga_database::{Database, insert_api_key, tables::api_key};
 use service_http::access::ApiKey;
+use shared_events::Timestamp;
 
 /// An API key of a client in a test.
 #[derive(Debug, Clone)]
@@ -13,17 +14,7 @@ impl TestKey {
     #[must_use]
     pub fn new(owner: &str, scopes: &str) -> Self {
         let key = ApiKey::generate().unwrap();
-        let row = api_key::Model {
-            key_id: key.id(),
-            secret_hash: key.secret_hash().to_vec(),
-            owner: owner.to_owned(),
-            scopes: scopes.to_owned(),
-            label: String::new(),
-            rate_limit: None,
-            created_at: 0,
-            expires_at: None,
-            revoked_at: None,
-        };
+        let row = key.row(owner, scopes, Timestamp::default());
         Self { text: key.reveal(), row }
     }
 
