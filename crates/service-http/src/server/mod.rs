@@ -3,6 +3,7 @@
 mod activity;
 mod config;
 mod limits;
+mod lingering_close;
 mod metrics;
 mod refuse;
 mod stream;
@@ -199,7 +200,7 @@ impl Connection {
     }
 
     /// Serves the requests of the connection in sequence. Each request carries the client's address.
-    async fn serve_requests(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn serve_requests(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let Self { address, activity, audience, router, stop } = self;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(address));
@@ -215,17 +216,25 @@ impl Connection {
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let end = tokio::select! {
-            end = connection.as_mut() => end,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+            .serve_connection(TokioIo::new(&mut stream), service);
+        let end = {
+            let mut connection = pin!(connection);
+            tokio::select! {
+                end = connection.as_mut() => end,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         };
         if let Err(error) = end {
             tracing::debug!(error = &error as &dyn Error, "a connection ended early");
+        }
+        // A stop waits for no client here, but what has arrived is read first.
+        tokio::select! {
+            biased;
+            () = lingering_close::close(stream) => {}
+            () = stop.cancelled() => {}
         }
     }
 }

@@ -1,21 +1,20 @@
 use std::{io, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
+use super::lingering_close;
 use crate::{PROBLEM_JSON, Problem, ServerTls, tls::Accepted};
 
-/// How long a refused client may take to read the refusal.
-const LINGER: Duration = Duration::from_secs(1);
-/// How many bytes of a refused request are read and thrown away.
-const MAX_DISCARDED_BYTES: u64 = 64 * 1024;
+/// How long a refused client may take to receive the refusal.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers with 503 without reading a request, and closes the connection.
 pub(super) async fn refuse(stream: TcpStream, tls: Option<ServerTls>) {
     let overloaded = Problem::overloaded("too many connections; nothing was written");
-    let _ = tokio::time::timeout(LINGER, async {
+    let _ = tokio::time::timeout(TIMEOUT, async {
         match tls {
             None => answer(stream, &overloaded).await,
             Some(tls) => match tls.accept(first_byte(&stream).await?, stream).await? {
@@ -30,7 +29,7 @@ pub(super) async fn refuse(stream: TcpStream, tls: Option<ServerTls>) {
 /// Tells a client that speaks plain HTTP that this is the wrong address, and closes the connection.
 pub(super) async fn refuse_plain(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let problem = Problem::bad_request("this address speaks HTTPS: use https://; nothing was written");
-    let _ = tokio::time::timeout(LINGER, answer(stream, &problem)).await;
+    let _ = tokio::time::timeout(TIMEOUT, answer(stream, &problem)).await;
 }
 
 /// Waits for the first byte that a client sends, and leaves it there.
@@ -47,9 +46,8 @@ pub(super) async fn first_byte(stream: &TcpStream) -> io::Result<u8> {
 
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, problem: &Problem) -> io::Result<()> {
     stream.write_all(response(problem).as_bytes()).await?;
-    stream.shutdown().await?;
-    // If a request is left unread, closing resets the connection, and the client may lose the response.
-    tokio::io::copy(&mut stream.take(MAX_DISCARDED_BYTES), &mut tokio::io::sink()).await.map(drop)
+    lingering_close::close(stream).await;
+    Ok(())
 }
 
 fn response(problem: &Problem) -> String {

@@ -5,6 +5,7 @@ use axum::{
 use futures::stream as streams;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
     sync::Notify,
     task::JoinHandle,
     time::timeout,
@@ -16,6 +17,8 @@ use super::*;
 use crate::{ApiJson, Edge, HttpMetrics, document::public, finish};
 
 pub(super) const SOON: Duration = Duration::from_secs(5);
+/// The size of a response that does not fit into the buffers of a slow client, in bytes.
+const LARGE: usize = 1024 * 1024;
 
 /// Sends data for as long as the client takes it.
 async fn endless() -> Body {
@@ -51,14 +54,15 @@ pub(super) async fn server(config: impl Into<ListenerConfig>) -> Server {
         }
     };
     let echo = async |ApiJson(body): ApiJson<serde_json::Value>| body.to_string();
-    let documents = [("/wait", HttpMethod::Get), ("/echo", HttpMethod::Post), ("/endless", HttpMethod::Get)];
+    let gets = ["/wait", "/endless", "/large"].map(|path| (path, HttpMethod::Get));
+    let documents = gets.into_iter().chain([("/echo", HttpMethod::Post)]);
     let documented = documents.map(|(path, method)| public(path, method, Operation::builder()));
     let routes = documented
-        .into_iter()
         .fold(OpenApiRouter::new(), |routes, openapi| routes.merge(OpenApiRouter::with_openapi(openapi)))
         .route("/wait", get(wait))
         .route("/echo", post(echo))
         .route("/endless", get(endless))
+        .route("/large", get(async || "x".repeat(LARGE)))
         .merge(crate::health::routes(saga_runtime::Readiness::new([])));
     let metrics = HttpMetrics::default();
     let router = finish("Test", "", routes, Edge { metrics: metrics.clone(), ..Edge::default() });
@@ -196,6 +200,21 @@ async fn a_large_body_is_answered_and_not_reset() {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
+/// RFC 9112, 9.6: what follows the last request of a connection does not reset it while its response is on its way.
+#[tokio::test]
+async fn what_follows_the_last_request_costs_no_response() {
+    let server = server(ConnectionLimits::default()).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let last = b"GET /large HTTP/1.1\r\nconnection: close\r\n\r\n";
+    let next = format!("POST /echo HTTP/1.1\r\ncontent-length: 100000\r\n\r\n{}", "x".repeat(100_000));
+    stream.write_all(&[last, next.as_bytes()].concat()).await.unwrap();
+    let answer = read(&mut stream).await;
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    assert_eq!(body.len(), LARGE);
+}
+
 #[tokio::test]
 async fn a_stop_lets_running_requests_finish() {
     let server = server(ConnectionLimits::default()).await;
@@ -267,6 +286,7 @@ async fn a_connection_that_waits_makes_room_for_a_new_one() {
     assert_eq!(server.metric("http_connections_refused_total"), 0);
     server.go.notify_one();
     assert!(read(&mut running).await.ends_with("waited"));
+    drop(running);
     healthy(&mut used).await;
     healthy(&mut last).await;
     timeout(SOON, async {
