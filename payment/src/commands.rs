@@ -1,7 +1,7 @@
 //! The commands of the payment service. Only one of them has a reply: the payment itself.
 
 use saga_runtime::ReplyTo;
-use shared_events::{IdempotencyKey, Money, OrderId};
+use shared_events::{Money, OrderId, OwnedKey};
 
 use crate::{
     domain::{Payment, PaymentId, PaymentKey},
@@ -32,14 +32,15 @@ pub(crate) struct AuthorizeRequest {
     pub(crate) key: PaymentKey,
     pub(crate) order_id: OrderId,
     pub(crate) amount: Money,
-    pub(crate) idempotency_key: Option<IdempotencyKey>,
+    pub(crate) idempotency_key: Option<OwnedKey>,
 }
 
 /// The reply to a request for an authorization.
 #[derive(Debug)]
 pub(crate) enum AuthorizeReply {
-    /// The payment, now or by an earlier request with the same key; `REQUESTED` if the gateway has not answered yet.
+    /// The payment, now or by an earlier request of the owner with the same key; `REQUESTED` if the gateway has not
+    /// answered yet.
     Payment(Box<Payment>),
-    /// The idempotency key was used for other content.
+    /// The owner has used the idempotency key for other content.
     KeyReused,
 }

@@ -53,6 +53,60 @@ impl IdempotencyKey {
     }
 }
 
+/// What ends the idempotency key in the text of an [`OwnedKey`]. Neither keys nor owners contain control characters.
+const KEY_END: char = '\u{1f}';
+
+/// The character that follows [`KEY_END`].
+const AFTER_KEY_END: char = '\u{20}';
+
+/// An idempotency key and whose it is: the same key of two owners is two keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnedKey {
+    /// The owner of the API key with which it was sent; empty if there was none.
+    pub owner: String,
+    /// The idempotency key.
+    pub key: IdempotencyKey,
+}
+
+impl OwnedKey {
+    /// Returns the text that stands for the key of an owner in a database. The key comes first, so that those of all
+    /// owners with one key are next to each other.
+    #[must_use]
+    pub fn text_of(owner: &str, key: &IdempotencyKey) -> String {
+        format!("{}{KEY_END}{owner}", key.as_str())
+    }
+
+    /// Returns the two columns in which it is stored: the key alone if it has no owner, and the
+    /// [text](Self::text_of) if it has one.
+    #[must_use]
+    pub fn columns_of(owner: &str, key: &IdempotencyKey) -> (Option<String>, Option<String>) {
+        match owner {
+            "" => (Some(key.as_str().to_owned()), None),
+            _ => (None, Some(Self::text_of(owner, key))),
+        }
+    }
+
+    /// Reads the two columns; `None` if both are empty.
+    ///
+    /// # Errors
+    /// If they have no key.
+    pub fn of_columns(key: Option<&str>, text: Option<&str>) -> Result<Option<Self>, IdempotencyKeyError> {
+        let parts = match (text, key) {
+            (Some(text), _) => text.split_once(KEY_END).ok_or(IdempotencyKeyError("must be followed by its owner"))?,
+            (None, Some(key)) => (key, ""),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Self { owner: parts.1.to_owned(), key: IdempotencyKey::parse(parts.0)? }))
+    }
+
+    /// Returns the bounds, both excluded, of the texts of all owners with this key.
+    #[must_use]
+    pub fn bounds_of_all(key: &IdempotencyKey) -> (String, String) {
+        let bound = |end: char| format!("{}{end}", key.as_str());
+        (bound(KEY_END), bound(AFTER_KEY_END))
+    }
+}
+
 /// Returns the content of a string of structured fields, given what follows its first quote.
 fn unquote(quoted: &str) -> Option<String> {
     let (mut content, mut characters) = (String::new(), quoted.chars());
@@ -88,6 +142,23 @@ mod tests {
         assert_eq!((of(None, None), of(Some("a"), None), of(None, Some("\"a\""))), (Ok(None), key("a"), key("a")));
         assert_eq!(of(Some("a"), Some("\"a\"")), key("a"));
         assert!(of(Some("a"), Some("b")).is_err() && of(Some(""), None).is_err() && of(Some("a"), Some("")).is_err());
+    }
+
+    #[test]
+    fn an_owned_key_is_read_as_it_was_written() {
+        let key = IdempotencyKey::parse("k 1").unwrap();
+        for owner in ["", "shop-a", "a:b"] {
+            let (plain, text) = OwnedKey::columns_of(owner, &key);
+            assert_eq!((plain.is_some(), text.is_some()), (owner.is_empty(), !owner.is_empty()));
+            let owned = OwnedKey { owner: owner.to_owned(), key: key.clone() };
+            assert_eq!(OwnedKey::of_columns(plain.as_deref(), text.as_deref()), Ok(Some(owned)));
+            let (above, below) = OwnedKey::bounds_of_all(&key);
+            assert!(text.is_none_or(|text| above < text && text < below));
+        }
+        assert_eq!(OwnedKey::of_columns(None, None), Ok(None));
+        for (plain, text) in [(Some(""), None), (None, Some("k")), (None, Some("\u{1f}shop-a"))] {
+            assert!(OwnedKey::of_columns(plain, text).is_err());
+        }
     }
 
     #[test]

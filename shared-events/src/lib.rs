@@ -20,7 +20,7 @@ mod payment_method;
 pub use envelope::{DecodeError, Envelope};
 pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails, Reason};
 pub use flow::{FLOWS, Flow, ROUTES, Service};
-pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError, OwnedKey};
 pub use ids::{OrderId, SagaId, Sku, SkuError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};

@@ -11,12 +11,9 @@ use sea_orm::{
     QueryOrder, QuerySelect, Select,
     sea_query::{Expr, ExprTrait, Func},
 };
-use shared_events::{Sku, Timestamp};
+use shared_events::{OwnedKey, Sku, Timestamp};
 
-use super::{
-    mapping::{from_row, scoped_keys_of_all, to_scoped_key},
-    tables::orders,
-};
+use super::{mapping::from_row, tables::orders};
 use crate::domain::{IdempotencyKey, Order, Status};
 
 /// Maximum number of rows that are examined for one page, if a filter has no index.
@@ -180,11 +177,11 @@ async fn with_key(
 ) -> Result<Vec<i64>, DbErr> {
     let scoped_key = orders::Column::ScopedKey;
     if let Some(owner) = owner {
-        return select_ids().filter(scoped_key.eq(to_scoped_key(owner, key))).into_tuple().all(connection).await;
+        return select_ids().filter(scoped_key.eq(OwnedKey::text_of(owner, key))).into_tuple().all(connection).await;
     }
     let unscoped = select_ids().filter(orders::Column::IdempotencyKey.eq(key.as_str()));
     let mut ids: Vec<i64> = unscoped.into_tuple().all(connection).await?;
-    let (above, below) = scoped_keys_of_all(key);
+    let (above, below) = OwnedKey::bounds_of_all(key);
     let scoped = select_ids().filter(scoped_key.gt(above)).filter(scoped_key.lt(below));
     ids.append(&mut scoped.order_by_asc(scoped_key).limit(MAX_EXAMINED).into_tuple().all(connection).await?);
     Ok(ids)

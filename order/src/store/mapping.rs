@@ -2,37 +2,17 @@ use std::fmt::Display;
 
 use sea_orm::DbErr;
 use serde::{Serialize, de::DeserializeOwned};
-use shared_events::{Money, OrderDetails, OrderId, PaymentMethod, SagaId, Timestamp};
+use shared_events::{Money, OrderDetails, OrderId, OwnedKey, PaymentMethod, SagaId, Timestamp};
 
 use super::tables::orders;
-use crate::domain::{Cancel, Facts, IdempotencyKey, Order, Payment, Stock};
-
-/// The end of the idempotency key in a scoped key. Neither keys nor owners contain control characters.
-const KEY_END: char = '\u{1f}';
-
-/// The character that follows [`KEY_END`].
-const AFTER_KEY_END: char = '\u{20}';
-
-/// Returns the text by which the idempotency key of an order that has an owner is unique.
-pub(super) fn to_scoped_key(owner: &str, key: &IdempotencyKey) -> String {
-    format!("{}{KEY_END}{owner}", key.as_str())
-}
-
-/// Returns the bounds, both excluded, of the scoped keys with this key, of all owners.
-pub(super) fn scoped_keys_of_all(key: &IdempotencyKey) -> (String, String) {
-    let bound = |end: char| format!("{}{end}", key.as_str());
-    (bound(KEY_END), bound(AFTER_KEY_END))
-}
+use crate::domain::{Cancel, Facts, Order, Payment, Stock};
 
 /// Converts an order to its row.
 pub(crate) fn to_row(order: &Order) -> orders::Model {
     let Order { details, saga_id, owner, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } =
         order;
-    let (unscoped_key, scoped_key) = match (idempotency_key, owner.as_str()) {
-        (None, _) => (None, None),
-        (Some(key), "") => (Some(key.as_str().to_owned()), None),
-        (Some(key), owner) => (None, Some(to_scoped_key(owner, key))),
-    };
+    let columns = idempotency_key.as_ref().map(|key| OwnedKey::columns_of(owner, key));
+    let (unscoped_key, scoped_key) = columns.unwrap_or_default();
     let (stock, stock_reason) = match facts.stock {
         Stock::Unknown => ("UNKNOWN", None),
         Stock::Reserved => ("RESERVED", None),
@@ -102,14 +82,13 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
         None => Cancel::No,
         Some(reason) => Cancel::Requested(named(&reason).map_err(|error| wrong("cancel", &error))?),
     };
-    let scoped_key = row.scoped_key.as_deref().and_then(|key| key.split_once(KEY_END)).map(|(key, _)| key);
-    let key = scoped_key.or(row.idempotency_key.as_deref());
-    let idempotency_key = key.map(IdempotencyKey::parse).transpose();
+    let key = OwnedKey::of_columns(row.idempotency_key.as_deref(), row.scoped_key.as_deref());
+    let key = key.map_err(|error| wrong("idempotency key", &error))?;
     Ok(Order {
         details: OrderDetails { order_id: OrderId(order_id), lines, total, payment_method },
         saga_id: SagaId(row.saga_id),
         owner: row.owner,
-        idempotency_key: idempotency_key.map_err(|error| wrong("idempotency key", &error))?,
+        idempotency_key: key.map(|owned| owned.key),
         placed_at: Timestamp::from_unix_micros(row.placed_at),
         changed_at: Timestamp::from_unix_micros(row.changed_at),
         facts: Facts { stock, payment, cancel },
@@ -134,7 +113,7 @@ fn named<R: DeserializeOwned>(name: &str) -> Result<R, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared_events::{CancelReason, FailureReason, Line, Lines, Quantity, Sku};
+    use shared_events::{CancelReason, FailureReason, IdempotencyKey, Line, Lines, Quantity, Sku};
     use uuid::Uuid;
 
     use super::*;

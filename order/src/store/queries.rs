@@ -9,11 +9,11 @@ use sea_orm::{
     QueryOrder, QuerySelect, Value,
     sea_query::{LockBehavior, LockType},
 };
-use shared_events::{OrderDetails, OrderId, SagaId, Timestamp};
+use shared_events::{OrderDetails, OrderId, OwnedKey, SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    mapping::{from_row, to_scoped_key},
+    mapping::from_row,
     tables::{order_events, orders},
 };
 use crate::domain::{IdempotencyKey, Order, Status};
@@ -176,7 +176,7 @@ pub(crate) async fn by_idempotency_keys(
 ) -> Result<Vec<Order>, DbErr> {
     let (unscoped, scoped): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(owner, _)| owner.is_empty());
     let unscoped = unscoped.into_iter().map(|(_, key)| key.as_str().into()).collect();
-    let scoped = scoped.into_iter().map(|(owner, key)| to_scoped_key(owner, key).into()).collect();
+    let scoped = scoped.into_iter().map(|(owner, key)| OwnedKey::text_of(owner, key).into()).collect();
     let mut found = locked(transaction, orders::Column::IdempotencyKey, unscoped).await?;
     // One more query only if a batch has orders with and without owners.
     found.append(&mut locked(transaction, orders::Column::ScopedKey, scoped).await?);

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use shared_events::{IdempotencyKey, Lines, Money, OrderDetails, OrderId, PaymentMethod, SagaId, Timestamp};
+use shared_events::{Lines, Money, OrderDetails, OrderId, OwnedKey, PaymentMethod, SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::State;
@@ -58,7 +58,7 @@ pub enum Purpose {
         /// The gateway's key; `None` in rows of versions that did not store it.
         key: Option<PaymentKey>,
         /// The client's own key.
-        idempotency_key: Option<IdempotencyKey>,
+        idempotency_key: Option<OwnedKey>,
     },
 }
 
@@ -134,7 +134,7 @@ impl Payment {
 
     /// Returns the client's idempotency key.
     #[must_use]
-    pub fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+    pub fn idempotency_key(&self) -> Option<&OwnedKey> {
         match &self.purpose {
             Purpose::Saga(_) => None,
             Purpose::Client { idempotency_key, .. } => idempotency_key.as_ref(),

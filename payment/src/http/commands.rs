@@ -6,7 +6,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use service_http::{ApiJson, FieldErrors, Problem, RequestCause, access::Scope, idempotency_key};
+use service_http::{
+    ApiJson, FieldErrors, Problem, RequestCause,
+    access::{Caller, Scope},
+    idempotency_key,
+};
 
 use super::{
     state::AppState,
@@ -28,7 +32,7 @@ use crate::{
     params(
         ("Idempotency-Key" = Option<String>, Header,
             description = "the same as `idempotency_key` in the body, in quotes or without; it is valid for as long as \
-                           the payment exists"),
+                           the payment exists, and for each owner a key of its own"),
     ),
     responses(
         (status = 200, body = PaymentView, description = "the payment is authorized or declined; see `authorized`"),
@@ -40,10 +44,11 @@ use crate::{
 pub(super) async fn authorize(
     State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
+    caller: Caller,
     headers: HeaderMap,
     ApiJson(request): ApiJson<Authorize>,
 ) -> Result<Response, Problem> {
-    let request = request.parse(idempotency_key(&headers)?)?;
+    let request = request.parse(idempotency_key(&headers)?, caller.owner_of_new())?;
     match app.context.mailbox.ask(|reply_to| Command::Authorize(request, reply_to), cause).await? {
         AuthorizeReply::Payment(payment) => Ok(response(&app.answered(*payment).await)),
         AuthorizeReply::KeyReused => {

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use service_http::{FieldErrors, Problem};
-use shared_events::{Currency, IdempotencyKey, Money, OrderId, Timestamp};
+use shared_events::{Currency, IdempotencyKey, Money, OrderId, OwnedKey, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -27,16 +27,17 @@ pub(super) struct Authorize {
 }
 
 impl Authorize {
-    /// Validates the request, and gives it a new key at the gateway. `header` is the value of its `Idempotency-Key`
-    /// header.
-    pub(super) fn parse(self, header: Option<&str>) -> Result<AuthorizeRequest, Problem> {
+    /// Validates the request of `owner`, and gives it a new key at the gateway. `header` is the value of its
+    /// `Idempotency-Key` header.
+    pub(super) fn parse(self, header: Option<&str>, owner: &str) -> Result<AuthorizeRequest, Problem> {
         let mut errors = FieldErrors::new();
         let order_id = if self.order_id < 1 { Err("must be at least 1") } else { Ok(OrderId(self.order_id)) };
         let order_id = errors.check("order_id", order_id);
         let currency = errors.check("currency", self.currency.parse::<Currency>());
         let amount = currency.and_then(|currency| errors.check("amount", Money::parse(self.amount.get(), currency)));
         let key = IdempotencyKey::of_request(self.idempotency_key.as_deref(), header);
-        let idempotency_key = errors.check("idempotency_key", key).flatten();
+        let key = errors.check("idempotency_key", key).flatten();
+        let idempotency_key = key.map(|key| OwnedKey { owner: owner.to_owned(), key });
         errors.into_result()?;
         let (Some(order_id), Some(amount)) = (order_id, amount) else { return Err(Problem::internal()) };
         Ok(AuthorizeRequest { key: PaymentKey(Uuid::now_v7()), order_id, amount, idempotency_key })

@@ -4,6 +4,7 @@ mod m0002_payments;
 mod m0003_by_order;
 mod m0004_tasks;
 mod m0005_by_reference;
+mod m0006_owned_keys;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_tasks::Migration),
             Box::new(AuditLogTable),
             Box::new(m0005_by_reference::Migration),
+            Box::new(m0006_owned_keys::Migration),
         ]
     }
 }

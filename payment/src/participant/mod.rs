@@ -146,7 +146,7 @@ impl Participant for Payments {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
                 Payload::Command(Command::Authorize(request, _)) => {
                     requests += 1;
-                    keys.extend(request.idempotency_key.clone());
+                    keys.extend(&request.idempotency_key);
                 }
                 Payload::Command(Command::Ask(payment_id, _)) => drop(ids.insert(*payment_id)),
                 Payload::Command(Command::TakeDue) => take_at = Some(input.at),
@@ -160,7 +160,7 @@ impl Participant for Payments {
         let budget = self.budget();
         let mut loaded = store::by_ids(transaction, ids.into_iter().collect()).await?;
         loaded.append(&mut store::by_sagas(transaction, sagas.iter().copied().collect()).await?);
-        loaded.append(&mut store::by_idempotency_keys(transaction, keys.into_iter().collect()).await?);
+        loaded.append(&mut store::by_idempotency_keys(transaction, keys).await?);
         let known = loaded.iter().filter_map(crate::domain::Payment::saga_id).filter(|saga| sagas.contains(saga));
         let known = known.collect::<BTreeSet<_>>().len();
         let mut due = Vec::new();

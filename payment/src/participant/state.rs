@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use saga_database::WorkingSet;
 use saga_runtime::{Decision, Unacceptable};
-use shared_events::{Envelope, Event, EventBody, IdempotencyKey, OrderDetails, SagaId, Timestamp};
+use shared_events::{Envelope, Event, EventBody, OrderDetails, OwnedKey, SagaId, Timestamp};
 
 use super::{Budget, Payments};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct State {
     pub(super) payments: WorkingSet<PaymentId, Payment>,
     by_saga: HashMap<SagaId, PaymentId>,
-    by_key: HashMap<IdempotencyKey, PaymentId>,
+    by_key: HashMap<OwnedKey, PaymentId>,
     due: Vec<PaymentId>,
     new_ids: std::vec::IntoIter<PaymentId>,
     budget: Budget,

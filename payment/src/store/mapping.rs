@@ -1,7 +1,7 @@
 use std::fmt::Display;
 
 use sea_orm::DbErr;
-use shared_events::{IdempotencyKey, Money, OrderId, PaymentMethod, SagaId, Timestamp};
+use shared_events::{Money, OrderId, OwnedKey, PaymentMethod, SagaId, Timestamp};
 
 use super::tables::payments;
 use crate::domain::{Payment, PaymentId, PaymentKey, Purpose, State, Task};
@@ -13,6 +13,8 @@ pub(crate) fn to_row(payment: &Payment) -> payments::Model {
         Purpose::Saga(saga_id) => (Some(saga_id.0), None, None),
         Purpose::Client { key, idempotency_key } => (None, key.map(|key| key.0), idempotency_key.as_ref()),
     };
+    let columns = idempotency_key.map(|owned| OwnedKey::columns_of(&owned.owner, &owned.key));
+    let (idempotency_key, scoped_key) = columns.unwrap_or_default();
     let lines = task.as_ref().and_then(|task| task.lines.as_ref());
     payments::Model {
         payment_id: payment_id.0,
@@ -31,7 +33,8 @@ pub(crate) fn to_row(payment: &Payment) -> payments::Model {
         lines: lines.map(|lines| serde_json::to_string(lines).expect("lines are plain JSON")),
         payment_method: task.as_ref().and_then(|task| task.method.as_ref()).map(|method| method.as_str().to_owned()),
         gateway_key,
-        idempotency_key: idempotency_key.map(|key| key.as_str().to_owned()),
+        idempotency_key,
+        scoped_key,
     }
 }
 
@@ -47,10 +50,8 @@ pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
         Some(saga_id) => Purpose::Saga(SagaId(saga_id)),
         None => Purpose::Client {
             key: row.gateway_key.map(PaymentKey),
-            idempotency_key: row
-                .idempotency_key
-                .map(|key| IdempotencyKey::parse(&key).map_err(|error| wrong("idempotency_key", &error)))
-                .transpose()?,
+            idempotency_key: OwnedKey::of_columns(row.idempotency_key.as_deref(), row.scoped_key.as_deref())
+                .map_err(|error| wrong("idempotency_key", &error))?,
         },
     };
     let state = State::parse(&row.state, row.reason).ok_or_else(|| wrong("state", &row.state))?;
@@ -77,7 +78,7 @@ pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared_events::{Line, Lines, Quantity, Sku};
+    use shared_events::{IdempotencyKey, Line, Lines, Quantity, Sku};
     use uuid::Uuid;
 
     use super::*;
@@ -95,7 +96,9 @@ mod tests {
 
     fn purpose() -> impl Strategy<Value = Purpose> {
         let key = prop::option::of(any::<u128>().prop_map(|key| PaymentKey(Uuid::from_u128(key))));
-        let idempotency_key = prop::option::of("[a-z]{1,20}".prop_map(|key| IdempotencyKey::parse(&key).unwrap()));
+        let owned = ("[a-z]{0,5}", "[a-z]{1,20}");
+        let owned = owned.prop_map(|(owner, key)| OwnedKey { owner, key: IdempotencyKey::parse(&key).unwrap() });
+        let idempotency_key = prop::option::of(owned);
         prop_oneof![
             any::<u128>().prop_map(|saga| Purpose::Saga(SagaId(Uuid::from_u128(saga)))),
             (key, idempotency_key).prop_map(|(key, idempotency_key)| Purpose::Client { key, idempotency_key }),
@@ -157,7 +160,8 @@ mod tests {
             payments::Model { unanswered: -1, ..row.clone() },
             payments::Model { due_at: Some(1), payment_method: Some("4242424242424242".to_owned()), ..row.clone() },
             payments::Model { lines: Some("[]".to_owned()), ..row.clone() },
-            payments::Model { idempotency_key: Some(String::new()), ..row },
+            payments::Model { idempotency_key: Some(String::new()), ..row.clone() },
+            payments::Model { scoped_key: Some("key".to_owned()), ..row },
         ] {
             assert!(from_row(row).unwrap_err().to_string().contains("payment 7"));
         }

@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
     QuerySelect,
 };
-use shared_events::{IdempotencyKey, OrderId, SagaId};
+use shared_events::{OrderId, OwnedKey, SagaId};
 
 use super::{mapping::from_row, tables::payments};
 use crate::domain::{Payment, PaymentId, State};
@@ -97,9 +99,13 @@ pub(crate) async fn by_ids(transaction: &DatabaseTransaction, ids: Vec<PaymentId
 /// If the database fails or is unavailable, or a row cannot be read.
 pub(crate) async fn by_idempotency_keys(
     transaction: &DatabaseTransaction,
-    keys: Vec<IdempotencyKey>,
+    keys: BTreeSet<&OwnedKey>,
 ) -> Result<Vec<Payment>, DbErr> {
-    let keys = keys.into_iter().map(|key| key.as_str().into()).collect();
-    let rows = find_locked::<payments::Entity, _>(transaction, payments::Column::IdempotencyKey, keys).await?;
+    let (unscoped, scoped): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.owner.is_empty());
+    let unscoped = unscoped.into_iter().map(|owned| owned.key.as_str().into()).collect();
+    let scoped = scoped.into_iter().map(|owned| OwnedKey::text_of(&owned.owner, &owned.key).into()).collect();
+    let mut rows = find_locked::<payments::Entity, _>(transaction, payments::Column::IdempotencyKey, unscoped).await?;
+    // One more query only if a batch has requests with and without owners.
+    rows.append(&mut find_locked::<payments::Entity, _>(transaction, payments::Column::ScopedKey, scoped).await?);
     rows.into_iter().map(from_row).collect()
 }

@@ -2,7 +2,7 @@
 pub mod payments {
     use sea_orm::entity::prelude::*;
 
-    /// One payment. The migrations `m0002_payments` and `m0004_tasks` describe the columns.
+    /// One payment. The migrations describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "payments")]
     #[allow(missing_docs, reason = "the migration describes the columns")]
@@ -25,6 +25,7 @@ pub mod payments {
         pub payment_method: Option<String>,
         pub gateway_key: Option<Uuid>,
         pub idempotency_key: Option<String>,
+        pub scoped_key: Option<String>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -16,7 +16,7 @@ use service_host::{
     settings::WorkSettings,
 };
 use shared_events::{Envelope, Event, MessageId, SagaId, Service};
-use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TestedService, answer, outgoing, until};
+use testkit::service::{Answer, DatabaseKind, Peer, ServiceHarness, TestKey, TestedService, answer, outgoing, until};
 use tokio::net::TcpListener;
 
 use crate::scripted::ScriptedGateway;
@@ -66,19 +66,24 @@ impl Harness {
 
     /// Starts a service with these flags.
     pub(crate) async fn start_with(database: DatabaseKind, flags: &[&str]) -> Self {
-        Self::start_at(database, true, flags).await
+        Self::start_at(database, true, flags, &[]).await
     }
 
     /// Starts a service with the simulated gateway that its flags describe, instead of the scripted one.
     pub(crate) async fn start_simulated(database: DatabaseKind, flags: &[&str]) -> Self {
-        Self::start_at(database, false, flags).await
+        Self::start_at(database, false, flags, &[]).await
     }
 
-    async fn start_at(database: DatabaseKind, scripted: bool, flags: &[&str]) -> Self {
+    /// Starts a service with these API keys.
+    pub(crate) async fn start_with_keys(database: DatabaseKind, keys: &[TestKey]) -> Self {
+        Self::start_at(database, true, &[], keys).await
+    }
+
+    async fn start_at(database: DatabaseKind, scripted: bool, flags: &[&str], keys: &[TestKey]) -> Self {
         let gateway = Arc::new(ScriptedGateway::new());
         let settings = Settings::parse_from(["payment", "--tick", "5ms"].iter().chain(flags));
         let payment = PaymentService { settings, gateway: scripted.then(|| Arc::clone(&gateway)) };
-        let service = ServiceHarness::start(database, payment).await;
+        let service = ServiceHarness::start_with_keys(database, payment, keys).await;
         let (mut order, mut inventory) = (service.peer(Service::Order).await, service.peer(Service::Inventory).await);
         // Like the order service's inbox: a message that is delivered again after a restart counts once.
         let mut inbox = HashSet::new();

@@ -1,9 +1,13 @@
 //! A repeated request for an authorization charges once.
 
 use payment::domain::PaymentKey;
+use reqwest::{Method, header::CONTENT_TYPE};
 use rstest::rstest;
 use serde_json::json;
-use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    HttpClient, TestKey, answer,
+};
 
 use crate::{harness::Harness, scripted::Point};
 
@@ -77,5 +81,30 @@ async fn the_same_request_many_times_at_once_is_one_payment(#[values(Sqlite, Pos
         assert_eq!((answer.status, &answer.body), (200, &answers[0].body), "{}", answer.text);
     }
     assert_eq!((harness.rows().await.len(), held(&harness).await), (1, 20_050));
+    harness.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn each_owner_has_idempotency_keys_of_its_own(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let keys = ["shop-a", "shop-a", "shop-b"].map(|owner| TestKey::new(owner, "payments:write"));
+    let harness = Harness::start_with_keys(database, &keys).await;
+    let [a, a_too, b] = keys.each_ref().map(|key| harness.service.http.with_key(key.text()));
+    let authorize = async |client: &HttpClient, body: &str| {
+        let request = client.request(Method::POST, "/api/v1/payments/authorize");
+        let answer = answer(request.header(CONTENT_TYPE, "application/json").body(body.to_owned())).await;
+        (answer.status, answer.body["payment_id"].clone())
+    };
+    let other_content = WITH_KEY.replace("200.50", "300");
+    let first = authorize(&a, WITH_KEY).await;
+    // Neither the same content of another owner nor another content counts.
+    let second = authorize(&b, &other_content).await;
+    assert!(first.0 == 200 && second.0 == 200 && first.1 != second.1, "{first:?} {second:?}");
+    for client in [&a, &a_too] {
+        assert_eq!(authorize(client, WITH_KEY).await, first);
+        assert_eq!(authorize(client, &other_content).await.0, 422);
+    }
+    assert_eq!((authorize(&b, &other_content).await, authorize(&b, WITH_KEY).await.0), (second, 422));
+    assert_eq!((harness.rows().await.len(), held(&harness).await), (2, 50_050));
     harness.finish().await;
 }
