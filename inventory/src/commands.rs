@@ -2,7 +2,7 @@
 
 use saga_runtime::ReplyTo;
 use service_http::access::Owner;
-use shared_events::{FailureReason, Line, Sku, Timestamp};
+use shared_events::{FailureReason, Line, OwnedKey, Sku, Timestamp};
 
 use crate::domain::{ReservationId, StockItem};
 
@@ -11,12 +11,34 @@ use crate::domain::{ReservationId, StockItem};
 pub(crate) enum Command {
     /// A client sets how many units of an item are available. The number is not negative.
     SetStock(Sku, i64, ReplyTo<SetStockReply>),
-    /// A client reserves stock for itself. The text is the owner of its key; empty for none.
-    Reserve(Line, String, ReplyTo<ReserveReply>),
-    /// A client releases what was reserved; with an owner, only what was reserved with a key of this owner.
-    Release(ReservationId, Option<Owner>, ReplyTo<ReleaseReply>),
+    /// A client reserves stock for itself.
+    Reserve(ReserveRequest, ReplyTo<ReserveReply>),
+    /// A client releases what was reserved.
+    Release(ReleaseRequest, ReplyTo<ReleaseReply>),
     /// The timer processes the reservations that are due.
     WakeDue,
+}
+
+/// A client's request to reserve stock.
+#[derive(Debug, Clone)]
+pub(crate) struct ReserveRequest {
+    /// What to reserve.
+    pub(crate) line: Line,
+    /// The owner of the client's API key; empty for none.
+    pub(crate) key_owner: String,
+    /// The idempotency key.
+    pub(crate) idempotency_key: Option<OwnedKey>,
+}
+
+/// A client's request to release stock.
+#[derive(Debug, Clone)]
+pub(crate) struct ReleaseRequest {
+    /// What to release.
+    pub(crate) id: ReservationId,
+    /// Only what was reserved with a key of this owner; `None` for anything.
+    pub(crate) owner: Option<Owner>,
+    /// The idempotency key.
+    pub(crate) idempotency_key: Option<OwnedKey>,
 }
 
 /// The reply to [`Command::SetStock`].
@@ -42,6 +64,8 @@ pub(crate) enum ReserveReply {
     },
     /// Nothing is held, for this reason.
     Rejected(FailureReason),
+    /// The owner has used the idempotency key for another request.
+    KeyReused,
 }
 
 /// The reply to [`Command::Release`].
@@ -55,4 +79,6 @@ pub(crate) enum ReleaseReply {
     HeldForOrder,
     /// There is no such reservation, or not for this client.
     NotFound,
+    /// The owner has used the idempotency key for another request.
+    KeyReused,
 }

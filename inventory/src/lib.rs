@@ -38,7 +38,8 @@ pub fn start(
     deps: ServiceDeps,
     listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
-    let inventory = Inventory::new(settings.hold_policy(), settings.reservation_expiry);
+    let inventory =
+        Inventory::new(settings.hold_policy(), settings.reservation_expiry, settings.idempotency_key_lifetime);
     // Boxed, so that the service is compiled here and not again in each program that starts it.
     RunningService::start(inventory, deps, listeners, |context| http::routes(AppState { context })).boxed()
 }

@@ -1,8 +1,10 @@
 //! The participant of the inventory service: loads the rows that a batch needs, and decides how each input changes
 //! them.
 
+mod state;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
@@ -11,18 +13,16 @@ use saga_message::ServiceSpec;
 use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_http::access::Owner as KeyOwner;
-use shared_events::{Envelope, Event, EventBody, SagaId, Service, Sku, Timestamp};
+use shared_events::{Envelope, Event, SagaId, Service, Timestamp};
 
+use self::state::State;
 use crate::{
-    commands::{Command, ReleaseReply, ReserveReply, SetStockReply},
-    domain::{
-        ClientRequest, Context, HoldPolicy, Owner, Reservation, ReservationId, State as ReservationState, Stock,
-        StockItem, Transition, on_event, on_tick,
-    },
-    store::{self, reservations, stock_items},
+    commands::Command,
+    domain::{Context, HoldPolicy, Owner, Reservation, ReservationId, State as ReservationState, on_event},
+    store::{self, idempotency_keys, reservations, stock_items},
 };
 
-/// Maximum number of due reservations that one tick processes.
+/// Maximum number of due reservations that one tick processes, and of idempotency keys that it forgets.
 const DUE_AT_ONCE: u64 = 500;
 
 /// The inventory service, as a participant of the engine.
@@ -31,36 +31,17 @@ pub(crate) struct Inventory {
     hold_policy: HoldPolicy,
     /// How long stock is held for a client that does not release it; `None` for any time.
     reservation_expiry: Option<Duration>,
-}
-
-/// The state of one batch: the rows that it reads and changes.
-#[derive(Debug)]
-pub(crate) struct State {
-    reservations: WorkingSet<ReservationId, Reservation>,
-    by_saga: HashMap<SagaId, ReservationId>,
-    /// Reservations that clients want to release, but that belong to sagas.
-    owned_by_sagas: HashSet<ReservationId>,
-    due: Vec<ReservationId>,
-    new_ids: std::vec::IntoIter<ReservationId>,
-    items: WorkingSet<Sku, StockItem>,
-}
-
-impl Stock for WorkingSet<Sku, StockItem> {
-    fn item(&self, sku: &Sku) -> Option<&StockItem> {
-        self.get(sku)
-    }
-
-    fn put(&mut self, item: StockItem) {
-        self.put(item.sku().clone(), item);
-    }
+    /// How long a request with an idempotency key is remembered.
+    key_lifetime: Duration,
 }
 
 impl Inventory {
-    /// Creates the participant. `hold_policy` is how long stock is held before the order service is asked about it, and
-    /// `reservation_expiry` how long it is held for a client that does not release it.
+    /// Creates the participant. `hold_policy` is how long stock is held before the order service is asked about it,
+    /// `reservation_expiry` how long it is held for a client that does not release it, and `key_lifetime` how long a
+    /// request with an idempotency key is remembered.
     #[must_use]
-    pub(crate) fn new(hold_policy: HoldPolicy, reservation_expiry: Option<Duration>) -> Self {
-        Self { hold_policy, reservation_expiry }
+    pub(crate) fn new(hold_policy: HoldPolicy, reservation_expiry: Option<Duration>, key_lifetime: Duration) -> Self {
+        Self { hold_policy, reservation_expiry, key_lifetime }
     }
 
     fn command(
@@ -71,14 +52,14 @@ impl Inventory {
     ) -> Result<Decision<Inventory>, Unacceptable> {
         Ok(match command {
             Command::SetStock(sku, units, reply_to) => Decision::reply(reply_to.with(state.set_stock(sku, *units))),
-            Command::Reserve(line, key_owner, reply_to) => {
-                let (line, key_owner, expiry) = (line.clone(), key_owner.clone(), self.reservation_expiry);
-                let request = ClientRequest { line, key_owner, expiry };
-                Decision::reply(reply_to.with(state.reserve(request, now)?))
+            Command::Reserve(request, reply_to) => {
+                let key_expires_at = now.after(self.key_lifetime);
+                let reply = state.reserve_once(request, self.reservation_expiry, key_expires_at, now)?;
+                Decision::reply(reply_to.with(reply))
             }
-            Command::Release(id, owner, reply_to) => {
-                let owner = owner.as_ref().map(KeyOwner::as_str);
-                Decision::reply(reply_to.with(state.release(*id, owner, now)?))
+            Command::Release(request, reply_to) => {
+                let key_expires_at = now.after(self.key_lifetime);
+                Decision::reply(reply_to.with(state.release_once(request, key_expires_at, now)?))
             }
             Command::WakeDue => Decision::publish(state.wake_due(now, &self.hold_policy)),
         })
@@ -91,100 +72,6 @@ impl Inventory {
         let transition = on_event(known, event, context).map_err(|impossible| Unacceptable(impossible.to_string()))?;
         let body = state.apply(transition);
         Ok(Decision::publish(body.map(|body| Event { body, ..event.clone() }).into_iter().collect()))
-    }
-}
-
-impl State {
-    fn put(&mut self, reservation: Reservation) {
-        if let Some(saga_id) = reservation.saga_id() {
-            self.by_saga.insert(saga_id, reservation.id);
-        }
-        self.reservations.put(reservation.id, reservation);
-    }
-
-    /// Stores the changed reservation in the batch, to be saved, and returns the event to publish.
-    fn apply(&mut self, Transition { reservation, event }: Transition) -> Option<EventBody> {
-        if let Some(reservation) = reservation {
-            self.put(reservation);
-        }
-        event
-    }
-
-    fn set_stock(&mut self, sku: &Sku, units: i64) -> SetStockReply {
-        let mut item = self.items.get(sku).cloned().unwrap_or_else(|| StockItem::new(sku.clone()));
-        if item.set_available(units).is_err() {
-            return SetStockReply::TooMuch;
-        }
-        Stock::put(&mut self.items, item.clone());
-        SetStockReply::Stored(item)
-    }
-
-    fn reserve(&mut self, request: ClientRequest, now: Timestamp) -> Result<ReserveReply, Unacceptable> {
-        let id = self.new_ids.next();
-        let id = id.ok_or_else(|| Unacceptable("no id was allocated for this reservation".to_owned()))?;
-        let sku = request.line.sku.clone();
-        match Reservation::hold_for_client(id, request, &mut self.items, now) {
-            Err(rejection) => Ok(ReserveReply::Rejected(rejection.reason)),
-            Ok(reservation) => {
-                let expires_at = reservation.expires_at();
-                self.put(reservation);
-                let remaining = self.items.get(&sku).map_or(0, StockItem::available);
-                Ok(ReserveReply::Reserved { id, remaining, expires_at })
-            }
-        }
-    }
-
-    /// Releases what a client holds. A caller with an `owner` learns of no other reservation that it is there.
-    fn release(
-        &mut self,
-        id: ReservationId,
-        owner: Option<&str>,
-        now: Timestamp,
-    ) -> Result<ReleaseReply, Unacceptable> {
-        if owner.is_none() && self.owned_by_sagas.contains(&id) {
-            return Ok(ReleaseReply::HeldForOrder);
-        }
-        let visible = |reservation: &&Reservation| reservation.is_visible_to(owner);
-        let Some(reservation) = self.reservations.get(&id).filter(visible) else { return Ok(ReleaseReply::NotFound) };
-        let line = match &reservation.owner {
-            Owner::Saga { .. } => return Ok(ReleaseReply::HeldForOrder),
-            Owner::Client { .. } if reservation.state != ReservationState::Held => {
-                return Ok(ReleaseReply::ReleasedBefore);
-            }
-            Owner::Client { line, .. } => line.clone(),
-        };
-        let released = reservation.release(&mut self.items, now);
-        self.put(released.map_err(|(line, error)| Unacceptable(format!("{}: {error}", line.sku)))?);
-        Ok(ReleaseReply::Released(line))
-    }
-
-    fn wake_due(&mut self, now: Timestamp, hold_policy: &HoldPolicy) -> Vec<Event> {
-        let mut events = Vec::new();
-        for id in std::mem::take(&mut self.due) {
-            // An earlier input of the batch may have changed it.
-            let Some(reservation) = self.reservations.get(&id) else { continue };
-            let Owner::Saga { saga_id, order } = reservation.owner.clone() else {
-                self.expire(id, now);
-                continue;
-            };
-            let body = self.apply(on_tick(reservation, now, hold_policy));
-            events.extend(body.map(|body| Event { saga_id, order, body }));
-        }
-        events
-    }
-
-    /// Releases what is held for a client if its time is over. If the stock does not hold it, because the database is
-    /// damaged, it is postponed, so that it does not block the others.
-    fn expire(&mut self, id: ReservationId, now: Timestamp) {
-        let Some(reservation) = self.reservations.get(&id).filter(|one| one.has_expired(now)) else { return };
-        let expired = reservation.release(&mut self.items, now).unwrap_or_else(|(line, error)| {
-            tracing::error!(
-                reservation.id = id.0, sku = line.sku.as_str(), %error,
-                "a reservation has expired but cannot be released: repair the item; the next attempt is in 5 minutes"
-            );
-            Reservation { wake_at: Some(now.after(store::UNREADABLE_DELAY)), ..reservation.clone() }
-        });
-        self.put(expired);
     }
 }
 
@@ -202,26 +89,31 @@ impl Participant for Inventory {
         Some(Command::WakeDue)
     }
 
-    /// Locks the reservations of sagas first, in the order of their sagas, then those of clients, in the order of their
-    /// ids, and the items last, in the order of their SKUs. The order is the same in every batch, so that two batches
-    /// cannot deadlock.
+    /// Locks the idempotency keys first, in their order, then the reservations of sagas, in the order of their sagas,
+    /// those of clients, in the order of their ids, and the items last, in the order of their SKUs. The order is the
+    /// same in every batch, so that two batches cannot deadlock.
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut ids, mut skus) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        let mut keys = BTreeSet::new();
         let (mut new_ids, mut due_at) = (0, None);
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
                 Payload::Command(Command::SetStock(sku, ..)) => drop(skus.insert(sku)),
-                Payload::Command(Command::Reserve(line, ..)) => {
+                Payload::Command(Command::Reserve(request, _)) => {
                     new_ids += 1;
-                    skus.insert(&line.sku);
+                    skus.insert(&request.line.sku);
+                    keys.extend(&request.idempotency_key);
                 }
-                Payload::Command(Command::Release(id, owner, _)) => {
-                    ids.entry(*id).or_insert_with(Vec::new).push(owner.as_ref().map(KeyOwner::as_str));
+                Payload::Command(Command::Release(request, _)) => {
+                    let owner = request.owner.as_ref().map(KeyOwner::as_str);
+                    ids.entry(request.id).or_insert_with(Vec::new).push(owner);
+                    keys.extend(&request.idempotency_key);
                 }
                 Payload::Command(Command::WakeDue) => due_at = Some(input.at),
             }
         }
+        let keyed = store::keyed_requests(transaction, keys).await?;
         let mut loaded = store::by_sagas(transaction, sagas).await?;
         let known: HashSet<SagaId> = loaded.iter().filter_map(Reservation::saga_id).collect();
         let (mut of_clients, owned_by_sagas) = store::of_clients(transaction, &ids).await?;
@@ -237,7 +129,10 @@ impl Participant for Inventory {
             }
         }
         let due = match due_at {
-            Some(now) => store::due(transaction, now, DUE_AT_ONCE).await?,
+            Some(now) => {
+                store::forget_expired(transaction, now, DUE_AT_ONCE).await?;
+                store::due(transaction, now, DUE_AT_ONCE).await?
+            }
             None => Vec::new(),
         };
         let expiring = due.iter().filter(|one| one.expires_at().is_some()).flat_map(Reservation::lines);
@@ -252,6 +147,7 @@ impl Participant for Inventory {
             owned_by_sagas: owned_by_sagas.into_iter().collect(),
             due: due_ids,
             new_ids: new_ids.into_iter(),
+            keyed: WorkingSet::loaded(keyed.into_iter().map(|one| (one.key.clone(), one))),
             items: WorkingSet::loaded(items.into_iter().map(|item| (item.sku().clone(), item))),
         })
     }
@@ -264,6 +160,8 @@ impl Participant for Inventory {
     }
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
+        // If another replica has inserted the same key in the meantime, this fails, and the batch is tried again.
+        writes.save::<idempotency_keys::Entity>(&state.keyed.to_save(store::keyed_request_to_row));
         writes.save::<reservations::Entity>(&state.reservations.to_save(store::reservation_to_row));
         // If another replica has inserted the same item in the meantime, this fails, and the batch is tried again.
         writes.save::<stock_items::Entity>(&state.items.to_save(store::item_to_row));

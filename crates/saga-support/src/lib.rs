@@ -1,6 +1,8 @@
-//! Helpers that the other crates share: growing backoff, rate-limited log lines, secrets from files.
+//! Helpers that the other crates share: growing backoff, rate-limited log lines, secrets from files, durations
+//! with limits.
 
 mod backoff;
+mod durations;
 mod log_limit;
 mod millis;
 mod settings;
@@ -8,6 +10,7 @@ mod settings;
 pub mod testing;
 
 pub use backoff::Backoff;
+pub use durations::{DAY, YEAR, duration};
 pub use log_limit::LogLimit;
 pub use millis::millis;
 pub use settings::{for_service, host_name, read_secret};

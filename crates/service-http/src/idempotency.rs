@@ -11,3 +11,9 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let text = std::str::from_utf8(value.as_bytes());
     text.map(Some).map_err(|_| Problem::unprocessable(FieldErrors::of("Idempotency-Key", "must be text in UTF-8")))
 }
+
+/// Returns the refusal of an idempotency key that was used for a request with other content.
+#[must_use]
+pub fn key_reused() -> Problem {
+    Problem::unprocessable(FieldErrors::of("idempotency_key", "was used for a request with other content"))
+}

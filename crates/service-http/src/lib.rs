@@ -45,7 +45,7 @@ pub use direction::Direction;
 pub use document::document;
 pub use edge::Edge;
 pub use extract::ApiJson;
-pub use idempotency::idempotency_key;
+pub use idempotency::{idempotency_key, key_reused};
 pub use metrics::HttpMetrics;
 pub use paging::{Continuation, Limit, Page};
 pub use params::{ApiPath, ApiQuery};

@@ -5,7 +5,8 @@ use shared_events::{Event, EventBody, Line, OrderDetails, SagaId, Timestamp};
 use super::stock::{Rejection, Stock, StockError, StockItem, each_line, hold_all};
 
 /// The id of a reservation, as shown by REST: 1, 2, 3, …
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct ReservationId(pub i64);
 
 impl fmt::Display for ReservationId {

@@ -1,9 +1,12 @@
 use serde::{Deserialize, Serialize};
-use service_http::{FieldErrors, Problem};
-use shared_events::{Line, Quantity, Sku, Timestamp};
+use service_http::{FieldErrors, Problem, access::Caller};
+use shared_events::{IdempotencyKey, Line, OwnedKey, Quantity, Sku, Timestamp};
 use utoipa::ToSchema;
 
-use crate::domain::{ReservationId, StockItem};
+use crate::{
+    commands::{ReleaseRequest, ReserveRequest},
+    domain::{ReservationId, StockItem},
+};
 
 /// The request to set how many units of an item are available.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -37,16 +40,22 @@ pub(super) struct Reserve {
     item_sku: String,
     #[schema(example = 2, minimum = 1, maximum = 1_000_000_000)]
     quantity: i64,
+    /// A key that the client chooses: a repeated request with the same key and content gets the same answer.
+    #[schema(example = "unique-key-001", max_length = 255)]
+    idempotency_key: Option<String>,
 }
 
 impl Reserve {
-    pub(super) fn parse(self) -> Result<Line, Problem> {
+    /// Validates the request of `caller`. `header` is the value of its `Idempotency-Key` header.
+    pub(super) fn parse(self, header: Option<&str>, caller: &Caller) -> Result<ReserveRequest, Problem> {
         let mut errors = FieldErrors::new();
         let sku = errors.check("item_sku", Sku::parse(&self.item_sku));
         let quantity = errors.check("quantity", Quantity::new(self.quantity));
+        let idempotency_key = owned_key(&mut errors, self.idempotency_key.as_deref(), header, caller);
         errors.into_result()?;
         let line = sku.zip(quantity).map(|(sku, quantity)| Line { sku, quantity });
-        line.ok_or_else(Problem::internal)
+        let line = line.ok_or_else(Problem::internal)?;
+        Ok(ReserveRequest { line, key_owner: caller.owner_of_new().to_owned(), idempotency_key })
     }
 }
 
@@ -85,7 +94,26 @@ impl Reserved {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Release {
     #[schema(example = 1)]
-    pub(super) reservation_id: i64,
+    reservation_id: i64,
+    /// A key that the client chooses: a repeated request with the same key and content gets the same answer.
+    #[schema(example = "unique-key-001", max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+impl Release {
+    /// Validates the request of `caller`. `header` is the value of its `Idempotency-Key` header.
+    pub(super) fn parse(self, header: Option<&str>, caller: &Caller) -> Result<ReleaseRequest, Problem> {
+        let mut errors = FieldErrors::new();
+        let idempotency_key = owned_key(&mut errors, self.idempotency_key.as_deref(), header, caller);
+        errors.into_result()?;
+        Ok(ReleaseRequest { id: ReservationId(self.reservation_id), owner: caller.owner().cloned(), idempotency_key })
+    }
+}
+
+/// Returns the idempotency key of a request that may have one in its body and one in its header.
+fn owned_key(errors: &mut FieldErrors, body: Option<&str>, header: Option<&str>, caller: &Caller) -> Option<OwnedKey> {
+    let key = errors.check("idempotency_key", IdempotencyKey::of_request(body, header)).flatten();
+    key.map(|key| OwnedKey { owner: caller.owner_of_new().to_owned(), key })
 }
 
 /// Stock that is available again.

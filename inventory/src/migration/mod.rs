@@ -3,6 +3,7 @@
 mod m0002_stock;
 mod m0003_by_order;
 mod m0005_owners;
+mod m0007_idempotency_keys;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_owners::Migration),
             Box::new(ApiKeysTable),
             Box::new(AuditLogTable),
+            Box::new(m0007_idempotency_keys::Migration),
         ]
     }
 }

@@ -1,15 +1,20 @@
 //! How the inputs of one batch affect each other, in memory. With a database, the engine would hide a mistake here: if
 //! a batch fails, it tries the inputs one at a time, which succeeds, only slowly.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use saga_runtime::{Cause, ReplyTo};
 use shared_events::{
-    CancelReason, Envelope, EventType, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId, Quantity,
+    CancelReason, Envelope, EventBody, EventType, Header, IdempotencyKey, Line, Lines, MessageId, Money, OrderDetails,
+    OrderId, OwnedKey, Quantity, Sku,
 };
 use uuid::Uuid;
 
 use super::*;
+use crate::{
+    commands::{ReleaseReply, ReleaseRequest, ReserveReply, ReserveRequest, SetStockReply},
+    domain::StockItem,
+};
 
 fn sku(name: &str) -> Sku {
     Sku::parse(name).unwrap()
@@ -21,7 +26,7 @@ fn line(name: &str, units: i64) -> Line {
 
 fn inventory() -> Inventory {
     let minute = Duration::from_secs(60);
-    Inventory::new(HoldPolicy { hold_time: minute, longest_repeat: minute }, None)
+    Inventory::new(HoldPolicy { hold_time: minute, longest_repeat: minute }, None, minute)
 }
 
 /// The state of a batch with this number of units of item A, and without reservations.
@@ -34,6 +39,7 @@ fn state(units: i64) -> State {
         owned_by_sagas: HashSet::new(),
         due: Vec::new(),
         new_ids: (1..=2_000).map(ReservationId).collect::<Vec<_>>().into_iter(),
+        keyed: WorkingSet::loaded([]),
         items: WorkingSet::loaded([(sku("A"), item)]),
     }
 }
@@ -99,6 +105,16 @@ fn a_thousand_orders_for_one_item_change_one_row_of_the_stock() {
     assert_eq!([reservations.changed.len(), reservations.new.len()], [0, 1_000]);
 }
 
+/// A request for item A without an idempotency key.
+fn request(units: i64, key_owner: &str) -> ReserveRequest {
+    ReserveRequest { line: line("A", units), key_owner: key_owner.to_owned(), idempotency_key: None }
+}
+
+/// A request to release what `owner` has reserved.
+fn release_of(id: ReservationId, owner: Option<&str>) -> ReleaseRequest {
+    ReleaseRequest { id, owner: owner.map(|owner| owner.parse().unwrap()), idempotency_key: None }
+}
+
 /// Returns the reply to a command.
 fn reply<T: Send + 'static>(state: &mut State, command: impl FnOnce(ReplyTo<T>) -> Command) -> T {
     let (reply_to, mut reply) = ReplyTo::new();
@@ -113,9 +129,9 @@ fn commands_and_events_share_the_stock_of_a_batch() {
     let set = |units| move |reply_to| Command::SetStock(sku("A"), units, reply_to);
     assert!(matches!(reply(&mut batch, set(5)), SetStockReply::Stored(_)));
     assert_eq!(handle(&mut batch, 2, EventBody::OrderCreated), [EventType::StockReserved]);
-    let reserved = reply(&mut batch, |reply_to| Command::Reserve(line("A", 2), String::new(), reply_to));
+    let reserved = reply(&mut batch, |reply_to| Command::Reserve(request(2, ""), reply_to));
     let ReserveReply::Reserved { id, remaining: 1, expires_at: None } = reserved else { panic!("{reserved:?}") };
-    let release = |reply_to| Command::Release(id, None, reply_to);
+    let release = |reply_to| Command::Release(release_of(id, None), reply_to);
     assert!(matches!(reply(&mut batch, release), ReleaseReply::Released(_)));
     assert!(matches!(reply(&mut batch, release), ReleaseReply::ReleasedBefore));
     assert!(matches!(reply(&mut batch, set(i64::MAX)), SetStockReply::TooMuch));
@@ -128,14 +144,12 @@ fn only_its_owner_or_who_may_see_all_releases_a_reservation() {
     assert_eq!(handle(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReserved]);
     let mut held = Vec::new();
     for owner in ["a", "b", ""] {
-        let reserved = reply(&mut batch, |reply_to| Command::Reserve(line("A", 1), owner.to_owned(), reply_to));
+        let reserved = reply(&mut batch, |reply_to| Command::Reserve(request(1, owner), reply_to));
         let ReserveReply::Reserved { id, .. } = reserved else { panic!("{reserved:?}") };
         held.push(id);
     }
-    let mut release = |id, owner: Option<&str>| {
-        let owner = owner.map(|owner| owner.parse().unwrap());
-        reply(&mut batch, |reply_to| Command::Release(id, owner, reply_to))
-    };
+    let mut release =
+        |id, owner: Option<&str>| reply(&mut batch, |reply_to| Command::Release(release_of(id, owner), reply_to));
     // The order's, another's, nobody's, and one that does not exist look the same.
     for id in [ReservationId(1), held[1], held[2], ReservationId(99)] {
         assert!(matches!(release(id, Some("a")), ReleaseReply::NotFound), "{id}");
@@ -147,4 +161,39 @@ fn only_its_owner_or_who_may_see_all_releases_a_reservation() {
         assert!(matches!(release(*id, None), ReleaseReply::Released(_)), "{id}");
     }
     assert_eq!(numbers(&batch), (8, 2, 0));
+}
+
+#[test]
+fn requests_of_a_batch_with_one_idempotency_key_are_one() {
+    let mut batch = state(10);
+    let key =
+        |owner: &str, key: &str| Some(OwnedKey { owner: owner.to_owned(), key: IdempotencyKey::parse(key).unwrap() });
+    let mut reserve = |units, owner: &str| {
+        let request = ReserveRequest { idempotency_key: key(owner, "k"), ..request(units, owner) };
+        match reply(&mut batch, |reply_to| Command::Reserve(request, reply_to)) {
+            ReserveReply::Reserved { id, remaining, .. } => Some((id.0, remaining)),
+            ReserveReply::Rejected(_) => None,
+            ReserveReply::KeyReused => Some((0, 0)),
+        }
+    };
+    // What was refused does not use the key up.
+    assert_eq!(reserve(11, "a"), None);
+    let first = reserve(3, "a");
+    assert_eq!(first.map(|(_, remaining)| remaining), Some(7));
+    let other = reserve(2, "b");
+    assert_eq!(other.map(|(_, remaining)| remaining), Some(5));
+    assert_eq!((reserve(3, "a"), reserve(2, "b")), (first, other));
+    assert_eq!((reserve(2, "a"), reserve(3, "b")), (Some((0, 0)), Some((0, 0))));
+    let id = ReservationId(first.unwrap().0);
+    let mut release = |text: &str| {
+        let request = ReleaseRequest { idempotency_key: key("a", text), ..release_of(id, None) };
+        reply(&mut batch, |reply_to| Command::Release(request, reply_to))
+    };
+    assert!(matches!(release("k"), ReleaseReply::KeyReused), "it is the key of another request");
+    assert!(matches!(release("r"), ReleaseReply::Released(_)));
+    assert!(matches!(release("r"), ReleaseReply::Released(_)));
+    assert!(matches!(release("s"), ReleaseReply::ReleasedBefore));
+    assert!(matches!(release("s"), ReleaseReply::ReleasedBefore));
+    assert_eq!(numbers(&batch), (8, 2, 0));
+    assert_eq!(batch.keyed.to_save(|one| one.key.key.as_str().to_owned()).new, ["k", "r", "k"]);
 }

@@ -56,3 +56,24 @@ pub mod reservations {
     pub enum Relation {}
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// The table of the requests that had an idempotency key.
+pub mod idempotency_keys {
+    use sea_orm::entity::prelude::*;
+
+    /// One request. The migration `m0007_idempotency_keys` describes the columns.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "idempotency_keys")]
+    #[allow(missing_docs, reason = "the migration describes the columns")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub owned_key: String,
+        pub granted: String,
+        pub expires_at: i64,
+    }
+
+    #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+    #[allow(missing_docs, reason = "no table refers to another")]
+    pub enum Relation {}
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -7,6 +7,7 @@ mod audit;
 mod expiry;
 mod harness;
 mod http;
+mod idempotency;
 mod owners;
 mod postgres;
 mod redelivery;

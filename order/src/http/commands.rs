@@ -7,9 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use service_http::{
-    ApiJson, ApiPath, FieldErrors, Problem, RequestCause,
+    ApiJson, ApiPath, Problem, RequestCause,
     access::{Caller, Scope},
-    idempotency_key,
+    idempotency_key, key_reused,
 };
 use shared_events::OrderId;
 
@@ -68,10 +68,7 @@ pub(super) async fn place(
             // It may have ended before the wait started.
             app.read(order.details.order_id).await?
         }
-        PlaceReply::KeyReused => {
-            let why = "was used for a request with other content";
-            return Err(Problem::unprocessable(FieldErrors::of("idempotency_key", why)));
-        }
+        PlaceReply::KeyReused => return Err(key_reused()),
     };
     let order = match waiter {
         Some(waiter) if !order.status().is_terminal() => app.wait(order, waiter, &preference).await?,

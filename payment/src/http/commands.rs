@@ -7,9 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use service_http::{
-    ApiJson, FieldErrors, Problem, RequestCause,
+    ApiJson, Problem, RequestCause,
     access::{Caller, Scope},
-    idempotency_key,
+    idempotency_key, key_reused,
 };
 
 use super::{
@@ -51,10 +51,7 @@ pub(super) async fn authorize(
     let request = request.parse(idempotency_key(&headers)?, caller.owner_of_new())?;
     match app.context.mailbox.ask(|reply_to| Command::Authorize(request, reply_to), cause).await? {
         AuthorizeReply::Payment(payment) => Ok(response(&app.answered(*payment).await)),
-        AuthorizeReply::KeyReused => {
-            let why = "was used for a request with other content";
-            Err(Problem::unprocessable(FieldErrors::of("idempotency_key", why)))
-        }
+        AuthorizeReply::KeyReused => Err(key_reused()),
     }
 }
 
