@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 /// What each of an attacker's connections does.
@@ -33,10 +33,14 @@ pub enum Attack {
     UnreadLists,
     /// Asks for the longest list, reads it, and asks again.
     Lists,
+    /// Places an order without an API key, [`UNKNOWN_PER_SECOND`] times a second, and reads the refusals.
+    Unknown,
 }
 
 /// The pause between two bytes of a slow body.
 const DRIP: Duration = Duration::from_millis(500);
+/// How many requests a client without an API key sends per second.
+pub const UNKNOWN_PER_SECOND: u32 = 10;
 /// The receive buffer of a client that reads nothing, in bytes.
 const SMALL_BUFFER: u32 = 4096;
 
@@ -126,6 +130,21 @@ async fn occupy(attack: Attack, list: &str, mut stream: TcpStream) -> std::io::R
             stream.write_all(&list).await?;
             sleep(DRIP).await;
         },
+        Attack::Unknown => {
+            let order = "POST /api/v1/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                         content-length: 63\r\n\r\n{\"item_sku\":\"SKU-1\",\"quantity\":1,\"amount\":200,\"currency\":\"USD\"}";
+            let mut ticks = interval(Duration::from_secs(1) / UNKNOWN_PER_SECOND);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut answer = [0; 4096];
+            loop {
+                ticks.tick().await;
+                stream.write_all(order.as_bytes()).await?;
+                // The refusal is shorter than that, and is written at once.
+                if stream.read(&mut answer).await? == 0 {
+                    return Ok(());
+                }
+            }
+        }
         Attack::Lists => {
             let mut read = vec![0; 64 * 1024];
             loop {

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, bail};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use serde_json::{Value, json};
 
 use crate::load::Mix;
@@ -26,6 +29,16 @@ impl Client {
     /// If no HTTP client can be created.
     pub fn new(addresses: [SocketAddr; 3]) -> Result<Self> {
         Ok(Self { http: reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?, addresses })
+    }
+
+    /// Creates a client that sends this API key with each request that has no other.
+    ///
+    /// # Errors
+    /// If no HTTP client can be created.
+    pub fn with_key(addresses: [SocketAddr; 3], key: &str) -> Result<Self> {
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {key}"))?)]);
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).default_headers(headers).build()?;
+        Ok(Self { http, addresses })
     }
 
     /// Returns a request to the order service.

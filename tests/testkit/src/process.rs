@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// How long the program may take to start before that counts as a failure. Far longer than it needs, even if cargo
 /// starts it and has to compile something.
@@ -157,6 +157,18 @@ impl Program {
         }
         let child = command.args(arguments).stdout(Stdio::piped()).stderr(log).spawn()?;
         Running::wait_until_ready(child).with_context(|| format!("see {}", data_dir.join("log").display()))
+    }
+
+    /// Makes an API key for the services on `data_dir`, and returns it.
+    ///
+    /// # Errors
+    /// If it is not made.
+    pub fn create_key(&self, data_dir: &Path, owner: &str, scopes: &[&str]) -> Result<String> {
+        let mut command = self.command();
+        command.args(["keys", "create", "--owner", owner, "--data-dir"]).arg(data_dir);
+        let made = command.args(scopes.iter().flat_map(|scope| ["--scope", scope])).output()?;
+        ensure!(made.status.success(), "no API key: {}", String::from_utf8_lossy(&made.stderr));
+        Ok(String::from_utf8(made.stdout)?.trim().to_owned())
     }
 
     /// Runs the audit on `data_dir`, after waiting at most `wait` for what is in progress.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use testkit::{
     client::Client,
@@ -122,11 +122,7 @@ pub(crate) async fn observed(
 
 /// Makes an API key for placing orders at the running system.
 pub(crate) fn api_key(program: &Program, settings: &Settings) -> Result<String> {
-    let mut command = program.command();
-    command.args(["keys", "create", "--owner", "bench", "--scope", "orders:write", "--data-dir"]);
-    let made = command.arg(settings.data_dir.join("run")).output()?;
-    ensure!(made.status.success(), "no API key: {}", String::from_utf8_lossy(&made.stderr));
-    Ok(String::from_utf8(made.stdout)?.trim().to_owned())
+    program.create_key(&settings.data_dir.join("run"), "bench", &["orders:write"])
 }
 
 async fn growth(program: &Program, settings: &Settings, orders: u64) -> Result<Vec<Grown>> {

@@ -1,16 +1,13 @@
 //! What honest clients get with and without an attack.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use edge::attack::{Attack, Attackers};
 use testkit::{
     client::Client,
-    load::{Mix, Outcome, Until, closed_loop},
+    load::{Mix, Outcome, Until, closed_loop_over},
     process::Program,
     programs::Programs,
     usage,
@@ -31,6 +28,8 @@ pub(crate) enum Attacks {
     UnreadLists(Arguments),
     /// Ask for the longest list, read it, and ask again
     Lists(Arguments),
+    /// Send orders without an API key, ten a second over each connection; the honest clients have a key
+    Unknown(Arguments),
 }
 
 impl Attacks {
@@ -42,6 +41,7 @@ impl Attacks {
             Self::UnreadStreams(arguments) => run(Attack::UnreadStreams, &arguments).await,
             Self::UnreadLists(arguments) => run(Attack::UnreadLists, &arguments).await,
             Self::Lists(arguments) => run(Attack::Lists, &arguments).await,
+            Self::Unknown(arguments) => run(Attack::Unknown, &arguments).await,
         }
     }
 }
@@ -76,16 +76,23 @@ async fn run(attack: Attack, cli: &Arguments) -> Result<()> {
     let program = Program::at(&program.to_string_lossy()).with_open_files(cli.open_files);
     let directory = tempfile::tempdir()?;
     let system = program.start(directory.path(), &[])?;
-    let order = system.addresses[0];
     Client::new(system.addresses)?.stock_up(Mix::Uniform(1000)).await?;
-    closed_loop(order, cli.clients, Mix::Uniform(1000), Until::Orders(cli.orders)).await?;
+    let key = match attack {
+        Attack::Unknown => Some(program.create_key(directory.path(), "shop", &["orders:write"])?),
+        _ => None,
+    };
+    let measure = async |until| {
+        let (order, key) = ([system.addresses[0]], key.as_deref());
+        closed_loop_over(&order, key, cli.clients, Mix::Uniform(1000), until).await
+    };
+    measure(Until::Orders(cli.orders)).await?;
 
-    let before = measure(cli, order).await?;
+    let before = measure(Until::Elapsed(cli.time)).await?;
     let memory = usage::memory(system.id()).unwrap_or_default();
     report("without", &before, memory);
     let attackers = Attackers::start(attack, cli.from, &system.addresses, cli.connections * 3, cli.pause);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let during = measure(cli, order).await?;
+    let during = measure(Until::Elapsed(cli.time)).await?;
     report("with", &during, usage::memory(system.id()).unwrap_or_default());
     println!(
         "connections of attackers: {}, peak memory: {} MiB",
@@ -93,15 +100,11 @@ async fn run(attack: Attack, cli: &Arguments) -> Result<()> {
         mib(usage::peak_memory(system.id()))
     );
     drop(attackers);
-    report("after", &measure(cli, order).await?, usage::memory(system.id()).unwrap_or_default());
+    report("after", &measure(Until::Elapsed(cli.time)).await?, usage::memory(system.id()).unwrap_or_default());
     println!("ratio: {:.2}", during.rate() / before.rate());
     ensure!(during.refused == 0, "{} orders were refused", during.refused);
     ensure!(system.stop()?.success(), "the system did not stop");
     Ok(())
-}
-
-async fn measure(cli: &Arguments, order: SocketAddr) -> Result<Outcome> {
-    closed_loop(order, cli.clients, Mix::Uniform(1000), Until::Elapsed(cli.time)).await
 }
 
 fn report(what: &str, outcome: &Outcome, memory: u64) {

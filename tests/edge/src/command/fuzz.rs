@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// How many requests are sent at the same time
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// Make API keys first, and send one of them with most requests
+    #[arg(long)]
+    keys: bool,
     /// Send only this request, and show it with its responses
     #[arg(long)]
     only: Option<u64>,
@@ -34,13 +37,17 @@ const TOKEN: &str = "token-of-the-fuzzed-system";
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let program = Programs::of_this_build()?.path("order-system")?;
     let directory = tempfile::tempdir()?;
-    let running =
-        Program::at(&program.to_string_lossy()).start(directory.path(), &[&format!("--admin-token={TOKEN}")])?;
-    let system = System {
+    let program = Program::at(&program.to_string_lossy());
+    let running = program.start(directory.path(), &[&format!("--admin-token={TOKEN}")])?;
+    let mut system = System {
         client: Client::new(running.addresses)?,
         stores: Stores::of_directory(directory.path()).await?,
         admin_token: TOKEN.to_owned(),
+        api_keys: Vec::new(),
     };
+    if arguments.keys {
+        system.close(&program, directory.path()).await?;
+    }
     if let Some(number) = arguments.only {
         return one(&system, arguments.seed, number).await;
     }

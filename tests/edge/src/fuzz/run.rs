@@ -2,14 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::json;
-use testkit::client::{Client, answer, ok};
+use testkit::{
+    client::{Client, answer, ok},
+    process::Program,
+};
 use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{
@@ -23,12 +27,52 @@ use super::{
 /// What is fuzzed.
 #[derive(Debug)]
 pub struct System {
-    /// A client of the three services.
+    /// A client of the three services, which may place and stock everything.
     pub client: Client,
     /// Their databases.
     pub stores: Stores,
-    /// The token for `/admin`.
+    /// What may be used at `/admin`.
     pub admin_token: String,
+    /// The API keys that requests have. Without any, the services are open.
+    pub api_keys: Vec<String>,
+}
+
+impl System {
+    /// Makes API keys for the services on `data_dir`, so that they are closed from then on: of the administrator, of
+    /// two customers, and keys that allow less.
+    ///
+    /// # Errors
+    /// If one is not made, or the services stay open.
+    pub async fn close(&mut self, program: &Program, data_dir: &Path) -> Result<()> {
+        const WRITE: [&str; 4] = ["orders:read", "orders:write", "stock:write", "payments:write"];
+        const READ: [&str; 3] = ["orders:read", "stock:read", "payments:read"];
+        let owners: [(&str, &[&str]); 5] = [
+            ("operator", &["admin"]),
+            ("shop-a", &WRITE),
+            ("shop-b", &WRITE),
+            ("shop-a", &READ),
+            ("m", &["metrics:read"]),
+        ];
+        for (owner, scopes) in owners {
+            self.api_keys.push(program.create_key(data_dir, owner, scopes)?);
+        }
+        self.client = Client::with_key(self.client.addresses, &self.api_keys[0])?;
+        let open = Client::new(self.client.addresses)?;
+        for (request, path) in [
+            (Client::order as fn(&Client, Method, &str) -> RequestBuilder, "orders"),
+            (Client::inventory, "stock"),
+            (Client::payment, "payments"),
+        ] {
+            let status = || async { Ok(answer(request(&open, Method::GET, &format!("/api/v1/{path}"))).await?.0) };
+            open.until("a service that needs a key", status, |status| *status == 401).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the valid values of `Authorization`.
+    fn credentials(&self) -> Vec<String> {
+        std::iter::once(&self.admin_token).chain(&self.api_keys).map(|one| format!("Bearer {one}")).collect()
+    }
 }
 
 /// How much.
@@ -113,7 +157,7 @@ pub async fn generator(system: &System, seed: u64) -> Result<Generator> {
     for request in [Client::order, Client::inventory, Client::payment] {
         documents.push(Document::new(ok(request(&system.client, Method::GET, "/openapi.json")).await?)?);
     }
-    Ok(Generator::new(seed, documents, vec![format!("Bearer {}", system.admin_token)]))
+    Ok(Generator::new(seed, documents, system.credentials()))
 }
 
 /// Sends requests over a number of connections, and returns what they led to, in any order.

@@ -34,13 +34,16 @@ async fn fuzzed_requests_are_answered_and_refused_ones_write_nothing() {
     let program = Programs::of_this_build().unwrap().path("order-system").unwrap();
     let program = Program::at(&program.to_string_lossy());
     let running = program.start(directory.path(), &[&format!("--admin-token={TOKEN}")]).unwrap();
-    let system = System {
+    let mut system = System {
         client: Client::new(running.addresses).unwrap(),
         stores: Stores::of_directory(directory.path()).await.unwrap(),
         admin_token: TOKEN.to_owned(),
+        api_keys: Vec::new(),
     };
     let all = [&COMMON[..], &RARE].concat();
     assert_clean(&run(&system, plan(1, 20_000), |_| {}).await.unwrap(), &all);
+    system.close(&program, directory.path()).await.unwrap();
+    assert_clean(&run(&system, plan(3, 10_000), |_| {}).await.unwrap(), &[&COMMON[..], &[403]].concat());
     assert!(running.stop().unwrap().success());
     let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR") || line.contains("panicked")).collect();
@@ -59,6 +62,7 @@ async fn fuzzed_requests_are_answered_on_postgresql() {
         client: stack.client(0).unwrap(),
         stores: Stores::at(urls).await.unwrap(),
         admin_token: TOKEN.to_owned(),
+        api_keys: Vec::new(),
     };
     assert_clean(&run(&system, plan(2, 5_000), |_| {}).await.unwrap(), &COMMON);
     stack.verified().await.unwrap();
