@@ -1,7 +1,7 @@
 //! The commands of the inventory service, and their replies.
 
 use saga_runtime::ReplyTo;
-use service_http::access::Owner;
+use service_http::{Preconditions, access::Owner};
 use shared_events::{FailureReason, Line, OwnedKey, Sku, Timestamp};
 
 use crate::domain::{ReservationId, StockItem};
@@ -9,14 +9,25 @@ use crate::domain::{ReservationId, StockItem};
 /// The inputs of the engine that are not events.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A client sets how many units of an item are available. The number is not negative.
-    SetStock(Sku, i64, ReplyTo<SetStockReply>),
+    /// A client sets how many units of an item are available.
+    SetStock(SetStockRequest, ReplyTo<SetStockReply>),
     /// A client reserves stock for itself.
     Reserve(ReserveRequest, ReplyTo<ReserveReply>),
     /// A client releases what was reserved.
     Release(ReleaseRequest, ReplyTo<ReleaseReply>),
     /// The timer processes the reservations that are due.
     WakeDue,
+}
+
+/// A client's request to set how many units of an item are available.
+#[derive(Debug, Clone)]
+pub(crate) struct SetStockRequest {
+    /// The item.
+    pub(crate) sku: Sku,
+    /// The number, which is not negative.
+    pub(crate) units: i64,
+    /// What is required of the item as it is shown now.
+    pub(crate) preconditions: Preconditions,
 }
 
 /// A client's request to reserve stock.
@@ -48,6 +59,8 @@ pub(crate) enum SetStockReply {
     Stored(StockItem),
     /// Together with what is held and sold, the number is too large.
     TooMuch,
+    /// The item is not as required, so it was not changed.
+    NotAsRequired,
 }
 
 /// The reply to [`Command::Reserve`].

@@ -51,7 +51,7 @@ impl Inventory {
         now: Timestamp,
     ) -> Result<Decision<Inventory>, Unacceptable> {
         Ok(match command {
-            Command::SetStock(sku, units, reply_to) => Decision::reply(reply_to.with(state.set_stock(sku, *units))),
+            Command::SetStock(request, reply_to) => Decision::reply(reply_to.with(state.set_stock(request))),
             Command::Reserve(request, reply_to) => {
                 let key_expires_at = now.after(self.key_lifetime);
                 let reply = state.reserve_once(request, self.reservation_expiry, key_expires_at, now)?;
@@ -99,7 +99,7 @@ impl Participant for Inventory {
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
-                Payload::Command(Command::SetStock(sku, ..)) => drop(skus.insert(sku)),
+                Payload::Command(Command::SetStock(request, _)) => drop(skus.insert(&request.sku)),
                 Payload::Command(Command::Reserve(request, _)) => {
                     new_ids += 1;
                     skus.insert(&request.line.sku);

@@ -126,12 +126,13 @@ impl BrowserPolicy {
             return None;
         }
         let sent = ["content-type", "idempotency-key", "prefer", "last-event-id", "traceparent", "authorization"];
-        let read = ["link", "location", "preference-applied", "retry-after"];
+        let sent = sent.into_iter().chain(["if-match", "if-none-match"]).map(HeaderName::from_static);
+        let read = ["link", "location", "preference-applied", "retry-after", "etag"];
         Some(
             CorsLayer::new()
                 .allow_origin(AllowOrigin::list(self.0.origins.iter().cloned()))
                 .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-                .allow_headers(sent.map(HeaderName::from_static))
+                .allow_headers(sent.collect::<Vec<_>>())
                 .expose_headers(read.map(HeaderName::from_static))
                 .max_age(PREFLIGHT_AGE),
         )

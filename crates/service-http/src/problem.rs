@@ -92,6 +92,12 @@ impl Problem {
         Self::of_kind(ProblemKind::RateLimited, StatusCode::TOO_MANY_REQUESTS, detail)
     }
 
+    /// 412: what was to be changed is not as `If-Match` or `If-None-Match` requires.
+    #[must_use]
+    pub fn precondition_failed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::of_kind(ProblemKind::PreconditionFailed, StatusCode::PRECONDITION_FAILED, detail)
+    }
+
     /// 404: nobody is an operator of this service.
     pub(crate) fn admin_is_off() -> Self {
         Self::not_found(

@@ -14,6 +14,7 @@ pub(crate) enum ProblemKind {
     Blank,
     Validation,
     Overloaded,
+    PreconditionFailed,
     Unauthorized,
     InsufficientScope,
     RateLimited,
@@ -25,9 +26,10 @@ pub(crate) enum ProblemKind {
 const PAGES: &str = "/problems/";
 
 impl ProblemKind {
-    const WITH_PAGE: [Self; 7] = [
+    const WITH_PAGE: [Self; 8] = [
         Self::Validation,
         Self::Overloaded,
+        Self::PreconditionFailed,
         Self::Unauthorized,
         Self::InsufficientScope,
         Self::RateLimited,
@@ -40,6 +42,7 @@ impl ProblemKind {
             Self::Blank => "about:blank",
             Self::Validation => "/problems/validation",
             Self::Overloaded => "/problems/overloaded",
+            Self::PreconditionFailed => "/problems/precondition-failed",
             Self::Unauthorized => "/problems/unauthorized",
             Self::InsufficientScope => "/problems/insufficient-scope",
             Self::RateLimited => "/problems/rate-limited",
@@ -54,6 +57,7 @@ impl ProblemKind {
             Self::Blank => return None,
             Self::Validation => "Invalid fields",
             Self::Overloaded => "Overloaded",
+            Self::PreconditionFailed => "Changed since it was read",
             Self::Unauthorized => "No valid key",
             Self::InsufficientScope => "Insufficient scope",
             Self::RateLimited => "Too many requests",
@@ -75,6 +79,11 @@ impl ProblemKind {
                 "Status 503. The service has more to do than it can: too many requests, unpublished messages, lists \
                  or connections. Nothing was written. Repeat the request after <code>Retry-After</code> seconds, an \
                  order with the same idempotency key."
+            }
+            Self::PreconditionFailed => {
+                "Status 412. What was to be changed is not as the request requires: its <code>ETag</code> is none of \
+                 those in <code>If-Match</code>, or it exists although the request has <code>If-None-Match: *</code>. \
+                 Nothing was written. Read it again, and repeat the change if it is still wanted."
             }
             Self::Unauthorized => {
                 "Status 401. The request has no API key that is valid here: none was sent, or it is wrong, expired or \

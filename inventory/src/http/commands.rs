@@ -4,11 +4,12 @@ use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use service_http::{
-    ApiJson, FieldErrors, Problem, RequestCause,
+    ApiJson, FieldErrors, Preconditions, Problem, RequestCause,
     access::{Caller, Scope},
-    idempotency_key, key_reused,
+    idempotency_key, key_reused, tagged,
 };
 use shared_events::FailureReason;
 
@@ -20,23 +21,33 @@ use crate::commands::{Command, ReleaseReply, ReserveReply, SetStockReply};
 
 /// Set the stock of an item
 ///
-/// Sets how many units of an item, known or new, are available. What is held or sold does not change.
+/// Sets how many units of an item, known or new, are available. What is held or sold does not change. With `If-Match`,
+/// only if the item is as it was read: its `ETag` is one of these. With `If-None-Match: *`, only if it is new.
 #[utoipa::path(
     post, path = "/api/v1/stock/items", tag = "stock", security(("bearer" = [Scope::StockWrite])),
     request_body = SetStock,
+    params(
+        ("If-Match" = Option<String>, Header, description = "the `ETag` of the item as it was read, in quotes"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such item"),
+    ),
     responses(
-        (status = 201, body = ItemView, description = "the item as stored"),
+        (status = 201, body = ItemView, description = "the item as stored", headers(("ETag" = String))),
+        (status = 412, description = "the item is not as required; nothing was written"),
         (status = 503, description = "overloaded or stopping; nothing was written"),
     ),
 )]
 pub(super) async fn set_stock(
     State(app): State<Arc<AppState>>,
     RequestCause(cause): RequestCause,
+    preconditions: Preconditions,
     ApiJson(request): ApiJson<SetStock>,
-) -> Result<(StatusCode, Json<ItemView>), Problem> {
-    let (sku, units) = request.parse()?;
-    match app.context.mailbox.ask(|reply_to| Command::SetStock(sku, units, reply_to), cause).await? {
-        SetStockReply::Stored(item) => Ok((StatusCode::CREATED, Json(ItemView::from(&item)))),
+) -> Result<Response, Problem> {
+    let request = request.parse(preconditions)?;
+    match app.context.mailbox.ask(|reply_to| Command::SetStock(request, reply_to), cause).await? {
+        SetStockReply::Stored(item) => Ok(tagged(StatusCode::CREATED, &ItemView::from(&item))),
+        SetStockReply::NotAsRequired => Err(Problem::precondition_failed(
+            "the item is not as If-Match or If-None-Match requires; nothing was written",
+        )),
         SetStockReply::TooMuch => {
             Err(Problem::unprocessable(FieldErrors::of("quantity", "is too large with what is held and sold")))
         }

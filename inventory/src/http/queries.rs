@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     extract::{OriginalUri, State},
+    response::Response,
 };
 use serde::Deserialize;
-use service_http::{ApiPath, ApiQuery, Limit, Page, Problem, access::Scope};
+use service_http::{ApiPath, ApiQuery, Known, Limit, Page, Problem, access::Scope};
 use shared_events::Sku;
 
 use super::{state::AppState, wire::ItemView};
@@ -41,14 +41,22 @@ pub(super) async fn list(
 /// Show the stock of an item
 #[utoipa::path(
     get, path = "/api/v1/stock/{item_sku}", tag = "stock", security(("bearer" = [Scope::StockRead])),
-    params(("item_sku" = String, Path)),
-    responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
+    params(
+        ("item_sku" = String, Path),
+        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response"),
+    ),
+    responses(
+        (status = 200, body = ItemView, headers(("ETag" = String, description = "for `If-Match` and `If-None-Match`"))),
+        (status = 304, description = "the item is as in the earlier response"),
+        (status = 404, description = "item not found"),
+    ),
 )]
 pub(super) async fn show(
     State(app): State<Arc<AppState>>,
+    known: Known,
     ApiPath(sku): ApiPath<Sku>,
-) -> Result<Json<ItemView>, Problem> {
-    found(store::item(&app.context.database.reader(), &sku).await?)
+) -> Result<Response, Problem> {
+    found(&known, store::item(&app.context.database.reader(), &sku).await?)
 }
 
 /// Show the stock of the item `items`
@@ -56,10 +64,15 @@ pub(super) async fn show(
 /// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
     get, path = "/api/v1/stock/items", tag = "stock", security(("bearer" = [Scope::StockRead])),
-    responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
+    params(("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response")),
+    responses(
+        (status = 200, body = ItemView, headers(("ETag" = String, description = "for `If-Match` and `If-None-Match`"))),
+        (status = 304, description = "the item is as in the earlier response"),
+        (status = 404, description = "item not found"),
+    ),
 )]
-pub(super) async fn show_items(State(app): State<Arc<AppState>>) -> Result<Json<ItemView>, Problem> {
-    show_named(&app, "items").await
+pub(super) async fn show_items(State(app): State<Arc<AppState>>, known: Known) -> Result<Response, Problem> {
+    show_named(&app, &known, "items").await
 }
 
 /// Show the stock of the item `reserve`
@@ -67,10 +80,15 @@ pub(super) async fn show_items(State(app): State<Arc<AppState>>) -> Result<Json<
 /// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
     get, path = "/api/v1/stock/reserve", tag = "stock", security(("bearer" = [Scope::StockRead])),
-    responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
+    params(("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response")),
+    responses(
+        (status = 200, body = ItemView, headers(("ETag" = String, description = "for `If-Match` and `If-None-Match`"))),
+        (status = 304, description = "the item is as in the earlier response"),
+        (status = 404, description = "item not found"),
+    ),
 )]
-pub(super) async fn show_reserve(State(app): State<Arc<AppState>>) -> Result<Json<ItemView>, Problem> {
-    show_named(&app, "reserve").await
+pub(super) async fn show_reserve(State(app): State<Arc<AppState>>, known: Known) -> Result<Response, Problem> {
+    show_named(&app, &known, "reserve").await
 }
 
 /// Show the stock of the item `release`
@@ -78,20 +96,25 @@ pub(super) async fn show_reserve(State(app): State<Arc<AppState>>) -> Result<Jso
 /// This item has a route of its own, because its SKU is also the name of a command.
 #[utoipa::path(
     get, path = "/api/v1/stock/release", tag = "stock", security(("bearer" = [Scope::StockRead])),
-    responses((status = 200, body = ItemView), (status = 404, description = "item not found")),
+    params(("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response")),
+    responses(
+        (status = 200, body = ItemView, headers(("ETag" = String, description = "for `If-Match` and `If-None-Match`"))),
+        (status = 304, description = "the item is as in the earlier response"),
+        (status = 404, description = "item not found"),
+    ),
 )]
-pub(super) async fn show_release(State(app): State<Arc<AppState>>) -> Result<Json<ItemView>, Problem> {
-    show_named(&app, "release").await
+pub(super) async fn show_release(State(app): State<Arc<AppState>>, known: Known) -> Result<Response, Problem> {
+    show_named(&app, &known, "release").await
 }
 
-async fn show_named(app: &AppState, name: &str) -> Result<Json<ItemView>, Problem> {
+async fn show_named(app: &AppState, known: &Known, name: &str) -> Result<Response, Problem> {
     let item = match Sku::parse(name) {
         Ok(sku) => store::item(&app.context.database.reader(), &sku).await?,
         Err(_) => None,
     };
-    found(item)
+    found(known, item)
 }
 
-fn found(item: Option<StockItem>) -> Result<Json<ItemView>, Problem> {
-    item.map(|item| Json(ItemView::from(&item))).ok_or_else(|| Problem::not_found("item not found"))
+fn found(known: &Known, item: Option<StockItem>) -> Result<Response, Problem> {
+    item.map(|item| known.respond(&ItemView::from(&item))).ok_or_else(|| Problem::not_found("item not found"))
 }

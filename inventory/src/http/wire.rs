@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
-use service_http::{FieldErrors, Problem, access::Caller};
+use service_http::{FieldErrors, Preconditions, Problem, access::Caller};
 use shared_events::{IdempotencyKey, Line, OwnedKey, Quantity, Sku, Timestamp};
 use utoipa::ToSchema;
 
 use crate::{
-    commands::{ReleaseRequest, ReserveRequest},
+    commands::{ReleaseRequest, ReserveRequest, SetStockRequest},
     domain::{ReservationId, StockItem},
 };
 
@@ -18,8 +18,8 @@ pub(super) struct SetStock {
 }
 
 impl SetStock {
-    /// Validates the request, and returns the item and the number of units.
-    pub(super) fn parse(self) -> Result<(Sku, i64), Problem> {
+    /// Validates the request.
+    pub(super) fn parse(self, preconditions: Preconditions) -> Result<SetStockRequest, Problem> {
         let mut errors = FieldErrors::new();
         let sku = errors.check("item_sku", Sku::parse(&self.item_sku));
         let units = match self.quantity {
@@ -29,7 +29,8 @@ impl SetStock {
             units => errors.check("quantity", Quantity::new(units)).map(Quantity::units),
         };
         errors.into_result()?;
-        sku.zip(units).ok_or_else(Problem::internal)
+        let (sku, units) = sku.zip(units).ok_or_else(Problem::internal)?;
+        Ok(SetStockRequest { sku, units, preconditions })
     }
 }
 

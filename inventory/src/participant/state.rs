@@ -11,11 +11,12 @@ use service_http::access::Owner as KeyOwner;
 use shared_events::{Event, EventBody, OwnedKey, SagaId, Sku, Timestamp};
 
 use crate::{
-    commands::{ReleaseReply, ReleaseRequest, ReserveReply, ReserveRequest, SetStockReply},
+    commands::{ReleaseReply, ReleaseRequest, ReserveReply, ReserveRequest, SetStockReply, SetStockRequest},
     domain::{
         ClientRequest, Grant, HoldPolicy, KeyedRequest, Owner, Reservation, ReservationId, State as ReservationState,
         Stock, StockItem, Transition, on_tick,
     },
+    http::ItemView,
     store,
 };
 
@@ -59,9 +60,14 @@ impl State {
         event
     }
 
-    pub(super) fn set_stock(&mut self, sku: &Sku, units: i64) -> SetStockReply {
-        let mut item = self.items.get(sku).cloned().unwrap_or_else(|| StockItem::new(sku.clone()));
-        if item.set_available(units).is_err() {
+    pub(super) fn set_stock(&mut self, request: &SetStockRequest) -> SetStockReply {
+        let SetStockRequest { sku, units, preconditions } = request;
+        let known = self.items.get(sku);
+        if !preconditions.hold(known.map(ItemView::from).as_ref()) {
+            return SetStockReply::NotAsRequired;
+        }
+        let mut item = known.cloned().unwrap_or_else(|| StockItem::new(sku.clone()));
+        if item.set_available(*units).is_err() {
             return SetStockReply::TooMuch;
         }
         Stock::put(&mut self.items, item.clone());

@@ -4,6 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use saga_runtime::{Cause, ReplyTo};
+use service_http::Preconditions;
 use shared_events::{
     CancelReason, Envelope, EventBody, EventType, Header, IdempotencyKey, Line, Lines, MessageId, Money, OrderDetails,
     OrderId, OwnedKey, Quantity, Sku,
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    commands::{ReleaseReply, ReleaseRequest, ReserveReply, ReserveRequest, SetStockReply},
+    commands::{ReleaseReply, ReleaseRequest, ReserveReply, ReserveRequest, SetStockReply, SetStockRequest},
     domain::StockItem,
 };
 
@@ -126,7 +127,10 @@ fn reply<T: Send + 'static>(state: &mut State, command: impl FnOnce(ReplyTo<T>) 
 fn commands_and_events_share_the_stock_of_a_batch() {
     let mut batch = state(0);
     assert_eq!(handle(&mut batch, 1, EventBody::OrderCreated), [EventType::StockReservationFailed]);
-    let set = |units| move |reply_to| Command::SetStock(sku("A"), units, reply_to);
+    let set = |units| {
+        let request = SetStockRequest { sku: sku("A"), units, preconditions: Preconditions::default() };
+        move |reply_to| Command::SetStock(request, reply_to)
+    };
     assert!(matches!(reply(&mut batch, set(5)), SetStockReply::Stored(_)));
     assert_eq!(handle(&mut batch, 2, EventBody::OrderCreated), [EventType::StockReserved]);
     let reserved = reply(&mut batch, |reply_to| Command::Reserve(request(2, ""), reply_to));

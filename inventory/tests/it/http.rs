@@ -238,8 +238,8 @@ async fn the_documentation_names_every_path_and_refusal(#[values(Sqlite, Postgre
     let openapi = inventory.get("/openapi.json").await.body;
     for (path, method, statuses) in [
         ("/api/v1/stock", "get", vec!["200", "401", "403", "422", "429", "503"]),
-        ("/api/v1/stock/{item_sku}", "get", vec!["200", "401", "403", "404", "422", "429"]),
-        ("/api/v1/stock/items", "post", vec!["201", "400", "401", "403", "413", "415", "422", "429", "503"]),
+        ("/api/v1/stock/{item_sku}", "get", vec!["200", "304", "401", "403", "404", "422", "429"]),
+        ("/api/v1/stock/items", "post", vec!["201", "400", "401", "403", "412", "413", "415", "422", "429", "503"]),
         ("/api/v1/stock/reserve", "post", vec!["200", "400", "401", "403", "404", "413", "415", "422", "429", "503"]),
         (
             "/api/v1/stock/release",

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use service_http::{
-    ApiPath, Problem,
+    ApiPath, Known, Problem,
     access::{Caller, Owner, Scope},
 };
 use shared_events::OrderId;
@@ -13,19 +13,27 @@ use crate::store;
 /// Show an order
 #[utoipa::path(
     get, path = "/api/v1/orders/{order_id}", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
-    params(("order_id" = i64, Path)),
-    responses((status = 200, body = OrderView), (status = 404, description = "order not found")),
+    params(
+        ("order_id" = i64, Path),
+        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response"),
+    ),
+    responses(
+        (status = 200, body = OrderView, headers(("ETag" = String, description = "for `If-None-Match`"))),
+        (status = 304, description = "the order is as in the earlier response"),
+        (status = 404, description = "order not found"),
+    ),
 )]
 pub(super) async fn show(
     State(app): State<Arc<AppState>>,
     caller: Caller,
+    known: Known,
     ApiPath(order_id): ApiPath<i64>,
-) -> Result<Json<OrderView>, Problem> {
+) -> Result<Response, Problem> {
     let reader = app.context.database.reader();
     let order = store::by_id(&reader, OrderId(order_id), caller.owner().map(Owner::as_str)).await?;
     let order = order.ok_or_else(|| Problem::not_found("order not found"))?;
     let traceparent = store::traceparent(&reader, OrderId(order_id)).await?;
-    Ok(Json(OrderView::from(&order).traced(traceparent.as_deref())))
+    Ok(known.respond(&OrderView::from(&order).traced(traceparent.as_deref())))
 }
 
 /// Show an order's timeline

@@ -236,3 +236,22 @@ async fn a_clock_that_is_set_back_does_not_turn_a_timeline_round(#[values(Sqlite
     harness.remaining_events().await;
     harness.finish().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn who_has_the_current_order_gets_no_body(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    let (id, _) = harness.place().await;
+    let path = format!("/api/v1/orders/{id}");
+    let first = harness.get(&path).await;
+    let tag = first.header("etag").unwrap().to_owned();
+    let get = async |known: &str| answer(harness.request(Method::GET, &path).header("if-none-match", known)).await;
+    let again = get(&tag).await;
+    assert_eq!((again.status, &*again.text, again.header("etag")), (304, "", Some(&*tag)));
+    assert_eq!(get("\"another\"").await.body, first.body);
+    assert_eq!(harness.cancel(id).await.status, 202);
+    let cancelled = get(&tag).await;
+    assert_eq!(cancelled.status, 200);
+    assert_ne!(cancelled.header("etag"), Some(&*tag));
+    harness.finish().await;
+}

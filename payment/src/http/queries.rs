@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     extract::{OriginalUri, State},
+    response::Response,
 };
 use serde::Deserialize;
-use service_http::{ApiPath, ApiQuery, Direction, Limit, Page, Problem, access::Scope};
+use service_http::{ApiPath, ApiQuery, Direction, Known, Limit, Page, Problem, access::Scope};
 use shared_events::OrderId;
 
 use super::{state::AppState, wire::PaymentView};
@@ -56,13 +56,22 @@ pub(super) async fn list(
 /// Show a payment
 #[utoipa::path(
     get, path = "/api/v1/payments/{payment_id}", tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
-    params(("payment_id" = i64, Path)),
-    responses((status = 200, body = PaymentView), (status = 404, description = "payment not found")),
+    params(
+        ("payment_id" = i64, Path),
+        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response"),
+    ),
+    responses(
+        (status = 200, body = PaymentView, headers(("ETag" = String, description = "for `If-None-Match`"))),
+        (status = 304, description = "the payment is as in the earlier response"),
+        (status = 404, description = "payment not found"),
+    ),
 )]
 pub(super) async fn show(
     State(app): State<Arc<AppState>>,
+    known: Known,
     ApiPath(payment_id): ApiPath<i64>,
-) -> Result<Json<PaymentView>, Problem> {
+) -> Result<Response, Problem> {
     let payment = store::by_id(&app.context.database.reader(), PaymentId(payment_id)).await?;
-    payment.map(|payment| Json(PaymentView::from(&payment))).ok_or_else(|| Problem::not_found("payment not found"))
+    let payment = payment.ok_or_else(|| Problem::not_found("payment not found"))?;
+    Ok(known.respond(&PaymentView::from(&payment)))
 }

@@ -222,3 +222,18 @@ async fn the_service_describes_itself(#[values(Sqlite, Postgres)] database: Data
     assert_eq!(harness.get("/docs").await.0, 200);
     harness.finish().await;
 }
+
+#[rstest]
+#[tokio::test]
+async fn who_has_the_current_payment_gets_no_body(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
+    let (_, authorized) = harness.authorize(r#"{"order_id": 1, "amount": 200.50, "currency": "USD"}"#).await;
+    let get = async |known: &str| {
+        answer(harness.service.http.request(Method::GET, "/api/v1/payments/1").header("if-none-match", known)).await
+    };
+    let first = get("\"another\"").await;
+    assert_eq!((first.status, &first.body), (200, &authorized));
+    let again = get(first.header("etag").unwrap()).await;
+    assert_eq!((again.status, &*again.text, again.header("etag")), (304, "", first.header("etag")));
+    harness.finish().await;
+}

@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use subtle::ConstantTimeEq as _;
 
-use super::hex;
+use crate::hex;
 
 /// The secret of an operator, with which everything is allowed. Its `Debug` output does not contain it.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use saga_database::tables::api_key;
 use saga_message::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::hex;
+use crate::hex;
 
 /// Bytes of an id: enough that two keys never have the same.
 const ID: usize = 8;

@@ -9,7 +9,6 @@ mod api_key;
 mod api_keys;
 mod caller;
 mod control;
-mod hex;
 mod owner;
 mod rate_limit;
 mod refused;

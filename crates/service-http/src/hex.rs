@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -10,7 +10,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// Returns `None` if the text has another length, or other characters than lower-case hexadecimal digits.
-pub(super) fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+pub(crate) fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let (pairs, []) = text.as_chunks::<2>() else { return None };
     let mut bytes = [0; N];
     if pairs.len() != N {
