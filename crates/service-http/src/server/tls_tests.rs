@@ -286,3 +286,22 @@ async fn a_changed_certificate_is_taken_into_use_and_a_broken_one_is_not() {
     assert!(tls.get(&before).await.unwrap_err().is_untrusted());
     healthy(&mut open).await;
 }
+
+#[tokio::test]
+async fn a_certificate_that_expires_soon_is_reported_and_one_that_does_not_is_not() {
+    const LONG: Duration = Duration::from_secs(60);
+    let (log, _guard) = saga_support::testing::log();
+    let (soon, later) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let authority = |days| Authority::create("an authority", days).unwrap();
+    let _expires_later = ServerTls::load(write(later.path(), &authority(15).issue(&["localhost"]).unwrap())).unwrap();
+    let _expires_soon = ServerTls::load(write(soon.path(), &authority(13).issue(&["localhost"]).unwrap())).unwrap();
+    let warned = || log.lines().into_iter().filter(|line| line.contains("expires soon")).collect::<Vec<_>>();
+    let logged = async {
+        while warned().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, logged).await.expect("it is logged");
+    assert!(warned()[0].contains("WARN") && warned()[0].contains(&*soon.path().to_string_lossy()), "{:?}", warned());
+    assert_eq!(warned().len(), 1);
+}

@@ -4,6 +4,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use saga_support::{DAY, LogLimit};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
@@ -14,10 +15,12 @@ use super::{
 /// How often the files are read.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Takes a changed certificate into use, for as long as there is a listener. The content is compared, and not the time
+/// Takes a changed certificate into use, for as long as there is a listener, and warns once a day of one that is to be
+/// replaced. The content is compared, and not the time
 /// of change: Kubernetes and certbot replace links, and a copy may keep its time.
 pub(super) async fn watch(shared: Weak<Shared>, mut served: Content) {
     let mut failure = Failure::default();
+    let mut reminders = LogLimit::new(DAY);
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -28,6 +31,7 @@ pub(super) async fn watch(shared: Weak<Shared>, mut served: Content) {
             Ok(Some((content, loaded))) => {
                 served = content;
                 failure = Failure::default();
+                reminders = LogLimit::new(DAY);
                 shared.replace(loaded);
             }
             Err(error) => {
@@ -35,6 +39,9 @@ pub(super) async fn watch(shared: Weak<Shared>, mut served: Content) {
                     shared.keep(&failure.error);
                 }
             }
+        }
+        if shared.is_to_be_replaced() && reminders.admit().is_some() {
+            shared.remind();
         }
     }
 }

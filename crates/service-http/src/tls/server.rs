@@ -55,6 +55,9 @@ struct Keys {
 /// The type of a TLS record with which a handshake begins.
 const HANDSHAKE: u8 = 0x16;
 
+/// How many seconds before its end a certificate is to be replaced: two weeks.
+const REPLACE_WITHIN: i64 = 14 * 24 * 60 * 60;
+
 impl ServerTls {
     /// Reads the certificate, and watches its files from then on, in a task of the current runtime.
     ///
@@ -123,12 +126,29 @@ impl Shared {
     /// for the clients to decide, and they say why.
     fn announce(&self, loaded: &Loaded) {
         self.metrics.not_after.set(loaded.not_after);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let file = self.files.certificate.display();
-        if i64::try_from(now.as_secs()).is_ok_and(|now| loaded.not_after <= now) {
-            tracing::warn!(%file, expired = loaded.expires, "the certificate has expired; clients will not trust it");
+        tracing::info!(%file, expires = loaded.expires, "the certificate is in use");
+    }
+
+    /// Returns for how many seconds the certificate is still valid; negative after its end.
+    fn seconds_left(&self) -> i64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.metrics.not_after.get().saturating_sub(i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// Returns whether the certificate expires soon, or has expired.
+    pub(super) fn is_to_be_replaced(&self) -> bool {
+        self.seconds_left() < REPLACE_WITHIN
+    }
+
+    /// Logs that the certificate is to be replaced.
+    pub(super) fn remind(&self) {
+        let (file, left) = (self.files.certificate.display(), self.seconds_left());
+        if left <= 0 {
+            tracing::warn!(%file, "the certificate has expired; clients do not trust it: replace it");
         } else {
-            tracing::info!(%file, expires = loaded.expires, "the certificate is in use");
+            let hours_left = left / 3_600;
+            tracing::warn!(%file, hours_left, "the certificate expires soon: replace it");
         }
     }
 }
