@@ -184,7 +184,11 @@ impl Participant for Orders {
         loaded.append(&mut store::by_idempotency_keys(transaction, keys).await?);
         let mut due = Vec::new();
         if let Some(now) = due_at {
-            let orders = store::due(transaction, now, DUE_AT_ONCE).await?;
+            let mut orders = store::due(transaction, now, DUE_AT_ONCE).await?;
+            let left = DUE_AT_ONCE - orders.len() as u64;
+            if left > 0 {
+                orders.append(&mut store::to_capture(transaction, now, left).await?);
+            }
             due = orders.iter().map(|order| order.details.order_id).collect();
             loaded.extend(orders);
         }
@@ -231,8 +235,9 @@ impl Participant for Orders {
 
     fn on_committed(&self, state: State) {
         state.ended.iter().filter_map(|id| state.orders.get(id)).for_each(|order| self.metrics.ended(order));
+        let ended: BTreeSet<OrderId> = state.ended.into_iter().collect();
         let orders = state.orders.into_changed().inspect(|order| {
-            if order.status().is_terminal() {
+            if ended.contains(&order.details.order_id) {
                 tracing::debug!(
                     order.id = order.details.order_id.0, saga.id = %order.saga_id, status = %order.status(),
                     duration_ms = millis(order.changed_at.since(order.placed_at)), "the order has ended"

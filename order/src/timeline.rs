@@ -3,7 +3,7 @@
 use shared_events::{Envelope, OrderId, Timestamp};
 
 use crate::{
-    domain::Facts,
+    domain::{Capture, Facts},
     store::{order_events, reason_name},
 };
 
@@ -37,6 +37,10 @@ pub(crate) fn what_changed(before: Facts, after: Facts) -> String {
     }
     if before.status() != after.status() {
         changes.push(format!("status is {}", after.status()));
+    }
+    if before.capture != after.capture {
+        let captured = after.capture == Capture::Captured;
+        changes.push(if captured { "payment is captured" } else { "the capture has failed" }.to_owned());
     }
     changes.join(", ")
 }

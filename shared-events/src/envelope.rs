@@ -260,5 +260,7 @@ fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
         }
         EventType::PaymentVoided => EventBody::PaymentVoided,
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
+        EventType::PaymentCaptured => EventBody::PaymentCaptured,
+        EventType::PaymentCaptureFailed => EventBody::PaymentCaptureFailed,
     })
 }

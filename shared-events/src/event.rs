@@ -73,6 +73,10 @@ pub enum EventBody {
     PaymentVoided,
     /// Stock has been held for longer than an order should take. The order service publishes its last decision again.
     StockHoldOverdue,
+    /// The amount of a confirmed order is taken.
+    PaymentCaptured,
+    /// The amount of a confirmed order cannot be taken.
+    PaymentCaptureFailed,
 }
 
 /// The name of an event, without its content.
@@ -91,11 +95,13 @@ pub enum EventType {
     OrderCancelRequested,
     PaymentVoided,
     StockHoldOverdue,
+    PaymentCaptured,
+    PaymentCaptureFailed,
 }
 
 impl EventType {
     /// All events, in the order of the flow table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::OrderCreated,
         Self::StockReserved,
         Self::StockReservationFailed,
@@ -108,6 +114,8 @@ impl EventType {
         Self::OrderCancelRequested,
         Self::PaymentVoided,
         Self::StockHoldOverdue,
+        Self::PaymentCaptured,
+        Self::PaymentCaptureFailed,
     ];
 
     /// Returns its row of the flow table.
@@ -140,6 +148,8 @@ impl EventBody {
             Self::OrderCancelRequested { .. } => EventType::OrderCancelRequested,
             Self::PaymentVoided => EventType::PaymentVoided,
             Self::StockHoldOverdue => EventType::StockHoldOverdue,
+            Self::PaymentCaptured => EventType::PaymentCaptured,
+            Self::PaymentCaptureFailed => EventType::PaymentCaptureFailed,
         }
     }
 

@@ -35,6 +35,31 @@ pub enum Payment {
     Declined(FailureReason),
 }
 
+/// What is known about the capture of an order's payment. Like [`Stock`], it only moves forward. `Captured` is the
+/// greatest because an amount that was taken stays taken, whatever failed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Capture {
+    /// Nothing is known yet.
+    #[default]
+    Unknown,
+    /// The amount cannot be taken.
+    Failed,
+    /// The amount is taken.
+    Captured,
+}
+
+impl Capture {
+    /// Returns its name in REST and in the database; `None` if nothing is known.
+    #[must_use]
+    pub fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::Failed => Some("FAILED"),
+            Self::Captured => Some("CAPTURED"),
+        }
+    }
+}
+
 impl fmt::Display for Stock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,6 +82,16 @@ impl fmt::Display for Payment {
     }
 }
 
+impl fmt::Display for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Failed => "capture failed",
+            Self::Captured => "captured",
+        })
+    }
+}
+
 /// Whether a cancellation of the order was requested. The first request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Cancel {
@@ -67,7 +102,8 @@ pub enum Cancel {
     Requested(CancelReason),
 }
 
-/// Everything that is known about an order. Its status depends on nothing else.
+/// Everything that is known about an order. Its status depends on nothing else, and not on the capture: an order is
+/// `CONFIRMED` before its payment is captured, and stays so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Facts {
     /// About its stock.
@@ -76,6 +112,8 @@ pub struct Facts {
     pub payment: Payment,
     /// About its cancellation.
     pub cancel: Cancel,
+    /// About the capture of its payment.
+    pub capture: Capture,
 }
 
 /// A fact that another service has published.
@@ -85,6 +123,8 @@ pub enum Fact {
     Stock(Stock),
     /// About the payment.
     Payment(Payment),
+    /// About the capture of the payment.
+    Capture(Capture),
 }
 
 impl Fact {
@@ -98,6 +138,8 @@ impl Fact {
             EventBody::PaymentAuthorized => Some(Self::Payment(Payment::Authorized)),
             EventBody::PaymentFailed { reason } => Some(Self::Payment(Payment::Declined(*reason))),
             EventBody::PaymentVoided => Some(Self::Payment(Payment::Voided)),
+            EventBody::PaymentCaptured => Some(Self::Capture(Capture::Captured)),
+            EventBody::PaymentCaptureFailed => Some(Self::Capture(Capture::Failed)),
             EventBody::OrderCreated
             | EventBody::OrderConfirmed
             | EventBody::OrderFailed { .. }
@@ -189,6 +231,7 @@ impl Facts {
         match fact {
             Fact::Stock(stock) => self.stock = self.stock.max(stock),
             Fact::Payment(payment) => self.payment = self.payment.max(payment),
+            Fact::Capture(capture) => self.capture = self.capture.max(capture),
         }
         self
     }
@@ -209,6 +252,12 @@ impl Facts {
             // Includes what only a loss of data can cause, such as a release without a request: the deadline ends it.
             (Cancel::No, _, _) => Status::Pending,
         }
+    }
+
+    /// Returns whether an order with these facts is confirmed, and it is not known yet whether its payment is captured.
+    #[must_use]
+    pub fn awaits_capture(&self) -> bool {
+        self.status() == Status::Confirmed && self.capture == Capture::Unknown
     }
 
     /// Returns the event that is published when an order ends with these facts, or `None` if it does not end.
@@ -266,12 +315,13 @@ mod tests {
         [Payment::Unknown, Payment::Authorized, Payment::Voided, Payment::Declined(FailureReason::PaymentDeclined)];
     const CANCELS: [Cancel; 3] =
         [Cancel::No, Cancel::Requested(CancelReason::Customer), Cancel::Requested(CancelReason::Deadline)];
+    const CAPTURES: [Capture; 3] = [Capture::Unknown, Capture::Failed, Capture::Captured];
 
     fn every_combination() -> impl Iterator<Item = Facts> {
-        STOCKS.into_iter().flat_map(|stock| {
-            PAYMENTS
-                .into_iter()
-                .flat_map(move |payment| CANCELS.into_iter().map(move |cancel| Facts { stock, payment, cancel }))
+        let all = STOCKS.into_iter().flat_map(|stock| PAYMENTS.into_iter().map(move |payment| (stock, payment)));
+        let all = all.flat_map(|both| CANCELS.into_iter().map(move |cancel| (both, cancel)));
+        all.flat_map(|((stock, payment), cancel)| {
+            CAPTURES.into_iter().map(move |capture| Facts { stock, payment, cancel, capture })
         })
     }
 
@@ -302,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_status_follows_the_table_for_every_combination_of_facts() {
-        assert_eq!(every_combination().count(), 60);
+        assert_eq!(every_combination().count(), 180);
         for facts in every_combination() {
             assert_eq!(facts.status(), table(facts), "{facts:?}");
         }
@@ -310,8 +360,8 @@ mod tests {
 
     #[test]
     fn the_order_of_arrival_and_duplicates_do_not_matter() {
-        let all: Vec<Fact> =
-            STOCKS.into_iter().map(Fact::Stock).chain(PAYMENTS.into_iter().map(Fact::Payment)).collect();
+        let all = STOCKS.into_iter().map(Fact::Stock).chain(PAYMENTS.into_iter().map(Fact::Payment));
+        let all: Vec<Fact> = all.chain(CAPTURES.into_iter().map(Fact::Capture)).collect();
         for facts in every_combination() {
             for &one in &all {
                 assert_eq!(facts.learn(one).learn(one), facts.learn(one));
@@ -320,6 +370,18 @@ mod tests {
                     assert_eq!(facts.learn(one).learn(other), facts.learn(other).learn(one));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_known_about_the_capture_changes_neither_status_nor_payment_status() {
+        for facts in every_combination() {
+            let without = Facts { capture: Capture::Unknown, ..facts };
+            assert_eq!(
+                (facts.status(), facts.payment_status(), facts.failure_reason(), facts.final_event()),
+                (without.status(), without.payment_status(), without.failure_reason(), without.final_event())
+            );
+            assert_eq!(facts.awaits_capture(), facts == without && facts.status() == Status::Confirmed, "{facts:?}");
         }
     }
 
@@ -337,7 +399,7 @@ mod tests {
 
     #[test]
     fn the_payment_status_follows_the_table() {
-        let of = |stock, payment, cancel| Facts { stock, payment, cancel }.payment_status();
+        let of = |stock, payment, cancel| Facts { stock, payment, cancel, ..Facts::default() }.payment_status();
         let rejected = Stock::Rejected(FailureReason::InsufficientStock);
         let declined = Payment::Declined(FailureReason::PaymentDeclined);
         let cancelled = Cancel::Requested(CancelReason::Customer);

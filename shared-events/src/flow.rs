@@ -14,7 +14,7 @@ pub enum Service {
     Order,
     /// Holds, sells and releases stock.
     Inventory,
-    /// Authorizes and voids payments.
+    /// Authorizes, captures and voids payments.
     Payment,
 }
 
@@ -114,12 +114,14 @@ flows! {
     PaymentAuthorized, "payment.authorized", Payment => [Order];
     PaymentFailed, "payment.failed", Payment => [Inventory, Order];
     StockReleased, "stock.released", Inventory => [Order];
-    OrderConfirmed, "order.confirmed", Order => [Inventory];
+    OrderConfirmed, "order.confirmed", Order => [Inventory, Payment];
     OrderFailed, "order.failed", Order => [];
     OrderCancelled, "order.cancelled", Order => [];
     OrderCancelRequested, "order.cancel-requested", Order => [Inventory, Payment];
     PaymentVoided, "payment.voided", Payment => [Order];
     StockHoldOverdue, "stock.hold-overdue", Inventory => [Order];
+    PaymentCaptured, "payment.captured", Payment => [Order];
+    PaymentCaptureFailed, "payment.capture-failed", Payment => [Order];
 }
 
 #[cfg(test)]

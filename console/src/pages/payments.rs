@@ -41,7 +41,7 @@ struct Asked {
 #[derive(Debug, Deserialize)]
 struct Payment {
     payment_id: i64,
-    /// `REQUESTED`, `AUTHORIZED`, `DECLINED`, `VOIDING` or `VOIDED`.
+    /// `REQUESTED`, `AUTHORIZED`, `DECLINED`, `CAPTURING`, `CAPTURED`, `CAPTURE_FAILED`, `VOIDING` or `VOIDED`.
     status: String,
     order_id: i64,
     amount: Box<RawValue>,
@@ -124,8 +124,8 @@ fn table(payments: &[Payment]) -> Markup {
 
 fn row(payment: &Payment) -> Markup {
     let class = match payment.status.as_str() {
-        "AUTHORIZED" => "status good",
-        "REQUESTED" | "VOIDING" => "status wait",
+        "AUTHORIZED" | "CAPTURED" => "status good",
+        "REQUESTED" | "CAPTURING" | "VOIDING" => "status wait",
         _ => "status bad",
     };
     html! {

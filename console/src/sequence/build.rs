@@ -1,6 +1,6 @@
 use shared_events::{
     CancelReason, EventBody, EventType, Service, Timestamp,
-    facts::{Cancel, Facts, Status},
+    facts::{Cancel, Fact, Facts, Status},
 };
 
 use super::{
@@ -161,7 +161,7 @@ impl Builder<'_> {
             (drawn.state, drawn.effect) = self.effect(index);
         } else if arrived.is_none() {
             drawn.state = self.unhandled(index, to);
-        } else if entry.event_type() == Some(EventType::OrderConfirmed) {
+        } else if entry.event_type() == Some(EventType::OrderConfirmed) && to == Service::Inventory {
             drawn.effect = Some("stock is sold".to_owned());
         }
         (drawn, arrived)
@@ -191,7 +191,7 @@ impl Builder<'_> {
         if awaited(self.history.now(), to, &body).is_some_and(|answer| !published(&answer)) {
             self.in_flight.push(InFlight { body, to });
             ArrowState::OnItsWay
-        } else if body == EventBody::OrderConfirmed && held {
+        } else if body == EventBody::OrderConfirmed && to == Service::Inventory && held {
             ArrowState::OnItsWay
         } else {
             ArrowState::Unconfirmed
@@ -206,7 +206,7 @@ impl Builder<'_> {
             (ArrowState::Arrived, Some(entry.changed.clone()))
         } else if entry.event_type() == Some(EventType::StockHoldOverdue) {
             (ArrowState::Arrived, Some("its last decision is published again".to_owned()))
-        } else if before.status().is_terminal() {
+        } else if before.status().is_terminal() && !is_about_capture(self.bodies[index].as_ref()) {
             (ArrowState::Ignored, Some("the order has ended, nothing changes".to_owned()))
         } else {
             (ArrowState::Ignored, Some("known already, nothing changes".to_owned()))
@@ -283,6 +283,11 @@ fn repetition(repeated: RepeatedRequest, row: usize) -> Step {
 
 fn arrow(to: Lane, label: String, state: ArrowState, arrives: usize) -> Arrow {
     Arrow { to, label, state, took: None, effect: None, arrives }
+}
+
+/// Whether the order learns from it what became of the capture, which it does after its end.
+fn is_about_capture(body: Option<&EventBody>) -> bool {
+    matches!(body.and_then(Fact::of), Some(Fact::Capture(_)))
 }
 
 fn same_event(one: &EventBody, other: &EventBody) -> bool {

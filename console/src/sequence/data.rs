@@ -35,6 +35,8 @@ pub(crate) struct Order {
     #[serde(deserialize_with = "status")]
     pub(crate) status: Status,
     pub(crate) payment_status: String,
+    /// What became of the capture: `CAPTURED` or `FAILED`; `None` for as long as that is not known.
+    pub(crate) capture: Option<String>,
     pub(crate) items: Vec<Line>,
     pub(crate) amount: Box<RawValue>,
     pub(crate) currency: String,
@@ -87,7 +89,8 @@ pub(crate) struct Reservation {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Payment {
     pub(crate) payment_id: i64,
-    /// `REQUESTED`, `AUTHORIZED`, `DECLINED`, `VOIDING`, `VOIDED` or `CANCELLED`.
+    /// `REQUESTED`, `AUTHORIZED`, `DECLINED`, `CAPTURING`, `CAPTURED`, `CAPTURE_FAILED`, `VOIDING`, `VOIDED` or
+    /// `CANCELLED`.
     pub(crate) status: String,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,

@@ -1,7 +1,7 @@
 use serde_json::Value;
 use shared_events::{
     CancelReason, EventBody, EventType, FailureReason, Service,
-    facts::{Cancel, Fact, Facts},
+    facts::{Cancel, Fact, Facts, Status},
 };
 
 use super::data::{Entry, Order, Saga};
@@ -15,12 +15,15 @@ pub(crate) struct History {
 
 impl History {
     /// Learns the entries of the timeline one after another, as the order service did. An order that has ended learns
-    /// nothing more.
+    /// nothing more, except what became of the capture.
     pub(crate) fn of(saga: &Saga) -> Self {
         let mut facts = Facts::default();
         let learn = |entry: &Entry| {
+            let learnt = after(facts, entry, &saga.order);
             if !facts.status().is_terminal() {
-                facts = after(facts, entry, &saga.order);
+                facts = learnt;
+            } else if facts.status() == Status::Confirmed {
+                facts.capture = learnt.capture;
             }
             facts
         };
@@ -97,6 +100,8 @@ pub(crate) fn body_of(entry: &Entry, order: &Order) -> Option<EventBody> {
         }
         EventType::PaymentVoided => EventBody::PaymentVoided,
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
+        EventType::PaymentCaptured => EventBody::PaymentCaptured,
+        EventType::PaymentCaptureFailed => EventBody::PaymentCaptureFailed,
     })
 }
 

@@ -38,6 +38,7 @@ fn answers(service: Service, body: &EventBody, event: EventType) -> bool {
     match event {
         EventType::StockReservationFailed => service == Service::Inventory && *body == EventBody::OrderCreated,
         EventType::PaymentFailed => service == Service::Payment && *body == EventBody::StockReserved,
+        EventType::PaymentCaptureFailed => service == Service::Payment && *body == EventBody::OrderConfirmed,
         _ => answer(service, body).is_some_and(|answer| answer.event_type() == event),
     }
 }
@@ -62,7 +63,10 @@ pub(crate) fn handled_by_state(saga: &Saga, to: Service, body: &EventBody) -> Op
         Service::Payment => {
             let payment = saga.payment.as_ref()?;
             match (body, payment.status.as_str()) {
-                (EventBody::StockReserved, "AUTHORIZED" | "DECLINED") => Some(payment.created_at),
+                (EventBody::StockReserved, "AUTHORIZED" | "DECLINED" | "CAPTURING" | "CAPTURED" | "CAPTURE_FAILED") => {
+                    Some(payment.created_at)
+                }
+                (EventBody::OrderConfirmed, "CAPTURED" | "CAPTURE_FAILED") => Some(payment.updated_at),
                 (EventBody::OrderCancelRequested { .. }, "VOIDED") => Some(payment.updated_at),
                 (EventBody::OrderCancelRequested { .. }, "CANCELLED") => Some(payment.created_at),
                 _ => None,
@@ -74,11 +78,9 @@ pub(crate) fn handled_by_state(saga: &Saga, to: Service, body: &EventBody) -> Op
 /// Returns the events that inventory and payment must have published, by their states, and that the order has not
 /// learnt: they are on their way to it.
 pub(crate) fn unrecorded(saga: &Saga, facts: Facts, recorded: &[Option<EventBody>]) -> Vec<(EventBody, Timestamp)> {
-    if facts.status().is_terminal() {
-        return Vec::new();
-    }
     let mut events = Vec::new();
-    if let Some(reservation) = &saga.reservation {
+    let ended = facts.status().is_terminal();
+    if let Some(reservation) = saga.reservation.as_ref().filter(|_| !ended) {
         let (made, changed) = (reservation.created_at, reservation.updated_at);
         match reservation.status.as_str() {
             "HELD" | "SOLD" if facts.stock < Stock::Reserved => events.push((EventBody::StockReserved, made)),
@@ -100,6 +102,9 @@ pub(crate) fn unrecorded(saga: &Saga, facts: Facts, recorded: &[Option<EventBody
         let (made, changed) = (payment.created_at, payment.updated_at);
         let declined = EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined };
         match payment.status.as_str() {
+            "CAPTURED" if facts.awaits_capture() => events.push((EventBody::PaymentCaptured, changed)),
+            "CAPTURE_FAILED" if facts.awaits_capture() => events.push((EventBody::PaymentCaptureFailed, changed)),
+            _ if ended => {}
             "AUTHORIZED" if facts.payment < PaymentFact::Authorized => {
                 events.push((EventBody::PaymentAuthorized, changed));
             }

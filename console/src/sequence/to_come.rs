@@ -44,21 +44,26 @@ pub(crate) fn to_come(mut facts: Facts, in_flight: impl IntoIterator<Item = InFl
 
 /// The order learns what the event says. Returns the final event if the order ends with it.
 fn learn(facts: &mut Facts, body: &EventBody) -> Option<EventBody> {
-    if facts.status().is_terminal() {
-        return None;
-    }
-    *facts = facts.learn(Fact::of(body)?);
-    facts.final_event()
+    let fact = Fact::of(body).filter(|fact| may_learn(*facts, *fact))?;
+    let ended = facts.status().is_terminal();
+    *facts = facts.learn(fact);
+    facts.final_event().filter(|_| !ended)
+}
+
+/// Whether an order with these facts learns another one: once it has ended, only what became of the capture.
+fn may_learn(facts: Facts, fact: Fact) -> bool {
+    !facts.status().is_terminal() || (facts.awaits_capture() && matches!(fact, Fact::Capture(_)))
 }
 
 /// Returns the answer of inventory or payment to this event, if the order waits for it.
 pub(crate) fn awaited(facts: Facts, service: Service, body: &EventBody) -> Option<EventBody> {
     let begins = matches!(body, EventBody::OrderCreated | EventBody::StockReserved);
-    if facts.status().is_terminal() || (begins && facts.cancel != Cancel::No) {
+    if begins && facts.cancel != Cancel::No {
         return None;
     }
     let answer = answer(service, body)?;
-    Fact::of(&answer).filter(|fact| facts.learn(*fact) != facts).map(|_| answer)
+    let fact = Fact::of(&answer).filter(|fact| may_learn(facts, *fact))?;
+    (facts.learn(fact) != facts).then_some(answer)
 }
 
 /// Returns what a service publishes when it handles this event for the first time and nothing goes wrong. A test holds
@@ -70,6 +75,7 @@ pub(crate) fn answer(service: Service, body: &EventBody) -> Option<EventBody> {
             Some(EventBody::StockReleased)
         }
         (Service::Payment, EventBody::StockReserved) => Some(EventBody::PaymentAuthorized),
+        (Service::Payment, EventBody::OrderConfirmed) => Some(EventBody::PaymentCaptured),
         (Service::Payment, EventBody::OrderCancelRequested { .. }) => Some(EventBody::PaymentVoided),
         _ => None,
     }

@@ -140,7 +140,9 @@ pub fn on_event(
             | E::OrderFailed { .. }
             | E::OrderCancelled
             | E::PaymentVoided
-            | E::StockHoldOverdue,
+            | E::StockHoldOverdue
+            | E::PaymentCaptured
+            | E::PaymentCaptureFailed,
             _,
         ) => Err(Impossible::NotForInventory(event_type)),
     }

@@ -88,7 +88,7 @@ impl Databases {
         }
     }
 
-    /// Waits until all events are published and all orders have ended.
+    /// Waits until all events are published, and all orders have ended and those that are confirmed are captured.
     async fn wait_until_at_rest(&self, deadline: Instant) -> Result<()> {
         let mut ticks = interval(POLL_INTERVAL);
         loop {
@@ -143,7 +143,7 @@ impl Databases {
             let now = self.order.clock().now();
             for order in orders {
                 report.orders += 1;
-                report.unfinished += u64::from(!order.status().is_terminal());
+                report.unfinished += u64::from(!order.status().is_terminal() || order.facts.awaits_capture());
                 let (reservation, payment) = (reservations.get(&order.saga_id), payments.get(&order.saga_id));
                 for breach in rules::of_order(&order, reservation, payment, now) {
                     report.breaches.push(format!("order {} ({}): {breach}", order.details.order_id, order.status()));

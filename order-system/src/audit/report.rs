@@ -8,7 +8,7 @@ use shared_events::{Service, SystemId};
 pub struct Report {
     /// Number of orders.
     pub orders: u64,
-    /// How many of them have not ended and are not yet past their deadline.
+    /// How many of them have not ended and are not yet past their deadline, or wait for the capture of their payment.
     pub unfinished: u64,
     /// Number of reservations, including those that clients made directly.
     pub reservations: u64,

@@ -2,7 +2,7 @@
 //! same rules as operators do.
 
 use inventory::domain::{Reservation, State as ReservationState};
-use order::domain::{Cancel, Order, Status};
+use order::domain::{Cancel, Capture, Order, Status};
 use payment::domain::{Payment, State as PaymentState};
 use shared_events::{Service, SystemId, Timestamp};
 
@@ -25,14 +25,17 @@ pub fn of_order(
     let held = reservation.is_some_and(|reservation| reservation.state == ReservationState::Held);
     let sold = reservation.is_some_and(|reservation| reservation.state == ReservationState::Sold);
     let authorized = payment.is_some_and(Payment::is_authorized);
+    let state = payment.map(|payment| &payment.state);
     match order.status() {
         Status::Confirmed => {
             demand(sold, format!("no stock is sold for it: {}", of_reservation(reservation)));
             let same_lines = reservation.is_some_and(|reservation| reservation.lines().eq(order.details.lines.iter()));
             demand(!sold || same_lines, "the stock that is sold is not what was ordered".to_owned());
-            demand(authorized, format!("no payment is authorized for it: {}", of_payment(payment)));
+            let capture_failed = matches!(state, Some(PaymentState::CaptureFailed(_)));
+            demand(authorized || capture_failed, format!("no payment is authorized for it: {}", of_payment(payment)));
             let same_amount = payment.is_some_and(|payment| payment.amount == order.details.total);
             demand(!authorized || same_amount, "the amount that is authorized is not that of the order".to_owned());
+            breaches.extend(of_capture(order, payment, now).filter(|_| authorized || capture_failed));
         }
         Status::Failed | Status::Cancelled => {
             demand(!held && !sold, format!("its stock is not back: {}", of_reservation(reservation)));
@@ -43,12 +46,30 @@ pub fn of_order(
             demand(young, "it is past its deadline and has not ended".to_owned());
         }
     }
-    let requested = payment.is_some_and(|payment| payment.state == PaymentState::Requested);
+    let mut demand = |holds: bool, breach: &str| {
+        if !holds {
+            breaches.push(breach.to_owned());
+        }
+    };
+    let requested = state == Some(&PaymentState::Requested);
     let ended = order.status().is_terminal();
-    demand(!(requested && ended), "it has ended, and its payment is still to be authorized at the gateway".to_owned());
-    let voiding = payment.is_some_and(|payment| payment.state == PaymentState::Voiding);
-    demand(!voiding, "its payment is still to be voided at the gateway".to_owned());
+    demand(!(requested && ended), "it has ended, and its payment is still to be authorized at the gateway");
+    let voiding = state == Some(&PaymentState::Voiding);
+    demand(!voiding, "its payment is still to be voided at the gateway");
     breaches
+}
+
+/// Returns what is wrong with the capture of a confirmed order's payment, if anything is. An order that is not due yet,
+/// or that a version without captures has confirmed, may still wait for it.
+fn of_capture(order: &Order, payment: Option<&Payment>, now: Timestamp) -> Option<String> {
+    let is_captured = payment.is_some_and(|payment| payment.state == PaymentState::Captured);
+    match order.facts.capture {
+        Capture::Unknown if order.wake_at.is_none_or(|at| at > now) => None,
+        Capture::Unknown => Some(format!("it is not known whether its payment is captured: {}", of_payment(payment))),
+        Capture::Captured if !is_captured => Some(format!("its payment is not captured: {}", of_payment(payment))),
+        Capture::Failed if is_captured => Some("its payment is captured, but the order says it is not".to_owned()),
+        Capture::Captured | Capture::Failed => None,
+    }
 }
 
 fn of_reservation(reservation: Option<&Reservation>) -> String {
@@ -108,6 +129,13 @@ pub fn of_item(counts: Counts, held_by_reservations: i64, sold_by_reservations: 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use order::domain::{CancelPolicy, Fact, NewOrder, Payment as PaymentFact, Stock};
+    use payment::domain::{NewPayment, PaymentId};
+    use shared_events::{Line, Lines, Money, OrderId, Quantity, SagaId, Sku};
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -129,5 +157,50 @@ mod tests {
         assert_eq!(of_item(good, 1, 0), ["sold is 2, but its reservations sold 0"]);
         let negative = Counts { received: 1, available: -1, held: 0, sold: 2 };
         assert_eq!(of_item(negative, 0, 2).len(), 1);
+    }
+    /// An order and its payment, confirmed and authorized.
+    fn confirmed() -> (Order, Payment) {
+        let sku = Sku::parse("A").unwrap();
+        let lines = Lines::new([Line { sku, quantity: Quantity::new(1).unwrap() }]).unwrap();
+        let total = Money::from_minor_units(100, "USD".parse().unwrap()).unwrap();
+        let saga_id = SagaId(Uuid::from_u128(7));
+        let new = NewOrder { saga_id, owner: String::new(), lines, total, payment_method: None, idempotency_key: None };
+        let minute = Duration::from_secs(60);
+        let policy = CancelPolicy { deadline: minute, first_repeat: minute, longest_repeat: minute };
+        let (mut order, _) = Order::place(new, OrderId(1), Timestamp::default(), &policy);
+        order.learn(Fact::Stock(Stock::Reserved), Timestamp::default());
+        order.learn(Fact::Payment(PaymentFact::Authorized), Timestamp::default());
+        let new = NewPayment::of_order(PaymentId(1), saga_id, &order.details);
+        (order, new.into_payment(PaymentState::Authorized, Timestamp::default()))
+    }
+
+    #[test]
+    fn the_capture_is_as_the_order_says_and_is_not_outstanding_after_the_deadline() {
+        let (order, payment) = confirmed();
+        let failed = || PaymentState::CaptureFailed(String::new());
+        let (soon, late) = (Timestamp::default(), Timestamp::default().after(Duration::from_secs(60)));
+        for (capture, state, at, is_right) in [
+            (Capture::Unknown, PaymentState::Authorized, soon, true),
+            (Capture::Unknown, PaymentState::Capturing, soon, true),
+            (Capture::Unknown, PaymentState::Captured, soon, true),
+            (Capture::Unknown, PaymentState::Capturing, late, false),
+            (Capture::Unknown, PaymentState::Captured, late, false),
+            (Capture::Captured, PaymentState::Captured, late, true),
+            (Capture::Captured, PaymentState::Authorized, late, false),
+            (Capture::Captured, PaymentState::Capturing, soon, false),
+            (Capture::Captured, failed(), late, false),
+            (Capture::Failed, failed(), late, true),
+            (Capture::Failed, PaymentState::Captured, late, false),
+        ] {
+            let mut order = order.clone();
+            order.learn(Fact::Capture(capture), soon);
+            let payment = Payment { state, ..payment.clone() };
+            // There is no reservation here, which is a breach of its own.
+            let breaches = of_order(&order, None, Some(&payment), at);
+            assert_eq!(breaches.len(), 2 - usize::from(is_right), "{capture:?}, {}: {breaches:?}", payment.state);
+        }
+        // A version without captures has confirmed it, and it is taken up soon.
+        let old = Order { wake_at: None, ..order };
+        assert_eq!(of_order(&old, None, Some(&payment), late).len(), 1);
     }
 }

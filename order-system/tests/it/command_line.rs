@@ -188,10 +188,12 @@ fn the_audit_names_what_breaks_it() {
     let client = Client::new(system.addresses).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         client.put_in_stock("SKU-ABC", 10).await.unwrap();
-        for _ in 0..5 {
+        for _ in 0..6 {
             let (_, order) = client.place("SKU-ABC", 1, 10, None).await.unwrap();
             assert_eq!(order["status"], "CONFIRMED");
         }
+        let all = |orders: &Vec<serde_json::Value>| orders.iter().all(|order| order["capture"] == "CAPTURED");
+        client.until("captures", || client.orders(), all).await.unwrap();
     });
     assert!(system.stop().unwrap().success());
     let report = || {
@@ -201,7 +203,7 @@ fn the_audit_names_what_breaks_it() {
     let (code, clean) = report();
     assert_eq!(code, Some(0), "{clean}");
     let (clean, system) = clean.split_once("\nsystem id: ").unwrap();
-    assert_eq!(clean, "clean: 5 orders (0 under way), 5 reservations, 5 payments, 1 stock items");
+    assert_eq!(clean, "clean: 6 orders (0 under way), 6 reservations, 6 payments, 1 stock items");
     assert!(system.trim_end().parse::<shared_events::SystemId>().is_ok(), "{system}");
 
     let file = |service: &str| directory.path().join(format!("{service}.sqlite"));
@@ -214,6 +216,7 @@ fn the_audit_names_what_breaks_it() {
     execute(&file("payment"), "UPDATE system_identity SET system_id = x'018d0000000070008000000000000001'");
     execute(&file("order"), "UPDATE orders SET currency = 'XXX' WHERE order_id = 5");
     execute(&file("payment"), "UPDATE payments SET created_at = 'yesterday' WHERE order_id = 5");
+    execute(&file("payment"), "UPDATE payments SET state = 'AUTHORIZED' WHERE order_id = 6");
     execute(&file("order"), "INSERT INTO outbox VALUES (x'00', 'order.created', x'00', '{}', 0)");
     let (code, report) = report();
     assert_eq!(code, Some(1), "{report}");
@@ -224,11 +227,12 @@ fn the_audit_names_what_breaks_it() {
         "order 3 (CONFIRMED): the amount that is authorized is not that of the order",
         "reservation 4: its order does not exist",
         "payment 4: its order does not exist",
-        "stock of SKU-ABC: sold is 5, but its reservations sold 4",
+        "stock of SKU-ABC: sold is 6, but its reservations sold 5",
         "order 5: its row cannot be read",
         "payment 5: its row cannot be read",
         "payment to 018d0000-0000-7000-8000-000000000001",
-        "10 breaches in 3 orders",
+        "order 6 (CONFIRMED): its payment is not captured: payment 6 is AUTHORIZED",
+        "11 breaches in 4 orders",
     ] {
         assert!(report.contains(breach), "{breach} is missing in\n{report}");
     }

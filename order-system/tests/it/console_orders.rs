@@ -143,9 +143,17 @@ async fn an_order_that_has_ended_is_shown_with_all_its_steps() {
     let harness = Harness::with(&[]);
     harness.client.put_in_stock("SKU-ABC", 10).await.unwrap();
     harness.client.place("SKU-ABC", 2, 200, None).await.unwrap();
-    // Once the stock is sold, too, nothing is left to wait for, and the page asks no more.
-    let page = harness.page_with("/orders/1", "stock is sold").await;
-    for said in ["POST /api/v1/orders", "OrderCreated", "StockReserved", "PaymentAuthorized", "OrderConfirmed"] {
+    // Once the stock is sold and the payment captured, too, nothing is left to wait for, and the page asks no more.
+    harness.page_with("/orders/1", "stock is sold").await;
+    let page = harness.page_with("/orders/1", "payment is captured").await;
+    for said in [
+        "POST /api/v1/orders",
+        "OrderCreated",
+        "StockReserved",
+        "PaymentAuthorized",
+        "OrderConfirmed",
+        "PaymentCaptured",
+    ] {
         assert!(page.contains(said), "{said} in {page}");
     }
     assert!(page.contains("It is CONFIRMED, after ") && page.contains("payment is authorized"), "{page}");

@@ -117,10 +117,10 @@ async fn the_reservation_and_the_payment_of_an_order_are_found() {
     assert!(rejected.contains("REJECTED") && rejected.contains("INSUFFICIENT_STOCK"), "{rejected}");
     assert!(browser.page("/stock?order_id=99").await.contains("Nothing is reserved for order 99"));
 
-    let payments = browser.page("/payments").await;
+    let payments = browser.until("/payments", "CAPTURED").await;
     assert_eq!(column(&payments, "Order"), ["2", "1"]);
     let statuses = column(&payments, "Status");
-    assert!(statuses[0].starts_with("DECLINED ") && statuses[1] == "AUTHORIZED", "{statuses:?}");
+    assert!(statuses[0].starts_with("DECLINED ") && statuses[1] == "CAPTURED", "{statuses:?}");
     assert_eq!(column(&payments, "Amount"), ["5000 USD", "10 USD"]);
     assert!(payments.contains("href=\"/orders/2\""), "{payments}");
     let second = browser.page("/payments?order_id=2").await;

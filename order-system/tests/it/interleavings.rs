@@ -53,6 +53,11 @@ fn answer(world: &World, saga: SagaId, step: Step) -> Answer {
         Step::Prepare => Answer::Prepared { reference: format!("reference of {}", saga.0) },
         Step::Authorize if world.payments[&saga].amount.minor_units() < 100_000 => Answer::Authorized,
         Step::Authorize => Answer::Declined { reason: String::new() },
+        // Some authorizations have expired when the order is confirmed.
+        Step::Capture if world.payments[&saga].amount.minor_units() % 10 == 0 => {
+            Answer::CaptureFailed { reason: String::new() }
+        }
+        Step::Capture => Answer::Captured,
         Step::Void => Answer::Voided,
     }
 }

@@ -132,7 +132,7 @@ impl World {
 
     /// Returns whether everything has ended and no clock has anything to do.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.orders.values().all(|order| order.status().is_terminal())
+        self.orders.values().all(|order| order.status().is_terminal() && order.wake_at.is_none())
             && self.reservations.values().all(|reservation| reservation.state != ReservationState::Held)
             && self.gateway_steps().is_empty()
     }

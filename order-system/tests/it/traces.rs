@@ -41,6 +41,7 @@ async fn one_saga_is_one_trace() {
     let request = client.order(Method::POST, "/api/v1/orders/").json(&place);
     let order = ok(request.header("traceparent", format!("00-{parent}-01"))).await.unwrap();
     assert_eq!(order["status"], "CONFIRMED");
+    until_captured(&client).await;
     let shown = ok(client.order(Method::GET, "/api/v1/orders/1")).await.unwrap();
     assert_eq!((&shown["trace_id"], &shown["status"]), (&parent[..32].into(), &order["status"]));
     let timeline = ok(client.order(Method::GET, "/api/v1/orders/1/events")).await.unwrap();
@@ -142,9 +143,10 @@ fn find<'a>(spans: &'a [Span], name: &str) -> Option<&'a Span> {
     spans.iter().find(|span| span.name == name)
 }
 
-async fn until_confirmed(client: &Client) {
+/// Waits for the last thing that happens to the order.
+async fn until_captured(client: &Client) {
     let read = || ok(client.order(Method::GET, "/api/v1/orders/1"));
-    client.until("confirmed", read, |order| order["status"] == "CONFIRMED").await.unwrap();
+    client.until("captured", read, |order| order["capture"] == "CAPTURED").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,7 +155,7 @@ async fn an_event_that_is_published_after_a_crash_keeps_its_trace() {
     let CrashedOrder { create, .. } = crashed_order(directory.path(), &collector, &[]).await;
     assert!(find(&collector.spans(), "process order.created:inventory").is_none());
     let system = traced(&collector, &[]).start(directory.path(), &[]).unwrap();
-    until_confirmed(&Client::new(system.addresses).unwrap()).await;
+    until_captured(&Client::new(system.addresses).unwrap()).await;
     assert!(system.stop().unwrap().success());
     // The second process goes on where the first one ended. What the first one had sent, it did not live to report.
     let spans = collector.spans();
@@ -175,7 +177,7 @@ async fn an_event_that_is_redriven_or_delivered_twice_keeps_its_trace() {
     let [service, url] = at(&system, 1);
     let (output, said) = dead_letters(&program, &["redrive", &message_id.to_string(), &service, &url]);
     assert!(output.status.success(), "{said}");
-    until_confirmed(&Client::new(system.addresses).unwrap()).await;
+    until_captured(&Client::new(system.addresses).unwrap()).await;
     order.execute_unprepared("INSERT INTO outbox SELECT * FROM kept; DROP TABLE kept").await.unwrap();
     order.close().await.unwrap();
     let duplicate = |spans: &[Span]| spans.iter().find(|span| span.attribute("saga.duplicate") == "true").cloned();
@@ -227,7 +229,7 @@ async fn a_trace_that_is_not_sampled_goes_on_unrecorded() {
     payment.execute_unprepared("ROLLBACK").await.unwrap();
     inventory.close().await.unwrap();
     payment.close().await.unwrap();
-    until_confirmed(&client).await;
+    until_captured(&client).await;
 
     let request = client.order(Method::GET, "/api/v1/orders/99");
     let (_, problem) = answer(request.header("traceparent", format!("00-{unsampled}-00"))).await.unwrap();

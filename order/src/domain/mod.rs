@@ -6,6 +6,6 @@ mod transition;
 pub use order::{AlreadyConfirmed, CancelPolicy, NewOrder, Order};
 pub use shared_events::{
     IdempotencyKey, IdempotencyKeyError,
-    facts::{Cancel, Fact, Facts, Payment, PaymentStatus, Status, Stock},
+    facts::{Cancel, Capture, Fact, Facts, Payment, PaymentStatus, Status, Stock},
 };
 pub use transition::{Transition, on_cancel, on_event, on_tick};

@@ -19,13 +19,15 @@ pub struct Order {
     pub idempotency_key: Option<IdempotencyKey>,
     /// When it was placed.
     pub placed_at: Timestamp,
-    /// When one of its facts last changed.
+    /// When one of the facts that its status depends on last changed: once it has ended, when it ended.
     pub changed_at: Timestamp,
     /// What is known about it.
     pub facts: Facts,
-    /// When it is due: at its deadline, and later to repeat an unanswered cancellation. `None` once it has ended.
+    /// When it is due: at its deadline, and later to repeat what has not been answered: its cancellation, or its
+    /// confirmation. `None` once it has ended and, if it is confirmed, it is known what became of the capture; also if
+    /// a version confirmed it that did not wait for that.
     pub wake_at: Option<Timestamp>,
-    /// How often its cancellation was repeated.
+    /// How often its cancellation or confirmation was repeated.
     pub repeats: u32,
     /// 1 when it is placed, and one more with each change that is saved: the greater of two versions is the newer.
     pub version: i64,
@@ -48,10 +50,14 @@ pub struct NewOrder {
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
+/// The longest pause before an unanswered confirmation is repeated.
+const LONGEST_CONFIRMATION_PAUSE: Duration = Duration::from_secs(3_600);
+
 /// When an order is cancelled automatically, and how often an unanswered cancellation is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CancelPolicy {
-    /// How long after its placement an order is cancelled if it has not ended.
+    /// How long after its placement an order is cancelled if it has not ended. If it is confirmed then, and it is not
+    /// known what became of the capture, its confirmation is repeated; each next pause is twice as long, up to an hour.
     pub deadline: Duration,
     /// The first pause before an unanswered cancellation is repeated; each next pause is twice as long.
     pub first_repeat: Duration,
@@ -106,7 +112,8 @@ impl Order {
         self.facts.status()
     }
 
-    /// Learns a fact, and returns the events to publish. An order that has ended does not change.
+    /// Learns a fact, and returns the events to publish. An order that has ended does not change, except that a
+    /// confirmed one learns what became of the capture.
     pub fn learn(&mut self, fact: Fact, now: Timestamp) -> Vec<Event> {
         self.change(self.facts.learn(fact), now)
     }
@@ -124,9 +131,15 @@ impl Order {
         }
     }
 
-    /// Called by the timer. If the order is due, its cancellation is requested, or repeated if it was requested before.
-    /// Returns the events to publish.
+    /// Called by the timer. If the order is due, its cancellation is requested, or what has not been answered is
+    /// repeated. Returns the events to publish.
     pub fn wake(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) -> Vec<Event> {
+        if self.facts.awaits_capture() && self.wake_at.is_none_or(|at| at <= now) {
+            let pause = cancel_policy.deadline.saturating_mul(2_u32.saturating_pow(self.repeats));
+            self.wake_at = Some(now.after(pause.min(LONGEST_CONFIRMATION_PAUSE)));
+            self.repeats = self.repeats.saturating_add(1);
+            return vec![self.event(EventBody::OrderConfirmed)];
+        }
         match (self.wake_at, self.facts.cancel) {
             (Some(at), _) if at > now => Vec::new(),
             (None, _) => Vec::new(),
@@ -176,14 +189,22 @@ impl Order {
 
     /// Sets the facts, and returns the final event if the order ends with them.
     fn change(&mut self, facts: Facts, now: Timestamp) -> Vec<Event> {
-        if self.status().is_terminal() || facts == self.facts {
+        let before = self.status();
+        let is_about_capture = facts == Facts { capture: facts.capture, ..self.facts };
+        let may_change = !before.is_terminal() || (before == Status::Confirmed && is_about_capture);
+        if facts == self.facts || !may_change {
             return Vec::new();
         }
         self.facts = facts;
-        self.changed_at = now;
-        let Some(end) = facts.final_event() else { return Vec::new() };
-        self.wake_at = None;
-        vec![self.event(end)]
+        if !before.is_terminal() {
+            self.changed_at = now;
+        }
+        let end = facts.final_event();
+        // Otherwise the order stays due at its deadline.
+        if end.is_some() && !facts.awaits_capture() {
+            self.wake_at = None;
+        }
+        end.filter(|_| !before.is_terminal()).map(|end| self.event(end)).into_iter().collect()
     }
 
     fn event(&self, body: EventBody) -> Event {
@@ -197,7 +218,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::{
-        super::{Payment, PaymentStatus, Stock},
+        super::{Capture, Payment, PaymentStatus, Stock},
         *,
     };
 
@@ -238,20 +259,70 @@ mod tests {
             assert_eq!(bodies(order.learn(first, at(2))), []);
             assert_eq!(bodies(order.learn(second, at(3))), [EventBody::OrderConfirmed]);
             assert_eq!(bodies(order.learn(second, at(4))), []);
-            assert_eq!((order.status(), order.wake_at, order.changed_at), (Status::Confirmed, None, at(3)));
+            assert_eq!((order.status(), order.wake_at, order.changed_at), (Status::Confirmed, Some(at(60)), at(3)));
         }
+    }
+
+    fn confirmed() -> Order {
+        let mut order = order();
+        order.learn(Fact::Stock(Stock::Reserved), at(1));
+        order.learn(Fact::Payment(Payment::Authorized), at(1));
+        order
+    }
+
+    #[test]
+    fn a_confirmed_order_waits_for_the_capture_and_shows_what_became_of_it() {
+        for capture in [Capture::Captured, Capture::Failed] {
+            let mut order = confirmed();
+            assert_eq!(order.learn(Fact::Capture(capture), at(2)), []);
+            assert_eq!((order.status(), order.facts.capture, order.wake_at), (Status::Confirmed, capture, None));
+            assert_eq!((order.changed_at, order.wake(at(10_000), &POLICY)), (at(1), vec![]), "when it ended");
+        }
+        // What failed may be taken later, but not the other way round.
+        let mut order = confirmed();
+        for capture in [Capture::Failed, Capture::Captured, Capture::Failed] {
+            order.learn(Fact::Capture(capture), at(2));
+        }
+        assert_eq!(order.facts.capture, Capture::Captured);
+    }
+
+    #[test]
+    fn a_capture_that_is_known_before_the_confirmation_is_not_waited_for() {
+        let mut order = order();
+        order.learn(Fact::Capture(Capture::Captured), at(1));
+        assert_eq!((order.status(), order.wake_at), (Status::Pending, Some(at(60))));
+        order.learn(Fact::Stock(Stock::Reserved), at(1));
+        assert_eq!(bodies(order.learn(Fact::Payment(Payment::Authorized), at(2))), [EventBody::OrderConfirmed]);
+        assert_eq!((order.status(), order.wake_at), (Status::Confirmed, None));
+    }
+
+    #[test]
+    fn a_confirmation_is_repeated_with_growing_pauses_until_the_capture_is_known() {
+        let (mut order, mut repeats) = (confirmed(), Vec::new());
+        for second in 0..15_000 {
+            let events = bodies(order.wake(at(second), &POLICY));
+            assert!(events.iter().all(|body| *body == EventBody::OrderConfirmed), "{events:?}");
+            repeats.extend((!events.is_empty()).then_some(second));
+        }
+        assert_eq!(repeats, [60, 120, 240, 480, 960, 1_920, 3_840, 7_440, 11_040, 14_640]);
+        // One that an earlier version confirmed is not due at any time, and is repeated at once.
+        let mut old = Order { wake_at: None, ..confirmed() };
+        assert_eq!(bodies(old.wake(at(5), &POLICY)), [EventBody::OrderConfirmed]);
+        assert_eq!(old.wake_at, Some(at(65)));
+        old.learn(Fact::Capture(Capture::Captured), at(6));
+        assert_eq!(old.wake(at(10_000), &POLICY), []);
     }
 
     #[test]
     fn no_late_fact_moves_an_order_that_has_ended() {
-        let mut confirmed = order();
-        confirmed.learn(Fact::Stock(Stock::Reserved), at(1));
-        confirmed.learn(Fact::Payment(Payment::Authorized), at(1));
+        let mut captured = confirmed();
+        captured.learn(Fact::Capture(Capture::Captured), at(2));
         let mut failed = order();
         failed.learn(Fact::Stock(Stock::Rejected(FailureReason::UnknownItem)), at(1));
-        for mut ended in [confirmed, failed] {
+        let capture = Fact::Capture(Capture::Captured);
+        for mut ended in [captured, failed] {
             let before = ended.clone();
-            for fact in [DECLINED, Fact::Stock(Stock::Released), Fact::Payment(Payment::Authorized)] {
+            for fact in [DECLINED, Fact::Stock(Stock::Released), Fact::Payment(Payment::Authorized), capture] {
                 assert_eq!(ended.learn(fact, at(9)), []);
             }
             assert_eq!(ended.wake(at(1_000), &POLICY), []);
@@ -286,10 +357,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_order_is_not_cancelled() {
-        let mut order = order();
-        order.learn(Fact::Stock(Stock::Reserved), at(1));
-        order.learn(Fact::Payment(Payment::Authorized), at(1));
-        assert_eq!(order.cancel(at(2), &POLICY), Err(AlreadyConfirmed));
+        assert_eq!(confirmed().cancel(at(2), &POLICY), Err(AlreadyConfirmed));
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub fn on_cancel(order: &Order, now: Timestamp, cancel_policy: &CancelPolicy) ->
     Ok(Transition { order: (changed != *order).then_some(changed), events })
 }
 
-/// Handles a tick of the timer: an order past its deadline is cancelled, and an unanswered cancellation is repeated.
+/// Handles a tick of the timer: an order past its deadline is cancelled, and an unanswered cancellation or confirmation
+/// is repeated.
 #[must_use]
 pub fn on_tick(order: &Order, now: Timestamp, cancel_policy: &CancelPolicy) -> Transition {
     Transition::of(order, |order| order.wake(now, cancel_policy))

@@ -112,6 +112,10 @@ pub struct OrderView {
     /// `PENDING`, `SUCCEEDED`, `FAILED`, `VOIDED` or `NOT_ATTEMPTED`.
     #[schema(example = "SUCCEEDED")]
     payment_status: &'static str,
+    /// What became of the capture of a confirmed order's payment: `CAPTURED` or `FAILED`; absent until that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "CAPTURED")]
+    capture: Option<&'static str>,
     /// Only if the order has exactly one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "SKU-ABC")]
@@ -140,6 +144,7 @@ pub struct OrderView {
     detail: Option<&'static str>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// When it last changed, except for `capture`: once it has ended, when it ended.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
     /// Increases with each change: of two responses or stream events about an order, the greater version is the newer.
@@ -173,6 +178,7 @@ impl From<&Order> for OrderView {
             order_id: details.order_id.0,
             status: order.status().as_str(),
             payment_status: order.facts.payment_status().as_str(),
+            capture: order.facts.capture.as_str(),
             item_sku: only.map(|line| line.sku.clone()),
             quantity: only.map(|line| line.quantity.units()),
             items: details.lines.clone(),

@@ -6,6 +6,7 @@ mod m0004_causes;
 mod m0005_traces;
 mod m0006_owners;
 mod m0007_payment_methods;
+mod m0008_captures;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(ApiKeysTable),
             Box::new(m0007_payment_methods::Migration),
             Box::new(AuditLogTable),
+            Box::new(m0008_captures::Migration),
         ]
     }
 }

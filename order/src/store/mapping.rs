@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use shared_events::{Money, OrderDetails, OrderId, OwnedKey, PaymentMethod, SagaId, Timestamp};
 
 use super::tables::orders;
-use crate::domain::{Cancel, Facts, Order, Payment, Stock};
+use crate::domain::{Cancel, Capture, Facts, Order, Payment, Stock};
 
 /// Converts an order to its row.
 pub(crate) fn to_row(order: &Order) -> orders::Model {
@@ -45,6 +45,7 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
             Cancel::No => None,
             Cancel::Requested(reason) => Some(reason_name(&reason)),
         },
+        capture: facts.capture.as_str().map(str::to_owned),
         status: facts.status().as_str().to_owned(),
         wake_at: wake_at.map(Timestamp::unix_micros),
         repeats: i64::from(*repeats),
@@ -82,6 +83,12 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
         None => Cancel::No,
         Some(reason) => Cancel::Requested(named(&reason).map_err(|error| wrong("cancel", &error))?),
     };
+    let capture = match row.capture.as_deref() {
+        None => Capture::Unknown,
+        Some("FAILED") => Capture::Failed,
+        Some("CAPTURED") => Capture::Captured,
+        Some(other) => return Err(wrong("capture", &other)),
+    };
     let key = OwnedKey::of_columns(row.idempotency_key.as_deref(), row.scoped_key.as_deref());
     let key = key.map_err(|error| wrong("idempotency key", &error))?;
     Ok(Order {
@@ -91,7 +98,7 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
         idempotency_key: key.map(|owned| owned.key),
         placed_at: Timestamp::from_unix_micros(row.placed_at),
         changed_at: Timestamp::from_unix_micros(row.changed_at),
-        facts: Facts { stock, payment, cancel },
+        facts: Facts { stock, payment, cancel, capture },
         wake_at: row.wake_at.map(Timestamp::from_unix_micros),
         repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
         version: row.version,
@@ -137,7 +144,9 @@ mod tests {
             Cancel::Requested(CancelReason::Customer),
             Cancel::Requested(CancelReason::Deadline),
         ]);
-        (stock, payment, cancel).prop_map(|(stock, payment, cancel)| Facts { stock, payment, cancel })
+        let capture = prop::sample::select(vec![Capture::Unknown, Capture::Failed, Capture::Captured]);
+        let facts = (stock, payment, cancel, capture);
+        facts.prop_map(|(stock, payment, cancel, capture)| Facts { stock, payment, cancel, capture })
     }
 
     proptest! {

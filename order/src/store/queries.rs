@@ -6,8 +6,8 @@ use std::{
 use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Value,
-    sea_query::{LockBehavior, LockType},
+    QueryOrder, QuerySelect, Select, Value,
+    sea_query::{Expr, LockBehavior, LockType},
 };
 use shared_events::{OrderDetails, OrderId, OwnedKey, SagaId, Timestamp};
 use uuid::Uuid;
@@ -90,7 +90,7 @@ pub async fn known_sagas(connection: &impl ConnectionTrait, sagas: &[SagaId]) ->
     Ok(rows.into_iter().map(|(saga, _)| SagaId(saga)).collect())
 }
 
-/// Counts the orders that have not ended.
+/// Counts the orders that have not ended, or wait for the capture of their payment.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
@@ -186,11 +186,29 @@ pub(crate) async fn by_idempotency_keys(
 /// Returns at most `limit` orders that are due, without those that another replica is processing, and locks them. An
 /// order that cannot be read is logged as an error and postponed, so that it does not block the others.
 pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit: u64) -> Result<Vec<Order>, DbErr> {
-    let query = orders::Entity::find()
-        .filter(orders::Column::WakeAt.lte(now.unix_micros()))
-        .order_by_asc(orders::Column::WakeAt)
-        .limit(limit)
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    let due = orders::Entity::find().filter(orders::Column::WakeAt.lte(now.unix_micros()));
+    take(transaction, due.order_by_asc(orders::Column::WakeAt), now, limit).await
+}
+
+/// Returns at most `limit` orders that a release without captures has confirmed, oldest first, like [`due`].
+pub(crate) async fn to_capture(
+    transaction: &DatabaseTransaction,
+    now: Timestamp,
+    limit: u64,
+) -> Result<Vec<Order>, DbErr> {
+    // The condition is a literal, as in the index: with a parameter, neither database would use the index.
+    let condition = Expr::cust("status = 'CONFIRMED' AND capture IS NULL AND wake_at IS NULL");
+    let confirmed = orders::Entity::find().filter(condition);
+    take(transaction, confirmed.order_by_asc(orders::Column::OrderId), now, limit).await
+}
+
+async fn take(
+    transaction: &DatabaseTransaction,
+    query: Select<orders::Entity>,
+    now: Timestamp,
+    limit: u64,
+) -> Result<Vec<Order>, DbErr> {
+    let query = query.limit(limit).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     let rows: Rows<i64, Order> = read_rows(transaction, query, orders::Column::OrderId, from_row).await?;
     let (mut due, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for (id, row) in rows {

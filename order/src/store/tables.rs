@@ -2,8 +2,8 @@
 pub mod orders {
     use sea_orm::entity::prelude::*;
 
-    /// One order. The migrations `m0002_orders`, `m0003_version`, `m0006_owners` and `m0007_payment_methods` describe
-    /// the columns.
+    /// One order. The migrations `m0002_orders`, `m0003_version`, `m0006_owners`, `m0007_payment_methods` and
+    /// `m0008_captures` describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "orders")]
     #[allow(missing_docs, reason = "the migrations describe the columns")]
@@ -25,6 +25,7 @@ pub mod orders {
         pub payment: String,
         pub payment_reason: Option<String>,
         pub cancel: Option<String>,
+        pub capture: Option<String>,
         pub status: String,
         pub wake_at: Option<i64>,
         pub repeats: i64,

@@ -171,12 +171,12 @@ async fn insert_many(harness: &Harness) {
     let sql = format!(
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 25000)
          INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock, payment,
-             status, repeats)
+             capture, status, repeats)
          SELECT n, {uuid},
              CASE WHEN n % 5000 = 2 THEN '[{{\"item_sku\":\"RARE\",\"quantity\":1}}]'
                  ELSE '[{{\"item_sku\":\"COMMON\",\"quantity\":1}}]' END,
              100, 'USD', (CASE n WHEN 19999 THEN 20001 WHEN 20001 THEN 19999 ELSE n END) * CAST(1000000 AS BIGINT), 0,
-             'RESERVED', 'AUTHORIZED', CASE WHEN n % 2 = 0 THEN 'CONFIRMED' ELSE 'FAILED' END, 0
+             'RESERVED', 'AUTHORIZED', 'CAPTURED', CASE WHEN n % 2 = 0 THEN 'CONFIRMED' ELSE 'FAILED' END, 0
          FROM numbers"
     );
     transaction.execute_unprepared(&sql).await.unwrap();

@@ -5,6 +5,7 @@
 mod audit;
 mod bad_input;
 mod cancel;
+mod captures;
 mod harness;
 mod http;
 mod idempotency;

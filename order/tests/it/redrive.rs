@@ -23,6 +23,6 @@ async fn an_order_that_waits_for_it_comes_to_its_end(#[values(Sqlite, Postgres)]
     }
     let (to_inventory, to_payment) = harness.remaining_events().await;
     assert_eq!(to_inventory, [EventBody::OrderConfirmed], "published once");
-    assert_eq!(to_payment, [EventBody::StockReserved]);
+    assert_eq!(to_payment, [EventBody::StockReserved, EventBody::OrderConfirmed]);
     harness.finish().await;
 }

@@ -11,6 +11,8 @@ pub enum Step {
     Prepare,
     /// Hold the amount.
     Authorize,
+    /// Take the amount that is held.
+    Capture,
     /// Give up the payment.
     Void,
 }
@@ -30,6 +32,13 @@ pub enum Answer {
         /// The reason, as reported by the gateway.
         reason: String,
     },
+    /// To `Capture`: the amount is taken.
+    Captured,
+    /// To `Capture`: the amount is not taken, and never will be.
+    CaptureFailed {
+        /// The reason, as reported by the gateway.
+        reason: String,
+    },
     /// To `Void`: nothing is held, and nothing will be.
     Voided,
 }
@@ -41,11 +50,19 @@ impl Payment {
         match (&self.state, &self.reference) {
             (State::Requested, None) => Some(Step::Prepare),
             (State::Requested, Some(_)) => Some(Step::Authorize),
-            // A charge always has a reference in its row, so without one there is nothing to void.
+            // A charge always has a reference in its row, so without one there is nothing to capture or to void.
+            (State::Capturing, Some(_)) => Some(Step::Capture),
             (State::Voiding, Some(_)) => Some(Step::Void),
-            (State::Voiding, None) | (State::Authorized | State::Declined(_) | State::Voided | State::Cancelled, _) => {
-                None
-            }
+            (State::Capturing | State::Voiding, None)
+            | (
+                State::Authorized
+                | State::Captured
+                | State::CaptureFailed(_)
+                | State::Declined(_)
+                | State::Voided
+                | State::Cancelled,
+                _,
+            ) => None,
         }
     }
 }
@@ -66,6 +83,13 @@ pub fn on_answer(payment: &Payment, answer: &Answer, now: Timestamp) -> Transiti
         (Some(Step::Prepare | Step::Authorize), Answer::Declined { reason }) => {
             let declined = payment.with(State::Declined(reason.clone()), None, now);
             Transition::of(declined, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined })
+        }
+        (Some(Step::Capture), Answer::Captured) => {
+            Transition::of(payment.with(State::Captured, None, now), EventBody::PaymentCaptured)
+        }
+        (Some(Step::Capture), Answer::CaptureFailed { reason }) => {
+            let failed = payment.with(State::CaptureFailed(reason.clone()), None, now);
+            Transition::of(failed, EventBody::PaymentCaptureFailed)
         }
         (Some(Step::Void), Answer::Voided) => {
             Transition::of(payment.with(State::Voided, None, now), EventBody::PaymentVoided)

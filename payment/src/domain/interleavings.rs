@@ -1,6 +1,7 @@
-//! Every interleaving of the steps of one saga: two deliveries of `StockReserved`, up to two cancellations, two
-//! replicas that ask the gateway, answers that are lost, crashes, calls that reach the gateway long after their callers
-//! have given up, and a gateway that forgets its keys.
+//! Every interleaving of the steps of one saga: two deliveries of `StockReserved`, up to two cancellations or two
+//! deliveries of `OrderConfirmed`, an authorization that expires, two replicas that ask the gateway, answers that are
+//! lost, crashes, calls that reach the gateway long after their callers have given up, and a gateway that forgets its
+//! keys.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -31,6 +32,8 @@ enum AtGateway {
     Charged,
     Declined,
     Voided,
+    Captured,
+    Expired,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,6 +41,12 @@ struct World {
     row: Option<Payment>,
     deliveries_left: u8,
     cancels_left: u8,
+    /// How often `OrderConfirmed` may still come. Order confirms what is authorized, if it has not cancelled before,
+    /// and repeats that until it is answered.
+    confirmations_left: u8,
+    is_confirmed: bool,
+    /// Whether the authorization may still expire.
+    may_expire: bool,
     /// How often an answer may be lost, or a process crash.
     losses_left: u8,
     /// Whether the gateway may still forget the key.
@@ -49,15 +58,30 @@ struct World {
     gateway: BTreeMap<String, AtGateway>,
     accepts: bool,
     charges: u8,
+    authorized_published: bool,
     voided_published: bool,
+    /// What was said last about the capture: whether the amount is taken.
+    capture_published: Option<bool>,
+}
+
+/// What may happen in a search.
+#[derive(Debug, Clone, Copy)]
+struct Chances {
+    cancels: u8,
+    confirmations: u8,
+    accepts: bool,
+    expires: bool,
 }
 
 impl World {
-    fn new(cancels_left: u8, accepts: bool) -> Self {
+    fn new(Chances { cancels, confirmations, accepts, expires }: Chances) -> Self {
         Self {
             row: None,
             deliveries_left: 2,
-            cancels_left,
+            cancels_left: cancels,
+            confirmations_left: confirmations,
+            is_confirmed: false,
+            may_expire: expires,
             losses_left: 2,
             may_forget: true,
             askers: [Asker::Idle, Asker::Idle],
@@ -66,7 +90,9 @@ impl World {
             gateway: BTreeMap::new(),
             accepts,
             charges: 0,
+            authorized_published: false,
             voided_published: false,
+            capture_published: None,
         }
     }
 
@@ -84,10 +110,25 @@ impl World {
                 world.event(EventBody::StockReserved);
             });
         }
-        if self.cancels_left > 0 {
+        if self.cancels_left > 0 && !self.is_confirmed {
             step(&|world| {
                 world.cancels_left -= 1;
+                world.confirmations_left = 0;
                 world.event(CANCEL);
+            });
+        }
+        if self.confirmations_left > 0 && self.authorized_published {
+            step(&|world| {
+                world.confirmations_left -= 1;
+                world.is_confirmed = true;
+                world.event(EventBody::OrderConfirmed);
+            });
+        }
+        if self.may_expire && self.is_charged() {
+            step(&|world| {
+                world.may_expire = false;
+                let all = world.gateway.values_mut();
+                all.filter(|state| **state == AtGateway::Charged).for_each(|state| *state = AtGateway::Expired);
             });
         }
         if self.may_forget && self.key.is_some() {
@@ -164,12 +205,17 @@ impl World {
                 self.charges += 1;
             }
             (Step::Authorize, AtGateway::Prepared) => *state = AtGateway::Declined,
+            (Step::Capture, AtGateway::Charged) => *state = AtGateway::Captured,
             (Step::Void, AtGateway::Prepared | AtGateway::Charged) => *state = AtGateway::Voided,
             _ => {}
         }
         match (step, state) {
+            (Step::Void, AtGateway::Captured) => panic!("what is captured is never voided"),
             (Step::Void, _) => Answer::Voided,
-            (_, AtGateway::Charged) => Answer::Authorized,
+            (Step::Capture, AtGateway::Captured) => Answer::Captured,
+            (Step::Capture, _) => Answer::CaptureFailed { reason: "expired".to_owned() },
+            // The books have it as authorized, whatever came later.
+            (_, AtGateway::Charged | AtGateway::Captured) => Answer::Authorized,
             _ => Answer::Declined { reason: "declined".to_owned() },
         }
     }
@@ -177,11 +223,28 @@ impl World {
     fn apply(&mut self, Transition { payment, event }: Transition) {
         self.row = payment.or_else(|| self.row.take());
         match event {
-            Some(EventBody::PaymentAuthorized) => assert!(self.is_charged() && !self.voided_published, "{self:?}"),
+            Some(EventBody::PaymentAuthorized) => {
+                let expired = self.gateway.values().any(|state| *state == AtGateway::Expired);
+                assert!((self.is_charged() || expired) && !self.voided_published, "{self:?}");
+                self.authorized_published = true;
+            }
             Some(EventBody::PaymentFailed { .. }) => assert!(!self.is_charged(), "{self:?}"),
             Some(EventBody::PaymentVoided) => self.voided_published = true,
+            Some(EventBody::PaymentCaptured) => self.capture_is(true),
+            Some(EventBody::PaymentCaptureFailed) => self.capture_is(false),
             _ => {}
         }
+    }
+
+    /// What is published about the capture is true, and never changes.
+    fn capture_is(&mut self, taken: bool) {
+        assert!(self.is_captured() == taken && self.is_confirmed, "{self:?}");
+        assert!(self.capture_published.is_none_or(|before| before == taken), "{self:?}");
+        self.capture_published = Some(taken);
+    }
+
+    fn is_captured(&self) -> bool {
+        self.gateway.values().any(|state| *state == AtGateway::Captured)
     }
 
     fn is_charged(&self) -> bool {
@@ -194,14 +257,16 @@ impl World {
 
     /// Returns whether nothing is in progress, and nothing is left to do.
     fn is_quiet(&self) -> bool {
-        let nothing_left = self.deliveries_left == 0 && self.cancels_left == 0 && self.late.is_none();
+        let can_be_confirmed = self.authorized_published && self.confirmations_left > 0;
+        let can_be_cancelled = self.cancels_left > 0 && !self.is_confirmed;
+        let nothing_left = self.deliveries_left == 0 && !can_be_cancelled && !can_be_confirmed && self.late.is_none();
         nothing_left && self.askers.iter().all(|asker| *asker == Asker::Idle) && self.call().is_none()
     }
 }
 
 /// Returns all reachable states.
-fn reachable(cancels: u8, accepts: bool) -> HashSet<World> {
-    let mut seen = HashSet::from([World::new(cancels, accepts)]);
+fn reachable(chances: Chances) -> HashSet<World> {
+    let mut seen = HashSet::from([World::new(chances)]);
     let mut to_do: Vec<World> = seen.iter().cloned().collect();
     while let Some(world) = to_do.pop() {
         for next in world.next() {
@@ -216,23 +281,55 @@ fn reachable(cancels: u8, accepts: bool) -> HashSet<World> {
 #[test]
 fn in_every_interleaving_the_gateway_charges_only_for_an_authorized_payment() {
     for (cancels, accepts) in [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)] {
-        let all = reachable(cancels, accepts);
-        assert!(all.iter().any(World::is_quiet));
-        for world in &all {
-            assert!(world.charges <= 1, "charged twice: {world:?}");
-            assert!(!(world.is_charged() && world.voided_published), "{world:?}");
-            let charged = world.gateway.iter().find(|(_, state)| **state == AtGateway::Charged);
-            if let (Some((reference, _)), Some(row)) = (charged, &world.row) {
-                assert_eq!(row.reference.as_ref(), Some(reference), "a charge that no row knows: {world:?}");
-            }
-            // What is not at rest goes on: the row says what is to be asked.
-            let waits = matches!(world.state(), Some(State::Requested | State::Voiding));
-            assert_eq!(waits, world.call().is_some(), "{world:?}");
-        }
+        let all = reachable(Chances { cancels, confirmations: 0, accepts, expires: false });
+        check(&all);
         for world in all.iter().filter(|world| world.is_quiet()) {
-            assert_eq!(world.is_charged(), world.state() == Some(&State::Authorized), "{world:?}");
             assert_eq!(world.is_charged(), cancels == 0 && accepts, "{world:?}");
             assert_eq!(world.voided_published, cancels > 0, "{world:?}");
+        }
+    }
+}
+
+#[test]
+fn in_every_interleaving_a_confirmed_order_is_captured_once_or_fails_for_good() {
+    for (cancels, expires) in [(0, false), (0, true), (1, false), (1, true)] {
+        let all = reachable(Chances { cancels, confirmations: 2, accepts: true, expires });
+        check(&all);
+        let quiet = || all.iter().filter(|world| world.is_quiet());
+        for world in quiet() {
+            // What expires before it is known to be authorized is declined.
+            let is_declined = matches!(world.state(), Some(State::Declined(_))) && expires;
+            assert!(world.is_confirmed != (world.voided_published || is_declined), "{world:?}");
+            assert_eq!(world.is_confirmed, world.capture_published.is_some(), "{world:?}");
+            assert_eq!(world.is_captured(), world.capture_published == Some(true), "{world:?}");
+            assert_eq!(world.is_captured(), world.state() == Some(&State::Captured), "{world:?}");
+            assert!(!world.is_charged(), "{world:?}");
+        }
+        assert!(quiet().any(World::is_captured));
+        assert_eq!(quiet().any(|world| world.capture_published == Some(false)), expires);
+        assert_eq!(quiet().any(|world| world.voided_published), cancels > 0);
+    }
+}
+
+/// Checks what holds at any moment.
+fn check(all: &HashSet<World>) {
+    assert!(all.iter().any(World::is_quiet));
+    for world in all {
+        assert!(world.charges <= 1, "charged twice: {world:?}");
+        let is_paid = world.is_charged() || world.is_captured();
+        assert!(!(is_paid && world.voided_published), "{world:?}");
+        assert!(!world.is_captured() || world.is_confirmed, "{world:?}");
+        let charged = |state: &AtGateway| matches!(state, AtGateway::Charged | AtGateway::Captured);
+        let charged = world.gateway.iter().find(|(_, state)| charged(state));
+        if let (Some((reference, _)), Some(row)) = (charged, &world.row) {
+            assert_eq!(row.reference.as_ref(), Some(reference), "a charge that no row knows: {world:?}");
+        }
+        // What is not at rest goes on: the row says what is to be asked.
+        let waits = matches!(world.state(), Some(State::Requested | State::Capturing | State::Voiding));
+        assert_eq!(waits, world.call().is_some(), "{world:?}");
+        let has_expired = world.gateway.values().any(|state| *state == AtGateway::Expired);
+        if world.is_quiet() && !has_expired {
+            assert_eq!(world.is_charged(), world.state() == Some(&State::Authorized), "{world:?}");
         }
     }
 }

@@ -117,10 +117,10 @@ impl NewPayment {
 }
 
 impl Payment {
-    /// Returns whether the amount is authorized now.
+    /// Returns whether the amount is held now, or was taken.
     #[must_use]
     pub fn is_authorized(&self) -> bool {
-        self.state == State::Authorized
+        matches!(self.state, State::Authorized | State::Capturing | State::Captured)
     }
 
     /// Returns the saga that it belongs to; `None` if a client requested it.

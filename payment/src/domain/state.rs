@@ -7,6 +7,12 @@ pub enum State {
     Requested,
     /// The gateway authorized it.
     Authorized,
+    /// Its order is confirmed; the gateway still has to take the amount.
+    Capturing,
+    /// The gateway took the amount.
+    Captured,
+    /// The gateway refused to take the amount, for this reason, such as an authorization that has expired.
+    CaptureFailed(String),
     /// The gateway declined it, for this reason.
     Declined(String),
     /// It is no longer wanted; the gateway still has to void it.
@@ -25,6 +31,9 @@ impl State {
         match self {
             Self::Requested => "REQUESTED",
             Self::Authorized => "AUTHORIZED",
+            Self::Capturing => "CAPTURING",
+            Self::Captured => "CAPTURED",
+            Self::CaptureFailed(_) => "CAPTURE_FAILED",
             Self::Declined(_) => "DECLINED",
             Self::Voiding => "VOIDING",
             Self::Voided => "VOIDED",
@@ -38,6 +47,9 @@ impl State {
         Some(match name {
             "REQUESTED" => Self::Requested,
             "AUTHORIZED" => Self::Authorized,
+            "CAPTURING" => Self::Capturing,
+            "CAPTURED" => Self::Captured,
+            "CAPTURE_FAILED" => Self::CaptureFailed(reason?),
             "DECLINED" => Self::Declined(reason?),
             "VOIDING" => Self::Voiding,
             "VOIDED" => Self::Voided,
@@ -46,12 +58,18 @@ impl State {
         })
     }
 
-    /// Returns why the gateway declined, if it did.
+    /// Returns why the gateway declined it, or refused to take the amount, if it did.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Declined(reason) => Some(reason),
-            Self::Requested | Self::Authorized | Self::Voiding | Self::Voided | Self::Cancelled => None,
+            Self::Declined(reason) | Self::CaptureFailed(reason) => Some(reason),
+            Self::Requested
+            | Self::Authorized
+            | Self::Capturing
+            | Self::Captured
+            | Self::Voiding
+            | Self::Voided
+            | Self::Cancelled => None,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! How each event of the saga changes a payment. Events may arrive at any time, in any order and any number of times.
 //!
 //! ```text
-//!   StockReserved  REQUESTED      prepared  REQUESTED         authorized
-//! ───────────────► (no reference) ────────► (with reference) ────────────► AUTHORIZED
-//!   │                │       │                  │     │                        │
-//!   │                │cancel └── declined ──┐   │     │ cancel                 │ cancel
-//!   │ cancel         ▼                      ▼   ▼     ▼        voided          ▼
+//!   StockReserved  REQUESTED      prepared  REQUESTED         authorized            OrderConfirmed
+//! ───────────────► (no reference) ────────► (with reference) ────────────► AUTHORIZED ─────────► CAPTURING
+//!   │                │       │                  │     │                        │         captured │  │ refused
+//!   │                │cancel └── declined ──┐   │     │ cancel                 │ cancel           ▼  ▼
+//!   │ cancel         ▼                      ▼   ▼     ▼        voided          ▼           CAPTURED  CAPTURE_FAILED
 //!   └──► CANCELLED   VOIDED                DECLINED   VOIDING ────────► VOIDED ◄─ … VOIDING
 //! ```
 //!
@@ -14,8 +14,11 @@
 //! charged for it. So a cancellation needs no gateway as long as there is no reference: what is prepared later charges
 //! nothing. Once there is one, an authorization may be on its way, and the payment is voided: at the gateway a void is
 //! final, whichever of the two arrives first.
+//!
+//! Order confirms only what is authorized, and then cancels no more, so a capture and a void never cross. It repeats
+//! `OrderConfirmed` until it knows what became of the capture; so each repetition is answered again.
 
-use shared_events::{Event, EventBody, EventType, Lines, Timestamp};
+use shared_events::{Event, EventBody, EventType, Lines, OrderDetails, Timestamp};
 
 use super::{NewPayment, Payment, PaymentId, State, Task};
 
@@ -34,13 +37,20 @@ pub enum Impossible {
     /// The flow table does not send this event here.
     #[error("{0} is not for the payment service")]
     NotForPayment(EventType),
+    /// Another order is confirmed than the one that the payment is for.
+    #[error("OrderConfirmed, but its id or total differ from those of the order that the payment is for")]
+    AnotherOrder,
+    /// A confirmed order is cancelled.
+    #[error("OrderCancelRequested, but the order is confirmed, and its payment is {0}")]
+    Confirmed(&'static str),
 }
 
 /// Decides how an event changes the payment that is `known` for its saga. `new_id` becomes the id of the payment if
-/// none is known. Idempotent: a repeated event changes nothing, and a repeated cancellation is answered again.
+/// none is known. Idempotent: a repeated event changes nothing, and a repeated cancellation or confirmation is answered
+/// again.
 ///
 /// # Errors
-/// If payment does not consume the event.
+/// If payment does not consume the event, or it is impossible in this state.
 pub fn on_event(
     known: Option<&Payment>,
     event: &Event,
@@ -54,9 +64,9 @@ pub fn on_event(
             let task = Task { method: order.payment_method.clone(), ..Task::new(Some(order.lines.clone()), now) };
             Ok(stock_reserved(known, new, task, now))
         }
-        EventBody::OrderCancelRequested { .. } => Ok(cancel_requested(known, new, &order.lines, now)),
+        EventBody::OrderCancelRequested { .. } => cancel_requested(known, new, &order.lines, now),
+        EventBody::OrderConfirmed => order_confirmed(known, order, now),
         EventBody::OrderCreated
-        | EventBody::OrderConfirmed
         | EventBody::OrderFailed { .. }
         | EventBody::OrderCancelled
         | EventBody::StockReservationFailed { .. }
@@ -64,7 +74,9 @@ pub fn on_event(
         | EventBody::StockHoldOverdue
         | EventBody::PaymentAuthorized
         | EventBody::PaymentFailed { .. }
-        | EventBody::PaymentVoided => Err(Impossible::NotForPayment(body.event_type())),
+        | EventBody::PaymentVoided
+        | EventBody::PaymentCaptured
+        | EventBody::PaymentCaptureFailed => Err(Impossible::NotForPayment(body.event_type())),
     }
 }
 
@@ -82,17 +94,47 @@ pub fn requested(new: NewPayment, task: Task, now: Timestamp) -> Payment {
     Payment { task: Some(task), ..new.into_payment(State::Requested, now) }
 }
 
+/// Handles `OrderConfirmed`. The order says so after `PaymentAuthorized`. So if nothing is authorized here, this
+/// database is older than that, or has lost the payment.
+fn order_confirmed(known: Option<&Payment>, order: &OrderDetails, now: Timestamp) -> Result<Transition, Impossible> {
+    let answer = |event| Transition { payment: None, event: Some(event) };
+    let Some(payment) = known else { return Ok(answer(EventBody::PaymentCaptureFailed)) };
+    if (payment.order_id, payment.amount) != (order.order_id, order.total) {
+        return Err(Impossible::AnotherOrder);
+    }
+    Ok(match (&payment.state, &payment.reference) {
+        (State::Authorized, Some(_)) => {
+            Transition::silent(payment.with(State::Capturing, Some(Task::new(Some(order.lines.clone()), now)), now))
+        }
+        (State::Captured, _) => answer(EventBody::PaymentCaptured),
+        // It is answered when the gateway has, and what is still to be authorized is captured at the next repetition.
+        (State::Capturing | State::Requested, _) => Transition::default(),
+        (State::Authorized, None)
+        | (State::CaptureFailed(_) | State::Declined(_) | State::Voiding | State::Voided | State::Cancelled, _) => {
+            answer(EventBody::PaymentCaptureFailed)
+        }
+    })
+}
+
 /// Handles a cancellation. If nothing can be authorized, `PaymentVoided` is published at once, otherwise after the
 /// gateway has voided the payment. `new` becomes a tombstone if no payment is known.
-fn cancel_requested(known: Option<&Payment>, new: NewPayment, lines: &Lines, now: Timestamp) -> Transition {
+fn cancel_requested(
+    known: Option<&Payment>,
+    new: NewPayment,
+    lines: &Lines,
+    now: Timestamp,
+) -> Result<Transition, Impossible> {
     let Some(payment) = known else {
-        return Transition::of(new.into_payment(State::Cancelled, now), EventBody::PaymentVoided);
+        return Ok(Transition::of(new.into_payment(State::Cancelled, now), EventBody::PaymentVoided));
     };
-    match (&payment.state, &payment.reference) {
+    Ok(match (&payment.state, &payment.reference) {
         (State::Requested, None) => Transition::of(payment.with(State::Voided, None, now), EventBody::PaymentVoided),
-        (State::Requested | State::Authorized, _) => {
+        // After a failed capture, something may still be held.
+        (State::Requested | State::Authorized | State::CaptureFailed(_), _) => {
             Transition::silent(payment.with(State::Voiding, Some(Task::new(Some(lines.clone()), now)), now))
         }
+        // Order does not cancel what it has confirmed. Its database is older than that.
+        (State::Capturing | State::Captured, _) => return Err(Impossible::Confirmed(payment.state.as_str())),
         // It is answered when the gateway has voided it. A task of an earlier version may not know the lines.
         (State::Voiding, _) => match &payment.task {
             Some(Task { lines: None, .. }) | None => {
@@ -105,7 +147,7 @@ fn cancel_requested(known: Option<&Payment>, new: NewPayment, lines: &Lines, now
         (State::Declined(_) | State::Voided | State::Cancelled, _) => {
             Transition { payment: None, event: Some(EventBody::PaymentVoided) }
         }
-    }
+    })
 }
 
 impl Transition {

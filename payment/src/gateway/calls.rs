@@ -187,6 +187,15 @@ impl Calls {
                 let authorized = self.call(Operation::Authorize, self.gateway.authorize(reference)).await;
                 declined_as_answer(authorized.map(|()| Answer::Authorized))
             }
+            // Repeating it takes nothing more, so nothing has to be looked up.
+            (Step::Capture, Some(reference)) => {
+                match self.call(Operation::Capture, self.gateway.capture(reference)).await {
+                    Outcome::Declined(Decline { detail, .. }) => {
+                        Outcome::Done(Answer::CaptureFailed { reason: detail })
+                    }
+                    other => other.map(|()| Answer::Captured),
+                }
+            }
             (Step::Void, Some(reference)) => {
                 self.call(Operation::Void, self.gateway.void(reference)).await.map(|()| Answer::Voided)
             }

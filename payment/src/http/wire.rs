@@ -49,9 +49,10 @@ impl Authorize {
 pub struct PaymentView {
     #[schema(example = 1)]
     payment_id: i64,
-    /// Whether the amount is authorized now.
+    /// Whether the amount is held now, or was taken.
     authorized: bool,
-    /// `REQUESTED` (the gateway has not answered yet), `AUTHORIZED`, `DECLINED`, `VOIDING` or `VOIDED`.
+    /// `REQUESTED` (the gateway has not answered yet), `AUTHORIZED`, `DECLINED`, `CAPTURING`, `CAPTURED`,
+    /// `CAPTURE_FAILED`, `VOIDING` or `VOIDED`.
     #[schema(example = "AUTHORIZED")]
     status: &'static str,
     #[schema(example = 1)]
@@ -61,7 +62,7 @@ pub struct PaymentView {
     amount: Box<RawValue>,
     #[schema(example = "USD")]
     currency: &'static str,
-    /// Why it was declined.
+    /// Why it was declined, or its capture failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// The gateway's reference of the payment.

@@ -29,6 +29,7 @@ use crate::{
     commands::Command,
     domain::{PaymentId, State as PaymentState},
     gateway::{Allowed, Asked, Calls, PaymentGateway},
+    metrics::CaptureMetrics,
     store::{self, payments},
     waiters::Waiters,
 };
@@ -42,6 +43,7 @@ pub(crate) struct Payments {
     taken_over: AtomicBool,
     /// Whether more payments were due than could be taken.
     more_due: AtomicBool,
+    captures: CaptureMetrics,
 }
 
 /// How long after a webhook the gateway is asked. The answer to the call that the webhook is about usually comes
@@ -60,7 +62,8 @@ impl Payments {
     /// Creates the participant. A call to the gateway may take at most `timeout`.
     pub(crate) fn new(gateway: Arc<dyn PaymentGateway>, timeout: Duration, waiters: Arc<Waiters>) -> Self {
         let calls = Arc::new(Calls::new(gateway, timeout));
-        Self { calls, waiters, taken_over: AtomicBool::new(false), more_due: AtomicBool::new(false) }
+        let (taken_over, more_due) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { calls, waiters, taken_over, more_due, captures: CaptureMetrics::default() }
     }
 
     /// Returns a function that makes the participant report to a [`Readiness`] whether the gateway answers.
@@ -114,6 +117,7 @@ impl Participant for Payments {
 
     fn register_metrics(&self, registry: &mut Registry) {
         self.calls.register(registry);
+        self.captures.register(registry);
     }
 
     fn needs_call(&self, payload: &Payload<Self>) -> bool {
@@ -214,6 +218,7 @@ impl Participant for Payments {
         if state.is_tick {
             self.taken_over.store(true, Ordering::Relaxed);
         }
+        self.captures.committed(state.captures);
         for payment in state.payments.into_changed() {
             tracing::debug!(
                 payment.id = payment.payment_id.0, order.id = payment.order_id.0,

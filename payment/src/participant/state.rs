@@ -9,8 +9,12 @@ use shared_events::{Envelope, Event, EventBody, OrderDetails, OwnedKey, SagaId, 
 use super::{Budget, Payments};
 use crate::{
     commands::{AuthorizeReply, AuthorizeRequest, Command},
-    domain::{NewPayment, Payment, PaymentId, Purpose, Step, Task, Transition, on_answer, on_event, requested},
+    domain::{
+        NewPayment, Payment, PaymentId, Purpose, State as PaymentState, Step, Task, Transition, on_answer, on_event,
+        requested,
+    },
     gateway::{Allowed, Asked, Calls, Question},
+    metrics::Captures,
 };
 
 /// The payments that a batch reads and changes.
@@ -24,6 +28,8 @@ pub(crate) struct State {
     budget: Budget,
     /// Whether the batch has a tick.
     pub(super) is_tick: bool,
+    /// What became of captures in the batch.
+    pub(super) captures: Captures,
 }
 
 impl State {
@@ -36,6 +42,7 @@ impl State {
             new_ids: new_ids.into_iter(),
             budget,
             is_tick: false,
+            captures: Captures::default(),
         };
         loaded.iter().for_each(|payment| state.remember(payment));
         state.payments = WorkingSet::loaded(loaded.into_iter().map(|payment| (payment.payment_id, payment)));
@@ -59,6 +66,15 @@ impl State {
         let transition =
             on_event(known, event, new_id, now).map_err(|impossible| Unacceptable(impossible.to_string()))?;
         let Transition { payment, event: body } = transition;
+        let failed_before = known.is_some_and(|payment| matches!(payment.state, PaymentState::CaptureFailed(_)));
+        if body == Some(EventBody::PaymentCaptureFailed) && !failed_before {
+            self.captures.failed += 1;
+            tracing::warn!(
+                order.id = event.order.order_id.0, saga.id = %event.saga_id,
+                state = known.map_or("missing", |payment| payment.state.as_str()),
+                "an order is confirmed, but its payment is not authorized, so it cannot be captured"
+            );
+        }
         let is_asked = payment.is_some();
         let mut events: Vec<Event> = Vec::new();
         events.extend(body.map(|body| Event { body, ..event.clone() }));
@@ -157,6 +173,11 @@ impl State {
             Asked::Answer(answer) => {
                 let order = payment.order();
                 let Transition { payment: changed, event } = on_answer(payment, answer, now);
+                match event {
+                    Some(EventBody::PaymentCaptured) => self.captures.captured += 1,
+                    Some(EventBody::PaymentCaptureFailed) => self.captures.failed += 1,
+                    _ => {}
+                }
                 events.extend(event_of(payment, event, order));
                 if let Some(changed) = changed {
                     self.put(changed);

@@ -87,6 +87,9 @@ mod tests {
         prop_oneof![
             Just(State::Requested),
             Just(State::Authorized),
+            Just(State::Capturing),
+            Just(State::Captured),
+            ".{0,20}".prop_map(State::CaptureFailed),
             ".{0,20}".prop_map(State::Declined),
             Just(State::Voiding),
             Just(State::Voided),
@@ -154,6 +157,7 @@ mod tests {
         for row in [
             payments::Model { state: "PAID".to_owned(), ..row.clone() },
             payments::Model { state: "DECLINED".to_owned(), reason: None, ..row.clone() },
+            payments::Model { state: "CAPTURE_FAILED".to_owned(), reason: None, ..row.clone() },
             payments::Model { currency: "XXX".to_owned(), ..row.clone() },
             payments::Model { minor_units: 0, ..row.clone() },
             payments::Model { attempts: -1, ..row.clone() },

@@ -125,6 +125,11 @@ impl Books {
         entry.map(|entry| entry.payment.clone())
     }
 
+    pub(crate) fn expire(&mut self, key: PaymentKey) {
+        let of_key = self.payments.iter_mut().filter(|entry| entry.key == key);
+        of_key.for_each(|entry| entry.payment.state = GatewayState::Expired);
+    }
+
     pub(crate) fn forget_keys(&mut self) {
         self.keys.clear();
         self.refund_keys.clear();

@@ -95,27 +95,31 @@ async fn ten_thousand_open_intents(#[values(Sqlite, Postgres)] database: Databas
 #[rstest]
 #[tokio::test]
 async fn a_stop_between_any_two_steps_loses_and_repeats_nothing(#[values(Sqlite, Postgres)] database: DatabaseKind) {
-    use Point::{AfterAuthorize, AfterPrepare, AfterVoid, BeforeAuthorize, BeforePrepare, BeforeVoid};
-    for point in [BeforePrepare, AfterPrepare, BeforeAuthorize, AfterAuthorize, BeforeVoid, AfterVoid] {
+    use Point::{AfterAuthorize, AfterCapture, AfterPrepare, AfterVoid};
+    use Point::{BeforeAuthorize, BeforeCapture, BeforePrepare, BeforeVoid};
+    let first = [BeforePrepare, AfterPrepare, BeforeAuthorize, AfterAuthorize];
+    for point in first.into_iter().chain([BeforeCapture, AfterCapture, BeforeVoid, AfterVoid]) {
         let mut harness = Harness::start_with(database, &["--gateway-timeout", "500ms"]).await;
         let order = Order::of(1, "20");
-        let voids = matches!(point, BeforeVoid | AfterVoid);
-        if voids {
+        let (asked, event, state, moved) = match point {
+            BeforeVoid | AfterVoid => (order.cancel(), EventBody::PaymentVoided, "VOIDED", [0, 0]),
+            BeforeCapture | AfterCapture => (order.confirmed(), EventBody::PaymentCaptured, "CAPTURED", [0, 2_000]),
+            _ => (order.reserved(), EventBody::PaymentAuthorized, "AUTHORIZED", [2_000, 0]),
+        };
+        if state != "AUTHORIZED" {
             harness.publish(&order.reserved()).await;
             assert_eq!(harness.receive().await, order.event(EventBody::PaymentAuthorized));
         }
         harness.gateway.hold(point);
-        harness.publish(&if voids { order.cancel() } else { order.reserved() }).await;
+        harness.publish(&asked).await;
         harness.gateway.reached(point, 1).await;
         harness.service.restart().await;
         harness.gateway.release(point);
         // No message is delivered again, and nobody repeats a cancellation.
-        let (event, state) =
-            if voids { (EventBody::PaymentVoided, "VOIDED") } else { (EventBody::PaymentAuthorized, "AUTHORIZED") };
         assert_eq!(harness.receive().await, order.event(event), "{point:?}");
         assert_eq!(harness.states().await, [state], "{point:?}");
-        let held = if voids { 0 } else { 2_000 };
-        assert_eq!((harness.gateway.charges(order.saga_id), harness.gateway.holds(order.saga_id)), (1, held));
+        let now = harness.gateway.moved(order.saga_id);
+        assert_eq!((harness.gateway.charges(order.saga_id), [now.held, now.captured]), (1, moved), "{point:?}");
         harness.finish().await;
     }
 }

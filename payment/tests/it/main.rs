@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
 mod books;
+mod captures;
 mod conditions;
 mod conformance;
 mod gateway;

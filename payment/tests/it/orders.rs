@@ -48,6 +48,10 @@ impl Order {
         self.message(EventBody::StockReserved)
     }
 
+    pub(crate) fn confirmed(&self) -> Envelope {
+        self.message(EventBody::OrderConfirmed)
+    }
+
     pub(crate) fn cancel(&self) -> Envelope {
         self.message(EventBody::OrderCancelRequested { reason: CancelReason::Customer })
     }

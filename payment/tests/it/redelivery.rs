@@ -10,7 +10,7 @@ use crate::{harness::Harness, orders::Order};
 
 /// Publishes `first`, one by one, and receives the answer to each, as far as there are `answers`; then publishes
 /// everything again as it was (redelivered) and in new messages (repeated): the table and the gateway stay as they are.
-/// Only repeated cancellations are answered.
+/// Only repeated cancellations and confirmations are answered.
 async fn twice(
     database: DatabaseKind,
     order: &Order,
@@ -37,9 +37,12 @@ async fn twice(
 
     for message in &first {
         harness.publish(&order.message(message.event.body.clone())).await;
-        if matches!(message.event.body, EventBody::OrderCancelRequested { .. }) {
-            assert_eq!(harness.receive().await, order.event(EventBody::PaymentVoided));
-        }
+        let answer = match message.event.body {
+            EventBody::OrderCancelRequested { .. } => EventBody::PaymentVoided,
+            EventBody::OrderConfirmed => EventBody::PaymentCaptured,
+            _ => continue,
+        };
+        assert_eq!(harness.receive().await, order.event(answer));
     }
     assert_eq!(harness.rows().await, rows, "a repeated message changes nothing");
     assert_eq!((harness.gateway.charges(order.saga_id), harness.gateway.holds(order.saga_id)), (charges, held));
@@ -52,6 +55,14 @@ async fn twice(
 async fn stock_reserved_and_authorized(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let order = Order::of(1, "20");
     twice(database, &order, vec![order.reserved()], &[EventBody::PaymentAuthorized], "AUTHORIZED", 2_000).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn confirmed_after_the_authorization(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let order = Order::of(1, "20");
+    let answers = [EventBody::PaymentAuthorized, EventBody::PaymentCaptured];
+    twice(database, &order, vec![order.reserved(), order.confirmed()], &answers, "CAPTURED", 0).await;
 }
 
 #[rstest]

@@ -79,6 +79,11 @@ impl ScriptedGateway {
         self.change(|script| script.books.forget_keys());
     }
 
+    /// The authorization of `key` expires.
+    pub(crate) fn expire(&self, key: impl Into<PaymentKey>) {
+        self.change(|script| script.books.expire(key.into()));
+    }
+
     /// Waits until `count` calls in all have reached `point`.
     pub(crate) async fn reached(&self, point: Point, count: usize) {
         let mut script = self.0.subscribe();

@@ -94,6 +94,8 @@ fn golden(event: EventType) -> &'static str {
         EventType::OrderCancelRequested => golden!("order.cancel-requested"),
         EventType::PaymentVoided => golden!("payment.voided"),
         EventType::StockHoldOverdue => golden!("stock.hold-overdue"),
+        EventType::PaymentCaptured => golden!("payment.captured"),
+        EventType::PaymentCaptureFailed => golden!("payment.capture-failed"),
     }
 }
 
@@ -116,5 +118,7 @@ fn summary(event: EventType) -> &'static str {
         EventType::StockHoldOverdue => {
             "Stock has been held for too long: the order service publishes its last decision again"
         }
+        EventType::PaymentCaptured => "The amount of a confirmed order is taken",
+        EventType::PaymentCaptureFailed => "The amount of a confirmed order cannot be taken",
     }
 }

@@ -38,6 +38,8 @@ fn body(event: EventType) -> EventBody {
         EventType::OrderCancelRequested => EventBody::OrderCancelRequested { reason: CancelReason::Customer },
         EventType::PaymentVoided => EventBody::PaymentVoided,
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
+        EventType::PaymentCaptured => EventBody::PaymentCaptured,
+        EventType::PaymentCaptureFailed => EventBody::PaymentCaptureFailed,
     }
 }
 

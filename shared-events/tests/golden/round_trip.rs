@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 use shared_events::{
-    Currency, Envelope, Event, EventBody, FailureReason, Header, Line, Lines, MessageId, Money, OrderDetails, OrderId,
-    Quantity, SagaId, Sku, Timestamp, framing,
+    Currency, Envelope, Event, EventBody, EventType, FailureReason, Header, Line, Lines, MessageId, Money,
+    OrderDetails, OrderId, Quantity, SagaId, Sku, Timestamp, framing,
 };
 use uuid::Uuid;
 
-use super::{BATCH, body, with_system};
+use super::{body, with_system};
 
 fn any_line() -> impl Strategy<Value = Line> {
     // Any text that is a SKU, with characters of all planes, quotes and escapes.
@@ -32,7 +32,7 @@ fn any_order() -> impl Strategy<Value = OrderDetails> {
 fn any_body() -> impl Strategy<Value = EventBody> {
     let failed = any_line()
         .prop_map(|line| EventBody::StockReservationFailed { reason: FailureReason::UnknownItem, item_sku: line.sku });
-    prop_oneof![prop::sample::select(BATCH.to_vec()).prop_map(body), failed]
+    prop_oneof![prop::sample::select(EventType::ALL.to_vec()).prop_map(body), failed]
 }
 
 fn any_envelope() -> impl Strategy<Value = Envelope> {

@@ -129,8 +129,8 @@ impl Drop for Collector {
     }
 }
 
-/// The [`tree`] of an order that is confirmed, with the destinations of the in-process broker.
-pub const CONFIRMED: [&str; 14] = [
+/// The [`tree`] of an order that is confirmed and captured, with the destinations of the in-process broker.
+pub const CONFIRMED: [&str; 18] = [
     "order Server POST /api/v1/orders",
     "  order Producer create order.created",
     "    inventory Consumer process order.created:inventory",
@@ -143,6 +143,10 @@ pub const CONFIRMED: [&str; 14] = [
     "              order Producer create order.confirmed",
     "                inventory Consumer process order.confirmed:inventory",
     "                order Client send order.confirmed",
+    "                payment Consumer process order.confirmed:payment",
+    "                  payment Producer create payment.captured",
+    "                    order Consumer process payment.captured:order",
+    "                    payment Client send payment.captured",
     "            payment Client send payment.authorized",
     "    order Client send order.created",
 ];

@@ -1,7 +1,7 @@
 //! The parts of the page of one order around its diagram.
 
 use maud::{Markup, html};
-use shared_events::facts::{Cancel, Facts, Status};
+use shared_events::facts::{Cancel, Capture, Facts, Status};
 
 use super::badge;
 use crate::{
@@ -20,7 +20,8 @@ pub(super) fn summary(saga: &Saga, diagram: &Diagram) -> Markup {
                 dd {
                     (badge(order.status)) @if let Some(detail) = &order.detail { ", " (detail) }
                 }
-                dt { "Payment" } dd { (order.payment_status) }
+                dt { "Payment" }
+                dd { (order.payment_status) @if let Some(capture) = &order.capture { ", capture: " (capture) } }
                 dt { "Amount" } dd { (order.amount.get()) " " (order.currency) }
                 dt { "Lines" }
                 dd {
@@ -115,7 +116,10 @@ fn fact_row(order: &Order, entry: &Entry, facts: Facts) -> Markup {
             td data-label="Learnt" { "+" (duration(entry.recorded_at.since(order.created_at))) }
             td data-label="Event" { (entry.event) @if entry.changed.is_empty() { " " span.soft { "(changes nothing)" } } }
             td data-label="Stock" { (facts.stock) }
-            td data-label="Payment" { (facts.payment) }
+            td data-label="Payment" {
+                (facts.payment)
+                @if facts.capture != Capture::Unknown { ", " (facts.capture) }
+            }
             td data-label="Cancel" { (cancel) }
             td data-label="Status" { (badge(facts.status())) }
         }

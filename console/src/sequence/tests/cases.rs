@@ -6,14 +6,26 @@ use shared_events::EventType as E;
 use super::{super::data::RepeatedRequest, story::Story};
 
 const RESERVED: &str = "stock is reserved";
+const CAPTURED: &str = "payment is captured";
 const CONFIRMED: &str = "payment is authorized, status is CONFIRMED";
 
 pub(super) fn confirmed() -> Story {
-    reserved("confirmed")
+    let story = running_capture().learns(E::PaymentCaptured, E::OrderConfirmed, 10.2, 10.9, CAPTURED);
+    story.payment("CAPTURED", 8.2, 10.2).named("confirmed")
+}
+
+/// Confirmed, and the gateway has not taken the amount yet.
+pub(super) fn running_capture() -> Story {
+    reserved("confirmed, capture awaited")
         .learns(E::PaymentAuthorized, E::StockReserved, 8.2, 9.4, CONFIRMED)
         .publishes(E::OrderConfirmed, Some(E::PaymentAuthorized), 9.4)
         .reservation("SOLD", 3.1, 11.0)
-        .payment("AUTHORIZED", 8.2, 8.2)
+        .payment("CAPTURING", 8.2, 9.9)
+}
+
+/// The authorization had expired. The order has not learnt it yet.
+pub(super) fn capture_failed() -> Story {
+    running_capture().payment("CAPTURE_FAILED", 8.2, 10.2).named("confirmed, capture failed")
 }
 
 /// An order of which the stock is reserved.
@@ -99,8 +111,9 @@ pub(super) fn out_of_order() -> Story {
         .learns(E::PaymentAuthorized, E::StockReserved, 8.2, 9.4, "payment is authorized")
         .learns(E::StockReserved, E::OrderCreated, 3.1, 30.0, "stock is reserved, status is CONFIRMED")
         .publishes(E::OrderConfirmed, Some(E::StockReserved), 30.0)
+        .learns(E::PaymentCaptured, E::OrderConfirmed, 31.5, 32.0, CAPTURED)
         .reservation("SOLD", 3.1, 31.0)
-        .payment("AUTHORIZED", 8.2, 8.2)
+        .payment("CAPTURED", 8.2, 31.5)
 }
 
 /// Nothing has answered yet.
@@ -158,6 +171,8 @@ pub(super) fn overdue_hold() -> Story {
 pub(super) fn all() -> Vec<Story> {
     vec![
         confirmed(),
+        running_capture(),
+        capture_failed(),
         insufficient_stock(),
         declined(),
         cancelled_in_flight(),

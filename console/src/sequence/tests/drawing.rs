@@ -62,7 +62,7 @@ fn what_is_still_to_come_is_below_a_line() {
     assert!(after.contains("PaymentAuthorized") && after.contains("CONFIRMED"), "{after}");
     assert!(!drawn(&cases::confirmed()).contains("still to come"));
     let written = written(&cases::running_before_payment());
-    assert_eq!(written.matches("still to come").count(), 2, "{written}");
+    assert_eq!(written.matches("still to come").count(), 3, "{written}");
 }
 
 /// Returns the coordinates of the arrow with this label.

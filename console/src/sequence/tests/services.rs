@@ -58,6 +58,7 @@ fn payment_answers(asked: EventType) -> Option<EventBody> {
             let answer = match step {
                 Step::Prepare => Answer::Prepared { reference: "reference".to_owned() },
                 Step::Authorize => Answer::Authorized,
+                Step::Capture => Answer::Captured,
                 Step::Void => Answer::Voided,
             };
             transition = pay::on_answer(payment, &answer, now);
@@ -81,5 +82,5 @@ fn the_answers_that_the_diagram_expects_are_those_of_the_services() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 6);
+    assert_eq!(asked, 7);
 }

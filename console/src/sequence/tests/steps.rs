@@ -43,19 +43,34 @@ const PLACED: &str = "+0.0 ms client POST /api/v1/orders > order";
 const CREATED: &str = "+0.0 ms order OrderCreated > inventory";
 const RESERVED: &str = "+3.1 ms inventory StockReserved > payment > order (stock is reserved)";
 const AUTHORIZED: &str = "+8.2 ms payment PaymentAuthorized > order (payment is authorized, status is CONFIRMED)";
-const CONFIRMED: &str = "+9.4 ms order OrderConfirmed > inventory (stock is sold) > client [CONFIRMED]";
+const CONFIRMED: &str = "+9.4 ms order OrderConfirmed > inventory (stock is sold) > payment > client [CONFIRMED]";
+const CAPTURED: &str = "+10.2 ms payment PaymentCaptured > order (payment is captured)";
 
 #[test]
 fn a_confirmed_order() {
     let story = cases::confirmed();
-    assert_eq!(steps(&story), [PLACED, CREATED, RESERVED, AUTHORIZED, CONFIRMED]);
+    assert_eq!(steps(&story), [PLACED, CREATED, RESERVED, AUTHORIZED, CONFIRMED, CAPTURED]);
     let diagram = story.diagram();
     assert!(diagram.is_settled());
     assert_eq!(diagram.ended, Some(("CONFIRMED", at(9.4))));
     let took = |step: usize, arrow: usize| diagram.steps[step].arrows[arrow].took.map(|took| took.as_micros());
     assert_eq!(took(1, 0), Some(3_100), "from OrderCreated to the reservation");
     assert_eq!((took(2, 0), took(2, 1)), (Some(5_100), Some(900)), "to payment's answer, and to order");
-    assert_eq!((took(4, 0), took(4, 1)), (Some(1_600), None), "to the sale; of the client nothing is known");
+    assert_eq!((took(4, 0), took(4, 1)), (Some(1_600), Some(800)), "to the sale, and to payment's answer");
+    assert_eq!(took(4, 2), None, "of the client nothing is known");
+}
+
+#[test]
+fn a_capture_that_is_awaited_or_has_failed() {
+    let awaited = cases::running_capture();
+    let confirmed = "+9.4 ms order OrderConfirmed > inventory (stock is sold) ~> payment > client [CONFIRMED]";
+    assert_eq!(steps(&awaited)[4..], [confirmed, "… payment PaymentCaptured > order"]);
+    let failed = cases::capture_failed();
+    assert_eq!(steps(&failed)[4..], [CONFIRMED, "+10.2 ms payment PaymentCaptureFailed ~> order"]);
+    for diagram in [awaited.diagram(), failed.diagram()] {
+        assert_eq!((diagram.ended, diagram.waits_for), (Some(("CONFIRMED", at(9.4))), None));
+        assert!(!diagram.is_settled());
+    }
 }
 
 #[test]
@@ -120,10 +135,10 @@ fn a_deadline_that_has_passed() {
 fn a_duplicate_with_the_same_key() {
     let refused = steps(&cases::refused_duplicate());
     let same = steps(&cases::repeated_request());
-    assert_eq!((refused.len(), same.len()), (6, 6));
+    assert_eq!((refused.len(), same.len()), (7, 7));
     let step = "client POST /api/v1/orders, same key !> order";
-    assert_eq!(refused[5], format!("{step} (refused (422): the key has other content)"));
-    assert_eq!(same[5], format!("{step} (the same order is the answer, nothing changes)"));
+    assert_eq!(refused[6], format!("{step} (refused (422): the key has other content)"));
+    assert_eq!(same[6], format!("{step} (the same order is the answer, nothing changes)"));
 }
 
 #[test]
@@ -142,20 +157,25 @@ fn an_event_that_was_overtaken_is_drawn_at_its_own_time_and_arrives_later() {
         "+3.1 ms inventory StockReserved > payment > order (stock is reserved, status is CONFIRMED) @4",
         "+8.2 ms payment PaymentAuthorized > order (payment is authorized)",
         "+30.0 ms order StockReserved arrives",
-        "+30.0 ms order OrderConfirmed > inventory (stock is sold) > client [CONFIRMED]",
+        "+30.0 ms order OrderConfirmed > inventory (stock is sold) > payment > client [CONFIRMED]",
+        "+31.5 ms payment PaymentCaptured > order (payment is captured)",
     ];
     assert_eq!(steps(&cases::out_of_order()), expected);
 }
 
 #[test]
 fn the_steps_to_come_follow_from_the_flow_table_and_the_status_function() {
-    let rest = ["… payment PaymentAuthorized > order", "… order OrderConfirmed > inventory > client [CONFIRMED]"];
+    let rest = [
+        "… payment PaymentAuthorized > order",
+        "… order OrderConfirmed > inventory > payment > client [CONFIRMED]",
+        "… payment PaymentCaptured > order",
+    ];
     let nothing_answered = steps(&cases::running_at_the_start());
     assert_eq!(nothing_answered[..2], [PLACED, "+0.0 ms order OrderCreated ~> inventory"]);
-    assert_eq!(nothing_answered[2..], ["… inventory StockReserved > payment > order", rest[0], rest[1]]);
+    assert_eq!(nothing_answered[2..], ["… inventory StockReserved > payment > order", rest[0], rest[1], rest[2]]);
     let payment_awaited = steps(&cases::running_before_payment());
     let reserved = "+3.1 ms inventory StockReserved ~> payment > order (stock is reserved)";
-    assert_eq!(payment_awaited, [PLACED, CREATED, reserved, rest[0], rest[1]]);
+    assert_eq!(payment_awaited, [PLACED, CREATED, reserved, rest[0], rest[1], rest[2]]);
     for story in [cases::running_at_the_start(), cases::running_before_payment()] {
         let diagram = story.diagram();
         assert_eq!((diagram.ended, diagram.waits_for, diagram.is_settled()), (None, None, false));
@@ -177,7 +197,8 @@ fn what_the_order_has_not_learnt_yet_is_on_its_way() {
         CREATED,
         "+3.1 ms inventory StockReserved > payment ~> order",
         "+8.2 ms payment PaymentAuthorized ~> order",
-        "… order OrderConfirmed > inventory > client [CONFIRMED]",
+        "… order OrderConfirmed > inventory > payment > client [CONFIRMED]",
+        "… payment PaymentCaptured > order",
     ];
     assert_eq!(steps(&cases::running_unrecorded()), expected);
 }
@@ -200,7 +221,7 @@ fn the_steps_to_come_of_a_cancellation() {
 #[test]
 fn a_confirmed_order_whose_stock_is_not_sold_yet_is_not_settled() {
     let story = cases::confirmed_not_sold();
-    assert_eq!(steps(&story)[4], "+9.4 ms order OrderConfirmed ~> inventory > client [CONFIRMED]");
+    assert_eq!(steps(&story)[4], "+9.4 ms order OrderConfirmed ~> inventory > payment > client [CONFIRMED]");
     assert!(!story.diagram().is_settled());
 }
 
@@ -213,8 +234,8 @@ fn an_event_that_comes_too_late_changes_nothing() {
 #[test]
 fn an_overdue_hold_is_answered_with_the_last_decision() {
     let overdue = steps(&cases::overdue_hold());
-    assert_eq!(overdue[5], "+5 min 0 s inventory StockHoldOverdue > order (its last decision is published again)");
-    assert_eq!(overdue[6], "+5 min 0 s order OrderConfirmed ~> inventory");
+    assert_eq!(overdue[6], "+5 min 0 s inventory StockHoldOverdue > order (its last decision is published again)");
+    assert_eq!(overdue[7], "+5 min 0 s order OrderConfirmed ~> inventory ?> payment");
 }
 
 #[test]
@@ -245,10 +266,12 @@ fn an_effect_is_drawn_below_its_cause_although_the_clocks_differ() {
         .learns(E::StockReserved, E::OrderCreated, 50.0, 4.0, "stock is reserved")
         .learns(E::PaymentAuthorized, E::StockReserved, 6.0, 7.0, "payment is authorized, status is CONFIRMED")
         .publishes(E::OrderConfirmed, Some(E::PaymentAuthorized), 7.0)
+        .learns(E::PaymentCaptured, E::OrderConfirmed, 7.5, 8.0, "payment is captured")
         .reservation("SOLD", 50.0, 58.0)
-        .payment("AUTHORIZED", 6.0, 6.0);
+        .payment("CAPTURED", 6.0, 7.5);
     let names: Vec<String> = steps(&story).iter().map(|step| step.split(' ').nth(3).unwrap().to_owned()).collect();
-    assert_eq!(names, ["POST", "OrderCreated", "StockReserved", "PaymentAuthorized", "OrderConfirmed"]);
+    let events = ["OrderCreated", "StockReserved", "PaymentAuthorized", "OrderConfirmed", "PaymentCaptured"];
+    assert_eq!(names, ["POST"].into_iter().chain(events).collect::<Vec<_>>());
     let reserved = &story.diagram().steps[2];
     assert!(reserved.arrows.iter().all(|arrow| arrow.took.is_none()), "a negative duration says nothing");
 }

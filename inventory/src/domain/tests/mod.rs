@@ -40,7 +40,7 @@ fn event(order: &OrderDetails, body: EventBody) -> Event {
     Event { saga_id, order: order.clone(), body }
 }
 
-fn every_body() -> [EventBody; 12] {
+fn every_body() -> [EventBody; 14] {
     let bodies = [
         EventBody::OrderCreated,
         EventBody::StockReserved,
@@ -54,6 +54,8 @@ fn every_body() -> [EventBody; 12] {
         EventBody::OrderCancelRequested { reason: CancelReason::Customer },
         EventBody::PaymentVoided,
         EventBody::StockHoldOverdue,
+        EventBody::PaymentCaptured,
+        EventBody::PaymentCaptureFailed,
     ];
     assert_eq!(bodies.each_ref().map(EventBody::event_type), EventType::ALL);
     bodies

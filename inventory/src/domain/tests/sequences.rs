@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn nothing_stays_held_for_a_cancelled_order_whatever_the_order_of_arrival() {
-    let [created, _, _, _, declined, _, _, .., cancel, _, _] = every_body();
+    let [created, _, _, _, declined, _, _, .., cancel, _, _, _, _] = every_body();
     let order = order(1, [line("A", 2)]);
     // Each of the three up to twice, in every order of arrival.
     let events = [&created, &declined, &cancel];

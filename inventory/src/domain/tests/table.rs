@@ -8,7 +8,7 @@ use super::{super::Rejection, *};
 fn every_state() -> Vec<(&'static str, OrderDetails, World)> {
     let known = order(1, [line("A", 2), line("B", 3)]);
     let world = World::with(&[("A", 10), ("B", 10)]);
-    let [created, _, _, _, declined, _, confirmed, .., cancel, _, _] = every_body();
+    let [created, _, _, _, declined, _, confirmed, .., cancel, _, _, _, _] = every_body();
     let after = |order: &OrderDetails, bodies: &[&EventBody]| {
         let mut world = world.clone();
         bodies.iter().for_each(|body| drop(world.handle(order, (*body).clone(), at(0)).unwrap()));
@@ -90,7 +90,7 @@ fn an_impossible_event_is_refused_with_the_reason() {
         let (_, order, mut world) = every_state().into_iter().find(|(name, ..)| *name == state).unwrap();
         world.handle(&order, body.clone(), at(5)).unwrap_err().to_string()
     };
-    let [_, reserved, _, _, declined, _, confirmed, .., cancel, _, _] = every_body();
+    let [_, reserved, _, _, declined, _, confirmed, .., cancel, _, _, _, _] = every_body();
     assert_eq!(why("sold", &declined), "PaymentFailed, but the stock is sold: the order was confirmed before");
     assert_eq!(why("sold", &cancel), "OrderCancelRequested, but the stock is sold: the order was confirmed before");
     for (state, reason) in [

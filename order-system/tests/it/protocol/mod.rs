@@ -14,7 +14,7 @@ use self::{
     state::{Action, Chances, Next, State, saga},
 };
 
-const NONE: Chances = Chances { losses: 0, cancels: 0, clocks: true, crashes: 0 };
+const NONE: Chances = Chances { losses: 0, cancels: 0, clocks: true, crashes: 0, expires: false };
 const LOSSES: Chances = Chances { losses: 2, cancels: 1, ..NONE };
 
 fn statuses(ends: &BTreeMap<String, usize>) -> Vec<&str> {
@@ -39,6 +39,14 @@ fn every_way_of_an_order_without_stock_ends_well() {
         let ends = search(State::start(1, in_stock, LOSSES, 2), true);
         assert_eq!(statuses(&ends), ["CANCELLED", "FAILED"]);
     }
+}
+
+/// Then the order is confirmed, and shows that its payment could not be captured.
+#[test]
+fn every_way_of_a_payment_that_expires_before_its_capture_ends_well() {
+    let chances = Chances { losses: 1, expires: true, ..NONE };
+    let ends = search(State::start(1, Some(2), chances, 2), true);
+    assert_eq!(statuses(&ends), ["CONFIRMED", "CONFIRMED (capture failed)", "FAILED"]);
 }
 
 /// A crash loses the gateway's answer.

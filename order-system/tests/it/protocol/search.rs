@@ -5,6 +5,8 @@ use std::{
     rc::Rc,
 };
 
+use order::domain::{Capture, Order};
+
 use super::state::{Action, Next, State};
 
 /// All states that can be reached, and the steps between them that are taken automatically.
@@ -21,11 +23,19 @@ pub(super) fn search(start: State, accepts: bool) -> BTreeMap<String, usize> {
     let mut ends = BTreeMap::new();
     for state in graph.states.iter().filter(|state| state.is_quiet_end()) {
         assert_eq!(state.breaches(), Vec::<String>::new(), "{state:#?}");
-        let statuses: Vec<&str> = state.world.orders.values().map(|order| order.status().as_str()).collect();
+        let statuses: Vec<String> = state.world.orders.values().map(outcome).collect();
         *ends.entry(statuses.join(" ")).or_default() += 1;
     }
     graph.always_ends();
     ends
+}
+
+/// Returns how an order ended: its status, and whether its payment could not be captured.
+fn outcome(order: &Order) -> String {
+    match order.facts.capture {
+        Capture::Failed => format!("{} (capture failed)", order.status()),
+        Capture::Unknown | Capture::Captured => order.status().to_string(),
+    }
 }
 
 impl Graph {

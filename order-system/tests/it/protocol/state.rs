@@ -18,6 +18,8 @@ pub(super) struct Chances {
     pub(super) cancels: u8,
     /// Whether deadlines pass and holds become overdue. Without them, a lost message is never noticed.
     pub(super) clocks: bool,
+    /// Whether an authorization may expire before it is captured.
+    pub(super) expires: bool,
     /// How often the payment service may crash after a call to the gateway, so that the answer is lost.
     pub(super) crashes: u8,
 }
@@ -29,6 +31,8 @@ enum Booked {
     Charged,
     Declined,
     Voided,
+    Captured,
+    Expired,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -127,6 +131,7 @@ impl State {
         *booked = match (step, *booked) {
             (Step::Authorize, Booked::Prepared) if accepts => Booked::Charged,
             (Step::Authorize, Booked::Prepared) => Booked::Declined,
+            (Step::Capture, Booked::Charged) => Booked::Captured,
             (Step::Void, Booked::Prepared | Booked::Charged) => Booked::Voided,
             (_, booked) => booked,
         };
@@ -134,6 +139,8 @@ impl State {
             (Step::Prepare, _) => Answer::Prepared { reference: "reference".to_owned() },
             (Step::Authorize, Booked::Charged) => Answer::Authorized,
             (Step::Authorize, _) => Answer::Declined { reason: "too much".to_owned() },
+            (Step::Capture, Booked::Captured) => Answer::Captured,
+            (Step::Capture, _) => Answer::CaptureFailed { reason: "expired".to_owned() },
             (Step::Void, _) => Answer::Voided,
         };
         self.answers.insert((saga, step), answer);
@@ -182,6 +189,15 @@ impl State {
                 });
             }
         }
+        for (&saga, payment) in self.world.payments.iter().filter(|_| self.chances.expires) {
+            // Before that, it is the same as one that is declined.
+            if payment.state == PaymentState::Capturing && self.booked.get(&saga) == Some(&Booked::Charged) {
+                step_of(None, &|state| {
+                    state.chances.expires = false;
+                    state.booked.insert(saga, Booked::Expired);
+                });
+            }
+        }
         for &saga in self.world.orders.keys().filter(|_| self.chances.clocks) {
             step_of(Some(Action::OrderClock(saga)), &|state| {
                 let events = state.world.order_clock(saga);
@@ -213,7 +229,10 @@ impl State {
         for saga in self.world.orders.keys() {
             let charged = self.booked.get(saga) == Some(&Booked::Charged);
             let payment = self.world.payments.get(saga).map(|payment| &payment.state);
-            if charged != (payment == Some(&PaymentState::Authorized)) {
+            let captured = self.booked.get(saga) == Some(&Booked::Captured);
+            if charged != (payment == Some(&PaymentState::Authorized))
+                || captured != (payment == Some(&PaymentState::Captured))
+            {
                 breaches.push(format!("the gateway has {:?}, and the payment is {payment:?}", self.booked.get(saga)));
             }
         }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use testkit::service::{
     Answer,
     DatabaseKind::{self, Postgres, Sqlite},
-    answer,
+    answer, until,
 };
 
 use super::fake::{API_KEY, FakeStripe, Fault, Totals};
@@ -146,6 +146,26 @@ async fn after_a_webhook_stripe_is_asked_soon(#[values(Sqlite, Postgres)] databa
         service.signed_webhook(event).await;
     }
     assert_eq!(service.harness.receive().await.body, EventBody::PaymentAuthorized);
+    service.harness.finish().await;
+}
+
+/// The same for a capture.
+#[rstest]
+#[tokio::test]
+async fn after_a_webhook_stripe_is_asked_soon_about_a_capture(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut service = Service::start(database, &["--gateway-timeout=2h", "--drain-timeout=1s"]).await;
+    let order = order(1, Some("pm_card_visa"));
+    service.harness.publish(&order.reserved()).await;
+    assert_eq!(service.harness.receive().await.body, EventBody::PaymentAuthorized);
+    service.fake.fail_next([Fault::NoAnswer]);
+    service.harness.publish(&order.confirmed()).await;
+    until("it is captured", async || service.totals(&order).captured == 2_000).await;
+    assert_eq!(service.harness.states().await, ["CAPTURING"]);
+    for event in service.fake.events().iter().rev() {
+        service.signed_webhook(event).await;
+    }
+    assert_eq!(service.harness.receive().await.body, EventBody::PaymentCaptured);
+    assert_eq!(service.totals(&order), Totals { captured: 2_000, ..Totals::default() });
     service.harness.finish().await;
 }
 

@@ -57,10 +57,12 @@ async fn an_order_on_rabbitmq_is_one_trace() -> Result<()> {
     let request = client.order(Method::POST, "/api/v1/orders/").json(&place);
     let order = ok(request.header("traceparent", format!("00-{parent}-01"))).await?;
     ensure!(order["status"] == "CONFIRMED", "{order}");
-    // The last thing that happens to the order.
+    // The last two things that happen to the order.
     let last = |spans: &[Span]| {
-        let sold = |span: &&Span| span.kind == SpanKind::Consumer && span.name.ends_with("order.confirmed:inventory");
-        spans.iter().find(sold).cloned()
+        let handled =
+            |what: &str| spans.iter().find(|span| span.kind == SpanKind::Consumer && span.name.ends_with(what));
+        // The stock is sold, and order knows that the payment is captured.
+        handled("order.confirmed:inventory").and(handled("payment.captured:order")).cloned()
     };
     collector.until("the end of the saga", last).await?;
     stop(&mut stack).await?;
