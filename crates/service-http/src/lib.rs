@@ -49,6 +49,7 @@ pub use document::document;
 pub use edge::Edge;
 pub use extract::ApiJson;
 pub use idempotency::{idempotency_key, key_reused};
+pub use lists::ListTurns;
 pub use metrics::HttpMetrics;
 pub use paging::{Continuation, Limit, Page};
 pub use params::{ApiPath, ApiQuery};

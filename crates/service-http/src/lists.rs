@@ -42,16 +42,36 @@ const SLOTS: usize = 64;
 /// For how many clients turns are kept that nobody waits for.
 const IDLE_TURNS: usize = 1024;
 
-/// The lists of one service, and whose turn it is.
+/// The lists of one service.
 #[derive(Debug)]
 pub(crate) struct Lists {
     paths: HashSet<String>,
+    turns: ListTurns,
+}
+
+/// Whose turn it is to read a list. Services that share a process share it, because they share its processors.
+#[derive(Debug, Clone, Default)]
+pub struct ListTurns(Arc<Turns>);
+
+#[derive(Debug)]
+struct Turns {
     hashes: RandomState,
     epoch: Instant,
     /// The last clients: in each, the time in milliseconds since the epoch, and 24 bits of the client's hash.
     recent: [AtomicU64; SLOTS],
     /// For each client, when its next list may begin. Whoever has the lock reads a list.
     turns: Mutex<HashMap<u64, Turn>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            hashes: RandomState::new(),
+            epoch: Instant::now(),
+            recent: [const { AtomicU64::new(0) }; SLOTS],
+            turns: Mutex::default(),
+        }
+    }
 }
 
 type Turn = Arc<tokio::sync::Mutex<Instant>>;
@@ -66,20 +86,16 @@ impl Lists {
     /// Returns the lists among the routes of a document.
     pub(crate) fn of(openapi: &OpenApi) -> Self {
         let lists = openapi.paths.paths.iter().filter(|(_, path)| path.get.as_ref().is_some_and(is_list));
-        Self {
-            paths: lists.map(|(path, _)| path.clone()).collect(),
-            hashes: RandomState::new(),
-            epoch: Instant::now(),
-            recent: [const { AtomicU64::new(0) }; SLOTS],
-            turns: Mutex::default(),
-        }
+        Self { paths: lists.map(|(path, _)| path.clone()).collect(), turns: ListTurns::default() }
     }
 
     fn contains(&self, request: &Request) -> bool {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         matches!(*request.method(), Method::GET | Method::HEAD) && path.is_some_and(|path| self.paths.contains(path))
     }
+}
 
+impl Turns {
     /// Returns a hash of who sends the request: its API key, or its address.
     fn client(&self, request: &Request) -> u64 {
         let key = request.extensions().get::<Caller>().and_then(Caller::owner);
@@ -115,13 +131,14 @@ impl Lists {
 }
 
 /// Lets a list wait for its client's turn, which lasts until the response is serialised. Refuses it if that takes too
-/// long.
+/// long. The server adds the [`ListTurns`] of its listener to each request.
 pub(crate) async fn pace(State(lists): State<Arc<Lists>>, request: Request, next: Next) -> Response {
-    let (client, is_list) = (lists.client(&request), lists.contains(&request));
-    if !lists.others_than(client, is_list) {
+    let ListTurns(turns) = request.extensions().get().unwrap_or(&lists.turns).clone();
+    let (client, is_list) = (turns.client(&request), lists.contains(&request));
+    if !turns.others_than(client, is_list) {
         return next.run(request).await;
     }
-    let turn = lists.turn(client);
+    let turn = turns.turn(client);
     let waited = timeout(WAIT, async {
         let next_begin = turn.lock().await;
         sleep_until(*next_begin).await;
@@ -177,6 +194,26 @@ mod tests {
         go: Arc<Notify>,
     }
 
+    /// Another service of the same process is used by others.
+    #[tokio::test]
+    async fn services_with_the_same_turns_count_each_others_clients() {
+        let ((first, _), (second, lists)) = (router(), router());
+        let turns = ListTurns::default();
+        let from = async |router: &Router, client, path| {
+            let mut request = request(client, path);
+            request.extensions_mut().insert(turns.clone());
+            testing::send(router, request).await.0
+        };
+        from(&first, 2, "/nowhere").await;
+        let others = async {
+            lists.begun.notified().await;
+            let answers = [from(&first, 1, "/list").await, from(&first, 2, "/list").await];
+            lists.go.notify_one();
+            answers
+        };
+        assert_eq!(tokio::join!(from(&second, 1, "/held"), others), (200, [503, 200]));
+    }
+
     fn router() -> (Router, Held) {
         let held_lists = Held { together: Arc::new(Barrier::new(2)), begun: Arc::default(), go: Arc::default() };
         let routes = OpenApiRouter::new().routes(routes!(list)).routes(routes!(two)).routes(routes!(held));
@@ -185,9 +222,13 @@ mod tests {
 
     /// Sends a request from the address 127.0.0.`client`, and returns the status.
     async fn get(router: &Router, client: u8, path: &str) -> u16 {
+        testing::send(router, request(client, path)).await.0
+    }
+
+    fn request(client: u8, path: &str) -> Request {
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, client], 1))));
-        testing::send(router, request).await.0
+        request
     }
 
     #[tokio::test]

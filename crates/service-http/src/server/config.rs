@@ -1,5 +1,5 @@
 use super::limits::ConnectionLimits;
-use crate::{Audience, ServerTls};
+use crate::{Audience, ListTurns, ServerTls};
 
 /// How a listener serves its clients.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +10,8 @@ pub struct ListenerConfig {
     pub tls: Option<ServerTls>,
     /// Whom it is for.
     pub audience: Audience,
+    /// Whose turn it is to read a list. Listeners whose configurations are copies of each other share it.
+    pub list_turns: ListTurns,
 }
 
 impl ListenerConfig {

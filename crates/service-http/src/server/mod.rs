@@ -33,7 +33,7 @@ use self::{
     stream::{ObservedBody, ObservedStream},
     table::Table,
 };
-use crate::{Audience, HttpMetrics, ServerTls, tls::Accepted};
+use crate::{Audience, HttpMetrics, ListTurns, ServerTls, tls::Accepted};
 
 pub use config::ListenerConfig;
 pub use limits::ConnectionLimits;
@@ -75,12 +75,13 @@ pub async fn serve(
     metrics: &HttpMetrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let ListenerConfig { limits, tls, audience } = config.into();
+    let ListenerConfig { limits, tls, audience, list_turns } = config.into();
     let metrics = metrics.connections.clone();
     let mut server = Server {
         router,
         tls,
         audience,
+        list_turns,
         epoch: Instant::now(),
         table: Table::new(limits, metrics.clone()),
         connections: JoinSet::new(),
@@ -137,6 +138,7 @@ struct Server {
     router: Router,
     tls: Option<ServerTls>,
     audience: Audience,
+    list_turns: ListTurns,
     epoch: Instant,
     table: Table,
     /// Dropping these sets aborts their tasks, so the connections end with the server.
@@ -158,6 +160,7 @@ impl Server {
                 address,
                 activity: Arc::clone(&activity),
                 audience: self.audience.clone(),
+                list_turns: self.list_turns.clone(),
                 router: self.router.clone(),
                 stop: self.stop.clone(),
             };
@@ -174,6 +177,7 @@ struct Connection {
     address: SocketAddr,
     activity: Arc<Activity>,
     audience: Audience,
+    list_turns: ListTurns,
     router: Router,
     stop: CancellationToken,
 }
@@ -201,10 +205,11 @@ impl Connection {
 
     /// Serves the requests of the connection in sequence. Each request carries the client's address.
     async fn serve_requests(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let Self { address, activity, audience, router, stop } = self;
+        let Self { address, activity, audience, list_turns, router, stop } = self;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(address));
             request.extensions_mut().insert(audience.clone());
+            request.extensions_mut().insert(list_turns.clone());
             let (begun, router) = (activity.begin_request(), router.clone());
             async move {
                 let guard = begun?;
