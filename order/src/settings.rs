@@ -17,7 +17,7 @@ pub struct OrderSettings {
     /// The first pause before an unanswered cancellation is repeated; each next pause is twice as long
     #[arg(long, env = "CANCEL_REPEAT", default_value = "5s", value_parser = humantime::parse_duration)]
     pub cancel_repeat: Duration,
-    /// The longest pause before an unanswered cancellation is repeated
+    /// The longest pause before an unanswered cancellation is repeated, and the first before a confirmation is
     #[arg(long, env = "CANCEL_REPEAT_LONGEST", default_value = "5min", value_parser = humantime::parse_duration)]
     pub cancel_repeat_longest: Duration,
     /// How many of the newest changes a client of the stream can resume from, or lag behind

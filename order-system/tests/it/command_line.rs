@@ -27,7 +27,7 @@ fn refused(program: &Program, data_dir: &Path, arguments: &[&str]) -> String {
 }
 
 /// Changes a database directly.
-fn execute(file: &Path, sql: &str) {
+pub(crate) fn execute(file: &Path, sql: &str) {
     use sea_orm::{ConnectionTrait as _, Database};
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let database = Database::connect(format!("sqlite://{}", file.display())).await.unwrap();

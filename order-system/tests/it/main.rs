@@ -23,6 +23,7 @@ mod readme;
 mod scenarios;
 mod tls;
 mod traces;
+mod upgrade;
 
 /// The program under test; cargo has built it together with this test.
 fn program() -> testkit::process::Program {

@@ -57,11 +57,12 @@ const LONGEST_CONFIRMATION_PAUSE: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CancelPolicy {
     /// How long after its placement an order is cancelled if it has not ended. If it is confirmed then, and it is not
-    /// known what became of the capture, its confirmation is repeated; each next pause is twice as long, up to an hour.
+    /// known what became of the capture, its confirmation is repeated.
     pub deadline: Duration,
     /// The first pause before an unanswered cancellation is repeated; each next pause is twice as long.
     pub first_repeat: Duration,
-    /// The longest such pause.
+    /// The longest such pause. It, or the deadline if that is shorter, is also the first pause before an unanswered
+    /// confirmation is repeated again; each next one is twice as long, up to an hour.
     pub longest_repeat: Duration,
 }
 
@@ -135,7 +136,8 @@ impl Order {
     /// repeated. Returns the events to publish.
     pub fn wake(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) -> Vec<Event> {
         if self.facts.awaits_capture() && self.wake_at.is_none_or(|at| at <= now) {
-            let pause = cancel_policy.deadline.saturating_mul(2_u32.saturating_pow(self.repeats));
+            let first = cancel_policy.longest_repeat.min(cancel_policy.deadline);
+            let pause = first.saturating_mul(2_u32.saturating_pow(self.repeats));
             self.wake_at = Some(now.after(pause.min(LONGEST_CONFIRMATION_PAUSE)));
             self.repeats = self.repeats.saturating_add(1);
             return vec![self.event(EventBody::OrderConfirmed)];
@@ -304,11 +306,11 @@ mod tests {
             assert!(events.iter().all(|body| *body == EventBody::OrderConfirmed), "{events:?}");
             repeats.extend((!events.is_empty()).then_some(second));
         }
-        assert_eq!(repeats, [60, 120, 240, 480, 960, 1_920, 3_840, 7_440, 11_040, 14_640]);
+        assert_eq!(repeats, [60, 75, 105, 165, 285, 525, 1_005, 1_965, 3_885, 7_485, 11_085, 14_685]);
         // One that an earlier version confirmed is not due at any time, and is repeated at once.
         let mut old = Order { wake_at: None, ..confirmed() };
         assert_eq!(bodies(old.wake(at(5), &POLICY)), [EventBody::OrderConfirmed]);
-        assert_eq!(old.wake_at, Some(at(65)));
+        assert_eq!(old.wake_at, Some(at(20)));
         old.learn(Fact::Capture(Capture::Captured), at(6));
         assert_eq!(old.wake(at(10_000), &POLICY), []);
     }

@@ -196,10 +196,13 @@ pub(crate) async fn to_capture(
     now: Timestamp,
     limit: u64,
 ) -> Result<Vec<Order>, DbErr> {
+    take(transaction, confirmed_without_captures(), now, limit).await
+}
+
+fn confirmed_without_captures() -> Select<orders::Entity> {
     // The condition is a literal, as in the index: with a parameter, neither database would use the index.
-    let condition = Expr::cust("status = 'CONFIRMED' AND capture IS NULL AND wake_at IS NULL");
-    let confirmed = orders::Entity::find().filter(condition);
-    take(transaction, confirmed.order_by_asc(orders::Column::OrderId), now, limit).await
+    let condition = Expr::cust("status || '' = 'CONFIRMED' AND capture IS NULL AND wake_at IS NULL");
+    orders::Entity::find().filter(condition).order_by_asc(orders::Column::OrderId)
 }
 
 async fn take(
@@ -241,4 +244,26 @@ async fn locked(
     keys.dedup();
     let rows = find_locked::<orders::Entity, _>(transaction, column, keys).await?;
     rows.into_iter().map(from_row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbBackend, QueryTrait as _, Statement};
+    use shared_events::Service;
+    use testkit::service::{DatabaseKind, TestDatabase};
+
+    use super::*;
+    use crate::Migrator;
+
+    /// Each tick asks for them, and there are none: it must not read all confirmed orders for that.
+    #[tokio::test]
+    async fn orders_that_were_confirmed_without_captures_are_found_by_their_index() {
+        let storage = TestDatabase::create(DatabaseKind::Sqlite);
+        let database = storage.open::<Migrator>(Service::Order).await;
+        let query = confirmed_without_captures().limit(500).build(DbBackend::Sqlite).to_string();
+        let explain = Statement::from_string(DbBackend::Sqlite, format!("EXPLAIN QUERY PLAN {query}"));
+        let plan = database.reader().query_all_raw(explain).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+        assert_eq!(plan, ["SCAN orders USING INDEX orders_to_capture"]);
+    }
 }

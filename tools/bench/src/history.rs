@@ -26,8 +26,8 @@ pub(crate) fn fill(stack: &Stack, orders: u64) -> Result<i64> {
     let query = |sql: &str| -> Result<i64> {
         Ok(block_in_place(|| stack.postgres.psql(Service::Order.name(), sql))?.trim().parse()?)
     };
-    let unfinished = query("SELECT count(*) FROM orders WHERE status IN ('PENDING', 'COMPENSATING')")?;
-    ensure!(unfinished == 0, "{unfinished} orders have not ended");
+    let unfinished = query("SELECT count(*) FROM orders WHERE wake_at IS NOT NULL")?;
+    ensure!(unfinished == 0, "{unfinished} orders have not ended, or are not captured");
     let (count, last) = (query("SELECT count(*) FROM orders")?, query("SELECT max(order_id) FROM orders")?);
     let patterns = i64::try_from(PATTERNS)?.min(count);
     let first =
@@ -51,9 +51,9 @@ pub(crate) fn fill(stack: &Stack, orders: u64) -> Result<i64> {
 
 fn multiply(postgres: &Postgres, service: Service, patterns: Patterns, copies: i64) -> Result<()> {
     let statements = match service {
-        Service::Order => vec![orders(patterns, copies), order_events(patterns, copies), inbox(patterns, copies, 2)],
+        Service::Order => vec![orders(patterns, copies), order_events(patterns, copies), inbox(patterns, copies, 3)],
         Service::Inventory => vec![reservations(patterns, copies), inbox(patterns, copies, 2)],
-        Service::Payment => vec![payments(patterns, copies), inbox(patterns, copies, 1)],
+        Service::Payment => vec![payments(patterns, copies), inbox(patterns, copies, 2)],
     };
     // Each statement in a separate call, because a single call would run them in one transaction.
     postgres.psql(service.name(), MOVED)?;
@@ -95,9 +95,10 @@ fn orders(patterns: Patterns, copies: i64) -> String {
     let (distance, chosen, copied) = (patterns.distance(), patterns.chosen(), copied(copies));
     format!(
         "INSERT INTO orders (order_id, saga_id, lines, minor_units, currency, placed_at, changed_at, stock,
-             stock_reason, payment, payment_reason, cancel, status, wake_at, repeats)
+             stock_reason, payment, payment_reason, cancel, capture, status, wake_at, repeats)
          SELECT order_id + {distance} * copy, moved(saga_id, age), lines, minor_units, currency,
-             placed_at, changed_at, stock, stock_reason, payment, payment_reason, cancel, status, wake_at, repeats
+             placed_at, changed_at, stock, stock_reason, payment, payment_reason, cancel, capture, status, wake_at,
+             repeats
          FROM {copied} CROSS JOIN (SELECT * FROM orders WHERE {chosen} ORDER BY order_id) AS pattern;
          SELECT setval(pg_get_serial_sequence('orders', 'order_id'), (SELECT max(order_id) FROM orders))"
     )

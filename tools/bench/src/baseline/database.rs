@@ -1,8 +1,8 @@
 //! The databases' part: for each service, one connection and the rows that it writes.
 //!
-//! An order takes three steps in the order service's database (placed; stock reserved; paid, and so confirmed), two in
-//! inventory's (held; sold) and one in payment's. One commit performs one step for every order of a batch, so a batch
-//! needs 3 + 2 + 1 commits, which is the minimum. As in the services, events that the broker has confirmed are deleted
+//! An order takes four steps in the order service's database (placed; stock reserved; paid, and so confirmed;
+//! captured), two in inventory's (held; sold) and two in payment's (authorized; captured). One commit performs one step
+//! for every order of a batch, so a batch needs 4 + 2 + 2 commits, which is the minimum. As in the services, events that the broker has confirmed are deleted
 //! from the outbox together with the next commit. The services read and lock each row before they write it, but the
 //! baseline reads nothing. Rows of the inbox and the outbox are one for each message, which contains one or several
 //! events; all other rows are one for each order or event. The services upsert whole rows, but the baseline uses plain
@@ -42,14 +42,20 @@ const RESERVED_EVENTS: &str =
     "INSERT INTO order_events (order_id, message_id, event, source, happened_at, recorded_at, changed)
     SELECT order_id, message_id, 'StockReserved', 'inventory', $3, $3, 'stock is RESERVED'
     FROM UNNEST($1::bigint[], $2::uuid[]) AS new (order_id, message_id)";
-const PAID: &str = "UPDATE orders SET payment = 'AUTHORIZED', status = 'CONFIRMED', changed_at = $2, wake_at = NULL
-    WHERE order_id = ANY($1)";
+const PAID: &str =
+    "UPDATE orders SET payment = 'AUTHORIZED', status = 'CONFIRMED', changed_at = $2 WHERE order_id = ANY($1)";
 const PAID_EVENTS: &str =
     "INSERT INTO order_events (order_id, message_id, event, source, happened_at, recorded_at, changed)
     SELECT order_id, message_id, 'PaymentAuthorized', 'payment', $4, $4, 'payment is AUTHORIZED, status is CONFIRMED'
     FROM UNNEST($1::bigint[], $2::uuid[]) AS new (order_id, message_id)
     UNION ALL SELECT order_id, message_id, 'OrderConfirmed', 'order', $4, $4, 'status is CONFIRMED'
     FROM UNNEST($1::bigint[], $3::uuid[]) AS new (order_id, message_id)";
+
+const CAPTURED: &str = "UPDATE orders SET capture = 'CAPTURED', wake_at = NULL WHERE order_id = ANY($1)";
+const CAPTURED_EVENTS: &str =
+    "INSERT INTO order_events (order_id, message_id, event, source, happened_at, recorded_at, changed)
+    SELECT order_id, message_id, 'PaymentCaptured', 'payment', $3, $3, 'payment is captured'
+    FROM UNNEST($1::bigint[], $2::uuid[]) AS new (order_id, message_id)";
 
 const HELD: &str =
     "INSERT INTO reservations (reservation_id, saga_id, order_id, lines, minor_units, currency, state, made_at,
@@ -67,6 +73,7 @@ const AUTHORIZED: &str = "INSERT INTO payments (payment_id, saga_id, order_id, m
         created_at, changed_at)
     SELECT order_id, saga_id, order_id, $4, 'USD', 'AUTHORIZED', reference, $5, $5
     FROM UNNEST($1::bigint[], $2::uuid[], $3::text[]) AS new (order_id, saga_id, reference)";
+const CAPTURE: &str = "UPDATE payments SET state = 'CAPTURED', changed_at = $2 WHERE payment_id = ANY($1)";
 
 /// Returns the tables of a service, for [`clear`].
 fn tables(service: Service) -> &'static str {
@@ -192,6 +199,7 @@ impl Writer {
 
     async fn order(&mut self) -> Result<()> {
         let (created, reserved, paid, confirmed) = (self.new_ids(), self.new_ids(), self.new_ids(), self.new_ids());
+        let (captured, captured_messages) = (self.new_ids(), self.new_message_ids());
         let (created_messages, confirmed_messages) = (self.new_message_ids(), self.new_message_ids());
         let (reserved_messages, paid_messages) = (self.new_message_ids(), self.new_message_ids());
         let first_sagas = self.first_sagas();
@@ -203,7 +211,6 @@ impl Writer {
         sqlx::query(PLACED_EVENTS).bind(&*numbers).bind(&created).bind(at).execute(&mut *placing).await?;
         let outbox = sqlx::query(OUTBOX).bind(&created_messages).bind(&first_sagas).bind(&self.bodies[0]);
         outbox.bind("order.created").bind(at).execute(&mut *placing).await?;
-        sqlx::query(FORGET).bind(&self.confirmed).execute(&mut *placing).await?;
         placing.commit().await?;
 
         let at = now();
@@ -223,7 +230,15 @@ impl Writer {
         let outbox = sqlx::query(OUTBOX).bind(&confirmed_messages).bind(&first_sagas).bind(&self.bodies[1]);
         outbox.bind("order.confirmed").bind(at).execute(&mut *paying).await?;
         paying.commit().await?;
-        self.confirmed = confirmed_messages;
+
+        let at = now();
+        let mut capturing = connection.begin().await?;
+        sqlx::query(INBOX).bind(&captured_messages).bind(at).execute(&mut *capturing).await?;
+        sqlx::query(CAPTURED).bind(&*numbers).execute(&mut *capturing).await?;
+        let events = sqlx::query(CAPTURED_EVENTS).bind(&*numbers).bind(&captured);
+        events.bind(at).execute(&mut *capturing).await?;
+        sqlx::query(FORGET).bind(&confirmed_messages).execute(&mut *capturing).await?;
+        capturing.commit().await?;
         Ok(())
     }
 
@@ -253,6 +268,7 @@ impl Writer {
 
     async fn payment(&mut self) -> Result<()> {
         let (reserved, authorized) = (self.new_message_ids(), self.new_message_ids());
+        let (confirmed, captured) = (self.new_message_ids(), self.new_message_ids());
         let first_sagas = self.first_sagas();
         let references: Vec<String> = self.sagas.iter().map(|saga| format!("sim-{}", saga.simple())).collect();
         let Self { connection, numbers, sagas, .. } = self;
@@ -265,7 +281,16 @@ impl Writer {
         outbox.bind("payment.authorized").bind(at).execute(&mut *paying).await?;
         sqlx::query(FORGET).bind(&self.confirmed).execute(&mut *paying).await?;
         paying.commit().await?;
-        self.confirmed = authorized;
+
+        let at = now();
+        let mut capturing = connection.begin().await?;
+        sqlx::query(INBOX).bind(&confirmed).bind(at).execute(&mut *capturing).await?;
+        sqlx::query(CAPTURE).bind(&*numbers).bind(at).execute(&mut *capturing).await?;
+        let outbox = sqlx::query(OUTBOX).bind(&captured).bind(&first_sagas).bind(&self.bodies[1]);
+        outbox.bind("payment.captured").bind(at).execute(&mut *capturing).await?;
+        sqlx::query(FORGET).bind(&authorized).execute(&mut *capturing).await?;
+        capturing.commit().await?;
+        self.confirmed = captured;
         Ok(())
     }
 }

@@ -12,9 +12,14 @@ const MAX_BYTES: usize = 64 * 1024;
 /// The most events in a message, as in the services.
 pub(crate) const MAX_EVENTS: i64 = 128;
 
-/// The events of a confirmed order, in sequence: 4 events, and 5 messages, because the second event has two consumers.
-const EVENTS: [EventBody; 4] =
-    [EventBody::OrderCreated, EventBody::StockReserved, EventBody::PaymentAuthorized, EventBody::OrderConfirmed];
+/// The events of a confirmed order, in sequence: 5 events, and 7 messages, because two events have two consumers.
+const EVENTS: [EventBody; 5] = [
+    EventBody::OrderCreated,
+    EventBody::StockReserved,
+    EventBody::PaymentAuthorized,
+    EventBody::OrderConfirmed,
+    EventBody::PaymentCaptured,
+];
 
 /// The amount of each order: 200 dollars.
 pub(super) const MINOR_UNITS: i64 = 20_000;
