@@ -2,11 +2,11 @@
 //!
 //! An order takes four steps in the order service's database (placed; stock reserved; paid, and so confirmed;
 //! captured), two in inventory's (held; sold) and two in payment's (authorized; captured). One commit performs one step
-//! for every order of a batch, so a batch needs 4 + 2 + 2 commits, which is the minimum. As in the services, events that the broker has confirmed are deleted
-//! from the outbox together with the next commit. The services read and lock each row before they write it, but the
-//! baseline reads nothing. Rows of the inbox and the outbox are one for each message, which contains one or several
-//! events; all other rows are one for each order or event. The services upsert whole rows, but the baseline uses plain
-//! updates with constants in the statement.
+//! for every order of a batch, so a batch needs 4 + 2 + 2 commits, which is the minimum. As in the services, events
+//! that the broker has confirmed are deleted from the outbox together with the next commit. The services read and lock
+//! each row before they write it, but the baseline reads nothing. Rows of the inbox and the outbox are one for each
+//! message, which contains one or several events; all other rows are one for each order or event. The services upsert
+//! whole rows, but the baseline uses plain updates with constants in the statement.
 
 use std::{collections::BTreeMap, sync::Arc};
 
