@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use saga_support::{YEAR, duration};
+use saga_support::{MILLISECOND, YEAR, duration};
 
 use crate::domain::HoldPolicy;
 
@@ -11,10 +11,10 @@ use crate::domain::HoldPolicy;
 pub struct InventorySettings {
     /// How long stock is held for an order before the order service is asked about it; should be longer than the
     /// order's deadline
-    #[arg(long, env = "HOLD_TIME", default_value = "15min", value_parser = duration(Duration::ZERO, YEAR))]
+    #[arg(long, env = "HOLD_TIME", default_value = "15min", value_parser = duration(MILLISECOND, YEAR))]
     pub hold_time: Duration,
     /// How long stock is held for a client that has reserved it over REST and does not release it; not set: any time
-    #[arg(long, env = "RESERVATION_EXPIRY", value_parser = duration(Duration::ZERO, YEAR))]
+    #[arg(long, env = "RESERVATION_EXPIRY", value_parser = duration(MILLISECOND, YEAR))]
     pub reservation_expiry: Option<Duration>,
     /// How long a repeated request to reserve or release is recognized by its idempotency key, at least
     #[arg(long, env = "IDEMPOTENCY_KEY_LIFETIME", default_value = "24h", value_parser = duration(MINUTE, YEAR))]

@@ -7,6 +7,7 @@ use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use saga_database::DatabaseArgs;
+use saga_support::{YEAR, duration};
 use service_host::{settings::LogSettings, signals, telemetry};
 
 use crate::{
@@ -60,7 +61,7 @@ struct Verify {
     #[command(flatten)]
     database: Option<DatabaseArgs>,
     /// How long to wait until all orders have ended and the data agrees
-    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0s", value_parser = duration(Duration::ZERO, YEAR))]
     wait: Duration,
 }
 
@@ -148,4 +149,79 @@ Or try it in another terminal: put stock in, order some of it, and see what is l
 Ctrl-C stops it; the next start goes on where it stopped.
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgAction, CommandFactory as _, error::ErrorKind};
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+
+    /// The names of all settings that have a value, as clap knows them and as flags.
+    fn settings() -> Vec<(String, String)> {
+        let command = Cli::command();
+        let with_value = command.get_arguments().filter(|arg| matches!(arg.get_action(), ArgAction::Set));
+        with_value.filter_map(|arg| Some((arg.get_id().to_string(), arg.get_long()?.to_owned()))).collect()
+    }
+
+    /// Returns why a value is refused; `None` if it is accepted.
+    fn refusal(flag: &str, value: &str) -> Option<String> {
+        let parsed = Cli::command().try_get_matches_from(["order-system", &format!("--{flag}={value}")]);
+        let refused = |kind| matches!(kind, ErrorKind::ValueValidation | ErrorKind::InvalidValue);
+        parsed.err().filter(|error| refused(error.kind())).map(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_duration_and_every_number_has_limits() {
+        let (mut durations, mut numbers) = (Vec::new(), Vec::new());
+        for (_, flag) in settings() {
+            if refusal(&flag, "banana").is_none() {
+                continue;
+            }
+            if refusal(&flag, "1min").is_none() {
+                let why = refusal(&flag, "100000years").unwrap_or_default();
+                assert!(why.contains("must be at most") && why.contains(&flag), "--{flag}: {why}");
+                assert!(refusal(&flag, "99999999999999999999s").is_some(), "--{flag}");
+                durations.push(flag);
+            } else if refusal(&flag, "7").is_none() {
+                let why = refusal(&flag, "99999999999999999999999").unwrap_or_default();
+                assert!(why.contains(&flag), "--{flag}: {why}");
+                numbers.push(flag);
+            }
+        }
+        assert!(durations.len() >= 15 && numbers.len() >= 8, "{durations:?} {numbers:?}");
+    }
+
+    #[test]
+    fn zero_is_refused_where_it_makes_no_sense() {
+        for flag in ["tick", "head-timeout", "idle-timeout", "write-timeout", "gateway-timeout", "hold-time"] {
+            let why = refusal(flag, "0s").unwrap_or_default();
+            assert!(why.contains("must be at least 1ms"), "--{flag}: {why}");
+        }
+        for flag in ["max-batch", "max-waiting", "prefetch", "max-connections", "stream-history"] {
+            assert!(refusal(flag, "0").is_some() && refusal(flag, "1").is_none(), "--{flag}");
+            assert!(refusal(flag, "18446744073709551615").is_some_and(|why| why.contains("at most")), "--{flag}");
+        }
+        for flag in ["shutdown-delay", "drain-timeout", "order-wait", "gateway-latency"] {
+            assert_eq!(refusal(flag, "0s"), None, "--{flag}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_setting_is_given_it_is_refused_with_its_name_or_within_limits(
+            (id, flag) in select(settings()),
+            value in "[0-9]{1,25}(ns|us|ms|s|min|h|days|weeks|years|)|-?[0-9]{1,9}[.e][0-9]{1,3}|.{0,20}",
+        ) {
+            let parsed = Cli::command().try_get_matches_from(["order-system", &format!("--{flag}={value}")]);
+            match parsed {
+                Ok(matches) => {
+                    let duration = matches.try_get_one::<Duration>(&id).ok().flatten();
+                    prop_assert!(duration.is_none_or(|duration| *duration <= YEAR), "{:?}", duration);
+                }
+                Err(error) => prop_assert!(error.to_string().contains(&flag), "{}", error),
+            }
+        }
+    }
 }

@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+/// The shortest pause or timeout that makes sense.
+pub const MILLISECOND: Duration = Duration::from_millis(1);
+/// An hour.
+pub const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A day.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A year of 365 days.

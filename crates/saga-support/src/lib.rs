@@ -10,7 +10,7 @@ mod settings;
 pub mod testing;
 
 pub use backoff::Backoff;
-pub use durations::{DAY, YEAR, duration};
+pub use durations::{DAY, HOUR, MILLISECOND, YEAR, duration};
 pub use log_limit::LogLimit;
 pub use millis::millis;
 pub use settings::{for_service, host_name, read_secret};

@@ -10,6 +10,7 @@ use reqwest::Url;
 use crate::telemetry::LogFormat;
 use saga_message::framing;
 use saga_runtime::EngineSettings;
+use saga_support::{DAY, HOUR, MILLISECOND, YEAR, duration};
 use service_http::{BrowserPolicy, CertificateFiles, ClientTls, ServerTls};
 
 /// Limits and timeouts, the same for every service.
@@ -17,33 +18,33 @@ use service_http::{BrowserPolicy, CertificateFiles, ClientTls, ServerTls};
 #[command(next_help_heading = "Work")]
 pub struct WorkSettings {
     /// Maximum number of inputs (commands and events) in one database transaction
-    #[arg(long, env = "MAX_BATCH", default_value_t = 512, value_parser = at_least_one)]
+    #[arg(long, env = "MAX_BATCH", default_value_t = 512, value_parser = count(MOST_INPUTS))]
     pub max_batch: usize,
     /// Maximum number of events in one published message. 1 is for the time of a rolling upgrade from a version that
     /// reads only single events
-    #[arg(long, env = "MAX_EVENTS_PER_MESSAGE", default_value_t = framing::MAX_EVENTS, value_parser = at_least_one)]
+    #[arg(long, env = "MAX_EVENTS_PER_MESSAGE", default_value_t = framing::MAX_EVENTS, value_parser = count(MOST_EVENTS))]
     pub max_events_per_message: usize,
     /// Maximum number of commands that wait for the database; further ones are refused with 503
-    #[arg(long, env = "MAX_WAITING", default_value_t = 4096, value_parser = at_least_one)]
+    #[arg(long, env = "MAX_WAITING", default_value_t = 4096, value_parser = count(MILLION))]
     pub max_waiting: usize,
     /// Maximum number of unpublished messages; above it, new orders are refused with 503
     #[arg(long, env = "MAX_BACKLOG", default_value_t = 50_000)]
     pub max_backlog: u64,
     /// Maximum number of unacknowledged messages that the service takes from its queue
-    #[arg(long, env = "PREFETCH", default_value_t = 128, value_parser = at_least_one)]
+    #[arg(long, env = "PREFETCH", default_value_t = 128, value_parser = count(MOST_PREFETCH))]
     pub prefetch: usize,
     /// Interval between checks for deadlines and overdue holds
-    #[arg(long, env = "TICK", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TICK", default_value = "1s", value_parser = duration(MILLISECOND, HOUR))]
     pub tick: Duration,
     /// How long handled message ids are remembered
-    #[arg(long, env = "INBOX_RETENTION", default_value = "1day", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "INBOX_RETENTION", default_value = "1day", value_parser = duration(SECOND, YEAR))]
     pub inbox_retention: Duration,
     /// How long a service that is to stop goes on serving, while /health/ready answers 503: as long as load balancers
     /// take to notice
-    #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0s", value_parser = duration(Duration::ZERO, HOUR))]
     pub shutdown_delay: Duration,
     /// How long a graceful shutdown may take
-    #[arg(long, env = "DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "DRAIN_TIMEOUT", default_value = "10s", value_parser = duration(Duration::ZERO, HOUR))]
     pub drain_timeout: Duration,
 }
 
@@ -72,20 +73,20 @@ pub struct ConsoleLink {
 pub struct HttpSettings {
     /// Maximum number of connections at each address; if one more arrives, the one that has been idle longest is closed
     /// [default: 1024, or what the limit of open files allows]
-    #[arg(long, env = "MAX_CONNECTIONS", value_parser = at_least_one)]
+    #[arg(long, env = "MAX_CONNECTIONS", value_parser = count(MILLION))]
     pub max_connections: Option<usize>,
     /// Maximum number of connections of one client: an IPv4 address, or a /64 network of IPv6
     /// [default: three quarters of --max-connections]
-    #[arg(long, env = "MAX_CONNECTIONS_PER_PEER", value_parser = at_least_one)]
+    #[arg(long, env = "MAX_CONNECTIONS_PER_PEER", value_parser = count(MILLION))]
     pub max_connections_per_peer: Option<usize>,
     /// How long a client may take to send the head of a request
-    #[arg(long, env = "HEAD_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "HEAD_TIMEOUT", default_value = "10s", value_parser = duration(MILLISECOND, HOUR))]
     pub head_timeout: Duration,
     /// How long a connection may be idle between two requests
-    #[arg(long, env = "IDLE_TIMEOUT", default_value = "100s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "IDLE_TIMEOUT", default_value = "100s", value_parser = duration(MILLISECOND, DAY))]
     pub idle_timeout: Duration,
     /// How long a client may take nothing of a response
-    #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = duration(MILLISECOND, DAY))]
     pub write_timeout: Duration,
     /// The certificate
     #[command(flatten)]
@@ -211,9 +212,22 @@ fn web_url(text: &str) -> Result<Url, String> {
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err("must begin with http:// or https://".into()) }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
+/// The shortest retention of message ids.
+const SECOND: Duration = Duration::from_secs(1);
+/// The most inputs in a transaction: beyond it, a transaction only takes longer.
+const MOST_INPUTS: usize = 65_536;
+/// What the consumers can read.
+const MOST_EVENTS: usize = framing::MAX_EVENTS;
+/// What AMQP can say.
+const MOST_PREFETCH: usize = 65_535;
+/// More of anything than a machine can hold.
+const MILLION: usize = 1_000_000;
+
+/// Returns a parser of a number from 1 to `most`.
+fn count(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse::<usize>() {
         Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) if number > most => Err(format!("must be at most {most}")),
         Ok(number) => Ok(number),
         Err(error) => Err(error.to_string()),
     }

@@ -13,8 +13,8 @@ use testkit::service::{
 
 use crate::{harness::Harness, saga::order};
 
-/// What is reserved is due at once.
-const AT_ONCE: [&str; 2] = ["--reservation-expiry", "0s"];
+/// What is reserved is due almost at once.
+const AT_ONCE: [&str; 2] = ["--reservation-expiry", "1ms"];
 /// Longer than any test takes.
 const LATER: [&str; 2] = ["--reservation-expiry", "1h"];
 

@@ -3,6 +3,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use saga_database::tables::api_key;
+use saga_support::{MILLISECOND, YEAR, duration};
 use service_http::access::{ApiKey, Owner, Scope, Scopes};
 
 use super::{
@@ -35,7 +36,7 @@ enum Action {
         #[arg(value_parser = key_id)]
         id: String,
         /// How long the old key is still accepted
-        #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+        #[arg(long, default_value = "24h", value_parser = duration(Duration::ZERO, YEAR))]
         overlap: Duration,
         #[command(flatten)]
         location: Location,
@@ -63,7 +64,7 @@ struct Create {
     #[arg(long, default_value = "", hide_default_value = true, value_parser = label)]
     label: String,
     /// When it expires, from now on, such as 90d [default: never]
-    #[arg(long, value_parser = humantime::parse_duration)]
+    #[arg(long, value_parser = duration(MILLISECOND, 100 * YEAR))]
     expires_in: Option<Duration>,
     /// How many requests per second it may send [default: any number]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

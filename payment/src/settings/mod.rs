@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use saga_support::{DAY, HOUR, MILLISECOND, duration};
 
 use crate::gateway::{FailureRate, PaymentGateway, SimulatedGateway, stripe::WebhookSecret};
 
@@ -22,13 +23,13 @@ pub struct PaymentSettings {
     #[arg(long, env = "PAYMENT_LIMIT", default_value_t = 1000)]
     pub payment_limit: u64,
     /// The response time of the simulated gateway
-    #[arg(long, env = "GATEWAY_LATENCY", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GATEWAY_LATENCY", default_value = "0s", value_parser = duration(Duration::ZERO, HOUR))]
     pub gateway_latency: Duration,
     /// The share of calls, from 0 to 1, in which the simulated gateway fails
     #[arg(long, env = "GATEWAY_FAILURE_RATE", default_value = "0")]
     pub gateway_failure_rate: FailureRate,
     /// The timeout of a call to the gateway
-    #[arg(long, env = "GATEWAY_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "GATEWAY_TIMEOUT", default_value = "10s", value_parser = duration(MILLISECOND, DAY))]
     pub gateway_timeout: Duration,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would take it for the description of the program")]
