@@ -6,7 +6,7 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::{Stream, StreamExt as _, stream};
-use service_http::access::{Caller, Scope};
+use service_http::access::{Scope, Session};
 use tokio::time::timeout;
 
 use super::{state::AppState, wire::OrderView};
@@ -25,7 +25,7 @@ const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 /// `Last-Event-ID`, which browsers send when they reconnect, from that event on. A client that is too slow, or that
 /// cannot resume there because the changes are no longer kept or the replica is another one, gets a `missed` event with
 /// the number of changes that it missed, or 0 if that is unknown, as it is for the key of an owner; it should read the
-/// orders again.
+/// orders again. The stream ends within some seconds after its key was revoked or has expired.
 #[utoipa::path(
     get, path = "/api/v1/orders/stream", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
     params(("Last-Event-ID" = Option<String>, Header, description = "the `id` that the client received last")),
@@ -33,11 +33,11 @@ const POSITION_INTERVAL: Duration = Duration::from_secs(10);
 )]
 pub(super) async fn stream(
     State(app): State<Arc<AppState>>,
-    caller: Caller,
+    session: Session,
     headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let last = headers.get("last-event-id").map(|id| Position::parse(id.to_str().unwrap_or_default()));
-    let changes = app.watchers.watch(last, caller.owner().cloned());
+    let changes = app.watchers.watch(last, session.caller().owner().cloned());
     // An id alone is no event for the client, but it can resume from here even if it never gets one.
     let opening = last.is_none().then(|| Event::default().id(changes.position().to_string()));
     let stopping = app.context.stopping.clone();
@@ -46,7 +46,8 @@ pub(super) async fn stream(
         let event = change.map_or_else(|_| Event::default(), |change| event(&change));
         Some((event.id(changes.position().to_string()), (changes, stopping)))
     });
-    Sse::new(stream::iter(opening).chain(events).map(Ok)).keep_alive(KeepAlive::default())
+    let events = stream::iter(opening).chain(events).take_until(session.ended());
+    Sse::new(events.map(Ok)).keep_alive(KeepAlive::default())
 }
 
 fn event(change: &Change) -> Event {

@@ -4,11 +4,13 @@ mod model;
 mod sequences;
 
 use rstest::rstest;
+use saga_database::revoke_api_key;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
+use shared_events::Timestamp;
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    TestKey,
+    HttpClient, TestKey, until, within_timeout,
 };
 
 use crate::{
@@ -44,5 +46,49 @@ async fn a_damaged_order_of_another_is_unknown_too(#[values(Sqlite, Postgres)] d
     transaction.execute_unprepared("UPDATE orders SET currency = 'USD'").await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(a.get(&format!("/api/v1/orders/{id}")).await.body["owner"], "a");
+    harness.finish().await;
+}
+
+/// Reads a stream to its end.
+async fn read_to_end(mut response: reqwest::Response) {
+    let end = async { while response.chunk().await.unwrap().is_some() {} };
+    within_timeout("the stream ends", end).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_stream_ends_when_its_key_is_revoked_or_one_is_needed(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let harness = Harness::start(database).await;
+    let watch = async |http: &HttpClient| {
+        let request = http.request(reqwest::Method::GET, "/api/v1/orders/stream");
+        let response = within_timeout("the stream begins", request.send()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        response
+    };
+    let anonymous = watch(&harness.service.http).await;
+    let [revoked, kept] = ["a", "a"].map(|owner| TestKey::new(owner, CUSTOMER));
+    for key in [&revoked, &kept] {
+        harness.service.add_key(key).await;
+    }
+    read_to_end(anonymous).await;
+    let [revoked_client, kept_client] = [&revoked, &kept].map(|key| harness.service.http.with_key(key.text()));
+    for client in [&revoked_client, &kept_client] {
+        until("the key is known", async || client.get("/api/v1/orders").await.status == 200).await;
+    }
+    let (ended, mut goes_on) = (watch(&revoked_client).await, watch(&kept_client).await);
+    let transaction = harness.service.observer().begin().await.unwrap();
+    assert!(revoke_api_key(&transaction, revoked.id(), Timestamp::from_unix_micros(1)).await.unwrap());
+    transaction.commit().await.unwrap();
+    read_to_end(ended).await;
+    assert_eq!(revoked_client.get("/api/v1/orders").await.status, 401);
+    // The other one still gets what happens.
+    let placed = kept_client.request(reqwest::Method::POST, "/api/v1/orders").header("prefer", "respond-async");
+    assert_eq!(testkit::service::answer(placed.json(&example())).await.status, 202);
+    let mut text = String::new();
+    while !text.contains("event: order") {
+        let chunk = within_timeout("an event", goes_on.chunk()).await.unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    drop(goes_on);
     harness.finish().await;
 }

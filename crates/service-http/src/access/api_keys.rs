@@ -162,6 +162,11 @@ impl KeySet {
         self.is_empty
     }
 
+    /// Returns whether the key with this id has neither expired nor been revoked.
+    pub(super) fn is_valid(&self, id: &str, now: Timestamp) -> bool {
+        self.keys.get(id).is_some_and(|key| now.unix_micros() < key.ends_at)
+    }
+
     /// Returns who has this key, and its limit, if it is right and neither expired nor revoked.
     pub(super) fn caller(&self, key: &ApiKey, now: Timestamp) -> Option<(&Caller, Option<&RateLimit>)> {
         let offered = key.secret_hash();

@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -10,12 +10,15 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use super::{
-    AdminToken, ApiKey, ApiKeys, Caller, Scope,
+    AdminToken, ApiKey, ApiKeys, Caller, Identity, Scope,
     rate_limit::{Exceeded, Quota},
     refused::{Reason, RefusedRequests},
     requirements::{Requirement, Requirements},
 };
 use crate::{AuditLog, Problem, body};
+
+/// How often it is checked whether a [`Session`] goes on. All sessions of a service share what was read.
+const SESSION_CHECK: Duration = Duration::from_secs(2);
 
 /// Decides who may send which request. Clones share it.
 ///
@@ -86,6 +89,55 @@ impl AccessControl {
     }
 }
 
+impl AccessControl {
+    /// Returns whether a caller that was let in still would be: its key is valid, or it needed none and none is needed.
+    async fn still_admits(&self, caller: &Caller) -> bool {
+        let Some(keys) = &self.0.keys else { return true };
+        let current = keys.current().await;
+        match caller.identity() {
+            Identity::AdminToken => true,
+            Identity::Anonymous => current.is_empty(),
+            Identity::Key(id) => current.is_valid(id, keys.now()),
+        }
+    }
+}
+
+/// Who sends a request whose response may take long, such as a stream. A handler extracts it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    access: Option<AccessControl>,
+    caller: Caller,
+}
+
+impl Session {
+    /// Returns the caller.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Waits until the caller may no longer be here: its key has expired or was revoked, or it has none and keys are
+    /// needed now. That takes effect within [`SESSION_CHECK`] and the second for which keys are used.
+    pub async fn ended(self) {
+        let Some(access) = self.access else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(SESSION_CHECK).await;
+            if !access.still_admits(&self.caller).await {
+                return;
+            }
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        Ok(Self { access: parts.extensions.get::<AccessControl>().cloned(), caller })
+    }
+}
+
 /// The decision about a request.
 struct Admission {
     /// Who sends it, or why it is refused.
@@ -129,6 +181,7 @@ pub(crate) async fn authorize(
         }
         Ok(caller) => {
             parts.extensions.insert(caller.clone());
+            parts.extensions.insert(access);
             let request = Request::from_parts(parts, body);
             match (audit.filter(|_| operation.is_audited), route) {
                 (Some(audit), Some(route)) => audit.record(&caller, route.as_str(), request, next).await,

@@ -21,7 +21,7 @@ pub use admin_token::{AdminToken, NotAToken};
 pub use api_key::ApiKey;
 pub use api_keys::ApiKeys;
 pub use caller::{Caller, Identity};
-pub use control::AccessControl;
+pub use control::{AccessControl, Session};
 pub(crate) use control::{Guarded, authorize};
 pub use owner::{Owner, OwnerError};
 pub(crate) use requirements::{Requirements, SCHEME};

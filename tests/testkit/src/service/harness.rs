@@ -83,6 +83,11 @@ impl<S: TestedService> ServiceHarness<S> {
         harness
     }
 
+    /// Adds an API key while the service runs, which knows it about a second later.
+    pub async fn add_key(&self, key: &TestKey) {
+        key.store(&self.observer).await;
+    }
+
     /// Connects as another service, which consumes nothing yet.
     pub async fn peer(&self, service: Service) -> Peer {
         assert!(service != S::SERVICE, "{service} is the service under test");
