@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// Waits until the caller may no longer be here: its key has expired or was revoked, or it has none and keys are
-    /// needed now. That takes effect within [`SESSION_CHECK`] and the second for which keys are used.
+    /// needed now. It is checked every two seconds, with keys that are at most a second old.
     pub async fn ended(self) {
         let Some(access) = self.access else { return std::future::pending().await };
         loop {
