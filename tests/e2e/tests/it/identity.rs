@@ -146,15 +146,17 @@ impl StackExt for Stack {
         self.readiness(2, "ready", |status, _| status == 200).await.map(drop)
     }
 
-    /// Waits until payment has authorized all held stock and its events are in the queues. Returns the states.
+    /// Waits until payment has authorized all held stock and captured what is sold, and its events are in the queues.
+    /// Returns the states.
     async fn until_paid(&self) -> Result<[String; 2]> {
         let (deadline, mut ticks) = (Instant::now() + TIMEOUT, interval(POLL_INTERVAL));
         loop {
             ticks.tick().await;
             let held = self.sql("inventory", "SELECT saga_id FROM reservations WHERE state = 'HELD' ORDER BY 1")?;
-            let paid = self.sql("payment", "SELECT saga_id FROM payments WHERE state = 'AUTHORIZED'")?;
+            let paid = "SELECT saga_id FROM payments WHERE state = 'AUTHORIZED' ORDER BY 1";
+            let paid = self.sql("payment", paid)?;
             let waiting = self.count("payment", "outbox")? + self.count("inventory", "outbox")?;
-            if waiting == 0 && !held.is_empty() && held.lines().all(|saga| paid.contains(saga)) {
+            if waiting == 0 && !held.is_empty() && held == paid {
                 return self.states();
             }
             ensure!(Instant::now() < deadline, "held: {held}, paid: {paid}, {waiting} unpublished");
