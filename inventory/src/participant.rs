@@ -13,7 +13,7 @@ use saga_message::ServiceSpec;
 use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_http::access::Owner as KeyOwner;
-use shared_events::{Envelope, Event, SagaId, Service, Timestamp};
+use shared_events::{Envelope, Event, EventBody, Lines, SagaId, Service, Timestamp};
 
 use self::state::State;
 use crate::{
@@ -121,11 +121,13 @@ impl Participant for Inventory {
         let held = loaded.iter().filter(|reservation| reservation.state == ReservationState::Held);
         skus.extend(held.flat_map(Reservation::lines).map(|line| &line.sku));
         for input in inputs {
-            if let Payload::Event(envelope) = &input.payload
-                && !known.contains(&envelope.event.saga_id)
-            {
+            let Payload::Event(envelope) = &input.payload else { continue };
+            let event = &envelope.event;
+            if !known.contains(&event.saga_id) {
                 new_ids += 1;
-                skus.extend(envelope.event.order.lines.iter().map(|line| &line.sku));
+                skus.extend(event.order.lines.iter().map(|line| &line.sku));
+            } else if let EventBody::PaymentRefunded { refund } = &event.body {
+                skus.extend(refund.restock.iter().flat_map(Lines::iter).map(|line| &line.sku));
             }
         }
         let due = match due_at {

@@ -4,7 +4,7 @@ use saga_runtime::ReplyTo;
 use service_http::access::Owner;
 use shared_events::OrderId;
 
-use crate::domain::{NewOrder, Order};
+use crate::domain::{NewOrder, NewRefund, Order, Refund, RefundRefusal};
 
 /// The inputs of the engine that are not events.
 #[derive(Debug)]
@@ -13,7 +13,9 @@ pub(crate) enum Command {
     Place(NewOrder, ReplyTo<PlaceReply>),
     /// A client cancels an order; with an owner, only one of this owner.
     Cancel(OrderId, Option<Owner>, ReplyTo<CancelReply>),
-    /// The timer processes the orders that are due.
+    /// A client wants an order to be refunded; with an owner, only one of this owner.
+    Refund(NewRefund, Option<Owner>, ReplyTo<RefundReply>),
+    /// The timer processes the orders and refunds that are due.
     WakeDue,
 }
 
@@ -35,6 +37,19 @@ pub(crate) enum CancelReply {
     Accepted(Box<Order>),
     /// The order is confirmed and cannot be cancelled any more.
     AlreadyConfirmed,
+    /// There is no such order, or not for this client.
+    NotFound,
+}
+
+/// The reply to [`Command::Refund`].
+#[derive(Debug)]
+pub(crate) enum RefundReply {
+    /// The refund is requested, by this or an earlier request with the same key. It is returned in its current state.
+    Requested(Box<Refund>),
+    /// An earlier request for this order with the same key had different content.
+    KeyReused,
+    /// It is refused.
+    Refused(RefundRefusal),
     /// There is no such order, or not for this client.
     NotFound,
 }

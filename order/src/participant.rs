@@ -17,15 +17,19 @@ use shared_events::{Envelope, Event, OrderId, SagaId, Service, Timestamp};
 use crate::{
     commands::{CancelReply, Command, PlaceReply},
     domain::{
-        AlreadyConfirmed, CancelPolicy, IdempotencyKey, NewOrder, Order, Transition, on_cancel, on_event, on_tick,
+        AlreadyConfirmed, CancelPolicy, IdempotencyKey, NewOrder, NewRefund, Order, Transition, on_cancel, on_event,
+        on_tick,
     },
     metrics::OrderMetrics,
+    participant::refunds::Refunds,
     store::{self, order_events, orders},
     timeline::{timeline_row, what_changed},
     watch::Watchers,
 };
 
-/// Maximum number of due orders that one tick processes.
+mod refunds;
+
+/// Maximum number of due orders, and of due refunds, that one tick processes.
 const DUE_AT_ONCE: u64 = 500;
 
 /// The order service, as a participant of the engine.
@@ -44,6 +48,9 @@ pub(crate) struct State {
     /// By owner and idempotency key.
     by_key: HashMap<String, HashMap<IdempotencyKey, OrderId>>,
     due: Vec<OrderId>,
+    refunds: Refunds,
+    /// The orders with refunds that are due.
+    due_refunds: BTreeSet<OrderId>,
     new_ids: std::vec::IntoIter<OrderId>,
     timeline: Vec<order_events::Model>,
     /// The orders that ended in this batch.
@@ -68,7 +75,12 @@ impl Orders {
         match command {
             Command::Place(new, reply_to) => self.place(state, new, reply_to, now),
             Command::Cancel(id, owner, reply_to) => Ok(self.cancel(state, *id, owner.as_ref(), reply_to, now)),
-            Command::WakeDue => Ok(Decision::publish(self.wake_due(state, now))),
+            Command::Refund(new, owner, reply_to) => Ok(self.refund(state, new, owner.as_ref(), reply_to, now)),
+            Command::WakeDue => {
+                let mut events = self.wake_due(state, now);
+                events.append(&mut self.wake_due_refunds(state, now));
+                Ok(Decision::publish(events))
+            }
         }
     }
 
@@ -135,6 +147,12 @@ impl Orders {
             );
             return Decision::publish(on_event(None, event, now).events);
         };
+        if event.body.refund().is_some() {
+            let now = state.time_of(id, now);
+            let changed = state.learn_of_refund(id, &event.body, now);
+            state.timeline.push(timeline_row(id, envelope, now, changed));
+            return Decision::silent();
+        }
         let facts = |state: &State| state.orders.get(&id).map(|order| order.facts).unwrap_or_default();
         let before = facts(state);
         let transition = on_event(state.orders.get(&id), event, state.time_of(id, now));
@@ -165,10 +183,17 @@ impl Participant for Orders {
 
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut ids, mut keys) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        let (mut placed, mut due_at) = (0, None);
+        let (mut placed, mut due_at, mut with_refunds) = (0, None, false);
         for input in inputs {
             match &input.payload {
-                Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
+                Payload::Event(envelope) => {
+                    sagas.insert(envelope.event.saga_id);
+                    with_refunds |= envelope.event.body.refund().is_some();
+                }
+                Payload::Command(Command::Refund(NewRefund { order_id: id, .. }, owner, _)) => {
+                    with_refunds = true;
+                    ids.entry(*id).or_insert_with(Vec::new).push(owner.as_ref().map(Owner::as_str));
+                }
                 Payload::Command(Command::Cancel(id, owner, _)) => {
                     ids.entry(*id).or_insert_with(Vec::new).push(owner.as_ref().map(Owner::as_str));
                 }
@@ -178,6 +203,12 @@ impl Participant for Orders {
                     keys.extend(new.idempotency_key.as_ref().map(|key| (new.owner.as_str(), key)));
                 }
             }
+        }
+        let mut due_refunds = BTreeSet::new();
+        if let Some(now) = due_at {
+            due_refunds = store::refunds::due(transaction, now, DUE_AT_ONCE).await?;
+            due_refunds.iter().for_each(|id| ids.entry(*id).or_default().push(None));
+            with_refunds |= !due_refunds.is_empty();
         }
         let mut loaded = store::by_order_ids(transaction, &ids).await?;
         loaded.append(&mut store::by_sagas(transaction, sagas.into_iter().collect()).await?);
@@ -192,12 +223,18 @@ impl Participant for Orders {
             due = orders.iter().map(|order| order.details.order_id).collect();
             loaded.extend(orders);
         }
+        let refunds = match with_refunds {
+            true => store::refunds::of_orders(transaction, loaded.iter()).await?,
+            false => Vec::new(),
+        };
         let new_ids: Vec<_> = next_ids::<orders::Entity>(transaction, placed).await?.into_iter().map(OrderId).collect();
         let mut state = State {
             orders: WorkingSet::loaded([]),
             by_saga: HashMap::new(),
             by_key: HashMap::new(),
             due,
+            refunds: Refunds::loaded(refunds),
+            due_refunds,
             new_ids: new_ids.into_iter(),
             timeline: Vec::new(),
             ended: Vec::new(),
@@ -228,6 +265,7 @@ impl Participant for Orders {
 
     fn save(&self, state: &mut State, writes: &mut Writes) -> Result<(), DbErr> {
         writes.save::<orders::Entity>(&state.orders.to_save(store::to_row));
+        writes.save::<store::refunds::Entity>(&state.refunds.all.to_save(store::refunds::to_row));
         // If the inbox no longer has an event, its duplicate is handled again. Then the timeline already has an entry.
         writes.insert_missing::<order_events::Entity>(&std::mem::take(&mut state.timeline));
         Ok(())

@@ -23,6 +23,7 @@ pub(crate) fn timeline_row(id: OrderId, envelope: &Envelope, now: Timestamp, cha
         reason: body.reason().map(|reason| reason_name(&reason)),
         item_sku: body.item_sku().map(|sku| sku.as_str().to_owned()),
         traceparent: envelope.header.traceparent.clone(),
+        refund: body.refund().map(|refund| serde_json::to_string(refund).expect("a refund is plain JSON")),
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) enum Operation {
     Authorize,
     Capture,
     Void,
+    Refund,
     Lookup,
 }
 
@@ -35,6 +36,7 @@ impl Operation {
             Self::Authorize => "authorize",
             Self::Capture => "capture",
             Self::Void => "void",
+            Self::Refund => "refund",
             Self::Lookup => "lookup",
         }
     }
@@ -44,9 +46,14 @@ impl Default for GatewayMetrics {
     fn default() -> Self {
         let calls = Family::default();
         // A counter that appears with its first call would hide that call from `increase` and `rate`.
-        for operation in
-            [Operation::Prepare, Operation::Authorize, Operation::Capture, Operation::Void, Operation::Lookup]
-        {
+        for operation in [
+            Operation::Prepare,
+            Operation::Authorize,
+            Operation::Capture,
+            Operation::Void,
+            Operation::Refund,
+            Operation::Lookup,
+        ] {
             for result in ["ok", "failed"] {
                 drop(calls.get_or_create(&Call { operation: operation.name(), result }));
             }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     Event, EventBody, EventType, FLOWS, FailureReason, Flow, Lines, Money, OrderDetails, OrderId, PaymentMethod,
-    Reason, SagaId, Sku,
+    Reason, RefundDetails, SagaId, Sku,
 };
 
 /// An event with its header: a CloudEvent 1.0 in structured JSON mode, one per message.
@@ -93,11 +93,18 @@ struct DataOut<'a> {
     reason: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     item_sku: Option<&'a Sku>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<&'a RefundDetails>,
 }
 
 #[derive(Deserialize)]
 struct WithReason<R> {
     reason: R,
+}
+
+#[derive(Deserialize)]
+struct OfRefund {
+    refund: RefundDetails,
 }
 
 #[derive(Deserialize)]
@@ -115,9 +122,10 @@ impl Envelope {
     pub fn encode(&self) -> String {
         let flow = self.event.body.event_type().flow();
         let order = &self.event.order;
-        let (reason, item_sku) = (self.event.body.reason(), self.event.body.item_sku());
+        let body = &self.event.body;
+        let (reason, item_sku, refund) = (body.reason(), body.item_sku(), body.refund());
         // On its way to the payment service, and nowhere else.
-        let is_on_the_way = matches!(self.event.body, EventBody::OrderCreated | EventBody::StockReserved);
+        let is_on_the_way = matches!(body, EventBody::OrderCreated | EventBody::StockReserved);
         let payment_method = order.payment_method.as_ref().filter(|_| is_on_the_way);
         serde_json::to_string(&CloudEventOut {
             specversion: "1.0",
@@ -138,6 +146,7 @@ impl Envelope {
                 payment_method,
                 reason,
                 item_sku,
+                refund,
             },
         })
         .expect("an event has string keys and a time of this age")
@@ -262,5 +271,12 @@ fn body_of(event: EventType, raw: &RawValue) -> Result<EventBody, String> {
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
         EventType::PaymentCaptured => EventBody::PaymentCaptured,
         EventType::PaymentCaptureFailed => EventBody::PaymentCaptureFailed,
+        EventType::RefundRequested => EventBody::RefundRequested { refund: data::<OfRefund>(raw)?.refund },
+        EventType::PaymentRefunded => EventBody::PaymentRefunded { refund: data::<OfRefund>(raw)?.refund },
+        EventType::PaymentRefundFailed => EventBody::PaymentRefundFailed {
+            refund: data::<OfRefund>(raw)?.refund,
+            reason: data::<WithReason<_>>(raw)?.reason,
+        },
+        EventType::StockReturned => EventBody::StockReturned { refund: data::<OfRefund>(raw)?.refund },
     })
 }

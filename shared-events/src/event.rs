@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FLOWS, Flow, Lines, Money, OrderId, PaymentMethod, SagaId, Sku};
+use crate::{FLOWS, Flow, Lines, Money, OrderId, PaymentMethod, RefundDetails, RefundFailure, SagaId, Sku};
 
 /// Something that happened to an order, published to the services that need to know it.
 ///
@@ -77,6 +77,28 @@ pub enum EventBody {
     PaymentCaptured,
     /// The amount of a confirmed order cannot be taken.
     PaymentCaptureFailed,
+    /// A refund of the confirmed order is requested.
+    RefundRequested {
+        /// The refund.
+        refund: RefundDetails,
+    },
+    /// The money of a refund has gone back.
+    PaymentRefunded {
+        /// The refund.
+        refund: RefundDetails,
+    },
+    /// The money of a refund has not gone back and will not.
+    PaymentRefundFailed {
+        /// The refund.
+        refund: RefundDetails,
+        /// The reason.
+        reason: RefundFailure,
+    },
+    /// The goods of a refund are available again.
+    StockReturned {
+        /// The refund.
+        refund: RefundDetails,
+    },
 }
 
 /// The name of an event, without its content.
@@ -97,11 +119,15 @@ pub enum EventType {
     StockHoldOverdue,
     PaymentCaptured,
     PaymentCaptureFailed,
+    RefundRequested,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    StockReturned,
 }
 
 impl EventType {
     /// All events, in the order of the flow table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::OrderCreated,
         Self::StockReserved,
         Self::StockReservationFailed,
@@ -116,6 +142,10 @@ impl EventType {
         Self::StockHoldOverdue,
         Self::PaymentCaptured,
         Self::PaymentCaptureFailed,
+        Self::RefundRequested,
+        Self::PaymentRefunded,
+        Self::PaymentRefundFailed,
+        Self::StockReturned,
     ];
 
     /// Returns its row of the flow table.
@@ -150,6 +180,10 @@ impl EventBody {
             Self::StockHoldOverdue => EventType::StockHoldOverdue,
             Self::PaymentCaptured => EventType::PaymentCaptured,
             Self::PaymentCaptureFailed => EventType::PaymentCaptureFailed,
+            Self::RefundRequested { .. } => EventType::RefundRequested,
+            Self::PaymentRefunded { .. } => EventType::PaymentRefunded,
+            Self::PaymentRefundFailed { .. } => EventType::PaymentRefundFailed,
+            Self::StockReturned { .. } => EventType::StockReturned,
         }
     }
 
@@ -161,6 +195,19 @@ impl EventBody {
             | Self::PaymentFailed { reason }
             | Self::OrderFailed { reason } => Some(Reason::Failure(*reason)),
             Self::OrderCancelRequested { reason } => Some(Reason::Cancel(*reason)),
+            Self::PaymentRefundFailed { reason, .. } => Some(Reason::Refund(*reason)),
+            _ => None,
+        }
+    }
+
+    /// Returns the refund that it is about, if it is about one.
+    #[must_use]
+    pub fn refund(&self) -> Option<&RefundDetails> {
+        match self {
+            Self::RefundRequested { refund }
+            | Self::PaymentRefunded { refund }
+            | Self::PaymentRefundFailed { refund, .. }
+            | Self::StockReturned { refund } => Some(refund),
             _ => None,
         }
     }
@@ -183,6 +230,8 @@ pub enum Reason {
     Failure(FailureReason),
     /// Why an order is cancelled.
     Cancel(CancelReason),
+    /// Why a refund failed.
+    Refund(RefundFailure),
 }
 
 /// Why an order failed. The wire format is `INSUFFICIENT_STOCK` and so on. A new reason needs a new version of the

@@ -145,7 +145,11 @@ impl Fact {
             | EventBody::OrderFailed { .. }
             | EventBody::OrderCancelled
             | EventBody::OrderCancelRequested { .. }
-            | EventBody::StockHoldOverdue => None,
+            | EventBody::StockHoldOverdue
+            | EventBody::RefundRequested { .. }
+            | EventBody::PaymentRefunded { .. }
+            | EventBody::PaymentRefundFailed { .. }
+            | EventBody::StockReturned { .. } => None,
         }
     }
 }

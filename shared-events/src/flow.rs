@@ -122,6 +122,10 @@ flows! {
     StockHoldOverdue, "stock.hold-overdue", Inventory => [Order];
     PaymentCaptured, "payment.captured", Payment => [Order];
     PaymentCaptureFailed, "payment.capture-failed", Payment => [Order];
+    RefundRequested, "order.refund-requested", Order => [Payment];
+    PaymentRefunded, "payment.refunded", Payment => [Inventory, Order];
+    PaymentRefundFailed, "payment.refund-failed", Payment => [Order];
+    StockReturned, "stock.returned", Inventory => [Order];
 }
 
 #[cfg(test)]

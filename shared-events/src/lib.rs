@@ -16,6 +16,7 @@ mod ids;
 mod lines;
 mod money;
 mod payment_method;
+mod refund;
 
 pub use envelope::{DecodeError, Envelope};
 pub use event::{CancelReason, Event, EventBody, EventType, FailureReason, OrderDetails, Reason};
@@ -25,4 +26,5 @@ pub use ids::{OrderId, SagaId, Sku, SkuError};
 pub use lines::{Line, Lines, LinesError, MAX_LINES, Quantity, QuantityError};
 pub use money::{AmountError, Currency, Money, UnknownCurrency};
 pub use payment_method::{PaymentMethod, PaymentMethodError};
+pub use refund::{RefundDetails, RefundFailure, RefundId};
 pub use saga_message::{Header, Message, MessageId, SystemId, SystemIdError, Timestamp, framing, is_traceparent};

@@ -117,6 +117,9 @@ impl Builder<'_> {
         let order_id = self.saga.order.order_id;
         let (lane, kind) = match body {
             EventBody::OrderCreated => (Lane::Client, Kind::Request("POST /api/v1/orders".to_owned())),
+            EventBody::RefundRequested { .. } => {
+                (Lane::Client, Kind::Request(format!("POST /api/v1/orders/{order_id}/refunds")))
+            }
             EventBody::OrderCancelRequested { reason: CancelReason::Customer } => {
                 (Lane::Client, Kind::Request(format!("POST /api/v1/orders/{order_id}/cancel")))
             }
@@ -291,5 +294,6 @@ fn is_about_capture(body: Option<&EventBody>) -> bool {
 }
 
 fn same_event(one: &EventBody, other: &EventBody) -> bool {
-    one.event_type() == other.event_type()
+    let refund = |body: &EventBody| body.refund().map(|refund| refund.refund_id);
+    one.event_type() == other.event_type() && refund(one) == refund(other)
 }

@@ -40,6 +40,8 @@ pub(crate) struct Order {
     pub(crate) items: Vec<Line>,
     pub(crate) amount: Box<RawValue>,
     pub(crate) currency: String,
+    /// What has gone back to the customer, if something has.
+    pub(crate) refunded_amount: Option<Box<RawValue>>,
     pub(crate) failure_reason: Option<String>,
     pub(crate) detail: Option<String>,
     pub(crate) created_at: Timestamp,

@@ -1,6 +1,6 @@
 use serde_json::Value;
 use shared_events::{
-    CancelReason, EventBody, EventType, FailureReason, Service,
+    CancelReason, EventBody, EventType, FailureReason, RefundDetails, Service,
     facts::{Cancel, Fact, Facts, Status},
 };
 
@@ -77,7 +77,7 @@ fn after(facts: Facts, entry: &Entry, order: &Order) -> Facts {
 /// versions) is derived from how the order ended.
 pub(crate) fn body_of(entry: &Entry, order: &Order) -> Option<EventBody> {
     let recorded = entry.data.as_ref().and_then(|data| data.get("reason"));
-    let failure = || reason(recorded).or_else(|| reason(order.failure_reason.clone().map(Value::from).as_ref()));
+    let failure = || parsed(recorded).or_else(|| parsed(order.failure_reason.clone().map(Value::from).as_ref()));
     Some(match entry.event_type()? {
         EventType::OrderCreated => EventBody::OrderCreated,
         EventType::StockReserved => EventBody::StockReserved,
@@ -96,17 +96,27 @@ pub(crate) fn body_of(entry: &Entry, order: &Order) -> Option<EventBody> {
         EventType::OrderCancelRequested => {
             let by_deadline = order.failure_reason.as_deref() == Some("DEADLINE_EXCEEDED");
             let derived = if by_deadline { CancelReason::Deadline } else { CancelReason::Customer };
-            EventBody::OrderCancelRequested { reason: reason(recorded).unwrap_or(derived) }
+            EventBody::OrderCancelRequested { reason: parsed(recorded).unwrap_or(derived) }
         }
         EventType::PaymentVoided => EventBody::PaymentVoided,
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
         EventType::PaymentCaptured => EventBody::PaymentCaptured,
         EventType::PaymentCaptureFailed => EventBody::PaymentCaptureFailed,
+        EventType::RefundRequested => EventBody::RefundRequested { refund: refund(entry)? },
+        EventType::PaymentRefunded => EventBody::PaymentRefunded { refund: refund(entry)? },
+        EventType::PaymentRefundFailed => {
+            EventBody::PaymentRefundFailed { refund: refund(entry)?, reason: parsed(recorded)? }
+        }
+        EventType::StockReturned => EventBody::StockReturned { refund: refund(entry)? },
     })
 }
 
-fn reason<T: serde::de::DeserializeOwned>(recorded: Option<&Value>) -> Option<T> {
+fn parsed<T: serde::de::DeserializeOwned>(recorded: Option<&Value>) -> Option<T> {
     recorded.and_then(|value| serde_json::from_value(value.clone()).ok())
+}
+
+fn refund(entry: &Entry) -> Option<RefundDetails> {
+    parsed(entry.data.as_ref()?.get("refund"))
 }
 
 fn item_sku(entry: &Entry, order: &Order) -> Option<shared_events::Sku> {

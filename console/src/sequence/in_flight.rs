@@ -38,6 +38,9 @@ fn answers(service: Service, body: &EventBody, event: EventType) -> bool {
     match event {
         EventType::StockReservationFailed => service == Service::Inventory && *body == EventBody::OrderCreated,
         EventType::PaymentFailed => service == Service::Payment && *body == EventBody::StockReserved,
+        EventType::PaymentRefundFailed => {
+            service == Service::Payment && matches!(body, EventBody::RefundRequested { .. })
+        }
         EventType::PaymentCaptureFailed => service == Service::Payment && *body == EventBody::OrderConfirmed,
         _ => answer(service, body).is_some_and(|answer| answer.event_type() == event),
     }

@@ -77,6 +77,12 @@ pub(crate) fn answer(service: Service, body: &EventBody) -> Option<EventBody> {
         (Service::Payment, EventBody::StockReserved) => Some(EventBody::PaymentAuthorized),
         (Service::Payment, EventBody::OrderConfirmed) => Some(EventBody::PaymentCaptured),
         (Service::Payment, EventBody::OrderCancelRequested { .. }) => Some(EventBody::PaymentVoided),
+        (Service::Payment, EventBody::RefundRequested { refund }) => {
+            Some(EventBody::PaymentRefunded { refund: refund.clone() })
+        }
+        (Service::Inventory, EventBody::PaymentRefunded { refund }) if refund.restock.is_some() => {
+            Some(EventBody::StockReturned { refund: refund.clone() })
+        }
         _ => None,
     }
 }

@@ -8,6 +8,6 @@ mod tests;
 mod transition;
 
 pub use keyed::{Grant, KeyedRequest};
-pub use reservation::{ClientRequest, HoldPolicy, Owner, Reservation, ReservationId, State};
+pub use reservation::{ClientRequest, HoldPolicy, Owner, Reservation, ReservationId, Return, State};
 pub use stock::{Rejection, Stock, StockError, StockItem};
 pub use transition::{Context, Impossible, Transition, on_event, on_tick};

@@ -1,6 +1,7 @@
 use std::{fmt, time::Duration};
 
-use shared_events::{Event, EventBody, Line, OrderDetails, SagaId, Timestamp};
+use serde::{Deserialize, Serialize};
+use shared_events::{Event, EventBody, Line, Lines, OrderDetails, RefundId, SagaId, Sku, Timestamp};
 
 use super::stock::{Rejection, Stock, StockError, StockItem, each_line, hold_all};
 
@@ -33,6 +34,17 @@ pub struct Reservation {
     pub wake_at: Option<Timestamp>,
     /// How often `StockHoldOverdue` was published.
     pub repeats: u32,
+    /// What came back after the sale.
+    pub returns: Vec<Return>,
+}
+
+/// The goods that came back with one refund.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Return {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// The goods.
+    pub lines: Lines,
 }
 
 /// The order or client that stock is held for.
@@ -65,7 +77,7 @@ pub struct ClientRequest {
     pub expiry: Option<Duration>,
 }
 
-/// The state of a reservation. Only `Held` can change.
+/// The state of a reservation. Only `Held` can change; what was sold can come back, and stays `Sold`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
     /// Every line is held.
@@ -147,7 +159,7 @@ impl Reservation {
 
     /// Creates a reservation that is never due.
     pub(super) fn made(id: ReservationId, owner: Owner, state: State, now: Timestamp) -> Self {
-        Self { id, owner, state, made_at: now, changed_at: now, wake_at: None, repeats: 0 }
+        Self { id, owner, state, made_at: now, changed_at: now, wake_at: None, repeats: 0, returns: Vec::new() }
     }
 
     /// Releases what is held.
@@ -173,6 +185,45 @@ impl Reservation {
         debug_assert_eq!(self.state, State::Held, "only held stock can be released or sold");
         each_line(stock, self.lines(), step).map_err(|(line, error)| (line.clone(), error))?;
         Ok(Self { state, changed_at: now, wake_at: None, ..self.clone() })
+    }
+
+    /// Takes back what was sold.
+    ///
+    /// # Errors
+    /// If more comes back than was sold for the order, or the stock contradicts that it was sold.
+    pub(super) fn take_back(
+        &self,
+        back: Return,
+        stock: &mut impl Stock,
+        now: Timestamp,
+    ) -> Result<Self, (Line, StockError)> {
+        self.check_return(&back)?;
+        each_line(stock, back.lines.iter(), StockItem::take_back).map_err(|(line, error)| (line.clone(), error))?;
+        let returns = self.returns.iter().cloned().chain([back]).collect();
+        Ok(Self { changed_at: now, returns, ..self.clone() })
+    }
+
+    /// Checks that no more comes back than was reserved.
+    pub(super) fn check_return(&self, back: &Return) -> Result<(), (Line, StockError)> {
+        let is_too_much = |line: &&Line| {
+            let reserved = self.lines().find(|reserved| reserved.sku == line.sku);
+            let left = reserved.map_or(0, |reserved| reserved.quantity.units()) - self.returned(&line.sku);
+            line.quantity.units() > left
+        };
+        back.lines.iter().find(is_too_much).map_or(Ok(()), |line| Err((line.clone(), StockError::NotHeld)))
+    }
+
+    /// Returns whether the goods of this refund came back.
+    #[must_use]
+    pub fn has_returned(&self, refund_id: RefundId) -> bool {
+        self.returns.iter().any(|back| back.refund_id == refund_id)
+    }
+
+    /// Returns how many units of an item came back.
+    #[must_use]
+    pub fn returned(&self, sku: &Sku) -> i64 {
+        let lines = self.returns.iter().flat_map(|back| back.lines.iter());
+        lines.filter(|line| line.sku == *sku).map(|line| line.quantity.units()).sum()
     }
 
     /// Called by the timer. If stock is held for an order for too long, returns `StockHoldOverdue`, which asks the

@@ -19,8 +19,8 @@ pub enum StockError {
     /// More was to be held than is available.
     #[error("insufficient stock")]
     Insufficient,
-    /// More was to be released or sold than is held.
-    #[error("less is held than was to be released or sold")]
+    /// More was to be released or sold than is held, or more to be taken back than was sold.
+    #[error("less is held or sold than was to be released, sold or taken back")]
     NotHeld,
     /// A number is negative or too large, or the numbers do not add up.
     #[error("a number is negative or too large, or the numbers do not add up")]
@@ -68,7 +68,7 @@ impl StockItem {
         self.held
     }
 
-    /// Returns the units that were held and then sold.
+    /// Returns the units that were held and then sold, and have not come back.
     #[must_use]
     pub fn sold(&self) -> i64 {
         self.sold
@@ -109,6 +109,18 @@ impl StockItem {
             return Err(StockError::NotHeld);
         }
         self.set(self.available, self.held - units, self.sold + units)
+    }
+
+    /// Makes sold units available again.
+    ///
+    /// # Errors
+    /// If fewer units were sold.
+    pub fn take_back(&mut self, quantity: Quantity) -> Result<(), StockError> {
+        let units = quantity.units();
+        if self.sold < units {
+            return Err(StockError::NotHeld);
+        }
+        self.set(self.available + units, self.held, self.sold - units)
     }
 
     /// Sets how many units are available; the difference is booked as received.
@@ -209,6 +221,8 @@ mod tests {
         assert_eq!(stock, item(5, 5, 0));
         assert_eq!(stock.sell(units(4)), Ok(()));
         assert_eq!((stock.received(), stock.clone()), (10, item(5, 1, 4)));
+        assert_eq!(stock.take_back(units(3)), Ok(()));
+        assert_eq!((stock.received(), stock.clone()), (10, item(8, 1, 1)));
     }
 
     #[test]
@@ -218,6 +232,7 @@ mod tests {
         assert_eq!(stock.hold(units(4)), Err(StockError::Insufficient));
         assert_eq!(stock.release(units(3)), Err(StockError::NotHeld));
         assert_eq!(stock.sell(units(3)), Err(StockError::NotHeld));
+        assert_eq!(stock.take_back(units(2)), Err(StockError::NotHeld));
         assert_eq!(stock.set_available(-1), Err(StockError::ImpossibleNumbers));
         assert_eq!(stock.set_available(i64::MAX), Err(StockError::ImpossibleNumbers));
         assert_eq!(stock, before);

@@ -1,10 +1,10 @@
 //! How each input of the saga changes a reservation and the stock. Events may arrive in any order, and any number of
 //! times.
 
-use shared_events::{Event, EventBody, EventType, Line, Sku, Timestamp};
+use shared_events::{Event, EventBody, EventType, Line, RefundId, Sku, Timestamp};
 
 use super::{
-    reservation::{HoldPolicy, Owner, Reservation, ReservationId, State},
+    reservation::{HoldPolicy, Owner, Reservation, ReservationId, Return, State},
     stock::{Rejection, Stock, StockError, hold_all},
 };
 
@@ -29,6 +29,9 @@ pub enum Impossible {
     /// An order is confirmed with other content than it was created with.
     #[error("OrderConfirmed, but its id, lines or total differ from those of the order that the stock is held for")]
     AnotherOrder,
+    /// Goods come back that were never sold.
+    #[error("goods of the refund {0} come back, but no stock was sold for the order")]
+    NotSold(RefundId),
     /// The flow table does not send this event here.
     #[error("{0} is not for the inventory")]
     NotForInventory(EventType),
@@ -132,6 +135,25 @@ pub fn on_event(
             Err(Impossible::NothingHeld("it was cancelled before OrderCreated arrived"))
         }
 
+        (E::PaymentRefunded { refund }, known) => {
+            let Some(lines) = &refund.restock else { return Ok(Transition::default()) };
+            let back = Return { refund_id: refund.refund_id, lines: lines.clone() };
+            let returned = E::StockReturned { refund: refund.clone() };
+            let changed = match known {
+                Some((sold, State::Sold)) if sold.has_returned(refund.refund_id) => {
+                    return Ok(Transition { reservation: None, event: Some(returned) });
+                }
+                Some((sold, State::Sold)) => sold.take_back(back, stock, now)?,
+                // A refund is of a confirmed order, so its `OrderConfirmed` is under way.
+                Some((held, State::Held)) => {
+                    held.check_return(&back)?;
+                    held.sell(stock, now)?.take_back(back, stock, now)?
+                }
+                _ => return Err(Impossible::NotSold(refund.refund_id)),
+            };
+            Ok(Transition::of(changed, Some(returned)))
+        }
+
         (
             E::StockReserved
             | E::StockReservationFailed { .. }
@@ -142,7 +164,10 @@ pub fn on_event(
             | E::PaymentVoided
             | E::StockHoldOverdue
             | E::PaymentCaptured
-            | E::PaymentCaptureFailed,
+            | E::PaymentCaptureFailed
+            | E::RefundRequested { .. }
+            | E::PaymentRefundFailed { .. }
+            | E::StockReturned { .. },
             _,
         ) => Err(Impossible::NotForInventory(event_type)),
     }

@@ -4,6 +4,7 @@ mod m0002_stock;
 mod m0003_by_order;
 mod m0005_owners;
 mod m0007_idempotency_keys;
+mod m0008_returns;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(ApiKeysTable),
             Box::new(AuditLogTable),
             Box::new(m0007_idempotency_keys::Migration),
+            Box::new(m0008_returns::Migration),
         ]
     }
 }

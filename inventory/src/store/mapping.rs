@@ -30,7 +30,7 @@ pub(crate) fn item_from_row(row: stock_items::Model) -> Result<StockItem, DbErr>
 
 /// Converts a reservation to its row.
 pub(crate) fn reservation_to_row(reservation: &Reservation) -> reservations::Model {
-    let Reservation { id, owner, state, made_at, changed_at, wake_at, repeats } = reservation;
+    let Reservation { id, owner, state, made_at, changed_at, wake_at, repeats, returns } = reservation;
     let (state, rejection) = match state {
         State::Held => ("HELD", None),
         State::Released => ("RELEASED", None),
@@ -57,6 +57,7 @@ pub(crate) fn reservation_to_row(reservation: &Reservation) -> reservations::Mod
         wake_at: wake_at.map(Timestamp::unix_micros),
         repeats: i64::from(*repeats),
         owner: key_owner.to_owned(),
+        returns: (!returns.is_empty()).then(|| serde_json::to_string(returns).expect("lines are plain JSON")),
     }
 }
 
@@ -92,6 +93,7 @@ pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservati
         }),
         (other, ..) => return Err(wrong("state", &other)),
     };
+    let returns = row.returns.as_deref().map(serde_json::from_str).transpose();
     Ok(Reservation {
         id: ReservationId(id),
         owner,
@@ -100,6 +102,7 @@ pub(crate) fn reservation_from_row(row: reservations::Model) -> Result<Reservati
         changed_at: Timestamp::from_unix_micros(row.changed_at),
         wake_at: row.wake_at.map(Timestamp::from_unix_micros),
         repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
+        returns: returns.map_err(|error| wrong("returns", &error))?.unwrap_or_default(),
     })
 }
 
@@ -118,12 +121,17 @@ fn named(name: &str) -> Result<FailureReason, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared_events::{Line, Quantity};
+    use shared_events::{Line, Quantity, RefundId};
 
     use super::*;
+    use crate::domain::Return;
 
     fn line(sku: &str) -> Line {
         Line { sku: Sku::parse(sku).unwrap(), quantity: Quantity::new(3).unwrap() }
+    }
+
+    fn returned(refund: u128) -> Return {
+        Return { refund_id: RefundId(uuid::Uuid::from_u128(refund)), lines: Lines::new([line("A")]).unwrap() }
     }
 
     fn states() -> Vec<State> {
@@ -143,6 +151,7 @@ mod tests {
             minor_units in 1..=Money::MAX_MINOR_UNITS,
             wake_at in prop::option::of(0..i64::MAX),
             repeats in any::<u32>(),
+            refund in prop::option::of(any::<u128>()),
         ) {
             let total = Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap();
             let lines = Lines::new([line("SKU \"x\""), line("A")]).unwrap();
@@ -158,6 +167,7 @@ mod tests {
                 changed_at: Timestamp::from_unix_micros(2),
                 wake_at: wake_at.map(Timestamp::from_unix_micros),
                 repeats,
+                returns: refund.into_iter().map(returned).collect(),
             };
             prop_assert_eq!(reservation_from_row(reservation_to_row(&reservation)).unwrap(), reservation);
         }
@@ -183,6 +193,7 @@ mod tests {
             changed_at: Timestamp::default(),
             wake_at: None,
             repeats: 0,
+            returns: Vec::new(),
         };
         let good = reservation_to_row(&reservation);
         for damaged in [
@@ -190,6 +201,7 @@ mod tests {
             reservations::Model { order_id: Some(1), ..good.clone() },
             reservations::Model { state: "LOST".to_owned(), ..good.clone() },
             reservations::Model { state: "REJECTED".to_owned(), ..good.clone() },
+            reservations::Model { returns: Some("[{}]".to_owned()), ..good.clone() },
         ] {
             let error = reservation_from_row(damaged).unwrap_err().to_string();
             assert!(error.contains("reservation 7"), "{error}");

@@ -29,7 +29,7 @@ pub mod stock_items {
 pub mod reservations {
     use sea_orm::entity::prelude::*;
 
-    /// One reservation. The migrations `m0002_stock` and `m0005_owners` describe the columns.
+    /// One reservation. The migrations `m0002_stock`, `m0005_owners` and `m0008_returns` describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "reservations")]
     #[allow(missing_docs, reason = "the migrations describe the columns")]
@@ -49,6 +49,7 @@ pub mod reservations {
         pub wake_at: Option<i64>,
         pub repeats: i64,
         pub owner: String,
+        pub returns: Option<String>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

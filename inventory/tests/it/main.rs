@@ -14,5 +14,6 @@ mod postgres;
 mod redelivery;
 mod redrive;
 mod reservations;
+mod returns;
 mod saga;
 mod unreadable;

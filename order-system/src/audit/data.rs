@@ -2,6 +2,7 @@ use std::{collections::HashMap, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use inventory::domain::{ReservationId, State as ReservationState};
+use order::domain::Refund;
 use payment::domain::PaymentId;
 use saga_database::{
     Database, DatabaseArgs, system_id,
@@ -12,7 +13,7 @@ use shared_events::{OrderId, SagaId, Service, Sku};
 use tokio::time::{Instant, interval};
 
 use super::{
-    Report,
+    Report, refunds,
     rules::{self, Counts},
 };
 use crate::data_dir::DataDir;
@@ -94,6 +95,7 @@ impl Databases {
         loop {
             ticks.tick().await;
             let mut unfinished = order::store::count_unfinished(&self.order.reader()).await?;
+            unfinished += order::store::refunds::count_unfinished(&self.order.reader()).await?;
             for (_, connection) in self.all() {
                 unfinished += outbox::Entity::find().count(&connection).await?;
             }
@@ -140,12 +142,21 @@ impl Databases {
                 reservations.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
             let payments = payment::store::of_sagas(&self.payment.reader(), &sagas).await?;
             let payments: HashMap<_, _> = payments.into_iter().filter_map(|one| Some((one.saga_id()?, one))).collect();
+            let mut refunds_of: HashMap<OrderId, Vec<Refund>> = HashMap::new();
+            let rows = order::store::refunds::each_of_orders(&self.order.reader(), orders.iter()).await?;
+            for refund in report.readable("refund", rows) {
+                report.refunds += 1;
+                report.unfinished_refunds += u64::from(!refund.has_ended());
+                refunds_of.entry(refund.order.order_id).or_default().push(refund);
+            }
             let now = self.order.clock().now();
             for order in orders {
                 report.orders += 1;
                 report.unfinished += u64::from(!order.status().is_terminal() || order.facts.awaits_capture());
                 let (reservation, payment) = (reservations.get(&order.saga_id), payments.get(&order.saga_id));
-                for breach in rules::of_order(&order, reservation, payment, now) {
+                let of_order = refunds_of.remove(&order.details.order_id).unwrap_or_default();
+                let of_refunds = refunds::of_refunds(&order, &of_order, reservation, payment);
+                for breach in rules::of_order(&order, reservation, payment, now).into_iter().chain(of_refunds) {
                     report.breaches.push(format!("order {} ({}): {breach}", order.details.order_id, order.status()));
                 }
             }
@@ -153,7 +164,7 @@ impl Databases {
     }
 
     async fn audit_inventory(&self, report: &mut Report) -> Result<()> {
-        // Units that the reservations hold and have sold, by SKU.
+        // Units that the reservations hold, and have sold and not taken back, by SKU.
         let mut sums: HashMap<Sku, (i64, i64)> = HashMap::new();
         let mut after = ReservationId(0);
         loop {
@@ -170,6 +181,9 @@ impl Databases {
                     ReservationState::Sold => *sold += line.quantity.units(),
                     _ => {}
                 }
+            }
+            for line in reservations.iter().flat_map(|one| &one.returns).flat_map(|back| back.lines.iter()) {
+                sums.entry(line.sku.clone()).or_default().1 -= line.quantity.units();
             }
             let live =
                 reservations.iter().filter(|one| matches!(one.state, ReservationState::Held | ReservationState::Sold));

@@ -1,6 +1,7 @@
 //! The audit of `docs/saga.md`: checks the rules that hold across the three databases.
 
 mod data;
+pub mod refunds;
 mod report;
 pub mod rules;
 

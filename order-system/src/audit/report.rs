@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Display};
 
 use saga_database::Rows;
 use shared_events::{Service, SystemId};
@@ -10,6 +10,10 @@ pub struct Report {
     pub orders: u64,
     /// How many of them have not ended and are not yet past their deadline, or wait for the capture of their payment.
     pub unfinished: u64,
+    /// Number of refunds.
+    pub refunds: u64,
+    /// How many of them have not ended.
+    pub unfinished_refunds: u64,
     /// Number of reservations, including those that clients made directly.
     pub reservations: u64,
     /// Number of payments, including those that clients made directly.
@@ -30,7 +34,7 @@ impl Report {
     }
 
     /// Returns the rows that can be read, and records a breach for each of the others.
-    pub(super) fn readable<T>(&mut self, what: &str, rows: Rows<i64, T>) -> Vec<T> {
+    pub(super) fn readable<K: Display, T>(&mut self, what: &str, rows: Rows<K, T>) -> Vec<T> {
         let mut readable = Vec::with_capacity(rows.len());
         for (number, row) in rows {
             match row {
@@ -42,14 +46,19 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for breach in &self.breaches {
             writeln!(f, "{breach}")?;
         }
-        let Self { orders, unfinished, reservations, payments, items, systems, breaches } = self;
+        let Self { orders, unfinished, refunds, unfinished_refunds, reservations, payments, items, systems, breaches } =
+            self;
+        let of_refunds = match refunds {
+            0 => String::new(),
+            _ => format!("{refunds} refunds ({unfinished_refunds} under way), "),
+        };
         let looked_at = format!(
-            "{orders} orders ({unfinished} under way), {reservations} reservations, {payments} payments, \
+            "{orders} orders ({unfinished} under way), {of_refunds}{reservations} reservations, {payments} payments, \
              {items} stock items"
         );
         match breaches.len() {

@@ -107,7 +107,7 @@ pub struct Counts {
 }
 
 /// Returns what is wrong with the stock of one item: one text per breach. The other arguments are the units that its
-/// reservations hold and have sold.
+/// reservations hold, and have sold and not taken back.
 #[must_use]
 pub fn of_item(counts: Counts, held_by_reservations: i64, sold_by_reservations: i64) -> Vec<String> {
     let Counts { received, available, held, sold } = counts;

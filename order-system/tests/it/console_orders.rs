@@ -243,6 +243,39 @@ async fn an_order_that_has_ended_is_not_cancelled() {
 }
 
 #[tokio::test]
+async fn an_order_is_refunded_in_two_steps() {
+    let harness = Harness::with(&[]);
+    harness.client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    harness.client.place("SKU-ABC", 2, 200, None).await.unwrap();
+    let form = "/orders/1/refund";
+    assert!(harness.page("/orders/1").await.contains(&format!("href=\"{form}\"")));
+    let question = harness.page(form).await;
+    let key = question.split("name=\"key\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let post = |amount: &str| {
+        let fields = format!("key={key}&amount={amount}&units-0=1&restock=on&reason=%3Cbroken%3E");
+        let request = harness.request(Method::POST, form).header("sec-fetch-site", "same-origin");
+        text(request.header("content-type", "application/x-www-form-urlencoded").body(fields))
+    };
+    for (amount, wrong) in [("many", "must be a number such as"), ("200.01", "can still be refunded")] {
+        let (status, page) = post(amount).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{page}");
+        assert!(page.contains(wrong) && page.contains(&key), "{page}");
+    }
+    // A form that is sent twice is one refund.
+    for _ in 0..2 {
+        assert_eq!(post("50").await.0, StatusCode::SEE_OTHER);
+    }
+    // The two answers come in either order.
+    harness.page_with("/orders/1", "refund has succeeded").await;
+    let page = harness.page_with("/orders/1", "goods are back in stock").await;
+    for shown in ["SUCCEEDED", "&lt;broken&gt;", "POST /api/v1/orders/1/refunds", "PaymentRefunded", "StockReturned"] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    let refunds = ok(harness.client.order(Method::GET, "/api/v1/orders/1/refunds")).await.unwrap();
+    assert_eq!(refunds.as_array().map(Vec::len), Some(1), "{refunds}");
+}
+
+#[tokio::test]
 async fn an_unknown_order_is_a_page_that_says_so() {
     let harness = Harness::with(&[]);
     for path in

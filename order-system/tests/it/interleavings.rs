@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use order::domain::{NewOrder, Status};
+use order::domain::{NewOrder, NewRefund, Status};
 use payment::domain::{Answer, Step};
 use proptest::prelude::*;
-use shared_events::{Event, Line, Lines, Money, Quantity, SagaId, Service, Sku};
+use shared_events::{Event, Line, Lines, Money, OrderId, Quantity, RefundFailure, RefundId, SagaId, Service, Sku};
 use uuid::Uuid;
 
 use crate::joined::World;
@@ -16,15 +16,22 @@ struct PlannedOrder {
     minor_units: i64,
     /// The step after which the customer cancels, if the order can still be cancelled then.
     cancel_after: Option<usize>,
+    /// The steps after which the customer requests a refund, if the order is confirmed by then, and the amounts.
+    refund_after: Vec<(usize, i64)>,
 }
 
 const SKUS: [&str; 4] = ["A", "B", "C", "unknown"];
 
 fn planned_orders() -> impl Strategy<Value = Vec<PlannedOrder>> {
     let lines = prop::collection::vec((0..SKUS.len(), 1..4_i64), 1..4);
-    let planned = (lines, 50_000..150_000_i64, prop::option::weighted(0.2, 0..200_usize));
-    let planned =
-        planned.prop_map(|(lines, minor_units, cancel_after)| PlannedOrder { lines, minor_units, cancel_after });
+    let refunds = prop::collection::vec((0..300_usize, 1..60_000_i64), 0..4);
+    let planned = (lines, 50_000..150_000_i64, prop::option::weighted(0.2, 0..200_usize), refunds);
+    let planned = planned.prop_map(|(lines, minor_units, cancel_after, refund_after)| PlannedOrder {
+        lines,
+        minor_units,
+        cancel_after,
+        refund_after,
+    });
     prop::collection::vec(planned, 1..20)
 }
 
@@ -47,6 +54,21 @@ fn new_order(number: usize, planned: &PlannedOrder) -> NewOrder {
     }
 }
 
+/// A refund of one unit of the first line, which comes back if that was said.
+fn new_refund(number: usize, index: usize, planned: &PlannedOrder) -> NewRefund {
+    let line = Line { sku: Sku::parse(SKUS[planned.lines[0].0]).unwrap(), quantity: Quantity::new(1).unwrap() };
+    let minor_units = planned.refund_after[index].1;
+    NewRefund {
+        refund_id: RefundId(Uuid::from_u128((number * 10 + index) as u128)),
+        order_id: OrderId(number as i64 + 1),
+        amount: Some(format!("{}.{:02}", minor_units / 100, minor_units % 100)),
+        items: Some(Lines::new([line]).unwrap()),
+        restock: minor_units % 3 == 0,
+        reason: None,
+        idempotency_key: None,
+    }
+}
+
 /// Answers like the simulated gateway: amounts below 1000 dollars are authorized.
 fn answer(world: &World, saga: SagaId, step: Step) -> Answer {
     match step {
@@ -59,6 +81,11 @@ fn answer(world: &World, saga: SagaId, step: Step) -> Answer {
         }
         Step::Capture => Answer::Captured,
         Step::Void => Answer::Voided,
+        // Some refunds are refused by the gateway.
+        Step::Refund(refund_id) if world.refunds[&refund_id].details.amount.minor_units() % 4 == 0 => {
+            Answer::RefundRefused { refund_id, reason: RefundFailure::Declined, detail: String::new() }
+        }
+        Step::Refund(refund_id) => Answer::Refunded(refund_id),
     }
 }
 
@@ -83,6 +110,10 @@ fn run(planned_orders: &[PlannedOrder], choices: &[(u32, bool)]) -> World {
         for (number, planned) in planned_orders.iter().enumerate() {
             if planned.cancel_after == Some(step) {
                 let events = world.cancel(saga(number));
+                publish(events, &mut in_flight);
+            }
+            for (index, _) in planned.refund_after.iter().enumerate().filter(|(_, (after, _))| *after == step) {
+                let events = world.refund(saga(number), new_refund(number, index, planned));
                 publish(events, &mut in_flight);
             }
         }
@@ -132,7 +163,7 @@ proptest! {
         planned_orders in planned_orders(),
         choices in prop::collection::vec((any::<u32>(), prop::bool::weighted(0.2)), 0..400),
     ) {
-        let one = PlannedOrder { cancel_after: None, ..planned_orders[0].clone() };
+        let one = PlannedOrder { cancel_after: None, refund_after: Vec::new(), ..planned_orders[0].clone() };
         let expected = run(std::slice::from_ref(&one), &[]);
         let world = run(&[one], &choices);
         prop_assert_eq!(statuses(&world), statuses(&expected));

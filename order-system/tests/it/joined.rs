@@ -4,10 +4,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use inventory::domain::{Reservation, ReservationId, State as ReservationState, StockItem};
-use order::domain::{NewOrder, Order};
-use order_system::audit::rules::{self, Counts};
+use order::domain::{NewOrder, NewRefund, Order, Refund, on_refund_event};
+use order_system::audit::{
+    refunds::of_refunds,
+    rules::{self, Counts},
+};
 use payment::domain::{Answer, Payment, PaymentId, Step, on_answer};
-use shared_events::{Event, OrderId, SagaId, Service, Sku, Timestamp};
+use shared_events::{Event, OrderId, RefundId, SagaId, Service, Sku, Timestamp};
 
 /// All times are equal, so everything is due at once; the test chooses what happens next.
 const NOW: Timestamp = Timestamp::from_unix_micros(0);
@@ -23,6 +26,7 @@ const HOLD_POLICY: inventory::domain::HoldPolicy =
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct World {
     pub(crate) orders: BTreeMap<SagaId, Order>,
+    pub(crate) refunds: BTreeMap<RefundId, Refund>,
     pub(crate) reservations: BTreeMap<SagaId, Reservation>,
     pub(crate) payments: BTreeMap<SagaId, Payment>,
     pub(crate) stock: BTreeMap<Sku, StockItem>,
@@ -55,6 +59,13 @@ impl World {
     }
 
     fn handle_at_order(&mut self, event: &Event) -> Vec<Event> {
+        if let Some(details) = event.body.refund() {
+            let (order, refund) = (&self.orders[&event.saga_id], &self.refunds[&details.refund_id]);
+            let (refund, order) = on_refund_event(order, refund, &event.body, NOW);
+            self.refunds.extend(refund.map(|refund| (refund.details.refund_id, refund)));
+            self.orders.extend(order.map(|order| (event.saga_id, order)));
+            return Vec::new();
+        }
         let transition = order::domain::on_event(self.orders.get(&event.saga_id), event, NOW);
         self.change_order(event.saga_id, transition)
     }
@@ -80,7 +91,7 @@ impl World {
         let transition = payment::domain::on_event(known, event, new_id, NOW)
             .unwrap_or_else(|impossible| panic!("it would be dead-lettered: {impossible}"));
         self.payments.extend(transition.payment.map(|payment| (event.saga_id, payment)));
-        transition.event.map(|body| Event { body, ..event.clone() }).into_iter().collect()
+        transition.events.into_iter().map(|body| Event { body, ..event.clone() }).collect()
     }
 
     /// Returns the payments that the gateway is to be asked about, and what.
@@ -92,14 +103,35 @@ impl World {
     pub(crate) fn gateway_answers(&mut self, saga: SagaId, answer: &Answer) -> Vec<Event> {
         let transition = on_answer(&self.payments[&saga], answer, NOW);
         self.payments.extend(transition.payment.map(|payment| (saga, payment)));
-        let order = self.orders[&saga].details.clone();
-        transition.event.map(|body| Event { saga_id: saga, order, body }).into_iter().collect()
+        let order = &self.orders[&saga].details;
+        transition.events.into_iter().map(|body| Event { saga_id: saga, order: order.clone(), body }).collect()
     }
 
     /// Cancels an order for the customer.
     pub(crate) fn cancel(&mut self, saga: SagaId) -> Vec<Event> {
         let transition = order::domain::on_cancel(&self.orders[&saga], NOW, &CANCEL_POLICY);
         self.change_order(saga, transition.unwrap_or_default())
+    }
+
+    /// Requests a refund for the customer. It may be refused.
+    pub(crate) fn refund(&mut self, saga: SagaId, new: NewRefund) -> Vec<Event> {
+        let requested = Refund::request(&self.orders[&saga], self.refunds_of(saga), new, NOW, &CANCEL_POLICY);
+        let Ok((refund, event)) = requested else { return Vec::new() };
+        self.refunds.insert(refund.details.refund_id, refund);
+        vec![event]
+    }
+
+    fn refunds_of(&self, saga: SagaId) -> impl Iterator<Item = &Refund> + Clone {
+        self.refunds.values().filter(move |refund| refund.saga_id == saga)
+    }
+
+    /// Repeats what was not answered about a refund.
+    pub(crate) fn refund_clock(&mut self, id: RefundId) -> Vec<Event> {
+        let refund = self.refunds.get_mut(&id).unwrap();
+        let event = refund.wake(NOW, &CANCEL_POLICY);
+        // The number of repeats does not change the behaviour.
+        refund.repeats = 0;
+        event.into_iter().collect()
     }
 
     /// Checks an order's deadline.
@@ -134,6 +166,7 @@ impl World {
     pub(crate) fn is_at_rest(&self) -> bool {
         self.orders.values().all(|order| order.status().is_terminal() && order.wake_at.is_none())
             && self.reservations.values().all(|reservation| reservation.state != ReservationState::Held)
+            && self.refunds.values().all(Refund::has_ended)
             && self.gateway_steps().is_empty()
     }
 
@@ -142,7 +175,11 @@ impl World {
         let of_orders = self.orders.iter().flat_map(|(saga, order)| {
             rules::of_order(order, self.reservations.get(saga), self.payments.get(saga), NOW)
         });
-        of_orders.chain(self.audit_stock()).collect()
+        let of_refunds = self.orders.iter().flat_map(|(saga, order)| {
+            let refunds: Vec<Refund> = self.refunds_of(*saga).cloned().collect();
+            of_refunds(order, &refunds, self.reservations.get(saga), self.payments.get(saga))
+        });
+        of_orders.chain(of_refunds).chain(self.audit_stock()).collect()
     }
 
     /// Returns the breaches of the rules that must hold at any moment.
@@ -154,7 +191,8 @@ impl World {
         let of_item = |(sku, item): (&Sku, &StockItem)| {
             let counts =
                 Counts { received: item.received(), available: item.available(), held: item.held(), sold: item.sold() };
-            rules::of_item(counts, units(sku, &ReservationState::Held), units(sku, &ReservationState::Sold))
+            let returned: i64 = self.reservations.values().map(|one| one.returned(sku)).sum();
+            rules::of_item(counts, units(sku, &ReservationState::Held), units(sku, &ReservationState::Sold) - returned)
         };
         self.stock.iter().flat_map(of_item).collect()
     }

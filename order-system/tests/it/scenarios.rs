@@ -291,3 +291,33 @@ async fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
     stage.client.until("it ends", read, |order| order["status"] == "CONFIRMED").await.unwrap();
     stage.end();
 }
+
+#[tokio::test]
+async fn a_confirmed_order_is_refunded_with_its_goods() {
+    let stage = Stage::set(&[]);
+    stage.client.put_in_stock("SKU-ABC", 10).await.unwrap();
+    let (_, order) = stage.client.place("SKU-ABC", 4, 200, None).await.unwrap();
+    assert_eq!(order["status"], "CONFIRMED");
+    let refunds = "/api/v1/orders/1/refunds";
+    let part = json!({"amount": 49.99, "items": [{"item_sku": "SKU-ABC", "quantity": 3}], "restock": true});
+    for body in [&part, &json!({"reason": "too late"})] {
+        let (status, refund) = answer(stage.client.order(Method::POST, refunds).json(body)).await.unwrap();
+        assert_eq!(status, StatusCode::ACCEPTED, "{refund}");
+    }
+    let (status, more) = answer(stage.client.order(Method::POST, refunds).json(&json!({"amount": 1}))).await.unwrap();
+    assert_eq!(status, StatusCode::CONFLICT, "{more}");
+    let ended = |all: &Value| {
+        let ended = |one: &Value| one["status"] == "SUCCEEDED" && one["restocked"] == one["restock"];
+        all.as_array().is_some_and(|all| all.len() == 2 && all.iter().all(ended))
+    };
+    let read = async || ok(stage.client.order(Method::GET, refunds)).await;
+    let all = stage.client.until("both have ended", read, ended).await.unwrap();
+    assert_eq!((&all[0]["amount"], &all[1]["amount"]), (&json!(49.99), &json!(150.01)));
+    let order = ok(stage.client.order(Method::GET, "/api/v1/orders/1")).await.unwrap();
+    assert_eq!((&order["refunded_amount"], &order["status"]), (&json!(200), &json!("CONFIRMED")));
+    let stock = stage.client.stock("SKU-ABC").await.unwrap();
+    assert_eq!((&stock["quantity"], &stock["sold"], &stock["received"]), (&json!(9), &json!(1), &json!(10)));
+    let payment = ok(stage.client.payment(Method::GET, "/api/v1/payments/1")).await.unwrap();
+    assert_eq!((&payment["refunded_amount"], &payment["status"]), (&json!(200), &json!("CAPTURED")));
+    stage.end();
+}

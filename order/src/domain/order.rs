@@ -29,6 +29,8 @@ pub struct Order {
     pub wake_at: Option<Timestamp>,
     /// How often its cancellation or confirmation was repeated.
     pub repeats: u32,
+    /// How much of it has gone back to the customer, in minor units of its currency.
+    pub refunded: i64,
     /// 1 when it is placed, and one more with each change that is saved: the greater of two versions is the newer.
     pub version: i64,
 }
@@ -66,6 +68,14 @@ pub struct CancelPolicy {
     pub longest_repeat: Duration,
 }
 
+impl CancelPolicy {
+    /// Returns the pause before an unanswered request is repeated that was repeated this often before.
+    #[must_use]
+    pub fn pause(&self, repeats: u32) -> Duration {
+        self.first_repeat.saturating_mul(2_u32.saturating_pow(repeats)).min(self.longest_repeat)
+    }
+}
+
 /// The order is confirmed, so it cannot be cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlreadyConfirmed;
@@ -85,6 +95,7 @@ impl Order {
             facts: Facts::default(),
             wake_at: Some(now.after(cancel_policy.deadline)),
             repeats: 0,
+            refunded: 0,
             version: 1,
         };
         let created = order.event(EventBody::OrderCreated);
@@ -111,6 +122,12 @@ impl Order {
     #[must_use]
     pub fn status(&self) -> Status {
         self.facts.status()
+    }
+
+    /// Returns how much of it has gone back to the customer, if something has.
+    #[must_use]
+    pub fn refunded(&self) -> Option<Money> {
+        Money::from_minor_units(self.refunded, self.details.total.currency()).ok()
     }
 
     /// Learns a fact, and returns the events to publish. An order that has ended does not change, except that a
@@ -185,8 +202,7 @@ impl Order {
     }
 
     fn wait_for_answers(&mut self, now: Timestamp, cancel_policy: &CancelPolicy) {
-        let pause = cancel_policy.first_repeat.saturating_mul(2_u32.saturating_pow(self.repeats));
-        self.wake_at = Some(now.after(pause.min(cancel_policy.longest_repeat)));
+        self.wake_at = Some(now.after(cancel_policy.pause(self.repeats)));
     }
 
     /// Sets the facts, and returns the final event if the order ends with them.

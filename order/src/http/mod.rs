@@ -4,6 +4,7 @@ mod commands;
 mod list;
 mod prefer;
 mod queries;
+mod refunds;
 mod routes;
 mod state;
 mod stream;

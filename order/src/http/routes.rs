@@ -4,7 +4,7 @@ use axum::Router;
 use shared_events::asyncapi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{commands, list, queries, state::AppState, stream};
+use super::{commands, list, queries, refunds, state::AppState, stream};
 
 /// Returns the router of the order service.
 pub(crate) fn routes(app: AppState) -> Router {
@@ -15,6 +15,8 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(queries::show))
         .routes(routes!(queries::events))
         .routes(routes!(commands::cancel))
+        .routes(routes!(refunds::request, refunds::list))
+        .routes(routes!(refunds::show))
         .merge(service_http::document(
             "/asyncapi.json",
             "Get the AsyncAPI document of the events",

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use shared_events::{Lines, Money, OrderDetails, Timestamp};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -58,6 +59,10 @@ pub(super) struct EventData {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "SKU-ABC")]
     item_sku: Option<String>,
+    /// The refund that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    refund: Option<Box<RawValue>>,
 }
 
 impl TimelineEntry {
@@ -85,6 +90,7 @@ impl TimelineEntry {
                 total: order.total,
                 reason: row.reason,
                 item_sku: row.item_sku,
+                refund: row.refund.and_then(|refund| RawValue::from_string(refund).ok()),
             }),
         }
     }

@@ -88,6 +88,20 @@ fn lines(
         }
     };
     let field = |index: usize, name: &str| if several { format!("items[{index}].{name}") } else { name.to_owned() };
+    parse_lines(errors, items, field, if several { "items" } else { "quantity" })
+}
+
+/// Parses the field `items`.
+pub(super) fn parse_items(errors: &mut FieldErrors, items: Vec<Item>) -> Option<Lines> {
+    parse_lines(errors, items, |index, name| format!("items[{index}].{name}"), "items")
+}
+
+fn parse_lines(
+    errors: &mut FieldErrors,
+    items: Vec<Item>,
+    field: impl Fn(usize, &str) -> String,
+    all: &str,
+) -> Option<Lines> {
     let parsed: Vec<Option<Line>> = items
         .into_iter()
         .enumerate()
@@ -98,7 +112,7 @@ fn lines(
         })
         .collect();
     let parsed: Vec<Line> = parsed.into_iter().collect::<Option<_>>()?;
-    errors.check(if several { "items" } else { "quantity" }, Lines::new(parsed))
+    errors.check(all, Lines::new(parsed))
 }
 
 /// An order as clients see it.
@@ -135,6 +149,10 @@ pub struct OrderView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "pm_card_visa")]
     payment_method: Option<PaymentMethod>,
+    /// How much of it has gone back to the customer, in major units. Only if something has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, example = 50)]
+    refunded_amount: Option<Box<RawValue>>,
     /// Why it failed: `INSUFFICIENT_STOCK`, `UNKNOWN_ITEM`, `PAYMENT_DECLINED` or `DEADLINE_EXCEEDED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -185,6 +203,9 @@ impl From<&Order> for OrderView {
             amount: RawValue::from_string(details.total.amount()).expect("an amount is the text of a JSON number"),
             currency: details.total.currency().code(),
             payment_method: details.payment_method.clone(),
+            refunded_amount: order.refunded().map(|refunded| {
+                RawValue::from_string(refunded.amount()).expect("an amount is the text of a JSON number")
+            }),
             failure_reason,
             detail: failure_reason.map(FailureReason::detail),
             created_at: order.placed_at,

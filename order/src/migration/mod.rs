@@ -7,6 +7,7 @@ mod m0005_traces;
 mod m0006_owners;
 mod m0007_payment_methods;
 mod m0008_captures;
+mod m0009_refunds;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_payment_methods::Migration),
             Box::new(AuditLogTable),
             Box::new(m0008_captures::Migration),
+            Box::new(m0009_refunds::Migration),
         ]
     }
 }

@@ -22,6 +22,8 @@ fn state() -> State {
         by_saga: HashMap::new(),
         by_key: HashMap::new(),
         due: Vec::new(),
+        refunds: Refunds::loaded(Vec::new()),
+        due_refunds: BTreeSet::new(),
         new_ids: (1..=100).map(OrderId).collect::<Vec<_>>().into_iter(),
         timeline: Vec::new(),
         ended: Vec::new(),

@@ -9,8 +9,19 @@ use crate::domain::{Cancel, Capture, Facts, Order, Payment, Stock};
 
 /// Converts an order to its row.
 pub(crate) fn to_row(order: &Order) -> orders::Model {
-    let Order { details, saga_id, owner, idempotency_key, placed_at, changed_at, facts, wake_at, repeats, version } =
-        order;
+    let Order {
+        details,
+        saga_id,
+        owner,
+        idempotency_key,
+        placed_at,
+        changed_at,
+        facts,
+        wake_at,
+        repeats,
+        refunded,
+        version,
+    } = order;
     let columns = idempotency_key.as_ref().map(|key| OwnedKey::columns_of(owner, key));
     let (unscoped_key, scoped_key) = columns.unwrap_or_default();
     let (stock, stock_reason) = match facts.stock {
@@ -49,6 +60,7 @@ pub(crate) fn to_row(order: &Order) -> orders::Model {
         status: facts.status().as_str().to_owned(),
         wake_at: wake_at.map(Timestamp::unix_micros),
         repeats: i64::from(*repeats),
+        refunded: *refunded,
         version: *version,
     }
 }
@@ -101,6 +113,7 @@ pub(crate) fn from_row(row: orders::Model) -> Result<Order, DbErr> {
         facts: Facts { stock, payment, cancel, capture },
         wake_at: row.wake_at.map(Timestamp::from_unix_micros),
         repeats: u32::try_from(row.repeats).unwrap_or(u32::MAX),
+        refunded: row.refunded,
         version: row.version,
     })
 }
@@ -113,7 +126,7 @@ pub(crate) fn reason_name(reason: &impl Serialize) -> String {
     }
 }
 
-fn named<R: DeserializeOwned>(name: &str) -> Result<R, serde_json::Error> {
+pub(super) fn named<R: DeserializeOwned>(name: &str) -> Result<R, serde_json::Error> {
     serde_json::from_value(serde_json::Value::String(name.to_owned()))
 }
 
@@ -161,6 +174,7 @@ mod tests {
             method in prop::sample::select(vec![None, Some("pm_card_visa")]),
             wake_at in prop::option::of(0..i64::MAX),
             repeats in any::<u32>(),
+            refunded in 0..Money::MAX_MINOR_UNITS,
             version in 1..i64::MAX,
         ) {
             let line = Line { sku: Sku::parse("SKU \"x\"").unwrap(), quantity: Quantity::new(3).unwrap() };
@@ -179,6 +193,7 @@ mod tests {
                 facts,
                 wake_at: wake_at.map(Timestamp::from_unix_micros),
                 repeats,
+                refunded,
                 version,
             };
             prop_assert_eq!(from_row(to_row(&order)).unwrap(), order);

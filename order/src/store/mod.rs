@@ -4,6 +4,7 @@
 mod listing;
 mod mapping;
 mod queries;
+pub mod refunds;
 mod tables;
 
 pub use listing::{Cursor, ListPage, Listing, page};

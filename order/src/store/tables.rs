@@ -2,8 +2,8 @@
 pub mod orders {
     use sea_orm::entity::prelude::*;
 
-    /// One order. The migrations `m0002_orders`, `m0003_version`, `m0006_owners`, `m0007_payment_methods` and
-    /// `m0008_captures` describe the columns.
+    /// One order. The migrations `m0002_orders`, `m0003_version`, `m0006_owners`, `m0007_payment_methods`,
+    /// `m0008_captures` and `m0009_refunds` describe the columns.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "orders")]
     #[allow(missing_docs, reason = "the migrations describe the columns")]
@@ -29,6 +29,7 @@ pub mod orders {
         pub status: String,
         pub wake_at: Option<i64>,
         pub repeats: i64,
+        pub refunded: i64,
         pub version: i64,
     }
 
@@ -71,6 +72,8 @@ pub mod order_events {
         pub item_sku: Option<String>,
         /// Its W3C trace context, if it belongs to a trace.
         pub traceparent: Option<String>,
+        /// The JSON of the refund that it is about, if it is about one.
+        pub refund: Option<String>,
     }
 
     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

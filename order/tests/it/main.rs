@@ -19,6 +19,7 @@ mod prefer;
 mod reading;
 mod redelivery;
 mod redrive;
+mod refunds;
 mod saga;
 mod stream;
 mod timeline;

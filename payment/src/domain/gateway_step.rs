@@ -1,8 +1,11 @@
 //! What the gateway is asked about a payment, and what its answer changes.
 
-use shared_events::{EventBody, FailureReason, Timestamp};
+use shared_events::{EventBody, FailureReason, RefundFailure, RefundId, Timestamp};
 
-use super::{Payment, State, Transition};
+use super::{
+    Payment, RefundState, State, Transition,
+    refund::{refund_answered, settle_refunds},
+};
 
 /// What is to be asked of the gateway. It follows from the payment, so that nothing is lost with the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +18,8 @@ pub enum Step {
     Capture,
     /// Give up the payment.
     Void,
+    /// Give back the amount of this refund.
+    Refund(RefundId),
 }
 
 /// The gateway's answer to a step.
@@ -41,6 +46,17 @@ pub enum Answer {
     },
     /// To `Void`: nothing is held, and nothing will be.
     Voided,
+    /// To `Refund`: the amount has gone back.
+    Refunded(RefundId),
+    /// To `Refund`: nothing has gone back, and nothing will.
+    RefundRefused {
+        /// The refund.
+        refund_id: RefundId,
+        /// The reason.
+        reason: RefundFailure,
+        /// The reason, as reported by the gateway.
+        detail: String,
+    },
 }
 
 impl Payment {
@@ -53,14 +69,10 @@ impl Payment {
             // A charge always has a reference in its row, so without one there is nothing to capture or to void.
             (State::Capturing, Some(_)) => Some(Step::Capture),
             (State::Voiding, Some(_)) => Some(Step::Void),
-            (State::Capturing | State::Voiding, None)
+            (State::Captured, Some(_)) => self.next_refund().map(|refund| Step::Refund(refund.details.refund_id)),
+            (State::Capturing | State::Captured | State::Voiding, None)
             | (
-                State::Authorized
-                | State::Captured
-                | State::CaptureFailed(_)
-                | State::Declined(_)
-                | State::Voided
-                | State::Cancelled,
+                State::Authorized | State::CaptureFailed(_) | State::Declined(_) | State::Voided | State::Cancelled,
                 _,
             ) => None,
         }
@@ -71,7 +83,7 @@ impl Payment {
 /// more changes nothing.
 #[must_use]
 pub fn on_answer(payment: &Payment, answer: &Answer, now: Timestamp) -> Transition {
-    match (payment.step(), answer) {
+    let transition = match (payment.step(), answer) {
         (Some(Step::Prepare), Answer::Prepared { reference }) => {
             let lines = payment.task.as_ref().and_then(|task| task.lines.clone());
             let payment = payment.with(State::Requested, Some(super::Task::new(lines, now)), payment.changed_at);
@@ -94,6 +106,13 @@ pub fn on_answer(payment: &Payment, answer: &Answer, now: Timestamp) -> Transiti
         (Some(Step::Void), Answer::Voided) => {
             Transition::of(payment.with(State::Voided, None, now), EventBody::PaymentVoided)
         }
+        (_, Answer::Refunded(id)) => refund_answered(payment, *id, &RefundState::Refunded, now),
+        (_, Answer::RefundRefused { refund_id, reason, detail }) => {
+            let state = RefundState::Failed { reason: *reason, detail: Some(detail.clone()) };
+            refund_answered(payment, *refund_id, &state, now)
+        }
         _ => Transition::default(),
-    }
+    };
+    let lines = payment.task.as_ref().and_then(|task| task.lines.as_ref());
+    settle_refunds(transition, lines, now)
 }

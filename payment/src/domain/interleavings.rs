@@ -1,14 +1,15 @@
 //! Every interleaving of the steps of one saga: two deliveries of `StockReserved`, up to two cancellations or two
-//! deliveries of `OrderConfirmed`, an authorization that expires, two replicas that ask the gateway, answers that are
-//! lost, crashes, calls that reach the gateway long after their callers have given up, and a gateway that forgets its
-//! keys.
+//! deliveries of `OrderConfirmed`, an authorization that expires, refunds that are requested twice each, two replicas
+//! that ask the gateway, answers that are lost, crashes, calls that reach the gateway long after their callers have
+//! given up, and a gateway that forgets its keys.
 
 use std::collections::{BTreeMap, HashSet};
 
-use shared_events::{CancelReason, EventBody};
+use shared_events::{CancelReason, EventBody, Money, RefundDetails, RefundFailure, RefundId};
+use uuid::Uuid;
 
 use super::{
-    Answer, Payment, PaymentId, State, Step, Transition, on_answer, on_event,
+    Answer, Payment, PaymentId, Refund, RefundState, State, Step, Transition, on_answer, on_event,
     tests::{at, event},
 };
 
@@ -62,6 +63,21 @@ struct World {
     voided_published: bool,
     /// What was said last about the capture: whether the amount is taken.
     capture_published: Option<bool>,
+    /// How often each refund may still be requested.
+    refunds_left: BTreeMap<RefundId, u8>,
+    /// What the gateway has given back.
+    refunded: BTreeMap<RefundId, Money>,
+    /// What was said about each refund: whether the amount has gone back.
+    refunds_published: BTreeMap<RefundId, bool>,
+}
+
+/// The amounts, in minor units, of the refunds that may be requested. Together they are more than the payment.
+const REFUNDS: [i64; 2] = [15_000, 5_001];
+
+fn refund(id: RefundId) -> RefundDetails {
+    let minor_units = REFUNDS[id.0.as_u128() as usize];
+    let amount = Money::from_minor_units(minor_units, "USD".parse().unwrap()).unwrap();
+    RefundDetails { refund_id: id, amount, restock: None }
 }
 
 /// What may happen in a search.
@@ -71,19 +87,26 @@ struct Chances {
     confirmations: u8,
     accepts: bool,
     expires: bool,
+    /// How often each refund may be requested.
+    refunds: u8,
+    losses: u8,
 }
 
+const CHANCES: Chances = Chances { cancels: 0, confirmations: 0, accepts: true, expires: false, refunds: 0, losses: 2 };
+
 impl World {
-    fn new(Chances { cancels, confirmations, accepts, expires }: Chances) -> Self {
+    fn new(Chances { cancels, confirmations, accepts, expires, refunds, losses }: Chances) -> Self {
+        let refunds_left = (0..).take(REFUNDS.len()).map(|id| (RefundId(Uuid::from_u128(id)), refunds));
         Self {
             row: None,
-            deliveries_left: 2,
+            deliveries_left: if refunds == 0 { 2 } else { 1 },
             cancels_left: cancels,
             confirmations_left: confirmations,
             is_confirmed: false,
             may_expire: expires,
-            losses_left: 2,
-            may_forget: true,
+            losses_left: losses,
+            // For a refund, it makes no difference.
+            may_forget: refunds == 0,
             askers: [Asker::Idle, Asker::Idle],
             late: None,
             key: None,
@@ -93,6 +116,9 @@ impl World {
             authorized_published: false,
             voided_published: false,
             capture_published: None,
+            refunds_left: refunds_left.filter(|_| refunds > 0).collect(),
+            refunded: BTreeMap::new(),
+            refunds_published: BTreeMap::new(),
         }
     }
 
@@ -122,6 +148,14 @@ impl World {
                 world.confirmations_left -= 1;
                 world.is_confirmed = true;
                 world.event(EventBody::OrderConfirmed);
+            });
+        }
+        // Order refunds only what it has confirmed; its `OrderConfirmed` may still be under way.
+        let may_be_refunded = self.authorized_published && self.cancels_left == 0 && !self.voided_published;
+        for (&id, _) in self.refunds_left.iter().filter(|(_, left)| may_be_refunded && **left > 0) {
+            step(&|world| {
+                world.refunds_left.entry(id).and_modify(|left| *left -= 1);
+                world.event(EventBody::RefundRequested { refund: refund(id) });
             });
         }
         if self.may_expire && self.is_charged() {
@@ -207,6 +241,8 @@ impl World {
             (Step::Authorize, AtGateway::Prepared) => *state = AtGateway::Declined,
             (Step::Capture, AtGateway::Charged) => *state = AtGateway::Captured,
             (Step::Void, AtGateway::Prepared | AtGateway::Charged) => *state = AtGateway::Voided,
+            // A refund is known by its key for ever, because the adapter looks for it in the books.
+            (Step::Refund(id), AtGateway::Captured) => drop(self.refunded.insert(*id, refund(*id).amount)),
             _ => {}
         }
         match (step, state) {
@@ -214,26 +250,40 @@ impl World {
             (Step::Void, _) => Answer::Voided,
             (Step::Capture, AtGateway::Captured) => Answer::Captured,
             (Step::Capture, _) => Answer::CaptureFailed { reason: "expired".to_owned() },
+            (Step::Refund(id), _) => Answer::Refunded(*id),
             // The books have it as authorized, whatever came later.
             (_, AtGateway::Charged | AtGateway::Captured) => Answer::Authorized,
             _ => Answer::Declined { reason: "declined".to_owned() },
         }
     }
 
-    fn apply(&mut self, Transition { payment, event }: Transition) {
+    fn apply(&mut self, Transition { payment, events }: Transition) {
         self.row = payment.or_else(|| self.row.take());
+        events.iter().for_each(|event| self.published(event));
+    }
+
+    fn published(&mut self, event: &EventBody) {
         match event {
-            Some(EventBody::PaymentAuthorized) => {
+            EventBody::PaymentAuthorized => {
                 let expired = self.gateway.values().any(|state| *state == AtGateway::Expired);
                 assert!((self.is_charged() || expired) && !self.voided_published, "{self:?}");
                 self.authorized_published = true;
             }
-            Some(EventBody::PaymentFailed { .. }) => assert!(!self.is_charged(), "{self:?}"),
-            Some(EventBody::PaymentVoided) => self.voided_published = true,
-            Some(EventBody::PaymentCaptured) => self.capture_is(true),
-            Some(EventBody::PaymentCaptureFailed) => self.capture_is(false),
+            EventBody::PaymentFailed { .. } => assert!(!self.is_charged(), "{self:?}"),
+            EventBody::PaymentVoided => self.voided_published = true,
+            EventBody::PaymentCaptured => self.capture_is(true),
+            EventBody::PaymentCaptureFailed => self.capture_is(false),
+            EventBody::PaymentRefunded { refund } => self.refund_is(refund.refund_id, true),
+            EventBody::PaymentRefundFailed { refund, .. } => self.refund_is(refund.refund_id, false),
             _ => {}
         }
+    }
+
+    /// What is published about a refund is true, and never changes.
+    fn refund_is(&mut self, id: RefundId, done: bool) {
+        assert_eq!(self.refunded.contains_key(&id), done, "{self:?}");
+        let before = self.refunds_published.insert(id, done);
+        assert!(before.is_none_or(|before| before == done), "{self:?}");
     }
 
     /// What is published about the capture is true, and never changes.
@@ -241,6 +291,22 @@ impl World {
         assert!(self.is_captured() == taken && self.is_confirmed, "{self:?}");
         assert!(self.capture_published.is_none_or(|before| before == taken), "{self:?}");
         self.capture_published = Some(taken);
+    }
+
+    /// Returns of each refund, oldest first, whether it has gone back. The row, the gateway's books and what was
+    /// published agree on that.
+    fn settled_refunds(&self) -> Vec<bool> {
+        let row = self.row.as_ref().unwrap();
+        let settled = |one: &Refund| {
+            let (id, done) = (one.details.refund_id, one.state == RefundState::Refunded);
+            let agree = [self.refunded.contains_key(&id), self.refunds_published[&id]];
+            assert_eq!(agree, [done, done], "{self:?}");
+            if let RefundState::Failed { reason, .. } = one.state {
+                assert!(reason == RefundFailure::ExceedsCaptured || !self.is_captured(), "{self:?}");
+            }
+            done
+        };
+        row.refunds.iter().map(settled).collect()
     }
 
     fn is_captured(&self) -> bool {
@@ -259,7 +325,10 @@ impl World {
     fn is_quiet(&self) -> bool {
         let can_be_confirmed = self.authorized_published && self.confirmations_left > 0;
         let can_be_cancelled = self.cancels_left > 0 && !self.is_confirmed;
-        let nothing_left = self.deliveries_left == 0 && !can_be_cancelled && !can_be_confirmed && self.late.is_none();
+        let can_be_refunded = self.authorized_published && self.refunds_left.values().any(|left| *left > 0);
+        let nothing_left = self.deliveries_left == 0
+            && !(can_be_cancelled || can_be_confirmed || can_be_refunded)
+            && self.late.is_none();
         nothing_left && self.askers.iter().all(|asker| *asker == Asker::Idle) && self.call().is_none()
     }
 }
@@ -281,7 +350,7 @@ fn reachable(chances: Chances) -> HashSet<World> {
 #[test]
 fn in_every_interleaving_the_gateway_charges_only_for_an_authorized_payment() {
     for (cancels, accepts) in [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)] {
-        let all = reachable(Chances { cancels, confirmations: 0, accepts, expires: false });
+        let all = reachable(Chances { cancels, accepts, ..CHANCES });
         check(&all);
         for world in all.iter().filter(|world| world.is_quiet()) {
             assert_eq!(world.is_charged(), cancels == 0 && accepts, "{world:?}");
@@ -293,7 +362,7 @@ fn in_every_interleaving_the_gateway_charges_only_for_an_authorized_payment() {
 #[test]
 fn in_every_interleaving_a_confirmed_order_is_captured_once_or_fails_for_good() {
     for (cancels, expires) in [(0, false), (0, true), (1, false), (1, true)] {
-        let all = reachable(Chances { cancels, confirmations: 2, accepts: true, expires });
+        let all = reachable(Chances { cancels, confirmations: 2, expires, ..CHANCES });
         check(&all);
         let quiet = || all.iter().filter(|world| world.is_quiet());
         for world in quiet() {
@@ -311,6 +380,25 @@ fn in_every_interleaving_a_confirmed_order_is_captured_once_or_fails_for_good() 
     }
 }
 
+#[test]
+fn in_every_interleaving_no_more_is_refunded_than_was_captured_and_each_refund_once() {
+    for expires in [false, true] {
+        let all = reachable(Chances { confirmations: 1, expires, refunds: 2, losses: 1, ..CHANCES });
+        check(&all);
+        let mut ends = HashSet::new();
+        for world in &all {
+            let sum: i64 = world.refunded.values().map(|amount| amount.minor_units()).sum();
+            assert!(sum <= if world.is_captured() { 20_000 } else { 0 }, "{world:?}");
+            if world.is_quiet() && world.authorized_published {
+                ends.insert((world.is_captured(), world.settled_refunds()));
+            }
+        }
+        // The sum of both is too much, so the one that is requested first succeeds.
+        let (first, none) = ((true, vec![true, false]), (false, vec![false, false]));
+        assert_eq!(ends, if expires { HashSet::from([first, none]) } else { HashSet::from([first]) });
+    }
+}
+
 /// Checks what holds at any moment.
 fn check(all: &HashSet<World>) {
     assert!(all.iter().any(World::is_quiet));
@@ -325,7 +413,11 @@ fn check(all: &HashSet<World>) {
             assert_eq!(row.reference.as_ref(), Some(reference), "a charge that no row knows: {world:?}");
         }
         // What is not at rest goes on: the row says what is to be asked.
-        let waits = matches!(world.state(), Some(State::Requested | State::Capturing | State::Voiding));
+        let waits = match world.state() {
+            Some(State::Requested | State::Capturing | State::Voiding) => true,
+            Some(State::Captured) => world.row.as_ref().is_some_and(|row| row.next_refund().is_some()),
+            _ => false,
+        };
         assert_eq!(waits, world.call().is_some(), "{world:?}");
         let has_expired = world.gateway.values().any(|state| *state == AtGateway::Expired);
         if world.is_quiet() && !has_expired {

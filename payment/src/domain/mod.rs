@@ -5,6 +5,7 @@ mod gateway_step;
 #[cfg(test)]
 mod interleavings;
 mod payment;
+mod refund;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -12,5 +13,6 @@ mod transition;
 
 pub use gateway_step::{Answer, Step, on_answer};
 pub use payment::{NewPayment, Payment, PaymentId, PaymentKey, Purpose, Task};
+pub use refund::{Refund, RefundState};
 pub use state::State;
 pub use transition::{Impossible, Transition, on_event, requested};

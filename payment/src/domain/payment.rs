@@ -3,7 +3,7 @@ use std::fmt;
 use shared_events::{Lines, Money, OrderDetails, OrderId, OwnedKey, PaymentMethod, SagaId, Timestamp};
 use uuid::Uuid;
 
-use super::State;
+use super::{Refund, State};
 
 /// The id of a payment, as shown by REST: 1, 2, 3, …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,8 @@ pub struct Payment {
     pub reference: Option<String>,
     /// What is still to be done at the gateway, if anything is.
     pub task: Option<Task>,
+    /// What is to go back to the customer, and what has gone back, oldest first.
+    pub refunds: Vec<Refund>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its state last changed.
@@ -110,6 +112,7 @@ impl NewPayment {
             state,
             reference: None,
             task: None,
+            refunds: Vec::new(),
             created_at: now,
             changed_at: now,
         }

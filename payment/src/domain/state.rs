@@ -58,6 +58,15 @@ impl State {
         })
     }
 
+    /// Returns whether the amount is captured, or may still be.
+    #[must_use]
+    pub fn may_be_captured(&self) -> bool {
+        match self {
+            Self::Requested | Self::Authorized | Self::Capturing | Self::Captured => true,
+            Self::CaptureFailed(_) | Self::Declined(_) | Self::Voiding | Self::Voided | Self::Cancelled => false,
+        }
+    }
+
     /// Returns why the gateway declined it, or refused to take the amount, if it did.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {

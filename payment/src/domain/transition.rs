@@ -20,15 +20,18 @@
 
 use shared_events::{Event, EventBody, EventType, Lines, OrderDetails, Timestamp};
 
-use super::{NewPayment, Payment, PaymentId, State, Task};
+use super::{
+    NewPayment, Payment, PaymentId, State, Task,
+    refund::{refund_requested, settle_refunds},
+};
 
 /// The result of one input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transition {
     /// The payment to be saved, if it is new or has changed.
     pub payment: Option<Payment>,
-    /// The event to publish.
-    pub event: Option<EventBody>,
+    /// The events to publish.
+    pub events: Vec<EventBody>,
 }
 
 /// Why an event cannot be handled. Retrying it does not help.
@@ -37,8 +40,8 @@ pub enum Impossible {
     /// The flow table does not send this event here.
     #[error("{0} is not for the payment service")]
     NotForPayment(EventType),
-    /// Another order is confirmed than the one that the payment is for.
-    #[error("OrderConfirmed, but its id or total differ from those of the order that the payment is for")]
+    /// Another order is confirmed or refunded than the one that the payment is for.
+    #[error("the order's id or total differ from those of the order that the payment is for")]
     AnotherOrder,
     /// A confirmed order is cancelled.
     #[error("OrderCancelRequested, but the order is confirmed, and its payment is {0}")]
@@ -59,13 +62,14 @@ pub fn on_event(
 ) -> Result<Transition, Impossible> {
     let Event { saga_id, order, body } = event;
     let new = NewPayment::of_order(new_id, *saga_id, order);
-    match body {
+    let transition = match body {
         EventBody::StockReserved => {
             let task = Task { method: order.payment_method.clone(), ..Task::new(Some(order.lines.clone()), now) };
-            Ok(stock_reserved(known, new, task, now))
+            stock_reserved(known, new, task, now)
         }
-        EventBody::OrderCancelRequested { .. } => cancel_requested(known, new, &order.lines, now),
-        EventBody::OrderConfirmed => order_confirmed(known, order, now),
+        EventBody::OrderCancelRequested { .. } => cancel_requested(known, new, &order.lines, now)?,
+        EventBody::OrderConfirmed => order_confirmed(known, order, now)?,
+        EventBody::RefundRequested { refund } => refund_requested(known, new, refund, now)?,
         EventBody::OrderCreated
         | EventBody::OrderFailed { .. }
         | EventBody::OrderCancelled
@@ -76,8 +80,12 @@ pub fn on_event(
         | EventBody::PaymentFailed { .. }
         | EventBody::PaymentVoided
         | EventBody::PaymentCaptured
-        | EventBody::PaymentCaptureFailed => Err(Impossible::NotForPayment(body.event_type())),
-    }
+        | EventBody::PaymentCaptureFailed
+        | EventBody::PaymentRefunded { .. }
+        | EventBody::PaymentRefundFailed { .. }
+        | EventBody::StockReturned { .. } => return Err(Impossible::NotForPayment(body.event_type())),
+    };
+    Ok(settle_refunds(transition, Some(&order.lines), now))
 }
 
 /// Handles `StockReserved`. `new` becomes the payment if none is known; a known one, or a tombstone, stays as it is.
@@ -97,7 +105,7 @@ pub fn requested(new: NewPayment, task: Task, now: Timestamp) -> Payment {
 /// Handles `OrderConfirmed`. The order says so after `PaymentAuthorized`. So if nothing is authorized here, this
 /// database is older than that, or has lost the payment.
 fn order_confirmed(known: Option<&Payment>, order: &OrderDetails, now: Timestamp) -> Result<Transition, Impossible> {
-    let answer = |event| Transition { payment: None, event: Some(event) };
+    let answer = |event| Transition { payment: None, events: vec![event] };
     let Some(payment) = known else { return Ok(answer(EventBody::PaymentCaptureFailed)) };
     if (payment.order_id, payment.amount) != (order.order_id, order.total) {
         return Err(Impossible::AnotherOrder);
@@ -145,17 +153,17 @@ fn cancel_requested(
             Some(_) => Transition::default(),
         },
         (State::Declined(_) | State::Voided | State::Cancelled, _) => {
-            Transition { payment: None, event: Some(EventBody::PaymentVoided) }
+            Transition { payment: None, events: vec![EventBody::PaymentVoided] }
         }
     })
 }
 
 impl Transition {
     pub(super) fn of(payment: Payment, event: EventBody) -> Self {
-        Self { payment: Some(payment), event: Some(event) }
+        Self { payment: Some(payment), events: vec![event] }
     }
 
     pub(super) fn silent(payment: Payment) -> Self {
-        Self { payment: Some(payment), event: None }
+        Self { payment: Some(payment), events: Vec::new() }
     }
 }

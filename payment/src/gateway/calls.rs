@@ -4,12 +4,13 @@ use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
 use saga_runtime::Readiness;
 use saga_support::Backoff;
-use shared_events::{Money, OrderId, PaymentMethod};
+use shared_events::{Money, OrderId, PaymentMethod, RefundFailure, RefundId};
 use tokio::{sync::Semaphore, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    Decline, GatewayState, Lookup, Outcome, PaymentGateway, PaymentRequest, Reference,
+    Decline, DeclineCode, GatewayPayment, GatewayState, Lookup, Outcome, PaymentGateway, PaymentRequest, Reference,
+    RefundKey,
     breaker::{Allowed, Breaker},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(crate) struct Question {
     pub(crate) step: Step,
     key: PaymentKey,
     order_id: OrderId,
+    /// That of the payment or, if a refund is asked for, of the refund.
     amount: Money,
     method: Option<PaymentMethod>,
     reference: Option<Reference>,
@@ -52,11 +54,16 @@ pub(crate) struct Question {
 impl Question {
     /// Returns what is to be asked about a payment, if anything is.
     pub(crate) fn about(payment: &Payment) -> Option<Self> {
+        let step = payment.step()?;
+        let amount = match step {
+            Step::Refund(id) => payment.refund(id)?.details.amount,
+            Step::Prepare | Step::Authorize | Step::Capture | Step::Void => payment.amount,
+        };
         Some(Self {
-            step: payment.step()?,
+            step,
             key: payment.key()?,
             order_id: payment.order_id,
-            amount: payment.amount,
+            amount,
             method: payment.task.as_ref().and_then(|task| task.method.clone()),
             reference: payment.reference.clone().map(Reference),
             attempts: payment.task.as_ref().map_or(0, |task| task.attempts),
@@ -199,14 +206,40 @@ impl Calls {
             (Step::Void, Some(reference)) => {
                 self.call(Operation::Void, self.gateway.void(reference)).await.map(|()| Answer::Voided)
             }
+            (Step::Refund(id), Some(reference)) => self.refund(reference, id, amount, is_uncertain).await,
+        }
+    }
+
+    /// Asks for a refund. If an earlier call may have been carried out, the gateway's books are looked up first.
+    async fn refund(&self, reference: &Reference, id: RefundId, amount: Money, is_uncertain: bool) -> Outcome<Answer> {
+        let key = RefundKey(id.0);
+        if is_uncertain {
+            match self.look_up(reference).await {
+                Outcome::Done(Some(known))
+                    if known.refunds.iter().any(|one| (one.key, one.amount) == (key, amount)) =>
+                {
+                    return Outcome::Done(Answer::Refunded(id));
+                }
+                Outcome::Done(_) => {}
+                other => return other.map(|_| Answer::Refunded(id)),
+            }
+        }
+        match self.call(Operation::Refund, self.gateway.refund(reference, key, amount)).await {
+            Outcome::Declined(Decline { code, detail }) => {
+                let reason = match code {
+                    DeclineCode::OverCaptured => RefundFailure::ExceedsCaptured,
+                    _ => RefundFailure::Declined,
+                };
+                Outcome::Done(Answer::RefundRefused { refund_id: id, reason, detail })
+            }
+            other => other.map(|()| Answer::Refunded(id)),
         }
     }
 
     /// Looks up what became of an authorization; `None` if nothing did, so that it is to be requested again.
     async fn known(&self, reference: &Reference) -> Option<Outcome<Answer>> {
-        let found = self.call(Operation::Lookup, self.gateway.lookup(Lookup::Reference(reference))).await;
         let declined = |reason: String| Outcome::Done(Answer::Declined { reason });
-        match found {
+        match self.look_up(reference).await {
             Outcome::Done(Some(payment)) => match payment.state {
                 GatewayState::Prepared => None,
                 GatewayState::Authorized | GatewayState::Captured => Some(Outcome::Done(Answer::Authorized)),
@@ -215,9 +248,16 @@ impl Calls {
                 GatewayState::Expired => Some(declined("the authorization has expired".to_owned())),
             },
             Outcome::Done(None) => None,
-            // It is as uncertain as before.
-            Outcome::Unknown(reason) | Outcome::RetryLater { reason, .. } => Some(Outcome::Unknown(reason)),
-            Outcome::Declined(decline) => Some(Outcome::Unknown(decline.detail)),
+            other => Some(other.map(|_| Answer::Authorized)),
+        }
+    }
+
+    /// Looks up a payment in the gateway's books: `Done`, or else it is as uncertain as before.
+    async fn look_up(&self, reference: &Reference) -> Outcome<Option<GatewayPayment>> {
+        match self.call(Operation::Lookup, self.gateway.lookup(Lookup::Reference(reference))).await {
+            Outcome::Done(found) => Outcome::Done(found),
+            Outcome::Unknown(reason) | Outcome::RetryLater { reason, .. } => Outcome::Unknown(reason),
+            Outcome::Declined(decline) => Outcome::Unknown(decline.detail),
         }
     }
 

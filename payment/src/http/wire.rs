@@ -62,6 +62,10 @@ pub struct PaymentView {
     amount: Box<RawValue>,
     #[schema(example = "USD")]
     currency: &'static str,
+    /// How much of it has gone back to the customer, in major units. Only if something has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, example = 50)]
+    refunded_amount: Option<Box<RawValue>>,
     /// Why it was declined, or its capture failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -81,12 +85,17 @@ impl From<&Payment> for PaymentView {
             authorized: payment.is_authorized(),
             status: payment.state.as_str(),
             order_id: payment.order_id.0,
-            amount: RawValue::from_string(payment.amount.amount()).expect("an amount is the text of a JSON number"),
+            amount: number(payment.amount),
             currency: payment.amount.currency().code(),
+            refunded_amount: payment.refunded().map(number),
             reason: payment.state.reason().map(str::to_owned),
             reference: payment.reference.clone(),
             created_at: payment.created_at,
             updated_at: payment.changed_at,
         }
     }
+}
+
+fn number(amount: Money) -> Box<RawValue> {
+    RawValue::from_string(amount.amount()).expect("an amount is the text of a JSON number")
 }

@@ -5,6 +5,7 @@ mod m0003_by_order;
 mod m0004_tasks;
 mod m0005_by_reference;
 mod m0006_owned_keys;
+mod m0007_refunds;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(AuditLogTable),
             Box::new(m0005_by_reference::Migration),
             Box::new(m0006_owned_keys::Migration),
+            Box::new(m0007_refunds::Migration),
         ]
     }
 }

@@ -65,9 +65,9 @@ impl State {
         let known = self.payments.get(&new_id);
         let transition =
             on_event(known, event, new_id, now).map_err(|impossible| Unacceptable(impossible.to_string()))?;
-        let Transition { payment, event: body } = transition;
+        let Transition { payment, events: bodies } = transition;
         let failed_before = known.is_some_and(|payment| matches!(payment.state, PaymentState::CaptureFailed(_)));
-        if body == Some(EventBody::PaymentCaptureFailed) && !failed_before {
+        if bodies.contains(&EventBody::PaymentCaptureFailed) && !failed_before {
             self.captures.failed += 1;
             tracing::warn!(
                 order.id = event.order.order_id.0, saga.id = %event.saga_id,
@@ -76,8 +76,7 @@ impl State {
             );
         }
         let is_asked = payment.is_some();
-        let mut events: Vec<Event> = Vec::new();
-        events.extend(body.map(|body| Event { body, ..event.clone() }));
+        let mut events: Vec<Event> = bodies.into_iter().map(|body| Event { body, ..event.clone() }).collect();
         if let Some(payment) = payment {
             self.put(payment);
         }
@@ -134,8 +133,7 @@ impl State {
         }
         for id in std::mem::take(&mut self.due) {
             // An earlier input of the batch may have changed it.
-            let is_due = |payment: &&Payment| payment.task.as_ref().is_some_and(|task| task.due_at <= now);
-            if let Some(question) = self.payments.get(&id).filter(is_due).and_then(Question::about) {
+            if let Some(question) = self.question(id, now) {
                 self.take(calls, id, now);
                 commands.push(Command::Ask(id, question));
             }
@@ -147,7 +145,7 @@ impl State {
     /// too much is being asked already, the payment waits until it is taken.
     fn ask(&mut self, calls: &Calls, id: PaymentId, events: &mut Vec<Event>, now: Timestamp) -> Vec<Command> {
         let may_ask_at_once = calls.is_immediate() && self.budget.allowed == Allowed::Payments;
-        while let Some(question) = self.payments.get(&id).and_then(Question::about) {
+        while let Some(question) = self.question(id, now) {
             if may_ask_at_once {
                 let asked = calls.ask_at_once(&question);
                 self.apply(id, question.step, &asked, events, now);
@@ -166,19 +164,27 @@ impl State {
         Vec::new()
     }
 
+    /// Returns what is to be asked about a payment now. Nothing is, if that is being asked already.
+    fn question(&self, id: PaymentId, now: Timestamp) -> Option<Question> {
+        let is_due = |payment: &&Payment| payment.task.as_ref().is_some_and(|task| task.due_at <= now);
+        self.payments.get(&id).filter(is_due).and_then(Question::about)
+    }
+
     /// Applies an answer, or postpones the payment if there was none.
     fn apply(&mut self, id: PaymentId, step: Step, asked: &Asked, events: &mut Vec<Event>, now: Timestamp) {
         let Some(payment) = self.payments.get(&id) else { return };
         match asked {
             Asked::Answer(answer) => {
                 let order = payment.order();
-                let Transition { payment: changed, event } = on_answer(payment, answer, now);
-                match event {
-                    Some(EventBody::PaymentCaptured) => self.captures.captured += 1,
-                    Some(EventBody::PaymentCaptureFailed) => self.captures.failed += 1,
-                    _ => {}
+                let Transition { payment: changed, events: bodies } = on_answer(payment, answer, now);
+                for body in bodies {
+                    match body {
+                        EventBody::PaymentCaptured => self.captures.captured += 1,
+                        EventBody::PaymentCaptureFailed => self.captures.failed += 1,
+                        _ => {}
+                    }
+                    events.extend(event_of(payment, body, order.as_ref()));
                 }
-                events.extend(event_of(payment, event, order));
                 if let Some(changed) = changed {
                     self.put(changed);
                 }
@@ -223,6 +229,6 @@ impl State {
 
 /// Returns the event about an order's payment. There is none for a client's payment; and for a void that an earlier
 /// version began, order repeats its cancellation, which is answered then.
-fn event_of(payment: &Payment, body: Option<EventBody>, order: Option<OrderDetails>) -> Option<Event> {
-    Some(Event { saga_id: payment.saga_id()?, order: order?, body: body? })
+fn event_of(payment: &Payment, body: EventBody, order: Option<&OrderDetails>) -> Option<Event> {
+    Some(Event { saga_id: payment.saga_id()?, order: order?.clone(), body })
 }

@@ -8,7 +8,8 @@ use crate::domain::{Payment, PaymentId, PaymentKey, Purpose, State, Task};
 
 /// Converts a payment to its row.
 pub(crate) fn to_row(payment: &Payment) -> payments::Model {
-    let Payment { payment_id, purpose, order_id, amount, state, reference, task, created_at, changed_at } = payment;
+    let Payment { payment_id, purpose, order_id, amount, state, reference, task, refunds, created_at, changed_at } =
+        payment;
     let (saga_id, gateway_key, idempotency_key) = match purpose {
         Purpose::Saga(saga_id) => (Some(saga_id.0), None, None),
         Purpose::Client { key, idempotency_key } => (None, key.map(|key| key.0), idempotency_key.as_ref()),
@@ -32,6 +33,7 @@ pub(crate) fn to_row(payment: &Payment) -> payments::Model {
         unanswered: task.as_ref().map_or(0, |task| task.unanswered.into()),
         lines: lines.map(|lines| serde_json::to_string(lines).expect("lines are plain JSON")),
         payment_method: task.as_ref().and_then(|task| task.method.as_ref()).map(|method| method.as_str().to_owned()),
+        refunds: (!refunds.is_empty()).then(|| serde_json::to_string(refunds).expect("refunds are plain JSON")),
         gateway_key,
         idempotency_key,
         scoped_key,
@@ -57,6 +59,7 @@ pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
     let state = State::parse(&row.state, row.reason).ok_or_else(|| wrong("state", &row.state))?;
     let lines = row.lines.map(|lines| serde_json::from_str(&lines).map_err(|error| wrong("lines", &error)));
     let lines = lines.transpose()?;
+    let refunds = row.refunds.map(|refunds| serde_json::from_str(&refunds).map_err(|error| wrong("refunds", &error)));
     let attempts = u32::try_from(row.attempts).map_err(|error| wrong("attempts", &error))?;
     let unanswered = u32::try_from(row.unanswered).map_err(|error| wrong("unanswered", &error))?;
     let method = row.payment_method.map(|text| PaymentMethod::parse(&text));
@@ -70,6 +73,7 @@ pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
         state,
         reference: row.reference,
         task: due_at.map(|due_at| Task { due_at, attempts, unanswered, lines, method }),
+        refunds: refunds.transpose()?.unwrap_or_default(),
         created_at: Timestamp::from_unix_micros(row.created_at),
         changed_at: Timestamp::from_unix_micros(row.changed_at),
     })
@@ -78,10 +82,11 @@ pub(crate) fn from_row(row: payments::Model) -> Result<Payment, DbErr> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared_events::{IdempotencyKey, Line, Lines, Quantity, Sku};
+    use shared_events::{IdempotencyKey, Line, Lines, Quantity, RefundDetails, RefundFailure, RefundId, Sku};
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::{Refund, RefundState};
 
     fn state() -> impl Strategy<Value = State> {
         prop_oneof![
@@ -122,6 +127,22 @@ mod tests {
         prop::option::of(task)
     }
 
+    fn refund() -> impl Strategy<Value = Refund> {
+        let reason = prop::sample::select(vec![RefundFailure::NotCaptured, RefundFailure::Declined]);
+        let failed = (reason, prop::option::of(".{0,20}"));
+        let state = prop_oneof![
+            Just(RefundState::Requested),
+            Just(RefundState::Refunded),
+            failed.prop_map(|(reason, detail)| RefundState::Failed { reason, detail }),
+        ];
+        let line = Line { sku: Sku::parse("SKU \"x\"").unwrap(), quantity: Quantity::new(2).unwrap() };
+        let restock = prop_oneof![Just(None), Just(Some(Lines::new([line]).unwrap()))];
+        (any::<u128>(), 1..=Money::MAX_MINOR_UNITS, restock, state).prop_map(|(id, minor_units, restock, state)| {
+            let amount = Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap();
+            Refund { details: RefundDetails { refund_id: RefundId(Uuid::from_u128(id)), amount, restock }, state }
+        })
+    }
+
     proptest! {
         #[test]
         fn a_payment_is_the_same_after_a_round_trip(
@@ -132,6 +153,7 @@ mod tests {
             state in state(),
             reference in prop::option::of(".{0,20}"),
             task in task(),
+            refunds in prop::collection::vec(refund(), 0..3),
         ) {
             let payment = Payment {
                 payment_id: PaymentId(payment_id),
@@ -141,6 +163,7 @@ mod tests {
                 state,
                 reference,
                 task,
+                refunds,
                 created_at: Timestamp::from_unix_micros(1),
                 changed_at: Timestamp::from_unix_micros(2),
             };
@@ -164,6 +187,7 @@ mod tests {
             payments::Model { unanswered: -1, ..row.clone() },
             payments::Model { due_at: Some(1), payment_method: Some("4242424242424242".to_owned()), ..row.clone() },
             payments::Model { lines: Some("[]".to_owned()), ..row.clone() },
+            payments::Model { refunds: Some("[{}]".to_owned()), ..row.clone() },
             payments::Model { idempotency_key: Some(String::new()), ..row.clone() },
             payments::Model { scoped_key: Some("key".to_owned()), ..row },
         ] {

@@ -23,6 +23,7 @@ pub mod payments {
         pub unanswered: i64,
         pub lines: Option<String>,
         pub payment_method: Option<String>,
+        pub refunds: Option<String>,
         pub gateway_key: Option<Uuid>,
         pub idempotency_key: Option<String>,
         pub scoped_key: Option<String>,

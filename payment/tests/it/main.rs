@@ -17,6 +17,7 @@ mod orders;
 mod postgres;
 mod redelivery;
 mod redrive;
+mod refunds;
 mod saga;
 mod scripted;
 mod stripe;

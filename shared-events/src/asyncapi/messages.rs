@@ -96,6 +96,10 @@ fn golden(event: EventType) -> &'static str {
         EventType::StockHoldOverdue => golden!("stock.hold-overdue"),
         EventType::PaymentCaptured => golden!("payment.captured"),
         EventType::PaymentCaptureFailed => golden!("payment.capture-failed"),
+        EventType::RefundRequested => golden!("order.refund-requested"),
+        EventType::PaymentRefunded => golden!("payment.refunded"),
+        EventType::PaymentRefundFailed => golden!("payment.refund-failed"),
+        EventType::StockReturned => golden!("stock.returned"),
     }
 }
 
@@ -120,5 +124,9 @@ fn summary(event: EventType) -> &'static str {
         }
         EventType::PaymentCaptured => "The amount of a confirmed order is taken",
         EventType::PaymentCaptureFailed => "The amount of a confirmed order cannot be taken",
+        EventType::RefundRequested => "A refund of the confirmed order is requested",
+        EventType::PaymentRefunded => "The money of a refund has gone back",
+        EventType::PaymentRefundFailed => "The money of a refund has not gone back and will not",
+        EventType::StockReturned => "The goods of a refund are available again",
     }
 }

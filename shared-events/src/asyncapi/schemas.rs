@@ -22,6 +22,7 @@ pub(super) fn schemas() -> Value {
         ("EventBatch", batch(schema("Event"))),
         ("CloudEvent", cloud_event()),
         ("Order", order()),
+        ("Refund", refund()),
         ("Line", line()),
         ("Money", money()),
         ("Sku", sku()),
@@ -89,18 +90,28 @@ fn described(name: &str, description: &str) -> Value {
 
 /// The order, and what only this event has.
 fn data(event: EventType) -> Value {
-    use EventType::{OrderCancelRequested, OrderFailed, PaymentFailed, StockReservationFailed};
+    use EventType::{
+        OrderCancelRequested, OrderFailed, PaymentFailed, PaymentRefundFailed, PaymentRefunded, RefundRequested,
+        StockReservationFailed, StockReturned,
+    };
     let reasons = match event {
         StockReservationFailed => vec!["INSUFFICIENT_STOCK", "UNKNOWN_ITEM"],
         PaymentFailed => vec!["PAYMENT_DECLINED"],
         OrderFailed => vec!["INSUFFICIENT_STOCK", "UNKNOWN_ITEM", "PAYMENT_DECLINED", "DEADLINE_EXCEEDED"],
         OrderCancelRequested => vec!["CUSTOMER", "DEADLINE"],
+        PaymentRefundFailed => vec!["NOT_CAPTURED", "EXCEEDS_CAPTURED", "DECLINED"],
+        RefundRequested | PaymentRefunded | StockReturned => {
+            let own = json!({ "required": ["refund"], "properties": { "refund": schema("Refund") } });
+            return json!({ "allOf": [schema("Order"), own] });
+        }
         _ => return schema("Order"),
     };
     let reason = json!({ "enum": reasons });
     let own = if event == StockReservationFailed {
         let item = described("Sku", "The first SKU that could not be held");
         json!({ "required": ["reason", "item_sku"], "properties": { "reason": reason, "item_sku": item } })
+    } else if event == PaymentRefundFailed {
+        json!({ "required": ["reason", "refund"], "properties": { "reason": reason, "refund": schema("Refund") } })
     } else {
         json!({ "required": ["reason"], "properties": { "reason": reason } })
     };
@@ -123,6 +134,22 @@ fn order() -> Value {
                 "type": ["string", "null"], "maxLength": PaymentMethod::MAX_CHARS, "pattern": "^[A-Za-z][A-Za-z0-9_-]*$",
                 "description": "The payment gateway's token of the means of payment, never a card number. \
                                 Only OrderCreated and StockReserved have it, if the customer named one",
+            },
+        },
+    })
+}
+
+fn refund() -> Value {
+    json!({
+        "type": "object",
+        "description": "What never changes about the refund. There may be more fields, to be ignored.",
+        "required": ["refund_id", "amount"],
+        "properties": {
+            "refund_id": described("Uuid", "The refund's id"),
+            "amount": schema("Money"),
+            "restock": {
+                "type": "array", "minItems": 1, "maxItems": MAX_LINES, "items": schema("Line"),
+                "description": "The goods that come back, sorted by SKU, each SKU once; missing if none do",
             },
         },
     })

@@ -18,7 +18,8 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use serde_json::{Value, json};
 use shared_events::{
     CancelReason, DecodeError, Envelope, Event, EventBody, EventType, FailureReason, Header, Line, Lines, Message as _,
-    MessageId, Money, OrderDetails, OrderId, PaymentMethod, Quantity, SagaId, Sku, SystemId, Timestamp, framing,
+    MessageId, Money, OrderDetails, OrderId, PaymentMethod, Quantity, RefundDetails, RefundFailure, RefundId, SagaId,
+    Sku, SystemId, Timestamp, framing,
 };
 use uuid::Uuid;
 
@@ -40,6 +41,20 @@ fn body(event: EventType) -> EventBody {
         EventType::StockHoldOverdue => EventBody::StockHoldOverdue,
         EventType::PaymentCaptured => EventBody::PaymentCaptured,
         EventType::PaymentCaptureFailed => EventBody::PaymentCaptureFailed,
+        EventType::RefundRequested => EventBody::RefundRequested { refund: refund(Some("SKU-ABC")) },
+        EventType::PaymentRefunded => EventBody::PaymentRefunded { refund: refund(Some("SKU-ABC")) },
+        EventType::PaymentRefundFailed => {
+            EventBody::PaymentRefundFailed { refund: refund(None), reason: RefundFailure::NotCaptured }
+        }
+        EventType::StockReturned => EventBody::StockReturned { refund: refund(Some("SKU-ABC")) },
+    }
+}
+
+fn refund(restock: Option<&str>) -> RefundDetails {
+    RefundDetails {
+        refund_id: RefundId(Uuid::from_u128(0x019a_ab01_5b00_7000_8000_0000_0000_4ef0)),
+        amount: Money::from_minor_units(5_050, "USD".parse().unwrap()).unwrap(),
+        restock: restock.map(|sku| Lines::new([line(sku, 1)]).unwrap()),
     }
 }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use shared_events::facts::{Cancel, Capture, Facts, Status};
 
-use super::badge;
+use super::{badge, fetch::Refund};
 use crate::{
     sequence::{Diagram, Entry, History, Order, Saga},
     times::{duration, moment},
@@ -23,6 +23,9 @@ pub(super) fn summary(saga: &Saga, diagram: &Diagram) -> Markup {
                 dt { "Payment" }
                 dd { (order.payment_status) @if let Some(capture) = &order.capture { ", capture: " (capture) } }
                 dt { "Amount" } dd { (order.amount.get()) " " (order.currency) }
+                @if let Some(refunded) = &order.refunded_amount {
+                    dt { "Refunded" } dd { (refunded.get()) " " (order.currency) }
+                }
                 dt { "Lines" }
                 dd {
                     ul.plain {
@@ -38,6 +41,9 @@ pub(super) fn summary(saga: &Saga, diagram: &Diagram) -> Markup {
                     dd { span.id { (trace) } " " span.soft { "Search for it in your tracing system." } }
                 }
             }
+            @if order.status == Status::Confirmed {
+                p.below { a #refund .button href=(format!("/orders/{}/refund", order.order_id)) { "Refund the order" } }
+            }
             @if order.status == Status::Pending {
                 p.below { a #cancel .button.danger href=(format!("/orders/{}/cancel", order.order_id)) { "Cancel the order" } }
             }
@@ -49,6 +55,29 @@ pub(super) fn summary(saga: &Saga, diagram: &Diagram) -> Markup {
 fn trace_id(saga: &Saga) -> Option<&str> {
     let traceparent = saga.timeline.iter().find_map(|entry| entry.traceparent.as_deref())?;
     traceparent.split('-').nth(1)
+}
+
+/// Returns the refunds of the order, if there are any.
+pub(super) fn refunds(refunds: &[Refund]) -> Markup {
+    html! {
+        @if !refunds.is_empty() {
+            section.card aria-labelledby="refunds" {
+                h2 #refunds { "Refunds" }
+                ul.plain {
+                    @for refund in refunds {
+                        li {
+                            span.status { (refund.status) } " " (refund.amount.get()) " " (refund.currency)
+                            ", " (moment(refund.created_at)) " UTC"
+                            @if let Some(detail) = &refund.detail { ", " (detail) }
+                            @if refund.restocked { ", goods are back in stock" }
+                            @else if refund.restock && refund.is_open() { ", goods come back" }
+                            @if let Some(reason) = &refund.reason { ": " (reason) }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Returns what inventory and payment have stored.

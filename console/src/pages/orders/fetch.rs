@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::future::join3;
 use reqwest::Method;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use service_http::HttpResponse;
-use shared_events::Service;
+use shared_events::{Service, Timestamp, facts::Status};
 
 use super::filter::{Cursor, Filter};
 use crate::{
@@ -84,9 +85,32 @@ fn page(cursor: Option<Cursor>, orders: Vec<Order>, more: Option<Cursor>) -> Ord
     OrderPage { orders, newer, older, is_part }
 }
 
-/// One order, and which services could not be asked about it.
+/// A refund of an order.
+#[derive(Debug, Deserialize)]
+pub(super) struct Refund {
+    pub(super) status: String,
+    pub(super) amount: Box<RawValue>,
+    pub(super) currency: String,
+    pub(super) restock: bool,
+    pub(super) restocked: bool,
+    /// Why, in the words of the client.
+    pub(super) reason: Option<String>,
+    /// Why it failed.
+    pub(super) detail: Option<String>,
+    pub(super) created_at: Timestamp,
+}
+
+impl Refund {
+    /// Returns whether something is still to come.
+    pub(super) fn is_open(&self) -> bool {
+        self.status == "REQUESTED" || (self.status == "SUCCEEDED" && self.restock && !self.restocked)
+    }
+}
+
+/// One order, its refunds, and which services could not be asked about it.
 pub(in crate::pages) struct Found {
     pub(in crate::pages) saga: Saga,
+    pub(super) refunds: Vec<Refund>,
     pub(super) errors: Vec<ClientError>,
 }
 
@@ -95,7 +119,15 @@ pub(in crate::pages) struct Found {
 pub(super) async fn saga(app: &AppState, id: i64) -> Result<Found, ClientError> {
     // The order first: a timeline that was read later contains at least what the order shows.
     let order: Order = app.services.order.get(&format!("/api/v1/orders/{id}"), &[]).await?;
-    saga_of(app, order, |_| true).await
+    let is_confirmed = order.status == Status::Confirmed;
+    let mut found = saga_of(app, order, |_| true).await?;
+    if is_confirmed {
+        match app.services.order.get(&format!("/api/v1/orders/{id}/refunds"), &[]).await {
+            Ok(refunds) => found.refunds = refunds,
+            Err(error) => found.errors.push(error),
+        }
+    }
+    Ok(found)
 }
 
 /// Returns everything about this order. Inventory and payment are asked only if `asked`.
@@ -119,7 +151,8 @@ pub(in crate::pages) async fn saga_of(
     let mut errors = Vec::new();
     let reservation = known(reservations, &mut errors).find(|one: &Reservation| one.created_at >= since);
     let payment = known(payments, &mut errors).find(|one: &Payment| one.created_at >= since);
-    Ok(Found { saga: Saga { order, timeline: timeline?, reservation, payment, repeated: None }, errors })
+    let saga = Saga { order, timeline: timeline?, reservation, payment, repeated: None };
+    Ok(Found { saga, refunds: Vec::new(), errors })
 }
 
 /// Asks inventory or payment for what it has stored about an order.

@@ -5,6 +5,7 @@ mod details;
 pub(super) mod fetch;
 pub(super) mod filter;
 mod list;
+mod refund;
 mod show;
 
 use std::sync::Arc;
@@ -31,6 +32,8 @@ fn routes() -> Router<Arc<AppState>> {
         .route("/orders/{order_id}/live", get(show::live))
         .route("/orders/{order_id}/cancel", get(cancel::ask))
         .route("/orders/{order_id}/cancel", post(cancel::cancel))
+        .route("/orders/{order_id}/refund", get(refund::ask))
+        .route("/orders/{order_id}/refund", post(refund::request))
 }
 
 /// Returns the status with its colour.

@@ -17,8 +17,8 @@ use shared_events::Timestamp;
 
 use super::{
     PAGE,
-    details::{content, elsewhere, facts, summary},
-    fetch::{self, Found},
+    details::{content, elsewhere, facts, refunds, summary},
+    fetch::{self, Found, Refund},
 };
 use crate::{
     layout,
@@ -116,7 +116,7 @@ async fn view(app: &AppState, id: i64, arrival: &Arrival) -> Option<View> {
 }
 
 impl View {
-    fn of(Found { saga, errors }: Found, arrival: &Arrival) -> Self {
+    fn of(Found { saga, refunds: refunded, errors }: Found, arrival: &Arrival) -> Self {
         let (saga, left_out) = Saga { repeated: arrival.repeated(), ..saga }.abridged();
         let diagram = Diagram::of(&saga);
         let headline = headline(&saga.order, &diagram);
@@ -135,11 +135,12 @@ impl View {
                     }
                     (facts(&saga))
                 }
-                div { (summary(&saga, &diagram)) (elsewhere(&saga)) }
+                div { (summary(&saga, &diagram)) (refunds(&refunded)) (elsewhere(&saga)) }
             }
         };
         // The order was read before the timeline, which may tell of its end already.
-        let running = !diagram.is_settled() || !saga.order.status.is_terminal() || !errors.is_empty();
+        let is_open = refunded.iter().any(Refund::is_open);
+        let running = is_open || !diagram.is_settled() || !saga.order.status.is_terminal() || !errors.is_empty();
         let refresh = running.then(|| if age(saga.order.created_at) > OLD { SLOW } else { FAST });
         Self { body, headline, refresh }
     }
@@ -213,7 +214,7 @@ mod tests {
                 payment: None,
                 repeated: None,
             };
-            View::of(Found { saga, errors: Vec::new() }, &Arrival::default()).refresh
+            View::of(Found { saga, refunds: Vec::new(), errors: Vec::new() }, &Arrival::default()).refresh
         };
         assert_eq!((refresh("COMPENSATING"), refresh("FAILED")), (Some(SLOW), None));
     }

@@ -6,7 +6,7 @@ use inventory::domain::{self as inv, HoldPolicy, Reservation, ReservationId, Sto
 use payment::domain::{self as pay, Answer, Payment, PaymentId, Step};
 use shared_events::{
     CancelReason, Event, EventBody, EventType, FailureReason, Line, Lines, Money, OrderDetails, OrderId, Quantity,
-    SagaId, Service, Sku, Timestamp,
+    RefundDetails, RefundId, SagaId, Service, Sku, Timestamp,
 };
 use uuid::Uuid;
 
@@ -14,6 +14,15 @@ use super::super::to_come::answer;
 
 fn sku() -> Sku {
     Sku::parse("SKU-ABC").unwrap()
+}
+
+fn refund() -> RefundDetails {
+    let line = Line { sku: sku(), quantity: Quantity::new(1).unwrap() };
+    RefundDetails {
+        refund_id: RefundId(Uuid::from_u128(9)),
+        amount: Money::from_minor_units(10_000, "USD".parse().unwrap()).unwrap(),
+        restock: Some(Lines::new([line]).unwrap()),
+    }
 }
 
 /// Returns the event of this type, as a service consumes it.
@@ -24,6 +33,8 @@ fn event(event: EventType) -> Event {
         EventType::PaymentFailed => EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined },
         EventType::OrderConfirmed => EventBody::OrderConfirmed,
         EventType::OrderCancelRequested => EventBody::OrderCancelRequested { reason: CancelReason::Customer },
+        EventType::RefundRequested => EventBody::RefundRequested { refund: refund() },
+        EventType::PaymentRefunded => EventBody::PaymentRefunded { refund: refund() },
         other => panic!("inventory and payment do not consume {other}"),
     };
     let line = Line { sku: sku(), quantity: Quantity::new(2).unwrap() };
@@ -60,13 +71,18 @@ fn payment_answers(asked: EventType) -> Option<EventBody> {
                 Step::Authorize => Answer::Authorized,
                 Step::Capture => Answer::Captured,
                 Step::Void => Answer::Voided,
+                Step::Refund(id) => Answer::Refunded(id),
             };
             transition = pay::on_answer(payment, &answer, now);
         }
         transition
     };
-    let before = (asked != EventType::StockReserved).then(|| decide(None, EventType::StockReserved).payment.unwrap());
-    decide(before.as_ref(), asked).event
+    let mut before =
+        (asked != EventType::StockReserved).then(|| decide(None, EventType::StockReserved).payment.unwrap());
+    if asked == EventType::RefundRequested {
+        before = decide(before.as_ref(), EventType::OrderConfirmed).payment;
+    }
+    decide(before.as_ref(), asked).events.pop()
 }
 
 #[test]
@@ -82,5 +98,5 @@ fn the_answers_that_the_diagram_expects_are_those_of_the_services() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 7);
+    assert_eq!(asked, 9);
 }

@@ -11,7 +11,7 @@ pub enum Scope {
     StockWrite,
     /// Read stock and reservations.
     StockRead,
-    /// Move money.
+    /// Move money: refund orders, and authorize payments outside of orders.
     PaymentsWrite,
     /// Read payments, of all owners.
     PaymentsRead,

@@ -1,12 +1,14 @@
 //! Every order of arrival, the timer, and the stock equation with all kinds of inputs.
 
 use proptest::prelude::*;
+use shared_events::Service;
 
 use super::*;
 
 #[test]
 fn nothing_stays_held_for_a_cancelled_order_whatever_the_order_of_arrival() {
-    let [created, _, _, _, declined, _, _, .., cancel, _, _, _, _] = every_body();
+    let [created, declined, cancel] =
+        [EventType::OrderCreated, EventType::PaymentFailed, EventType::OrderCancelRequested].map(body);
     let order = order(1, [line("A", 2)]);
     // Each of the three up to twice, in every order of arrival.
     let events = [&created, &declined, &cancel];
@@ -93,12 +95,8 @@ enum Input {
 fn inputs() -> impl Strategy<Value = Vec<Input>> {
     let name = || prop::sample::select(vec!["A", "B", "C"]);
     // The events that inventory consumes are more frequent.
-    let ours = prop::sample::select(vec![
-        every_body()[0].clone(),
-        every_body()[4].clone(),
-        every_body()[6].clone(),
-        every_body()[9].clone(),
-    ]);
+    let ours =
+        prop::sample::select(Service::Inventory.subscriptions().map(|flow| body(flow.event)).collect::<Vec<_>>());
     let body = prop_oneof![6 => ours, 1 => prop::sample::select(every_body().to_vec())];
     let input = prop_oneof![
         6 => (0..6_usize, body).prop_map(|(order, body)| Input::Event(order, body)),
@@ -151,5 +149,30 @@ proptest! {
             }
             world.assert_consistent();
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_more_comes_back_than_was_sold(refunds in prop::collection::vec((1..5_u128, 1..3_i64, 0..3_i64), 1..12)) {
+        let order = order(1, [line("A", 3), line("B", 2)]);
+        let mut world = World::with(&[("A", 10), ("B", 10)]);
+        world.handle(&order, EventBody::OrderCreated, at(0)).unwrap();
+        let mut back = BTreeMap::new();
+        for (number, a, b) in refunds {
+            let lines: Vec<_> = [("A", a), ("B", b)].into_iter().filter(|(_, units)| *units > 0).collect();
+            let lines: Vec<_> = lines.into_iter().map(|(name, units)| line(name, units)).collect();
+            let refund = refund(number, lines);
+            let result = world.handle(&order, EventBody::PaymentRefunded { refund: refund.clone() }, at(1));
+            if let Ok(returned) = result {
+                prop_assert_eq!(returned, Some(EventBody::StockReturned { refund }));
+                back.entry(number).or_insert((a, b));
+            }
+            world.assert_consistent();
+        }
+        let sum = back.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        prop_assert!(sum.0 <= 3 && sum.1 <= 2, "{:?}", back);
+        let sold = if back.is_empty() { [(7, 3, 0), (8, 2, 0)] } else { [(7 + sum.0, 0, 3 - sum.0), (8 + sum.1, 0, 2 - sum.1)] };
+        prop_assert_eq!([world.numbers("A"), world.numbers("B")], sold);
     }
 }

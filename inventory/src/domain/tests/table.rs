@@ -1,6 +1,6 @@
 //! Every event in every state.
 
-use shared_events::{EventBody, EventType, FailureReason, OrderDetails};
+use shared_events::{EventBody, EventType, EventType as E, FailureReason, OrderDetails};
 
 use super::{super::Rejection, *};
 
@@ -8,7 +8,8 @@ use super::{super::Rejection, *};
 fn every_state() -> Vec<(&'static str, OrderDetails, World)> {
     let known = order(1, [line("A", 2), line("B", 3)]);
     let world = World::with(&[("A", 10), ("B", 10)]);
-    let [created, _, _, _, declined, _, confirmed, .., cancel, _, _, _, _] = every_body();
+    let [created, declined, confirmed, cancel] =
+        [E::OrderCreated, E::PaymentFailed, E::OrderConfirmed, E::OrderCancelRequested].map(body);
     let after = |order: &OrderDetails, bodies: &[&EventBody]| {
         let mut world = world.clone();
         bodies.iter().for_each(|body| drop(world.handle(order, (*body).clone(), at(0)).unwrap()));
@@ -38,7 +39,6 @@ fn name(state: Option<&State>) -> &'static str {
 
 /// For a state and an event: the next state and the published event, if any. `None` if the event is impossible.
 fn table(state: &'static str, event: EventType) -> Option<(&'static str, &'static str)> {
-    use EventType as E;
     match (event, state) {
         (E::OrderCreated, "none") => Some(("held", "StockReserved")),
         (E::OrderCreated, _) => Some((state, "")),
@@ -50,6 +50,8 @@ fn table(state: &'static str, event: EventType) -> Option<(&'static str, &'stati
         (E::OrderCancelRequested, "none") => Some(("cancelled", "StockReleased")),
         (E::OrderCancelRequested, "held") => Some(("released", "StockReleased")),
         (E::OrderCancelRequested, "released" | "rejected" | "cancelled") => Some((state, "StockReleased")),
+        // Its `OrderConfirmed` is still under way.
+        (E::PaymentRefunded, "held" | "sold") => Some(("sold", "StockReturned")),
         _ => None,
     }
 }
@@ -72,6 +74,7 @@ fn every_event_in_every_state_follows_the_table() {
             after.assert_consistent();
             let numbers = match now {
                 "held" => [(8, 2, 0), (7, 3, 0)],
+                "sold" if event == E::PaymentRefunded => [(8, 0, 2), (8, 0, 2)],
                 "sold" => [(8, 0, 2), (7, 0, 3)],
                 _ => [(10, 0, 0), (10, 0, 0)],
             };
@@ -90,7 +93,8 @@ fn an_impossible_event_is_refused_with_the_reason() {
         let (_, order, mut world) = every_state().into_iter().find(|(name, ..)| *name == state).unwrap();
         world.handle(&order, body.clone(), at(5)).unwrap_err().to_string()
     };
-    let [_, reserved, _, _, declined, _, confirmed, .., cancel, _, _, _, _] = every_body();
+    let [reserved, declined, confirmed, cancel, refunded] =
+        [E::StockReserved, E::PaymentFailed, E::OrderConfirmed, E::OrderCancelRequested, E::PaymentRefunded].map(body);
     assert_eq!(why("sold", &declined), "PaymentFailed, but the stock is sold: the order was confirmed before");
     assert_eq!(why("sold", &cancel), "OrderCancelRequested, but the stock is sold: the order was confirmed before");
     for (state, reason) in [
@@ -103,6 +107,9 @@ fn an_impossible_event_is_refused_with_the_reason() {
         assert_eq!(why(state, &confirmed), expected);
     }
     assert_eq!(why("held", &reserved), "StockReserved is not for the inventory");
+    for state in ["none", "released", "rejected", "cancelled"] {
+        assert!(why(state, &refunded).ends_with("but no stock was sold for the order"), "{state}");
+    }
 }
 
 #[test]

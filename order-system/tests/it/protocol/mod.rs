@@ -14,7 +14,7 @@ use self::{
     state::{Action, Chances, Next, State, saga},
 };
 
-const NONE: Chances = Chances { losses: 0, cancels: 0, clocks: true, crashes: 0, expires: false };
+const NONE: Chances = Chances { losses: 0, cancels: 0, clocks: true, crashes: 0, expires: false, refunds: 0 };
 const LOSSES: Chances = Chances { losses: 2, cancels: 1, ..NONE };
 
 fn statuses(ends: &BTreeMap<String, usize>) -> Vec<&str> {
@@ -49,6 +49,32 @@ fn every_way_of_a_payment_that_expires_before_its_capture_ends_well() {
     assert_eq!(statuses(&ends), ["CONFIRMED", "CONFIRMED (capture failed)", "FAILED"]);
 }
 
+/// A refund may be requested before the stock is sold and the payment captured.
+#[test]
+fn every_way_of_a_refund_ends_well() {
+    let chances = Chances { losses: 1, refunds: 1, ..NONE };
+    // Duplicates come only from repetitions, so that there are not too many states.
+    let ends = search(State::start(1, Some(2), chances, 1), true);
+    assert_eq!(statuses(&ends), ["CONFIRMED", "CONFIRMED (150 USD back)", "FAILED"]);
+}
+
+#[test]
+fn every_way_of_two_refunds_of_a_captured_payment_ends_well() {
+    let mut state = without_clocks(State::start(1, Some(2), NONE, 2), true);
+    state.chances = Chances { losses: 1, refunds: 2, ..NONE };
+    state.copies = 1;
+    let ends = search(state, true);
+    assert_eq!(statuses(&ends), ["CONFIRMED", "CONFIRMED (150 USD back)", "CONFIRMED (200 USD back)"]);
+}
+
+#[test]
+fn every_way_of_a_refund_of_a_payment_that_may_expire_ends_well() {
+    let chances = Chances { refunds: 1, expires: true, ..NONE };
+    let ends = search(State::start(1, Some(2), chances, 1), true);
+    let expected = ["CONFIRMED", "CONFIRMED (150 USD back)", "CONFIRMED (capture failed)", "FAILED"];
+    assert_eq!(statuses(&ends), expected);
+}
+
 /// A crash loses the gateway's answer.
 #[test]
 fn every_way_of_a_payment_that_is_asked_for_again_ends_well() {
@@ -77,9 +103,9 @@ fn of_two_orders_for_the_last_item_at_most_one_is_confirmed() {
 fn without_clocks(mut state: State, accepts: bool) -> State {
     loop {
         let by_itself = |next: &Next| {
-            next.action
-                .as_ref()
-                .is_some_and(|action| !matches!(action, Action::OrderClock(_) | Action::InventoryClock(_)))
+            next.action.as_ref().is_some_and(|action| {
+                matches!(action, Action::Deliver(_) | Action::AskGateway(..) | Action::HandleAnswer(..))
+            })
         };
         match state.all_next(accepts).into_iter().find(by_itself) {
             Some(next) => state = next.state,

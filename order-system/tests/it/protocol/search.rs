@@ -30,11 +30,12 @@ pub(super) fn search(start: State, accepts: bool) -> BTreeMap<String, usize> {
     ends
 }
 
-/// Returns how an order ended: its status, and whether its payment could not be captured.
+/// Returns how an order ended: its status, whether its payment could not be captured, and what has gone back.
 fn outcome(order: &Order) -> String {
-    match order.facts.capture {
-        Capture::Failed => format!("{} (capture failed)", order.status()),
-        Capture::Unknown | Capture::Captured => order.status().to_string(),
+    match (order.facts.capture, order.refunded()) {
+        (Capture::Failed, _) => format!("{} (capture failed)", order.status()),
+        (Capture::Unknown | Capture::Captured, None) => order.status().to_string(),
+        (Capture::Unknown | Capture::Captured, Some(refunded)) => format!("{} ({refunded} back)", order.status()),
     }
 }
 

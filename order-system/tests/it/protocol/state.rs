@@ -1,10 +1,10 @@
 //! The whole state at one moment: the services, the gateway, and the messages in flight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use order::domain::NewOrder;
-use payment::domain::{Answer, State as PaymentState, Step};
-use shared_events::{Event, EventBody, Line, Lines, Money, OrderDetails, Quantity, SagaId, Service, Sku};
+use order::domain::{NewOrder, NewRefund, Status};
+use payment::domain::{Answer, RefundState, State as PaymentState, Step};
+use shared_events::{Event, EventBody, Line, Lines, Money, OrderDetails, Quantity, RefundId, SagaId, Service, Sku};
 use uuid::Uuid;
 
 use crate::joined::World;
@@ -20,6 +20,8 @@ pub(super) struct Chances {
     pub(super) clocks: bool,
     /// Whether an authorization may expire before it is captured.
     pub(super) expires: bool,
+    /// How many refunds a customer may request.
+    pub(super) refunds: u8,
     /// How often the payment service may crash after a call to the gateway, so that the answer is lost.
     pub(super) crashes: u8,
 }
@@ -43,9 +45,11 @@ pub(super) struct State {
     /// What the gateway has answered and the payment service has not handled yet.
     answers: BTreeMap<(SagaId, Step), Answer>,
     booked: BTreeMap<SagaId, Booked>,
-    chances: Chances,
+    /// What the gateway has given back.
+    refunded: BTreeSet<RefundId>,
+    pub(super) chances: Chances,
     /// Maximum number of copies of the same message in flight.
-    copies: u8,
+    pub(super) copies: u8,
 }
 
 type Message = (Service, SagaId, EventBody);
@@ -58,6 +62,7 @@ pub(super) enum Action {
     HandleAnswer(SagaId, Step),
     OrderClock(SagaId),
     InventoryClock(SagaId),
+    RefundClock(RefundId),
 }
 
 /// A following state. `action` is `None` if an optional event leads to it.
@@ -81,6 +86,7 @@ impl State {
             in_flight: BTreeMap::new(),
             answers: BTreeMap::new(),
             booked: BTreeMap::new(),
+            refunded: BTreeSet::new(),
             chances,
             copies,
         };
@@ -96,6 +102,26 @@ impl State {
             state.publish(created);
         }
         state
+    }
+
+    /// The customer requests a refund: at first of three quarters of the order with one of the units, then of the rest.
+    fn request_refund(&mut self, saga: SagaId) {
+        let order = &self.world.orders[&saga];
+        let earlier = self.world.refunds.values().filter(|refund| refund.saga_id == saga).count() as u128;
+        let line = Line { sku: Sku::parse("SKU-ABC").unwrap(), quantity: Quantity::new(1).unwrap() };
+        let events = self.world.refund(
+            saga,
+            NewRefund {
+                refund_id: RefundId(Uuid::from_u128(saga.0.as_u128() * 100 + earlier)),
+                order_id: order.details.order_id,
+                amount: (earlier == 0).then(|| "150".to_owned()),
+                items: (earlier == 0).then(|| Lines::new([line]).unwrap()),
+                restock: true,
+                reason: None,
+                idempotency_key: None,
+            },
+        );
+        self.publish(events);
     }
 
     fn publish(&mut self, events: Vec<Event>) {
@@ -142,6 +168,11 @@ impl State {
             (Step::Capture, Booked::Captured) => Answer::Captured,
             (Step::Capture, _) => Answer::CaptureFailed { reason: "expired".to_owned() },
             (Step::Void, _) => Answer::Voided,
+            (Step::Refund(id), booked) => {
+                assert_eq!(booked, Booked::Captured, "{self:#?}");
+                self.refunded.insert(id);
+                Answer::Refunded(id)
+            }
         };
         self.answers.insert((saga, step), answer);
     }
@@ -208,6 +239,19 @@ impl State {
                 state.publish(events);
             });
         }
+        for &id in self.world.refunds.keys().filter(|_| self.chances.clocks) {
+            step_of(Some(Action::RefundClock(id)), &|state| {
+                let events = state.world.refund_clock(id);
+                state.publish(events);
+            });
+        }
+        let confirmed = self.world.orders.iter().filter(|(_, order)| order.status() == Status::Confirmed);
+        for (&saga, _) in confirmed.filter(|_| self.chances.refunds > 0) {
+            step_of(None, &|state| {
+                state.chances.refunds -= 1;
+                state.request_refund(saga);
+            });
+        }
         for &saga in self.world.orders.keys().filter(|_| self.chances.cancels > 0) {
             step_of(None, &|state| {
                 state.chances.cancels -= 1;
@@ -226,6 +270,11 @@ impl State {
     /// Returns what must not exist at a quiet end: breaches of the audit, and charges at the gateway without a payment.
     pub(super) fn breaches(&self) -> Vec<String> {
         let mut breaches = self.world.audit();
+        let refunds = self.world.payments.values().flat_map(|payment| &payment.refunds);
+        let refunded = refunds.filter(|one| one.state == RefundState::Refunded).map(|one| one.details.refund_id);
+        if refunded.collect::<BTreeSet<_>>() != self.refunded {
+            breaches.push(format!("the gateway has refunded {:?}", self.refunded));
+        }
         for saga in self.world.orders.keys() {
             let charged = self.booked.get(saga) == Some(&Booked::Charged);
             let payment = self.world.payments.get(saga).map(|payment| &payment.state);
