@@ -16,6 +16,7 @@ mod network;
 mod observability;
 mod outages;
 mod poison;
+mod refunds;
 mod replicas;
 mod rights;
 mod starts;
