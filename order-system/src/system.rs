@@ -154,7 +154,7 @@ impl System {
                 database,
                 broker,
                 work: settings.work.clone(),
-                access: settings.access,
+                access: settings.access.clone(),
                 admin: admin.clone(),
                 identity: settings.identity.clone(),
                 traces: traces.clone(),

@@ -11,7 +11,7 @@ use crate::telemetry::LogFormat;
 use saga_message::framing;
 use saga_runtime::EngineSettings;
 use saga_support::{DAY, HOUR, MILLISECOND, YEAR, duration};
-use service_http::{BrowserPolicy, CertificateFiles, ClientTls, ServerTls};
+use service_http::{BrowserPolicy, CertificateFiles, ClientTls, ServerTls, access::JwtConfig};
 
 /// Limits and timeouts, the same for every service.
 #[derive(Debug, Clone, Args)]
@@ -49,13 +49,39 @@ pub struct WorkSettings {
 }
 
 /// Who may use the services without an API key.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
     /// Start also on an address beyond this machine as long as there is no API key: whoever reaches it may use
     /// everything but /admin. From the first key on, keys are needed all the same
     #[arg(long, env = "ALLOW_ANONYMOUS", value_parser = clap::builder::BoolishValueParser::new())]
     pub allow_anonymous: bool,
+    /// File with the JSON Web Key Set of your identity provider, whose tokens are accepted like API keys, so that every
+    /// request needs one; read again when it changes
+    #[arg(long, env = "JWKS_FILE", requires_all = ["jwt_issuer", "jwt_audience"])]
+    pub jwks_file: Option<PathBuf>,
+    /// What `iss` of its tokens must be
+    #[arg(long, env = "JWT_ISSUER", requires = "jwks_file")]
+    pub jwt_issuer: Option<String>,
+    /// What `aud` of its tokens must be, or have
+    #[arg(long, env = "JWT_AUDIENCE", requires = "jwks_file")]
+    pub jwt_audience: Option<String>,
+    /// The claim of its tokens that names the owner of orders and reservations [default: sub]
+    #[arg(long, env = "JWT_OWNER_CLAIM", requires = "jwks_file")]
+    pub jwt_owner_claim: Option<String>,
+}
+
+impl AccessSettings {
+    /// Returns whose tokens are accepted, if any are.
+    #[must_use]
+    pub fn jwt(&self) -> Option<JwtConfig> {
+        Some(JwtConfig {
+            jwks_file: self.jwks_file.clone()?,
+            issuer: self.jwt_issuer.clone()?,
+            audience: self.jwt_audience.clone()?,
+            owner_claim: self.jwt_owner_claim.clone().unwrap_or_else(|| "sub".to_owned()),
+        })
+    }
 }
 
 /// Where users find the console.

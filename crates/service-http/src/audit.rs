@@ -86,6 +86,7 @@ fn row(caller: &Caller, route: &str, request: &Request) -> audit_log::Model {
         Identity::Anonymous => ("anonymous", None),
         Identity::AdminToken => ("admin_token", None),
         Identity::Key(id) => ("api_key", Some(id.to_string())),
+        Identity::Token { subject, .. } => ("token", Some(subject.to_string())),
     };
     audit_log::Model {
         entry_id: 0,

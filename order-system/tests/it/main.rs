@@ -22,6 +22,7 @@ mod protocol;
 mod readme;
 mod scenarios;
 mod tls;
+mod tokens;
 mod traces;
 mod upgrade;
 

@@ -20,13 +20,13 @@ pub struct AuditEntryView {
     /// When it was written.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
-    /// How the caller has shown who it is: `anonymous`, `admin_token`, `api_key` or `command_line`.
+    /// How the caller has shown who it is: `anonymous`, `admin_token`, `api_key`, `token` or `command_line`.
     #[schema(example = "api_key")]
     pub actor: String,
-    /// The id of its API key, if it has sent one.
+    /// The id of its API key, or the subject of its token, if it has sent one.
     #[schema(required, example = "0123456789abcdef")]
     pub key_id: Option<String>,
-    /// The owner of that key.
+    /// The owner of that key or token.
     #[schema(required, example = "shop-a")]
     pub owner: Option<String>,
     /// The method of the request, or the command.

@@ -11,7 +11,7 @@ use saga_runtime::{
 use sea_orm::DbErr;
 use service_http::{
     Audience, HttpMetrics, ListenerConfig, Routes,
-    access::{AccessControl, ApiKeys},
+    access::{AccessControl, ApiKeys, JwtTokens},
     serve,
 };
 use tokio::task::AbortHandle;
@@ -32,9 +32,9 @@ impl RunningService {
     /// `listeners`.
     ///
     /// # Errors
-    /// If the database cannot be read, or belongs to another system than the configured one; if a listener is not on
-    /// loopback, and access is open without [`AccessSettings::allow_anonymous`]; or if the settings of the traces are
-    /// wrong.
+    /// If the database cannot be read, or belongs to another system than the configured one; if the key set of an
+    /// identity provider cannot be used; if a listener is not on loopback, and access is open without
+    /// [`AccessSettings::allow_anonymous`]; or if the settings of the traces are wrong.
     pub async fn start<P: Participant>(
         participant: P,
         deps: ServiceDeps,
@@ -49,11 +49,12 @@ impl RunningService {
         let span = tracing::info_span!("service", service = service.name);
         let readiness = Readiness::new(["database", "broker", "queue"]);
         let stored = Stored::open(&deps, service, &listeners, &readiness).instrument(span.clone()).await?;
-        let is_closed = !stored.keys.are_none();
+        let tokens = deps.access.jwt().map(JwtTokens::open).transpose()?;
+        let is_closed = tokens.is_some() || !stored.keys.are_none();
         if !is_closed {
             refuse_strangers(service.name, &deps.access, &listeners)?;
         }
-        let access = AccessControl::new(stored.keys, deps.admin);
+        let access = AccessControl::new(stored.keys, tokens, deps.admin);
         let ServiceDeps { database, broker, work: settings, listening, console_url, .. } = deps;
         let engine_metrics = EngineMetrics::default();
         let gauges = Gauges::new(database.clone(), Arc::clone(&broker), readiness.clone());

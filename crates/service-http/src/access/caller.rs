@@ -13,6 +13,13 @@ pub enum Identity {
     AdminToken,
     /// By the API key with this id.
     Key(Arc<str>),
+    /// By a token of the identity provider.
+    Token {
+        /// Whose token it is: its `sub`.
+        subject: Arc<str>,
+        /// When it expires, in seconds since 1970.
+        expires_at: i64,
+    },
 }
 
 /// Who sends a request. A handler extracts it; without access control, it is [`Self::anonymous`].
@@ -40,6 +47,12 @@ impl Caller {
     #[must_use]
     pub fn with_key(id: Arc<str>, owner: Owner, scopes: Scopes) -> Self {
         Self { identity: Identity::Key(id), owner: Some(owner), scopes }
+    }
+
+    /// Whoever has a token of the identity provider, which expires at this time, in seconds since 1970.
+    #[must_use]
+    pub fn with_token(subject: Arc<str>, expires_at: i64, owner: Owner, scopes: Scopes) -> Self {
+        Self { identity: Identity::Token { subject, expires_at }, owner: Some(owner), scopes }
     }
 
     /// Returns how it has shown who it is.

@@ -7,11 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus_client::registry::Registry;
+use saga_message::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    AdminToken, ApiKey, ApiKeys, Caller, Identity, Scope,
-    rate_limit::{Exceeded, Quota},
+    AdminToken, ApiKey, ApiKeys, Caller, Identity, JwtTokens, Scope,
+    api_keys::KeySet,
+    rate_limit::{Exceeded, Quota, RateLimit},
     refused::{Reason, RefusedRequests},
     requirements::{Requirement, Requirements},
 };
@@ -24,23 +26,25 @@ const SESSION_CHECK: Duration = Duration::from_secs(2);
 ///
 /// As long as there was never an API key, access is open: every request is accepted, except those to routes for
 /// operators, which need the admin token. From the first key on, every route that is not public needs a key with its
-/// scope, or the admin token. The default is open, and nobody is an operator.
+/// scope, or the admin token. If there are tokens of an identity provider, they are accepted as well, and access is
+/// never open. The default is open, and nobody is an operator.
 #[derive(Debug, Clone, Default)]
 pub struct AccessControl(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     keys: Option<ApiKeys>,
+    tokens: Option<JwtTokens>,
     admin: Option<AdminToken>,
     refused: RefusedRequests,
 }
 
 impl AccessControl {
-    /// Creates the access control of a service with these keys. Without a token, only a key with the scope
-    /// [`Scope::Admin`] lets an operator in.
+    /// Creates the access control of a service with these keys, and with the tokens of an identity provider. Without an
+    /// admin token, only the scope [`Scope::Admin`] lets an operator in.
     #[must_use]
-    pub fn new(keys: ApiKeys, admin: Option<AdminToken>) -> Self {
-        Self(Arc::new(Inner { keys: Some(keys), admin, refused: RefusedRequests::default() }))
+    pub fn new(keys: ApiKeys, tokens: Option<JwtTokens>, admin: Option<AdminToken>) -> Self {
+        Self(Arc::new(Inner { keys: Some(keys), tokens, admin, refused: RefusedRequests::default() }))
     }
 
     /// Registers the metrics of refused requests.
@@ -53,13 +57,15 @@ impl AccessControl {
     /// It is refused with 401 without a valid key, with 403 if the key does not have the scope, with 429 if it has sent
     /// too many requests, and with 404 on a route for operators, if access is open and there is no admin token.
     async fn admit(&self, scope: Scope, request: &Parts) -> Admission {
-        let Inner { keys, admin, refused } = &*self.0;
+        let Inner { keys, tokens, admin, refused } = &*self.0;
         let offered = bearer(&request.headers);
         if offered.zip(admin.as_ref()).is_some_and(|(offered, admin)| admin.is(offered)) {
             return Admission::unlimited(Caller::operator());
         }
         let known = match keys {
-            Some(keys) => Some((keys.current().await, keys.now())).filter(|(keys, _)| !keys.is_empty()),
+            Some(keys) => {
+                Some((keys.current().await, keys.now())).filter(|(keys, _)| tokens.is_some() || !keys.is_empty())
+            }
             None => None,
         };
         let mut quota = None;
@@ -69,7 +75,7 @@ impl AccessControl {
                 return Admission { caller: Err(Problem::admin_is_off()), quota };
             }
             None => (Reason::Unauthenticated, Problem::unauthorized()),
-            Some((keys, now)) => match offered.and_then(ApiKey::parse).and_then(|key| keys.caller(&key, now)) {
+            Some((keys, now)) => match offered.and_then(|offered| known_caller(offered, &keys, tokens.as_ref(), now)) {
                 None => (Reason::Unauthenticated, Problem::unauthorized()),
                 Some((caller, _)) if !caller.may(scope) => {
                     (Reason::InsufficientScope, Problem::insufficient_scope(scope))
@@ -78,7 +84,7 @@ impl AccessControl {
                     let taken = limit.map(|limit| limit.take(Instant::now()));
                     quota = taken.map(|taken| taken.unwrap_or_else(|Exceeded(quota)| quota));
                     if !matches!(taken, Some(Err(_))) {
-                        return Admission { caller: Ok(caller.clone()), quota };
+                        return Admission { caller: Ok(caller), quota };
                     }
                     (Reason::RateLimited, Problem::rate_limited())
                 }
@@ -89,6 +95,21 @@ impl AccessControl {
     }
 }
 
+/// Returns who has this API key or token, and its limit, if it is valid.
+fn known_caller<'a>(
+    offered: &[u8],
+    keys: &'a KeySet,
+    tokens: Option<&JwtTokens>,
+    now: Timestamp,
+) -> Option<(Caller, Option<&'a RateLimit>)> {
+    if let Some(key) = ApiKey::parse(offered) {
+        return keys.caller(&key, now).map(|(caller, limit)| (caller.clone(), limit));
+    }
+    let caller = tokens?.caller(offered);
+    let refused = |error: &anyhow::Error| tracing::debug!(%error, "a token is not accepted");
+    caller.inspect_err(refused).ok().map(|caller| (caller, None))
+}
+
 impl AccessControl {
     /// Returns whether a caller that was let in still would be: its key is valid, or it needed none and none is needed.
     async fn still_admits(&self, caller: &Caller) -> bool {
@@ -96,8 +117,9 @@ impl AccessControl {
         let current = keys.current().await;
         match caller.identity() {
             Identity::AdminToken => true,
-            Identity::Anonymous => current.is_empty(),
+            Identity::Anonymous => self.0.tokens.is_none() && current.is_empty(),
             Identity::Key(id) => current.is_valid(id, keys.now()),
+            Identity::Token { expires_at, .. } => keys.now().unix_micros() / 1_000_000 < *expires_at,
         }
     }
 }

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{AccessControl, AdminToken, ApiKey, ApiKeys, Caller, Identity, Scope};
+use super::{
+    AccessControl, AdminToken, ApiKey, ApiKeys, Caller, Identity, JwtTokens, Scope, jwt::tests::provider_with_token,
+};
 use crate::{ApiJson, Edge, finish, testing};
 
 const TOKEN: &str = "the-operators-token";
@@ -65,6 +67,7 @@ fn view(caller: &Caller) -> Json<Value> {
         Identity::Anonymous => "anonymous",
         Identity::AdminToken => "token",
         Identity::Key(id) => id,
+        Identity::Token { subject, .. } => subject,
     };
     Json(json!([identity, caller.owner_of_new()]))
 }
@@ -79,10 +82,14 @@ struct Service {
 
 impl Service {
     async fn start(validity: Duration, admin: Option<AdminToken>) -> Self {
+        Self::start_with_tokens(validity, admin, None).await
+    }
+
+    async fn start_with_tokens(validity: Duration, admin: Option<AdminToken>, tokens: Option<JwtTokens>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open_sqlite::<Migrator>(&directory.path().join("keys.sqlite")).await.unwrap();
         let keys = ApiKeys::open_with_validity(&database, validity).await.unwrap();
-        let access = AccessControl::new(keys, admin);
+        let access = AccessControl::new(keys, tokens, admin);
         let routes = OpenApiRouter::new()
             .routes(routes!(public))
             .routes(routes!(read))
@@ -278,6 +285,20 @@ async fn the_last_keys_are_used_while_the_database_cannot_be_read() {
     assert_eq!((service.status("/read", &kept).await, service.send("/read", None).await.0), (200, 401));
     service.execute("UPDATE gone SET revoked_at = 1 WHERE key_id <> '0'; ALTER TABLE gone RENAME TO api_keys").await;
     assert_eq!((service.status("/read", &kept).await, service.status("/read", &revoked).await), (401, 401));
+}
+
+#[tokio::test]
+async fn with_an_identity_provider_its_tokens_and_api_keys_are_accepted_and_access_is_never_open() {
+    let (tokens, token) = provider_with_token();
+    let service = Service::start_with_tokens(Duration::ZERO, Some(TOKEN.parse().unwrap()), Some(tokens)).await;
+    assert_eq!(service.send("/public", None).await.0, 200);
+    assert_eq!(service.send("/read", None).await.0, 401);
+    assert_eq!(service.send("/read", Some(&token)).await, (200, json!(["shop-a", "shop-a"])));
+    assert_eq!(service.send("/write", Some(&token)).await.0, 403);
+    assert_eq!(service.send("/read", Some(&format!("{token}x"))).await.0, 401);
+    assert_eq!(service.send("/operators", Some(TOKEN)).await.0, 200);
+    let key = service.key("stock:write").await;
+    assert_eq!((service.status("/write", &key).await, service.send("/read", Some(&token)).await.0), (200, 200));
 }
 
 #[test]

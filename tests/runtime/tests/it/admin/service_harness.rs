@@ -72,7 +72,7 @@ impl ServiceHarness {
             database: database.clone(),
             broker: Arc::clone(broker),
             work: work_settings(),
-            access: AccessSettings { allow_anonymous: true },
+            access: AccessSettings { allow_anonymous: true, ..AccessSettings::default() },
             admin: token.map(|token| token.parse::<AdminToken>().unwrap()),
             identity: IdentitySettings::default(),
             traces: Traces::default(),
