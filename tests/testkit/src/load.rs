@@ -31,6 +31,9 @@ pub enum Mix {
     },
     /// In each order, one unit of each of five SKUs, out of this many; at least five.
     FiveLines(u64),
+    /// Like `Uniform`, and each order is refunded once it is confirmed, with its goods: the connection goes on when the
+    /// refund is durable.
+    Refunded(u64),
 }
 
 impl Mix {
@@ -38,7 +41,7 @@ impl Mix {
     #[must_use]
     pub fn skus(self) -> u64 {
         match self {
-            Self::Uniform(skus) | Self::FiveLines(skus) | Self::Declined { skus, .. } => skus,
+            Self::Uniform(skus) | Self::FiveLines(skus) | Self::Refunded(skus) | Self::Declined { skus, .. } => skus,
             Self::OneHotSku => 1,
         }
     }
@@ -143,7 +146,11 @@ async fn one_loop(
         }
         let body = mix.body(next.fetch_add(1, Ordering::Relaxed));
         let sent = Instant::now();
-        outcome.count(connection.place(body, Wait::ForTheEnd).await?, sent.elapsed())?;
+        let answer = match mix {
+            Mix::Refunded(_) => connection.place_and_refund(body).await?,
+            _ => connection.place(body, Wait::ForTheEnd).await?,
+        };
+        outcome.count(answer, sent.elapsed())?;
         answered.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -10,6 +10,7 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
 
 /// A connection to the order service.
@@ -55,8 +56,27 @@ impl Connection {
 
     /// Places an order. A response that is none of [`Answer`] is an error.
     pub(crate) async fn place(&mut self, body: String, wait: Wait) -> Result<Answer> {
-        let mut request =
-            Request::post("/api/v1/orders").header("host", &self.host).header("content-type", "application/json");
+        let (status, body) = self.post("/api/v1/orders", body, wait).await?;
+        answer(status, &body)
+    }
+
+    /// Places an order and, once it is confirmed, refunds it with its goods. The refund is durable then.
+    pub(crate) async fn place_and_refund(&mut self, body: String) -> Result<Answer> {
+        let (status, body) = self.post("/api/v1/orders", body, Wait::ForTheEnd).await?;
+        let answer = answer(status, &body)?;
+        if let Answer::Ended { confirmed: true } = answer {
+            let order: Value = serde_json::from_slice(&body)?;
+            let path = format!("/api/v1/orders/{}/refunds", order["order_id"]);
+            let (status, body) = self.post(&path, r#"{"restock":true}"#.to_owned(), Wait::ForTheEnd).await?;
+            if status != StatusCode::ACCEPTED {
+                bail!("{status}: {}", String::from_utf8_lossy(&body));
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn post(&mut self, path: &str, body: String, wait: Wait) -> Result<(StatusCode, Bytes)> {
+        let mut request = Request::post(path).header("host", &self.host).header("content-type", "application/json");
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
@@ -65,12 +85,15 @@ impl Connection {
         }
         let response = self.sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(match status {
-            StatusCode::OK => Answer::Ended { confirmed: body.windows(11).any(|window| window == b"\"CONFIRMED\"") },
-            StatusCode::ACCEPTED => Answer::Pending,
-            StatusCode::SERVICE_UNAVAILABLE => Answer::Refused,
-            other => bail!("{other}: {}", String::from_utf8_lossy(&body)),
-        })
+        Ok((status, response.into_body().collect().await?.to_bytes()))
     }
+}
+
+fn answer(status: StatusCode, body: &[u8]) -> Result<Answer> {
+    Ok(match status {
+        StatusCode::OK => Answer::Ended { confirmed: body.windows(11).any(|window| window == b"\"CONFIRMED\"") },
+        StatusCode::ACCEPTED => Answer::Pending,
+        StatusCode::SERVICE_UNAVAILABLE => Answer::Refused,
+        other => bail!("{other}: {}", String::from_utf8_lossy(body)),
+    })
 }

@@ -81,7 +81,7 @@ impl Builds {
         measure: impl AsyncFn(&Programs, &Scenario) -> Result<Measured>,
     ) -> Result<Vec<Comparison>> {
         let (mut found, mut uniform) = (Vec::new(), [0.0; 2]);
-        for scenario in first {
+        for scenario in first.into_iter().filter(Scenario::is_comparable) {
             let mut both = self.alternate(system, settings, progress, &scenario, &measure).await?;
             if scenario.is_reference() {
                 uniform = both.each_ref().map(|one| one.median.figures.orders_per_second);

@@ -77,6 +77,11 @@ impl Scenario {
         uniform.chain(Self::others(settings)).collect()
     }
 
+    /// Returns whether an earlier version of the system can run it.
+    pub(crate) fn is_comparable(&self) -> bool {
+        !matches!(self.mix, Mix::Refunded(_))
+    }
+
     /// Returns what follows the closed loops, for the rate of the uniform load.
     pub(crate) fn last(settings: &Settings, uniform: f64) -> [Self; 2] {
         [Self::half_of(settings, uniform), Self::uniform(settings, 1)]
@@ -88,13 +93,14 @@ impl Scenario {
     }
 
     /// Returns the other closed loops, at the reference number of connections.
-    fn others(settings: &Settings) -> [Self; 3] {
+    fn others(settings: &Settings) -> [Self; 4] {
         let skus = settings.skus;
         let of = |name: &str, mix| Self { name: name.to_owned(), mix, load: Load::Closed(REFERENCE), replicas: 1 };
         [
             of("one hot SKU", Mix::OneHotSku),
             of("five lines", Mix::FiveLines(skus)),
             of("30% declined", Mix::Declined { skus, percent: 30 }),
+            of("each one refunded", Mix::Refunded(skus)),
         ]
     }
 
