@@ -38,7 +38,8 @@ async fn dashboards_and_alerts_name_metrics_that_are_served() -> Result<()> {
     stack.ready().await?;
 
     let mut served = Served::new();
-    served.entry(WITH_TLS.to_owned()).or_default();
+    let services = Service::ALL.iter().map(|service| service.name().to_owned()).collect();
+    served.entry(WITH_TLS.to_owned()).or_default().insert("service".to_owned(), services);
     for replica in &stack.replicas {
         read(&format!("http://{}/metrics", replica.address), &mut served).await?;
     }
