@@ -33,10 +33,7 @@ pub(crate) fn body(wants: Wants, key: &str, random: &mut Random) -> Option<Value
 /// Returns whether each requested refund has ended.
 pub(crate) async fn have_ended(client: &Client, history: &History) -> Result<bool> {
     for order_id in requested(history).keys() {
-        let has_ended = |refund: &Value| match refund["status"].as_str() {
-            Some("SUCCEEDED") => refund["restocked"] == refund["restock"],
-            status => status != Some("REQUESTED"),
-        };
+        let has_ended = |refund: &Value| refund["status"] != "REQUESTED" && refund["restocked"] == refund["restock"];
         if !of_order(client, *order_id).await?.iter().all(has_ended) {
             return Ok(false);
         }
