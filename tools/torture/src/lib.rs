@@ -15,7 +15,6 @@ mod load;
 mod nemesis;
 mod nodes;
 mod random;
-mod refunds;
 mod report;
 mod run;
 mod schedule;
