@@ -11,6 +11,7 @@ mod bulk;
 mod clock;
 mod connect;
 mod dead_letters;
+mod due;
 mod fault;
 mod hosts;
 mod ids;
@@ -36,6 +37,7 @@ pub use connect::{Database, DatabaseError, ListReader, TooManyLists};
 pub use dead_letters::{
     DeadLetterSummary, count_attempt, dead_letter, dead_letter_ids, dead_letters, take_dead_letters,
 };
+pub use due::{UNREADABLE_DELAY, postpone_unreadable, take_due};
 pub use fault::Fault;
 pub use ids::next_ids;
 pub use inbox::trim_inbox;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use saga_database::WorkingSet;
+use saga_database::{UNREADABLE_DELAY, WorkingSet};
 use saga_runtime::Unacceptable;
 use service_http::access::Owner as KeyOwner;
 use shared_events::{Event, EventBody, OwnedKey, SagaId, Sku, Timestamp};
@@ -17,7 +17,6 @@ use crate::{
         Stock, StockItem, Transition, on_tick,
     },
     http::ItemView,
-    store,
 };
 
 /// The state of one batch: the rows that it reads and changes.
@@ -195,7 +194,7 @@ impl State {
                 reservation.id = id.0, sku = line.sku.as_str(), %error,
                 "a reservation has expired but cannot be released: repair the item; the next attempt is in 5 minutes"
             );
-            Reservation { wake_at: Some(now.after(store::UNREADABLE_DELAY)), ..reservation.clone() }
+            Reservation { wake_at: Some(now.after(UNREADABLE_DELAY)), ..reservation.clone() }
         });
         self.put(expired);
     }

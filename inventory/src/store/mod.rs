@@ -8,6 +8,6 @@ mod tables;
 
 pub(crate) use keyed::{forget_expired, keyed_request_to_row, keyed_requests};
 pub(crate) use mapping::{item_to_row, reservation_to_row};
-pub(crate) use queries::{UNREADABLE_DELAY, by_sagas, due, items_by_sku, of_clients};
 pub use queries::{all_items, all_reservations, item, of_sagas, page, reservation};
+pub(crate) use queries::{by_sagas, due, items_by_sku, of_clients};
 pub use tables::{idempotency_keys, reservations, stock_items};

@@ -1,13 +1,9 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use saga_database::{Rows, find_by, find_each_by, find_locked, keyset, read_rows, readable};
+use saga_database::{Rows, find_by, find_each_by, find_locked, keyset, read_rows, readable, take_due};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
-    QuerySelect, Select, Value,
-    sea_query::{Expr, LockBehavior, LockType},
+    QuerySelect, Select, Value, sea_query::Expr,
 };
 use shared_events::{OrderId, SagaId, Sku, Timestamp};
 
@@ -16,9 +12,6 @@ use super::{
     tables::{reservations, stock_items},
 };
 use crate::domain::{Reservation, ReservationId, StockItem};
-
-/// How long a due reservation is postponed if its row cannot be read.
-pub(crate) const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 
 /// Returns the stock of this item.
 ///
@@ -155,34 +148,10 @@ pub(crate) async fn due(
     now: Timestamp,
     limit: u64,
 ) -> Result<Vec<Reservation>, DbErr> {
-    let query = reservations::Entity::find()
-        .filter(reservations::Column::WakeAt.lte(now.unix_micros()))
-        .order_by_asc(reservations::Column::WakeAt)
-        .limit(limit)
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    let rows: Rows<i64, Reservation> =
-        read_rows(transaction, query, reservations::Column::ReservationId, reservation_from_row).await?;
-    let (mut due, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (id, row) in rows {
-        match row {
-            Ok(reservation) => due.push(reservation),
-            Err(error) => {
-                tracing::error!(
-                    reservation.id = id, %error,
-                    "a reservation is due but cannot be read: repair its row; the next attempt is in 5 minutes"
-                );
-                unreadable.push(id);
-            }
-        }
-    }
-    if !unreadable.is_empty() {
-        reservations::Entity::update_many()
-            .col_expr(reservations::Column::WakeAt, now.after(UNREADABLE_DELAY).unix_micros().into())
-            .filter(reservations::Column::ReservationId.is_in(unreadable))
-            .exec(transaction)
-            .await?;
-    }
-    Ok(due)
+    let due = reservations::Entity::find().filter(reservations::Column::WakeAt.lte(now.unix_micros()));
+    let due = due.order_by_asc(reservations::Column::WakeAt);
+    let columns = (reservations::Column::ReservationId, reservations::Column::WakeAt);
+    take_due::<_, i64, _>(transaction, due, limit, columns, now, reservation_from_row).await
 }
 
 /// Returns the items with these SKUs, and locks them in the order of the SKUs. Of `expiring`, those that cannot be read

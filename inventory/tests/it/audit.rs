@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::service::{
     ADMIN_TOKEN,
     DatabaseKind::{self, Postgres, Sqlite},
-    HttpClient, TestKey, answer,
+    HttpClient, TestKey, answer, execute,
 };
 
 use crate::harness::Harness;
@@ -93,19 +93,15 @@ async fn where_access_is_open_the_log_says_that_nobody_knows_who(#[values(Sqlite
 async fn what_cannot_be_recorded_is_not_done(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let inventory = Harness::start(database).await;
     inventory.stock("A", 10).await;
-    let execute = async |sql: &str| {
-        let transaction = inventory.service.observer().begin().await.unwrap();
-        transaction.execute_unprepared(sql).await.unwrap();
-        transaction.commit().await.unwrap();
-    };
-    execute("ALTER TABLE audit_log RENAME TO elsewhere").await;
+    let database = inventory.service.observer();
+    execute(database, "ALTER TABLE audit_log RENAME TO elsewhere").await;
     let refused = inventory.post(ITEMS, &json!({"item_sku": "A", "quantity": 3})).await;
     refused.assert_problem(503, "the audit log cannot be written; nothing was done");
     assert_eq!(refused.header("retry-after"), Some("1"));
     let reserved = inventory.post(RESERVE, &json!({"item_sku": "A", "quantity": 1})).await;
     assert_eq!(reserved.status, 503);
     assert_eq!(inventory.units("A").await, (10, 0, 0));
-    execute("ALTER TABLE elsewhere RENAME TO audit_log").await;
+    execute(database, "ALTER TABLE elsewhere RENAME TO audit_log").await;
     inventory.stock("A", 4).await;
     assert_eq!(inventory.units("A").await, (4, 0, 0));
     inventory.finish().await;

@@ -2,13 +2,12 @@
 
 use futures::future::join_all;
 use rstest::rstest;
-use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use service_host::service::stop;
 use shared_events::EventBody;
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    HttpClient, TIMEOUT, until,
+    HttpClient, TIMEOUT, execute, until,
 };
 
 use crate::{harness::Harness, saga::order};
@@ -52,11 +51,9 @@ async fn a_reservation_is_held_until_then(#[values(Sqlite, Postgres)] database: 
     let answer = inventory.post("/api/v1/stock/release", &released).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     // As if the hour were over for both; only one is still held.
-    let transaction = inventory.service.observer().begin().await.unwrap();
     let overdue = format!("UPDATE reservations SET wake_at = 1 WHERE reservation_id = {}", kept["reservation_id"]);
     assert_eq!(inventory.units("A").await, (8, 2, 0));
-    transaction.execute_unprepared(&overdue).await.unwrap();
-    transaction.commit().await.unwrap();
+    execute(inventory.service.observer(), &overdue).await;
     all_released(&inventory, "A", 10).await;
     inventory.received().await;
     inventory.finish().await;
@@ -148,26 +145,16 @@ async fn an_expired_reservation_of_a_damaged_item_holds_up_no_other(
         inventory.stock(sku, 10).await;
         inventory.reserve(sku, 2).await;
     }
-    let transaction = inventory.service.observer().begin().await.unwrap();
-    for damage in [
-        "UPDATE stock_items SET held = 1, received = 9 WHERE sku = 'A'",
-        "UPDATE reservations SET wake_at = 1 WHERE reservation_id = 1",
-        "UPDATE reservations SET wake_at = 2 WHERE reservation_id = 2",
-    ] {
-        transaction.execute_unprepared(damage).await.unwrap();
-    }
-    transaction.commit().await.unwrap();
+    let database = inventory.service.observer();
+    let damage = "UPDATE stock_items SET held = 1, received = 9 WHERE sku = 'A';
+        UPDATE reservations SET wake_at = reservation_id";
+    execute(database, damage).await;
     all_released(&inventory, "B", 10).await;
     let first = &inventory.reservations().await[0];
     assert!(first.expires_at().is_some_and(|at| at.unix_micros() > 1), "it is postponed: {first:?}");
-    let transaction = inventory.service.observer().begin().await.unwrap();
-    for repair in [
-        "UPDATE stock_items SET held = 2, received = 10 WHERE sku = 'A'",
-        "UPDATE reservations SET wake_at = 1 WHERE reservation_id = 1",
-    ] {
-        transaction.execute_unprepared(repair).await.unwrap();
-    }
-    transaction.commit().await.unwrap();
+    let repair = "UPDATE stock_items SET held = 2, received = 10 WHERE sku = 'A';
+        UPDATE reservations SET wake_at = 1 WHERE reservation_id = 1";
+    execute(database, repair).await;
     all_released(&inventory, "A", 10).await;
     inventory.finish().await;
 }

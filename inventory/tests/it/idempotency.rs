@@ -3,13 +3,13 @@
 use futures::future::join_all;
 use reqwest::Method;
 use rstest::rstest;
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use service_host::service::stop;
 use testkit::service::{
     Answer,
     DatabaseKind::{self, Postgres, Sqlite},
-    HttpClient, TIMEOUT, TestKey, answer, until,
+    HttpClient, TIMEOUT, TestKey, answer, execute, until,
 };
 
 use crate::harness::Harness;
@@ -179,10 +179,8 @@ async fn keys_are_forgotten_when_their_time_is_over(#[values(Sqlite, Postgres)] 
         assert_eq!(post(http, RESERVE, key, &body).await.status, 200);
     }
     // As if the hour were over for one of them.
-    let transaction = inventory.service.observer().begin().await.unwrap();
     let sql = "UPDATE idempotency_keys SET expires_at = 1 WHERE owned_key LIKE 'old%'";
-    transaction.execute_unprepared(sql).await.unwrap();
-    transaction.commit().await.unwrap();
+    execute(inventory.service.observer(), sql).await;
     until("it is forgotten", async || remembered(&inventory).await == 1).await;
     for key in ["old", "new"] {
         assert_eq!(post(http, RESERVE, key, &body).await.status, 200);

@@ -1,21 +1,13 @@
 //! A row that cannot be read does not block any other.
 
 use rstest::rstest;
-use saga_database::Database;
-use sea_orm::ConnectionTrait as _;
 use shared_events::{EventBody, OrderDetails, SagaId};
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    until,
+    execute, until,
 };
 
 use crate::{harness::Harness, saga::order};
-
-async fn run(database: &Database, sql: &str) {
-    let transaction = database.begin().await.unwrap();
-    transaction.execute_unprepared(sql).await.unwrap();
-    transaction.commit().await.unwrap();
-}
 
 #[rstest]
 #[tokio::test]
@@ -33,11 +25,11 @@ async fn a_damaged_reservation_delays_no_other_and_a_damaged_item_hides_no_other
     inventory.events().await;
     // The damaged reservation is the first that is due.
     let database = inventory.service.another_writer().await;
-    run(&database, "UPDATE reservations SET currency = 'XXX', wake_at = 1 WHERE order_id = 2").await;
-    run(&database, "UPDATE reservations SET wake_at = 2 WHERE order_id <> 2").await;
+    execute(&database, "UPDATE reservations SET currency = 'XXX', wake_at = 1 WHERE order_id = 2").await;
+    execute(&database, "UPDATE reservations SET wake_at = 2 WHERE order_id <> 2").await;
     // Longer than any SKU.
     let long = "B".repeat(100);
-    run(&database, &format!("UPDATE stock_items SET sku = '{long}' WHERE sku = 'B'")).await;
+    execute(&database, &format!("UPDATE stock_items SET sku = '{long}' WHERE sku = 'B'")).await;
 
     let mut asked = Vec::new();
     until("both others are asked about", async || {
@@ -55,8 +47,8 @@ async fn a_damaged_reservation_delays_no_other_and_a_damaged_item_hides_no_other
     assert_eq!(inventory.units("C").await, (10, 0, 0));
 
     // Once repaired, the rows are read as before.
-    run(&database, &format!("UPDATE stock_items SET sku = 'B' WHERE sku = '{long}'")).await;
-    run(&database, "UPDATE reservations SET currency = 'USD' WHERE order_id = 2").await;
+    execute(&database, &format!("UPDATE stock_items SET sku = 'B' WHERE sku = '{long}'")).await;
+    execute(&database, "UPDATE reservations SET currency = 'USD' WHERE order_id = 2").await;
     database.close().await;
     inventory.finish().await;
 }

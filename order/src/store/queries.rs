@@ -1,13 +1,9 @@
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
+use saga_database::{Rows, find_each_by, find_locked, read_rows, readable, take_due};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select, Value,
-    sea_query::{Expr, LockBehavior, LockType},
+    QueryOrder, QuerySelect, Select, Value, sea_query::Expr,
 };
 use shared_events::{OrderDetails, OrderId, OwnedKey, SagaId, Timestamp};
 use uuid::Uuid;
@@ -17,9 +13,6 @@ use super::{
     tables::{order_events, orders},
 };
 use crate::domain::{IdempotencyKey, Order, Status};
-
-/// How long a due order is postponed if its row cannot be read.
-const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 
 /// Returns the order with this id; with `owner`, only if it belongs to this owner.
 ///
@@ -211,29 +204,8 @@ async fn take(
     now: Timestamp,
     limit: u64,
 ) -> Result<Vec<Order>, DbErr> {
-    let query = query.limit(limit).lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    let rows: Rows<i64, Order> = read_rows(transaction, query, orders::Column::OrderId, from_row).await?;
-    let (mut due, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (id, row) in rows {
-        match row {
-            Ok(order) => due.push(order),
-            Err(error) => {
-                tracing::error!(
-                    order.id = id, %error,
-                    "an order is due but cannot be read: repair its row; the next attempt is in 5 minutes"
-                );
-                unreadable.push(id);
-            }
-        }
-    }
-    if !unreadable.is_empty() {
-        orders::Entity::update_many()
-            .col_expr(orders::Column::WakeAt, now.after(UNREADABLE_DELAY).unix_micros().into())
-            .filter(orders::Column::OrderId.is_in(unreadable))
-            .exec(transaction)
-            .await?;
-    }
-    Ok(due)
+    let columns = (orders::Column::OrderId, orders::Column::WakeAt);
+    take_due::<_, i64, _>(transaction, query, limit, columns, now, from_row).await
 }
 
 async fn locked(

@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 
 use rstest::rstest;
-use saga_database::Database;
 use sea_orm::{ConnectionTrait as _, DbBackend};
 use serde_json::{Value, json};
 use shared_events::{Envelope, EventBody, EventType};
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    within_timeout,
+    execute, within_timeout,
 };
 
 use crate::harness::Harness;
@@ -22,12 +21,6 @@ async fn confirmed(harness: &mut Harness) -> (i64, Envelope) {
     harness.inventory.receive_about(id, EventType::OrderConfirmed).await;
     harness.payment.receive_about(id, EventType::OrderConfirmed).await;
     (id, created)
-}
-
-async fn run(database: &Database, sql: &str) {
-    let transaction = database.begin().await.unwrap();
-    transaction.execute_unprepared(sql).await.unwrap();
-    transaction.commit().await.unwrap();
 }
 
 #[rstest]
@@ -67,7 +60,7 @@ async fn a_confirmation_is_repeated_until_the_capture_is_known(#[values(Sqlite, 
     let (id, created) = confirmed(&mut harness).await;
     let before = harness.order(id).await;
     for repeat in 1..=2 {
-        run(&other_process, "UPDATE orders SET wake_at = 1").await;
+        execute(&other_process, "UPDATE orders SET wake_at = 1").await;
         for peer in [&mut harness.inventory, &mut harness.payment] {
             within_timeout("it is repeated", peer.receive_about(id, EventType::OrderConfirmed)).await;
         }
@@ -80,7 +73,7 @@ async fn a_confirmation_is_repeated_until_the_capture_is_known(#[values(Sqlite, 
     }
     assert_eq!(harness.order(id).await["updated_at"], before["updated_at"]);
     harness.payment.publish(&created, EventBody::PaymentCaptured).await;
-    run(&other_process, "UPDATE orders SET wake_at = 1 WHERE wake_at IS NOT NULL").await;
+    execute(&other_process, "UPDATE orders SET wake_at = 1 WHERE wake_at IS NOT NULL").await;
     assert_eq!(harness.order(id).await["capture"], "CAPTURED");
     other_process.close().await;
     harness.remaining_events().await;

@@ -5,12 +5,11 @@ mod sequences;
 
 use rstest::rstest;
 use saga_database::revoke_api_key;
-use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use shared_events::Timestamp;
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    HttpClient, TestKey, until, within_timeout,
+    HttpClient, TestKey, execute, until, within_timeout,
 };
 
 use crate::{
@@ -30,9 +29,7 @@ async fn a_damaged_order_of_another_is_unknown_too(#[values(Sqlite, Postgres)] d
     let [a, b] = keys.each_ref().map(|key| harness.service.http.with_key(key.text()));
     let placed = a.request(reqwest::Method::POST, "/api/v1/orders").header("prefer", "respond-async");
     let id = testkit::service::answer(placed.json(&example())).await.body["order_id"].as_i64().unwrap();
-    let transaction = harness.service.observer().begin().await.unwrap();
-    transaction.execute_unprepared("UPDATE orders SET currency = '???'").await.unwrap();
-    transaction.commit().await.unwrap();
+    execute(harness.service.observer(), "UPDATE orders SET currency = '???'").await;
     for (path, unknown) in [("", ""), ("/events", "/events")] {
         let answer = b.get(&format!("/api/v1/orders/{id}{path}")).await;
         assert_eq!(refusal(answer), refusal(b.get(&format!("/api/v1/orders/999{unknown}")).await));
@@ -42,9 +39,7 @@ async fn a_damaged_order_of_another_is_unknown_too(#[values(Sqlite, Postgres)] d
     assert_eq!(b.get("/api/v1/orders").await.body, json!([]));
     assert_eq!(a.get(&format!("/api/v1/orders/{id}")).await.status, 500);
     assert_eq!(a.get(&format!("/api/v1/orders/{id}/events")).await.status, 200);
-    let transaction = harness.service.observer().begin().await.unwrap();
-    transaction.execute_unprepared("UPDATE orders SET currency = 'USD'").await.unwrap();
-    transaction.commit().await.unwrap();
+    execute(harness.service.observer(), "UPDATE orders SET currency = 'USD'").await;
     assert_eq!(a.get(&format!("/api/v1/orders/{id}")).await.body["owner"], "a");
     harness.finish().await;
 }

@@ -1,12 +1,11 @@
 //! The timeline of an order: what caused each event, and what it contained.
 
 use rstest::rstest;
-use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use shared_events::{Envelope, EventBody, EventType, FailureReason, Sku};
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    caused_by,
+    caused_by, execute,
 };
 
 use crate::harness::{Harness, example};
@@ -24,12 +23,6 @@ fn entry<'a>(timeline: &'a [Value], event: &str) -> &'a Value {
 /// The `data` of the event as it is published.
 fn data(envelope: &Envelope) -> Value {
     serde_json::from_str::<Value>(&envelope.encode()).unwrap()["data"].clone()
-}
-
-async fn run(harness: &Harness, sql: &str) {
-    let transaction = harness.service.observer().begin().await.unwrap();
-    transaction.execute_unprepared(sql).await.unwrap();
-    transaction.commit().await.unwrap();
 }
 
 #[rstest]
@@ -97,8 +90,8 @@ async fn an_entry_of_an_earlier_version_has_neither(#[values(Sqlite, Postgres)] 
     let harness = Harness::start(database).await;
     let id = harness.post_async(&example()).await;
     let columns = "order_id, event, source, happened_at, recorded_at, changed";
-    run(
-        &harness,
+    execute(
+        harness.service.observer(),
         &format!(
             "INSERT INTO order_events (message_id, {columns})
              SELECT {}, {columns} FROM order_events",
@@ -118,7 +111,7 @@ async fn an_entry_of_an_earlier_version_has_neither(#[values(Sqlite, Postgres)] 
 async fn the_timeline_of_a_damaged_order_is_shown(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let harness = Harness::start(database).await;
     let id = harness.post_async(&example()).await;
-    run(&harness, "UPDATE orders SET currency = 'XXX'").await;
+    execute(harness.service.observer(), "UPDATE orders SET currency = 'XXX'").await;
     let timeline = timeline(&harness, id).await;
     assert_eq!((&timeline[0]["event"], &timeline[0]["data"]), (&json!("OrderCreated"), &Value::Null));
     harness.finish().await;

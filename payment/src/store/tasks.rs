@@ -1,18 +1,12 @@
-use std::time::Duration;
-
-use saga_database::{Rows, read_rows};
+use saga_database::take_due;
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-    sea_query::{Expr, LockBehavior, LockType},
+    sea_query::Expr,
 };
 use shared_events::Timestamp;
 
 use super::{mapping::from_row, tables::payments};
 use crate::{domain::Payment, gateway::Reference};
-
-/// How long a due payment is postponed if its row cannot be read.
-const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 
 /// Returns at most `limit` payments that are due, the longest due first, without those that another replica is taking,
 /// and locks them. A payment that cannot be read is logged as an error and postponed, so that it does not block the
@@ -21,33 +15,17 @@ const UNREADABLE_DELAY: Duration = Duration::from_secs(300);
 /// # Errors
 /// If the database fails or is unavailable.
 pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit: u64) -> Result<Vec<Payment>, DbErr> {
-    let query = payments::Entity::find()
-        .filter(payments::Column::DueAt.lte(now.unix_micros()))
-        .order_by_asc(payments::Column::DueAt)
-        .limit(limit)
-        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    let rows: Rows<i64, Payment> = read_rows(transaction, query, payments::Column::PaymentId, from_row).await?;
-    let (mut due, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
-    for (id, row) in rows {
-        match row {
-            Ok(payment) => due.push(payment),
-            Err(error) => {
-                tracing::error!(
-                    payment.id = id, %error,
-                    "a payment is due but cannot be read: repair its row; the next attempt is in 5 minutes"
-                );
-                unreadable.push(id);
-            }
-        }
-    }
-    if !unreadable.is_empty() {
-        payments::Entity::update_many()
-            .col_expr(payments::Column::DueAt, now.after(UNREADABLE_DELAY).unix_micros().into())
-            .filter(payments::Column::PaymentId.is_in(unreadable))
-            .exec(transaction)
-            .await?;
-    }
-    Ok(due)
+    let due = payments::Entity::find().filter(payments::Column::DueAt.lte(now.unix_micros()));
+    let due = due.order_by_asc(payments::Column::DueAt);
+    take_due::<_, i64, _>(
+        transaction,
+        due,
+        limit,
+        (payments::Column::PaymentId, payments::Column::DueAt),
+        now,
+        from_row,
+    )
+    .await
 }
 
 /// Makes the payments due that are to be voided and never become due: a replica of a version without due times left

@@ -1,9 +1,11 @@
 //! A row that cannot be read does not block any other.
 
 use rstest::rstest;
-use sea_orm::ConnectionTrait as _;
 use shared_events::EventBody;
-use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
+use testkit::service::{
+    DatabaseKind::{self, Postgres, Sqlite},
+    execute,
+};
 
 use crate::{harness::Harness, orders::Order, scripted::Point};
 
@@ -25,12 +27,7 @@ async fn a_damaged_payment_delays_no_void_and_hides_no_other_payment(
     }
     // Both calls fail, so that both payments have to be found again; the first one is damaged.
     let database = harness.service.another_writer().await;
-    let damage = async |sql: &str| {
-        let transaction = database.begin().await.unwrap();
-        transaction.execute_unprepared(sql).await.unwrap();
-        transaction.commit().await.unwrap();
-    };
-    damage("UPDATE payments SET currency = 'XXX' WHERE order_id = 1").await;
+    execute(&database, "UPDATE payments SET currency = 'XXX' WHERE order_id = 1").await;
     harness.gateway.fail(Point::BeforeVoid, 2);
     harness.gateway.release(Point::BeforeVoid);
     harness.until_state(orders[1].saga_id, "VOIDED").await;
@@ -39,7 +36,7 @@ async fn a_damaged_payment_delays_no_void_and_hides_no_other_payment(
     let (status, list) = harness.get("/api/v1/payments/").await;
     assert_eq!((status, list.as_array().unwrap().len()), (200, 1), "{list}");
     assert_eq!((harness.get("/api/v1/payments/1").await.0, harness.get("/api/v1/payments/2").await.0), (500, 200));
-    damage("UPDATE payments SET currency = 'USD' WHERE order_id = 1").await;
+    execute(&database, "UPDATE payments SET currency = 'USD' WHERE order_id = 1").await;
     assert_eq!(harness.states().await, ["VOIDING", "VOIDED"]);
     database.close().await;
     harness.finish().await;

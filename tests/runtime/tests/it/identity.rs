@@ -22,7 +22,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use shared_events::{Envelope, Header, Service, SystemId};
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    TestDatabase,
+    TestDatabase, execute,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ use crate::{
     counting_participant::{Command, Counts},
     dead_letter_queue::giving_up,
     engine_harness::{EngineHarness, Plan, World, created},
-    one_system::{belongs_to, execute},
+    one_system::belongs_to,
     wait::{until, within_timeout},
 };
 

@@ -3,23 +3,16 @@
 use rstest::rstest;
 use saga_database::{Database, system_id};
 use saga_runtime::{IdentityError, IdentitySettings, establish, establish_all};
-use sea_orm::ConnectionTrait;
 use shared_events::{Service, SystemId};
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    TestDatabase,
+    TestDatabase, execute,
 };
 
 use crate::{
     engine_harness::open,
     identity::{ONE, OTHER, id, settings},
 };
-
-pub(crate) async fn execute(database: &Database, sql: &str) {
-    let transaction = database.begin().await.unwrap();
-    transaction.execute_unprepared(sql).await.unwrap();
-    transaction.commit().await.unwrap();
-}
 
 /// Assigns a database to another system, without the service.
 pub(crate) async fn belongs_to(database: &Database, system: &str) {

@@ -1,4 +1,5 @@
 use saga_database::{Database, DatabaseArgs};
+use sea_orm::ConnectionTrait as _;
 use sea_orm_migration::MigratorTrait;
 use shared_events::Service;
 use tempfile::TempDir;
@@ -48,4 +49,11 @@ impl TestDatabase {
         let args = DatabaseArgs { database_url, database_password_file: None, database_connections: 10 };
         args.for_service(service.name()).unwrap().open::<M>().await.unwrap()
     }
+}
+
+/// Executes one or more statements, separated by semicolons, in a transaction of their own.
+pub async fn execute(database: &Database, sql: &str) {
+    let transaction = database.begin().await.unwrap();
+    transaction.execute_unprepared(sql).await.unwrap();
+    transaction.commit().await.unwrap();
 }

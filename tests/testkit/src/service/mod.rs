@@ -20,7 +20,7 @@ mod message;
 mod peer;
 mod wait;
 
-pub use database::{DatabaseKind, TestDatabase};
+pub use database::{DatabaseKind, TestDatabase, execute};
 pub use harness::{ADMIN_TOKEN, ServiceHarness, TestedService};
 pub use http::{Answer, HttpClient, answer};
 pub use keys::TestKey;
