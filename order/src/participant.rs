@@ -204,17 +204,12 @@ impl Participant for Orders {
                 }
             }
         }
-        let mut due_refunds = BTreeSet::new();
-        if let Some(now) = due_at {
-            due_refunds = store::refunds::due(transaction, now, DUE_AT_ONCE).await?;
-            due_refunds.iter().for_each(|id| ids.entry(*id).or_default().push(None));
-            with_refunds |= !due_refunds.is_empty();
-        }
         let mut loaded = store::by_order_ids(transaction, &ids).await?;
         loaded.append(&mut store::by_sagas(transaction, sagas.into_iter().collect()).await?);
         loaded.append(&mut store::by_idempotency_keys(transaction, keys).await?);
-        let mut due = Vec::new();
+        let (mut due, mut due_refunds) = (Vec::new(), Vec::new());
         if let Some(now) = due_at {
+            due_refunds = store::refunds::due(transaction, now, DUE_AT_ONCE).await?;
             let mut orders = store::due(transaction, now, DUE_AT_ONCE).await?;
             let left = DUE_AT_ONCE - orders.len() as u64;
             if left > 0 {
@@ -223,9 +218,11 @@ impl Participant for Orders {
             due = orders.iter().map(|order| order.details.order_id).collect();
             loaded.extend(orders);
         }
+        loaded.extend(due_refunds.iter().cloned());
         let refunds = match with_refunds {
+            // One that cannot be read fails what is to be done with the refunds of its order, but not a tick.
             true => store::refunds::of_orders(transaction, loaded.iter()).await?,
-            false => Vec::new(),
+            false => store::refunds::readable_of_orders(transaction, due_refunds.iter()).await?,
         };
         let new_ids: Vec<_> = next_ids::<orders::Entity>(transaction, placed).await?.into_iter().map(OrderId).collect();
         let mut state = State {
@@ -234,7 +231,7 @@ impl Participant for Orders {
             by_key: HashMap::new(),
             due,
             refunds: Refunds::loaded(refunds),
-            due_refunds,
+            due_refunds: due_refunds.iter().map(|order| order.details.order_id).collect(),
             new_ids: new_ids.into_iter(),
             timeline: Vec::new(),
             ended: Vec::new(),

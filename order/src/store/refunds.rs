@@ -5,14 +5,19 @@ use std::{
     fmt::Display,
 };
 
-use saga_database::{Rows, find_each_by};
+use saga_database::{Rows, find_each_by, postpone_unreadable, read_rows, readable};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, entity::prelude::*,
+    QuerySelect,
+    entity::prelude::*,
+    sea_query::{LockBehavior, LockType},
 };
-use shared_events::{Money, OrderId, RefundDetails, RefundId, Timestamp};
+use shared_events::{Money, RefundDetails, RefundId, Timestamp};
 
-use super::mapping::{named, reason_name};
+use super::{
+    mapping::{self, named, reason_name},
+    tables::orders,
+};
 use crate::domain::{IdempotencyKey, Order, Refund, RefundState};
 
 /// One refund. The migration `m0009_refunds` describes the columns.
@@ -116,6 +121,17 @@ pub(crate) async fn of_orders<'a>(
     rows.into_iter().map(|(_, refund)| refund).collect()
 }
 
+/// Returns the refunds of these orders, without those that cannot be read.
+///
+/// # Errors
+/// If the database fails or is unavailable.
+pub(crate) async fn readable_of_orders<'a>(
+    transaction: &DatabaseTransaction,
+    orders: impl Iterator<Item = &'a Order>,
+) -> Result<Vec<Refund>, DbErr> {
+    Ok(readable("refunds", each_of_orders(transaction, orders).await?))
+}
+
 /// Returns all refunds of these orders, each row converted separately. Used by the audit.
 ///
 /// # Errors
@@ -160,18 +176,42 @@ pub async fn one(connection: &impl ConnectionTrait, order: &Order, id: RefundId)
     query.one(connection).await?.map(|row| from_row(row, order)).transpose()
 }
 
-/// Returns the orders of at most `limit` refunds that are due.
+/// Returns the orders of at most `limit` refunds that are due, without those that another replica is processing, and
+/// locks them. A refund that cannot be read, or whose order cannot be read, is logged as an error and postponed, so
+/// that it does not block the others.
 ///
 /// # Errors
 /// If the database fails or is unavailable.
-pub(crate) async fn due(
+pub(crate) async fn due(transaction: &DatabaseTransaction, now: Timestamp, limit: u64) -> Result<Vec<Order>, DbErr> {
+    let query = Entity::find().filter(Column::WakeAt.lte(now.unix_micros())).order_by_asc(Column::WakeAt).limit(limit);
+    let due: Rows<Uuid, Model> = read_rows(transaction, query, Column::RefundId, Ok).await?;
+    let orders = orders_of(transaction, due.iter().filter_map(|(_, row)| row.as_ref().ok())).await?;
+    let checked = due.into_iter().filter_map(|(id, row)| {
+        let read = |row: Model| match orders.get(&row.order_id)? {
+            Ok(order) => Some(from_row(row, order).map(drop)),
+            Err(error) => Some(Err(error.clone())),
+        };
+        Some((id, row.map(read).transpose()?.flatten()))
+    });
+    postpone_unreadable::<Entity, _, _>(transaction, checked.collect(), (Column::RefundId, Column::WakeAt), now)
+        .await?;
+    Ok(orders.into_values().flatten().collect())
+}
+
+/// Returns the orders of these refunds, by id and each converted separately, and locks them; without those that another
+/// replica is processing.
+async fn orders_of(
     transaction: &DatabaseTransaction,
-    now: Timestamp,
-    limit: u64,
-) -> Result<BTreeSet<OrderId>, DbErr> {
-    let query = Entity::find().select_only().column(Column::OrderId).filter(Column::WakeAt.lte(now.unix_micros()));
-    let ids: Vec<i64> = query.order_by_asc(Column::WakeAt).limit(limit).into_tuple().all(transaction).await?;
-    Ok(ids.into_iter().map(OrderId).collect())
+    refunds: impl Iterator<Item = &Model>,
+) -> Result<HashMap<i64, Result<Order, DbErr>>, DbErr> {
+    let ids: BTreeSet<i64> = refunds.map(|refund| refund.order_id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let query = orders::Entity::find().filter(orders::Column::OrderId.is_in(ids));
+    let query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    let rows = read_rows(transaction, query, orders::Column::OrderId, mapping::from_row).await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Counts the refunds that have not ended.
@@ -185,7 +225,7 @@ pub async fn count_unfinished(connection: &impl ConnectionTrait) -> Result<u64, 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared_events::{Line, Lines, Quantity, RefundFailure, SagaId, Sku};
+    use shared_events::{Line, Lines, OrderId, Quantity, RefundFailure, SagaId, Sku};
 
     use super::*;
     use crate::domain::{CancelPolicy, NewOrder};

@@ -17,7 +17,7 @@ use crate::harness::{Harness, Plan, example};
 
 impl Harness {
     /// Places the example and confirms it. Returns its number, and a message about it.
-    async fn confirmed(&mut self) -> (i64, Envelope) {
+    pub(crate) async fn confirmed(&mut self) -> (i64, Envelope) {
         let (id, created) = self.place().await;
         self.inventory.publish(&created, EventBody::StockReserved).await;
         self.payment.publish(&created, EventBody::PaymentAuthorized).await;

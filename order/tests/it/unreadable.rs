@@ -1,22 +1,15 @@
 //! A row that cannot be read does not block any other.
 
 use rstest::rstest;
-use saga_database::Database;
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use sea_orm::{EntityTrait as _, QueryOrder as _};
 use serde_json::json;
 use shared_events::EventType;
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
-    within_timeout,
+    execute, within_timeout,
 };
 
 use crate::harness::{Harness, example};
-
-async fn run(database: &Database, sql: &str) {
-    let transaction = database.begin().await.unwrap();
-    transaction.execute_unprepared(sql).await.unwrap();
-    transaction.commit().await.unwrap();
-}
 
 #[rstest]
 #[tokio::test]
@@ -30,9 +23,9 @@ async fn a_damaged_order_delays_no_deadline_and_hides_no_other_order(
             harness.post_async(&example()).await;
         }
         // The damaged order is the first that is due.
-        run(&other_process, &format!("UPDATE orders SET {damage} WHERE order_id = 2")).await;
-        run(&other_process, "UPDATE orders SET wake_at = 1 WHERE order_id = 2").await;
-        run(&other_process, "UPDATE orders SET wake_at = 2 WHERE order_id <> 2").await;
+        execute(&other_process, &format!("UPDATE orders SET {damage} WHERE order_id = 2")).await;
+        execute(&other_process, "UPDATE orders SET wake_at = 1 WHERE order_id = 2").await;
+        execute(&other_process, "UPDATE orders SET wake_at = 2 WHERE order_id <> 2").await;
         for id in [1, 3] {
             within_timeout("its deadline passes", harness.inventory.receive_about(id, EventType::OrderCancelRequested))
                 .await;
@@ -60,4 +53,42 @@ async fn a_damaged_order_delays_no_deadline_and_hides_no_other_order(
         harness.remaining_events().await;
         harness.finish().await;
     }
+}
+
+/// Of two refunds that are due first, one is damaged, and the order of the other is.
+#[rstest]
+#[tokio::test]
+async fn a_damaged_refund_delays_no_deadline_and_no_other_refund(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    let other_process = harness.service.another_writer().await;
+    for _ in 0..3 {
+        let (id, _) = harness.confirmed().await;
+        assert_eq!(harness.refund(id, &json!({})).await.status, 202);
+        harness.payment.receive_about(id, EventType::RefundRequested).await;
+    }
+    harness.post_async(&example()).await;
+    let damage = "UPDATE refunds SET state = 'LOST' WHERE order_id = 1;
+        UPDATE orders SET currency = 'XXX' WHERE order_id = 2;
+        UPDATE refunds SET wake_at = order_id;
+        UPDATE orders SET wake_at = 4 WHERE order_id = 4";
+    execute(&other_process, damage).await;
+    within_timeout("it is requested again", harness.payment.receive_about(3, EventType::RefundRequested)).await;
+    within_timeout("a deadline passes", harness.inventory.receive_about(4, EventType::OrderCancelRequested)).await;
+    // They are tried again, but not at each tick.
+    let refunds = order::store::refunds::Entity::find().order_by_asc(order::store::refunds::Column::OrderId);
+    let refunds = refunds.all(&other_process.reader()).await.unwrap();
+    for refund in &refunds[..2] {
+        let minutes = (refund.wake_at.unwrap() - refund.requested_at) / 60_000_000;
+        assert!((1..60).contains(&minutes), "{refund:?}");
+    }
+
+    let repair = "UPDATE refunds SET state = 'REQUESTED', wake_at = order_id WHERE order_id < 3;
+        UPDATE orders SET currency = 'USD' WHERE order_id = 2";
+    execute(&other_process, repair).await;
+    for id in [1, 2] {
+        within_timeout("it goes on", harness.payment.receive_about(id, EventType::RefundRequested)).await;
+    }
+    other_process.close().await;
+    harness.remaining_events().await;
+    harness.finish().await;
 }
