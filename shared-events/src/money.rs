@@ -1,6 +1,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// A currency with an ISO 4217 code and a defined number of decimals (so not gold, and not "no currency").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -137,6 +138,12 @@ impl Money {
         let (whole, rest) = (self.minor_units / scale, self.minor_units % scale);
         let width = self.currency.decimals() as usize;
         if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:0width$}") }
+    }
+
+    /// Returns [`amount`](Self::amount) as a JSON number, exact because it is never a float.
+    #[must_use]
+    pub fn json_amount(self) -> Box<RawValue> {
+        RawValue::from_string(self.amount()).expect("an amount is the text of a JSON number")
     }
 }
 

@@ -6,6 +6,7 @@
 //! a limited time. It does not limit how many requests run at once; a handler that is overloaded answers with
 //! [`Problem::overloaded`].
 
+mod accepted;
 pub mod access;
 mod audience;
 mod audit;
@@ -38,6 +39,7 @@ mod tls;
 mod trace;
 mod unread;
 
+pub use accepted::accepted;
 pub use audience::{Audience, Routes};
 pub use audit::AuditLog;
 pub use body::MAX_BODY_BYTES;

@@ -9,7 +9,7 @@ use service_http::{ApiPath, ApiQuery, Known, Limit, Page, Problem, access::Scope
 use shared_events::Sku;
 
 use super::{state::AppState, wire::ItemView};
-use crate::{domain::StockItem, store};
+use crate::store;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
@@ -56,7 +56,7 @@ pub(super) async fn show(
     known: Known,
     ApiPath(sku): ApiPath<Sku>,
 ) -> Result<Response, Problem> {
-    found(&known, store::item(&app.context.database.reader(), &sku).await?)
+    show_item(&app, &known, &sku).await
 }
 
 /// Show the stock of the item `items`
@@ -108,13 +108,11 @@ pub(super) async fn show_release(State(app): State<Arc<AppState>>, known: Known)
 }
 
 async fn show_named(app: &AppState, known: &Known, name: &str) -> Result<Response, Problem> {
-    let item = match Sku::parse(name) {
-        Ok(sku) => store::item(&app.context.database.reader(), &sku).await?,
-        Err(_) => None,
-    };
-    found(known, item)
+    let sku = Sku::parse(name).map_err(|_| Problem::not_found("item not found"))?;
+    show_item(app, known, &sku).await
 }
 
-fn found(known: &Known, item: Option<StockItem>) -> Result<Response, Problem> {
-    item.map(|item| known.respond(&ItemView::from(&item))).ok_or_else(|| Problem::not_found("item not found"))
+async fn show_item(app: &AppState, known: &Known, sku: &Sku) -> Result<Response, Problem> {
+    let item = store::item(&app.context.database.reader(), sku).await?;
+    known.show(item.as_ref().map(ItemView::from), "item not found")
 }

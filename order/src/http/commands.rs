@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use service_http::{
-    ApiJson, ApiPath, Problem, RequestCause,
+    ApiJson, ApiPath, Problem, RequestCause, accepted,
     access::{Caller, Scope},
     idempotency_key, key_reused,
 };
@@ -21,7 +21,6 @@ use super::{
 use crate::{
     commands::{CancelReply, Command, PlaceReply},
     domain::Order,
-    store,
     watch::Waiter,
 };
 
@@ -66,7 +65,7 @@ pub(super) async fn place(
         PlaceReply::PlacedBefore(order) => {
             waiter = waiter.map(|_| app.watchers.wait_for(order.saga_id));
             // It may have ended before the wait started.
-            app.read(order.details.order_id).await?
+            app.order(order.details.order_id, None).await?
         }
         PlaceReply::KeyReused => return Err(key_reused()),
     };
@@ -116,28 +115,21 @@ impl AppState {
             () = self.context.stopping.cancelled() => {}
         }
         // The order is durable, so if this read fails, the state from before the wait is good enough.
-        Ok(self.read(order.details.order_id).await.unwrap_or(order))
-    }
-
-    /// Reads an order that the caller has placed.
-    async fn read(&self, id: OrderId) -> Result<Order, Problem> {
-        let order = store::by_id(&self.context.database.reader(), id, None).await?;
-        order.ok_or_else(|| Problem::not_found("order not found"))
+        Ok(self.order(order.details.order_id, None).await.unwrap_or(order))
     }
 }
 
 fn order_response(order: &Order, applied: Option<HeaderValue>) -> Response {
-    let status = if order.status().is_terminal() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = (status, Json(OrderView::from(order))).into_response();
-    let headers = response.headers_mut();
+    let view = OrderView::from(order);
+    let mut response = if order.status().is_terminal() {
+        Json(view).into_response()
+    } else {
+        let mut accepted = accepted(&format!("/api/v1/orders/{}", order.details.order_id), &view);
+        accepted.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        accepted
+    };
     if let Some(applied) = applied {
-        headers.insert("preference-applied", applied);
-    }
-    if status == StatusCode::ACCEPTED {
-        if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/orders/{}", order.details.order_id)) {
-            headers.insert(header::LOCATION, location);
-        }
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response.headers_mut().insert("preference-applied", applied);
     }
     response
 }

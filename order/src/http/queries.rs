@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, response::Response};
 use service_http::{
     ApiPath, Known, Problem,
-    access::{Caller, Owner, Scope},
+    access::{Caller, Scope},
 };
 use shared_events::OrderId;
 
@@ -29,10 +29,8 @@ pub(super) async fn show(
     known: Known,
     ApiPath(order_id): ApiPath<i64>,
 ) -> Result<Response, Problem> {
-    let reader = app.context.database.reader();
-    let order = store::by_id(&reader, OrderId(order_id), caller.owner().map(Owner::as_str)).await?;
-    let order = order.ok_or_else(|| Problem::not_found("order not found"))?;
-    let traceparent = store::traceparent(&reader, OrderId(order_id)).await?;
+    let order = app.order(OrderId(order_id), caller.owner()).await?;
+    let traceparent = store::traceparent(&app.context.database.reader(), OrderId(order_id)).await?;
     Ok(known.respond(&OrderView::from(&order).traced(traceparent.as_deref())))
 }
 

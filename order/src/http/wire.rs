@@ -200,12 +200,10 @@ impl From<&Order> for OrderView {
             item_sku: only.map(|line| line.sku.clone()),
             quantity: only.map(|line| line.quantity.units()),
             items: details.lines.clone(),
-            amount: RawValue::from_string(details.total.amount()).expect("an amount is the text of a JSON number"),
+            amount: details.total.json_amount(),
             currency: details.total.currency().code(),
             payment_method: details.payment_method.clone(),
-            refunded_amount: order.refunded().map(|refunded| {
-                RawValue::from_string(refunded.amount()).expect("an amount is the text of a JSON number")
-            }),
+            refunded_amount: order.refunded().map(Money::json_amount),
             failure_reason,
             detail: failure_reason.map(FailureReason::detail),
             created_at: order.placed_at,

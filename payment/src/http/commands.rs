@@ -3,11 +3,11 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use service_http::{
-    ApiJson, Problem, RequestCause,
+    ApiJson, Problem, RequestCause, accepted,
     access::{Caller, Scope},
     idempotency_key, key_reused,
 };
@@ -80,15 +80,11 @@ impl AppState {
 }
 
 fn response(payment: &Payment) -> Response {
-    let waits = payment.state == PaymentState::Requested;
-    let status = if waits { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let mut response = (status, Json(PaymentView::from(payment))).into_response();
-    if waits {
-        let headers = response.headers_mut();
-        if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/payments/{}", payment.payment_id)) {
-            headers.insert(header::LOCATION, location);
-        }
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    let view = PaymentView::from(payment);
+    if payment.state != PaymentState::Requested {
+        return Json(view).into_response();
     }
+    let mut response = accepted(&format!("/api/v1/payments/{}", payment.payment_id), &view);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -72,6 +72,5 @@ pub(super) async fn show(
     ApiPath(payment_id): ApiPath<i64>,
 ) -> Result<Response, Problem> {
     let payment = store::by_id(&app.context.database.reader(), PaymentId(payment_id)).await?;
-    let payment = payment.ok_or_else(|| Problem::not_found("payment not found"))?;
-    Ok(known.respond(&PaymentView::from(&payment)))
+    known.show(payment.as_ref().map(PaymentView::from), "payment not found")
 }

@@ -85,17 +85,13 @@ impl From<&Payment> for PaymentView {
             authorized: payment.is_authorized(),
             status: payment.state.as_str(),
             order_id: payment.order_id.0,
-            amount: number(payment.amount),
+            amount: payment.amount.json_amount(),
             currency: payment.amount.currency().code(),
-            refunded_amount: payment.refunded().map(number),
+            refunded_amount: payment.refunded().map(Money::json_amount),
             reason: payment.state.reason().map(str::to_owned),
             reference: payment.reference.clone(),
             created_at: payment.created_at,
             updated_at: payment.changed_at,
         }
     }
-}
-
-fn number(amount: Money) -> Box<RawValue> {
-    RawValue::from_string(amount.amount()).expect("an amount is the text of a JSON number")
 }

@@ -38,6 +38,14 @@ impl Known {
             None => Problem::internal().into_response(),
         }
     }
+
+    /// Responds with what was found, like [`respond`](Self::respond).
+    ///
+    /// # Errors
+    /// If nothing was found: 404, with `unknown` as the detail.
+    pub fn show<T: Serialize>(&self, found: Option<T>, unknown: &'static str) -> Result<Response, Problem> {
+        found.map(|found| self.respond(&found)).ok_or_else(|| Problem::not_found(unknown))
+    }
 }
 
 /// Returns a response with `value` as JSON, and its `ETag`.
