@@ -79,7 +79,7 @@ fn answer(world: &World, saga: SagaId, step: Step) -> Answer {
         Step::Capture if world.payments[&saga].amount.minor_units() % 10 == 0 => {
             Answer::CaptureFailed { reason: String::new() }
         }
-        Step::Capture => Answer::Captured,
+        Step::Capture => Answer::Captured { reference: "captured".to_owned() },
         Step::Void => Answer::Voided,
         // Some refunds are refused by the gateway.
         Step::Refund(refund_id) if world.refunds[&refund_id].details.amount.minor_units() % 4 == 0 => {

@@ -38,7 +38,10 @@ pub enum Answer {
         reason: String,
     },
     /// To `Capture`: the amount is taken.
-    Captured,
+    Captured {
+        /// The gateway's reference of the captured payment.
+        reference: String,
+    },
     /// To `Capture`: the amount is not taken, and never will be.
     CaptureFailed {
         /// The reason, as reported by the gateway.
@@ -96,8 +99,10 @@ pub fn on_answer(payment: &Payment, answer: &Answer, now: Timestamp) -> Transiti
             let declined = payment.with(State::Declined(reason.clone()), None, now);
             Transition::of(declined, EventBody::PaymentFailed { reason: FailureReason::PaymentDeclined })
         }
-        (Some(Step::Capture), Answer::Captured) => {
-            Transition::of(payment.with(State::Captured, None, now), EventBody::PaymentCaptured)
+        (Some(Step::Capture), Answer::Captured { reference }) => {
+            let captured = payment.with(State::Captured, None, now);
+            let captured = Payment { reference: Some(reference.clone()), ..captured };
+            Transition::of(captured, EventBody::PaymentCaptured)
         }
         (Some(Step::Capture), Answer::CaptureFailed { reason }) => {
             let failed = payment.with(State::CaptureFailed(reason.clone()), None, now);

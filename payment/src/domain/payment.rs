@@ -38,7 +38,7 @@ pub struct Payment {
     pub amount: Money,
     /// Its state.
     pub state: State,
-    /// The gateway's reference. Once it is there, it never changes.
+    /// The gateway's reference. Once it is there, only a capture replaces it, by that of the captured payment.
     pub reference: Option<String>,
     /// What is still to be done at the gateway, if anything is.
     pub task: Option<Task>,

@@ -128,7 +128,7 @@ fn every_answer_in_every_state() {
         Answer::Prepared { reference: "new".to_owned() },
         Answer::Authorized,
         Answer::Declined { reason: "too much".to_owned() },
-        Answer::Captured,
+        Answer::Captured { reference: "of the capture".to_owned() },
         Answer::CaptureFailed { reason: "expired".to_owned() },
         Answer::Voided,
     ];
@@ -141,7 +141,9 @@ fn every_answer_in_every_state() {
                     (Some(State::Authorized), Some(EventBody::PaymentAuthorized))
                 }
                 (Some(Step::Prepare | Step::Authorize), Answer::Declined { .. }) => (Some(declined()), Some(FAILED)),
-                (Some(Step::Capture), Answer::Captured) => (Some(State::Captured), Some(EventBody::PaymentCaptured)),
+                (Some(Step::Capture), Answer::Captured { .. }) => {
+                    (Some(State::Captured), Some(EventBody::PaymentCaptured))
+                }
                 (Some(Step::Capture), Answer::CaptureFailed { .. }) => {
                     (Some(expired()), Some(EventBody::PaymentCaptureFailed))
                 }
@@ -151,8 +153,12 @@ fn every_answer_in_every_state() {
             assert_eq!(effect(&transition), expected, "{answer:?}, {known:?}");
             let Some(payment) = transition.payment else { continue };
             assert_eq!(payment.task.is_some(), payment.step().is_some(), "{payment:?}");
-            let reference = if known.reference.is_some() { Some("ref") } else { payment.reference.as_deref() };
-            assert_eq!(payment.reference.as_deref(), reference, "a reference never changes");
+            let reference = match (&known.reference, answer) {
+                (Some(_), Answer::Captured { reference }) => Some(reference.as_str()),
+                (Some(_), _) => Some("ref"),
+                (None, _) => payment.reference.as_deref(),
+            };
+            assert_eq!(payment.reference.as_deref(), reference, "only a capture changes the reference");
             assert_eq!(on_answer(&payment, answer, at(3)).payment, None, "the same answer twice: {payment:?}");
         }
     }

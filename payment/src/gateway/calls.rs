@@ -200,7 +200,7 @@ impl Calls {
                     Outcome::Declined(Decline { detail, .. }) => {
                         Outcome::Done(Answer::CaptureFailed { reason: detail })
                     }
-                    other => other.map(|()| Answer::Captured),
+                    other => other.map(|Reference(reference)| Answer::Captured { reference }),
                 }
             }
             (Step::Void, Some(reference)) => {

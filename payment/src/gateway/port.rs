@@ -8,8 +8,9 @@ use super::{GatewayPayment, Lookup, Outcome, PaymentRequest, Reference, RefundKe
 /// A payment gateway, which moves the money. Each implementation is an adapter to one provider.
 ///
 /// A payment is first [prepared](Self::prepare), which charges nothing, and its reference is stored. Only then is it
-/// authorized, captured, voided or refunded, by that reference. So whatever is charged belongs to a reference that a
-/// row has, and a call whose answer was lost can be asked about.
+/// authorized, captured or voided, by that reference. So whatever is charged belongs to a reference that a row has, and
+/// a call whose answer was lost can be asked about. A capture returns the reference by which the payment is known and
+/// refunded from then on: many providers have one for each capture.
 ///
 /// Every call may be repeated, may run at the same time as others for the same payment, and may be abandoned by its
 /// caller at any moment. After its time limit the caller treats the outcome as [`Outcome::Unknown`], and asks
@@ -39,12 +40,13 @@ pub trait PaymentGateway: Send + Sync + fmt::Debug {
     /// - *Unknown*: the amount may be held. Look it up: only `Prepared` may be authorized again.
     async fn authorize(&self, reference: &Reference) -> Outcome<()>;
 
-    /// Takes the amount that is held.
+    /// Takes the amount that is held, and returns the reference of the captured payment, which may be the same. Only
+    /// that one is good for a refund; `lookup` goes on finding the payment by the earlier one, too.
     ///
-    /// - *Repeated or late*: done; nothing more is taken.
+    /// - *Repeated or late*, by the earlier reference: done, with the same answer; nothing more is taken.
     /// - *Nothing is held*: declined as `Expired`, `Voided` or `NotAuthorized`.
     /// - *Unknown*: look it up: only `Authorized` needs another call.
-    async fn capture(&self, reference: &Reference) -> Outcome<()>;
+    async fn capture(&self, reference: &Reference) -> Outcome<Reference>;
 
     /// Gives up a payment that is not captured. Once it has returned `Done`, nothing is held, and no `authorize` or
     /// `capture` of the reference holds or takes anything, whether it began earlier or begins later.
@@ -54,7 +56,7 @@ pub trait PaymentGateway: Send + Sync + fmt::Debug {
     /// - *Unknown*: repeat it.
     async fn void(&self, reference: &Reference) -> Outcome<()>;
 
-    /// Gives back a part of what was captured, or all of it.
+    /// Gives back a part of what was captured, or all of it. `reference` is the one that the capture returned.
     ///
     /// - *Repeated*, also concurrently: the same key refunds once; with another amount it is declined as `KeyReused`.
     /// - *Repeated late*: the same. If the gateway forgets keys, the adapter has to look for the refund among those of

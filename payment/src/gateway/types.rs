@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::domain::PaymentKey;
 
-/// The gateway's own id of a payment. It never changes, and the gateway knows it for as long as it keeps the payment,
-/// which is far longer than it remembers an idempotency key.
+/// The gateway's own id of a payment. Only a capture may give it another one. The gateway knows both for as long as it
+/// keeps the payment, which is far longer than it remembers an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference(pub String);
 
@@ -127,7 +127,7 @@ pub enum DeclineCode {
 /// A payment as the gateway has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayPayment {
-    /// The gateway's id.
+    /// The gateway's id: that of the capture, once it is captured.
     pub reference: Reference,
     /// The amount.
     pub amount: Money,

@@ -72,13 +72,18 @@ impl Books {
         }
     }
 
-    pub(crate) fn capture(&mut self, reference: &Reference) -> Outcome<()> {
-        let Some(Entry { payment, .. }) = self.find_mut(reference) else { return not_found() };
+    /// Captures. As with some providers, the capture has a reference of its own, which alone is good for refunds.
+    pub(crate) fn capture(&mut self, reference: &Reference) -> Outcome<Reference> {
+        let Some(index) = self.by_reference.get(reference).copied() else { return not_found() };
+        let payment = &mut self.payments[index].payment;
         match payment.state {
-            GatewayState::Authorized | GatewayState::Captured => {
+            GatewayState::Authorized => {
                 payment.state = GatewayState::Captured;
-                Outcome::Done(())
+                payment.reference = Reference(format!("capture-of-{reference}"));
+                self.by_reference.insert(payment.reference.clone(), index);
+                Outcome::Done(payment.reference.clone())
             }
+            GatewayState::Captured => Outcome::Done(payment.reference.clone()),
             GatewayState::Voided => Outcome::declined(DeclineCode::Voided, "it is voided"),
             GatewayState::Expired => Outcome::declined(DeclineCode::Expired, "it has expired"),
             _ => Outcome::declined(DeclineCode::NotAuthorized, "nothing is authorized"),
@@ -98,6 +103,9 @@ impl Books {
     pub(crate) fn refund(&mut self, reference: &Reference, key: RefundKey, amount: Money) -> Outcome<()> {
         let known = self.refund_keys.get(&key).copied();
         let Some(Entry { payment, .. }) = self.find_mut(reference) else { return not_found() };
+        if payment.state == GatewayState::Captured && payment.reference != *reference {
+            return not_found();
+        }
         let done = payment.refunds.iter().find(|refund| refund.key == key).map(|refund| refund.amount);
         match known.or(done) {
             Some(known) if known == amount => return Outcome::Done(()),

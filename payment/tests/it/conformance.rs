@@ -123,7 +123,7 @@ impl PaymentGateway for LosesAnswers {
         self.lose(self.gateway.authorize(reference).await)
     }
 
-    async fn capture(&self, reference: &Reference) -> Outcome<()> {
+    async fn capture(&self, reference: &Reference) -> Outcome<Reference> {
         self.lose(self.gateway.capture(reference).await)
     }
 

@@ -1,11 +1,18 @@
 //! A running payment service, and the order and the inventory service as a test plays them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use clap::Parser;
 use payment::{
     Migrator, PaymentSettings,
     domain::{Payment, PaymentId},
+    gateway::SimulatedGateway,
     store,
 };
 use reqwest::{Method, header::CONTENT_TYPE};
@@ -31,8 +38,15 @@ struct Settings {
 
 pub(crate) struct PaymentService {
     settings: Settings,
-    /// The gateway in place of the one that the settings describe.
-    gateway: Option<Arc<ScriptedGateway>>,
+    gateway: Gateway,
+}
+
+/// The gateway that the service is started with.
+enum Gateway {
+    OfSettings,
+    Scripted(Arc<ScriptedGateway>),
+    /// Each start gets the next one, in turn: like replicas, of which now one and now the other gets the messages.
+    InTurn([Arc<SimulatedGateway>; 2], AtomicUsize),
 }
 
 impl TestedService for PaymentService {
@@ -44,9 +58,16 @@ impl TestedService for PaymentService {
     }
 
     async fn start(&self, deps: ServiceDeps, listener: TcpListener) -> anyhow::Result<RunningService> {
-        match self.gateway.clone() {
-            Some(gateway) => payment::start_with(gateway, &self.settings.payment, deps, listener.into()).await,
-            None => payment::start(&self.settings.payment, deps, listener.into()).await,
+        let settings = &self.settings.payment;
+        match &self.gateway {
+            Gateway::OfSettings => payment::start(settings, deps, listener.into()).await,
+            Gateway::Scripted(gateway) => {
+                payment::start_with(Arc::clone(gateway) as _, settings, deps, listener.into()).await
+            }
+            Gateway::InTurn(gateways, starts) => {
+                let gateway = &gateways[starts.fetch_add(1, Ordering::Relaxed) % gateways.len()];
+                payment::start_with(Arc::clone(gateway) as _, settings, deps, listener.into()).await
+            }
         }
     }
 }
@@ -66,24 +87,33 @@ impl Harness {
 
     /// Starts a service with these flags.
     pub(crate) async fn start_with(database: DatabaseKind, flags: &[&str]) -> Self {
-        Self::start_at(database, true, flags, &[]).await
+        let gateway = Arc::new(ScriptedGateway::new());
+        Self::start_at(database, Gateway::Scripted(gateway), flags, &[]).await
     }
 
     /// Starts a service with the simulated gateway that its flags describe, instead of the scripted one.
     pub(crate) async fn start_simulated(database: DatabaseKind, flags: &[&str]) -> Self {
-        Self::start_at(database, false, flags, &[]).await
+        Self::start_at(database, Gateway::OfSettings, flags, &[]).await
+    }
+
+    /// Starts a service with these gateways: each start gets the next one, in turn.
+    pub(crate) async fn start_in_turn(database: DatabaseKind, gateways: [SimulatedGateway; 2]) -> Self {
+        Self::start_at(database, Gateway::InTurn(gateways.map(Arc::new), AtomicUsize::new(0)), &[], &[]).await
     }
 
     /// Starts a service with these API keys.
     pub(crate) async fn start_with_keys(database: DatabaseKind, keys: &[TestKey]) -> Self {
-        Self::start_at(database, true, &[], keys).await
+        let gateway = Arc::new(ScriptedGateway::new());
+        Self::start_at(database, Gateway::Scripted(gateway), &[], keys).await
     }
 
-    async fn start_at(database: DatabaseKind, scripted: bool, flags: &[&str], keys: &[TestKey]) -> Self {
-        let gateway = Arc::new(ScriptedGateway::new());
+    async fn start_at(database: DatabaseKind, gateway: Gateway, flags: &[&str], keys: &[TestKey]) -> Self {
         let settings = Settings::parse_from(["payment", "--tick", "5ms"].iter().chain(flags));
-        let payment = PaymentService { settings, gateway: scripted.then(|| Arc::clone(&gateway)) };
-        let service = ServiceHarness::start_with_keys(database, payment, keys).await;
+        let scripted = match &gateway {
+            Gateway::Scripted(gateway) => Arc::clone(gateway),
+            Gateway::OfSettings | Gateway::InTurn(..) => Arc::new(ScriptedGateway::new()),
+        };
+        let service = ServiceHarness::start_with_keys(database, PaymentService { settings, gateway }, keys).await;
         let (mut order, mut inventory) = (service.peer(Service::Order).await, service.peer(Service::Inventory).await);
         // Like the order service's inbox: a message that is delivered again after a restart counts once.
         let mut inbox = HashSet::new();
@@ -93,7 +123,7 @@ impl Harness {
         };
         order.consume_if(keep).await;
         inventory.consume_if(|_| false).await;
-        Self { service, gateway, order, _inventory: inventory }
+        Self { service, gateway: scripted, order, _inventory: inventory }
     }
 
     /// Publishes a message, and waits until the service has committed it.

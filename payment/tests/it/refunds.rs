@@ -1,8 +1,11 @@
 //! Refunds of captured payments.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use payment::{domain::RefundState, gateway::conformance::Moved};
+use payment::{
+    domain::RefundState,
+    gateway::{FailureRate, SimulatedGateway, conformance::Moved},
+};
 use rstest::rstest;
 use shared_events::{EventBody, Line, Lines, Money, Quantity, RefundDetails, RefundFailure, RefundId, Sku};
 use testkit::service::DatabaseKind::{self, Postgres, Sqlite};
@@ -196,6 +199,28 @@ async fn repeated_requests_do_not_heap_up(#[values(Sqlite, Postgres)] database: 
         assert_eq!(harness.receive().await, order.event(done(part)));
     }
     assert_eq!((harness.refunded(&order), harness.gateway.count(Point::BeforeRefund)), (1_100, 2));
+    harness.finish().await;
+}
+
+/// Each replica has a simulated gateway of its own, which remembers how far it has brought a payment itself.
+#[rstest]
+#[tokio::test]
+async fn what_another_replica_has_captured_is_refunded(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let gateway = |_| SimulatedGateway::new(1000, Duration::ZERO, FailureRate::default());
+    let mut harness = Harness::start_in_turn(database, [1, 2].map(gateway)).await;
+    let (order, refund) = (Order::of(1, "20"), refund("5"));
+    harness.publish(&order.reserved()).await;
+    assert_eq!(harness.receive().await, order.event(EventBody::PaymentAuthorized));
+    let authorized = harness.row(order.saga_id).await.unwrap().reference.unwrap();
+    harness.service.restart().await;
+    harness.publish(&order.message(EventBody::OrderConfirmed)).await;
+    assert_eq!(harness.receive().await, order.event(EventBody::PaymentCaptured));
+    let captured = harness.row(order.saga_id).await.unwrap().reference.unwrap();
+    assert_ne!(captured, authorized);
+    harness.service.restart().await;
+    harness.publish(&order.requested(&refund)).await;
+    assert_eq!(harness.receive().await, order.event(done(&refund)));
+    assert_eq!(harness.row(order.saga_id).await.unwrap().reference.unwrap(), captured);
     harness.finish().await;
 }
 

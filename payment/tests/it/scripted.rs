@@ -168,7 +168,7 @@ impl PaymentGateway for ScriptedGateway {
         self.call([Point::BeforeAuthorize, Point::AfterAuthorize], |books| books.authorize(reference)).await
     }
 
-    async fn capture(&self, reference: &Reference) -> Outcome<()> {
+    async fn capture(&self, reference: &Reference) -> Outcome<Reference> {
         self.call([Point::BeforeCapture, Point::AfterCapture], |books| books.capture(reference)).await
     }
 

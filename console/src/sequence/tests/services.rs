@@ -69,7 +69,7 @@ fn payment_answers(asked: EventType) -> Option<EventBody> {
             let answer = match step {
                 Step::Prepare => Answer::Prepared { reference: "reference".to_owned() },
                 Step::Authorize => Answer::Authorized,
-                Step::Capture => Answer::Captured,
+                Step::Capture => Answer::Captured { reference: "captured".to_owned() },
                 Step::Void => Answer::Voided,
                 Step::Refund(id) => Answer::Refunded(id),
             };

@@ -165,7 +165,7 @@ impl State {
             (Step::Prepare, _) => Answer::Prepared { reference: "reference".to_owned() },
             (Step::Authorize, Booked::Charged) => Answer::Authorized,
             (Step::Authorize, _) => Answer::Declined { reason: "too much".to_owned() },
-            (Step::Capture, Booked::Captured) => Answer::Captured,
+            (Step::Capture, Booked::Captured) => Answer::Captured { reference: "captured".to_owned() },
             (Step::Capture, _) => Answer::CaptureFailed { reason: "expired".to_owned() },
             (Step::Void, _) => Answer::Voided,
             (Step::Refund(id), booked) => {

@@ -100,7 +100,8 @@ fn a_refund_waits_for_the_capture() {
         assert_eq!((waiting.step(), &waiting.task, events), (known.step(), &known.task, vec![]));
         let confirmed = on_event(Some(&waiting), &event(EventBody::OrderConfirmed), PaymentId(9), at(2)).unwrap();
         let capturing = confirmed.payment.unwrap_or(waiting);
-        let (captured, events) = after(on_answer(&capturing, &Answer::Captured, at(3)));
+        let reference = "of the capture".to_owned();
+        let (captured, events) = after(on_answer(&capturing, &Answer::Captured { reference }, at(3)));
         assert_eq!(events, [EventBody::PaymentCaptured]);
         assert_eq!(captured.step(), Some(Step::Refund(refund.refund_id)));
         assert_eq!(captured.order(), Some(event(EventBody::OrderConfirmed).order));

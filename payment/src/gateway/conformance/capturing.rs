@@ -1,7 +1,7 @@
 //! Capturing.
 
 use super::{
-    super::{DeclineCode, GatewayState, Outcome},
+    super::{DeclineCode, GatewayState, Lookup, Outcome},
     under_test::{Case, GatewayUnderTest, done},
 };
 
@@ -13,13 +13,20 @@ pub(super) async fn check(under_test: &dyn GatewayUnderTest) {
 }
 
 async fn a_capture_takes_the_amount_once(under_test: &dyn GatewayUnderTest) {
-    let case = Case::authorized(under_test).await;
-    for outcome in case.at_once(async |case| case.gateway().capture(&case.reference).await).await {
-        assert!(matches!(outcome, Outcome::Done(()) | Outcome::RetryLater { .. }), "at the same time: {outcome:?}");
+    let mut case = Case::authorized(under_test).await;
+    let at_once = case.at_once(async |case| case.gateway().capture(&case.reference).await).await;
+    case.current = done(case.gateway().capture(&case.reference).await, "capture again");
+    for outcome in at_once {
+        match outcome {
+            Outcome::Done(reference) => assert_eq!(reference, case.current, "each capture returns the same reference"),
+            outcome => assert!(matches!(outcome, Outcome::RetryLater { .. }), "at the same time: {outcome:?}"),
+        }
     }
-    done(case.gateway().capture(&case.reference).await, "capture again");
     case.assert_moved(0, case.units(), 0, "a capture takes the amount once").await;
-    case.assert_state(&GatewayState::Captured, "of a captured payment").await;
+    let found = case.found().await;
+    assert_eq!((found.state, &found.reference), (GatewayState::Captured, &case.current), "of a captured payment");
+    let by_key = done(case.gateway().lookup(Lookup::Key(case.request.key)).await, "lookup by key");
+    assert_eq!(by_key.map(|payment| payment.reference).as_ref(), Some(&case.current), "by its key");
     done(case.gateway().authorize(&case.reference).await, "authorize what is captured");
     case.assert_moved(0, case.units(), 0, "a late authorization holds nothing more").await;
 }
@@ -50,7 +57,7 @@ async fn a_void_and_a_capture_that_cross_do_one_of_both(under_test: &dyn Gateway
         (case.gateway().void(&case.reference).await, case.gateway().capture(&case.reference).await);
     match (&voided, &captured) {
         (Outcome::Done(()), Outcome::Declined(_)) => case.assert_moved(0, 0, 0, "it is voided").await,
-        (Outcome::Declined(_), Outcome::Done(())) => case.assert_moved(0, case.units(), 0, "it is captured").await,
+        (Outcome::Declined(_), Outcome::Done(_)) => case.assert_moved(0, case.units(), 0, "it is captured").await,
         both => panic!("a void and a capture that cross: {both:?}"),
     }
 }

@@ -25,7 +25,8 @@ async fn a_lost_answer_is_unknown_and_a_lookup_tells(under_test: &dyn GatewayUnd
     under_test.lose_next_answer().await;
     assert_unknown(&case.gateway().capture(&case.reference).await, "capture");
     case.assert_state(&GatewayState::Captured, "after a lost answer to a capture").await;
-    done(case.gateway().capture(&case.reference).await, "capture after a lost answer");
+    let found = case.found().await.reference;
+    assert_eq!(done(case.gateway().capture(&case.reference).await, "capture after a lost answer"), found);
     case.assert_moved(0, case.units(), 0, "a lost answer takes nothing more").await;
 
     let case = Case::authorized(under_test).await;
@@ -48,10 +49,10 @@ async fn a_payment_whose_reference_was_lost_is_found_by_its_key(under_test: &dyn
 async fn a_lost_refund_is_found_and_not_repeated(under_test: &dyn GatewayUnderTest) {
     let (case, key) = (Case::captured(under_test).await, RefundKey(Uuid::now_v7()));
     under_test.lose_next_answer().await;
-    assert_unknown(&case.gateway().refund(&case.reference, key, case.part(4)).await, "refund");
+    assert_unknown(&case.gateway().refund(&case.current, key, case.part(4)).await, "refund");
     let refunds = case.found().await.refunds;
     assert!(refunds.iter().any(|refund| refund.key == key && refund.amount == case.part(4)), "{refunds:?}");
-    done(case.gateway().refund(&case.reference, key, case.part(4)).await, "refund after a lost answer");
+    done(case.gateway().refund(&case.current, key, case.part(4)).await, "refund after a lost answer");
     case.assert_moved(0, case.units(), 4, "a lost answer refunds nothing more").await;
 }
 
@@ -67,7 +68,7 @@ async fn late_repetitions_charge_nothing_more(under_test: &dyn GatewayUnderTest)
     done(authorized.gateway().authorize(&authorized.reference).await, "authorize late");
     authorized.assert_moved(authorized.units(), 0, 0, "late repetitions hold nothing more").await;
     done(captured.gateway().authorize(&captured.reference).await, "authorize late");
-    done(captured.gateway().capture(&captured.reference).await, "capture late");
+    assert_eq!(done(captured.gateway().capture(&captured.reference).await, "capture late"), captured.current);
     captured.assert_moved(0, captured.units(), 0, "late repetitions take nothing more").await;
     let outcome = voided.gateway().authorize(&voided.reference).await;
     assert!(matches!(outcome, Outcome::Declined(_)), "authorize late what is voided: {outcome:?}");

@@ -46,7 +46,10 @@ pub(super) const AT_ONCE: usize = 8;
 pub(super) struct Case<'a> {
     pub(super) under_test: &'a dyn GatewayUnderTest,
     pub(super) request: PaymentRequest,
+    /// By which it was prepared.
     pub(super) reference: Reference,
+    /// By which it is known now: once it is captured, by what the capture returned.
+    pub(super) current: Reference,
 }
 
 impl<'a> Case<'a> {
@@ -55,7 +58,7 @@ impl<'a> Case<'a> {
         let key = PaymentKey(Uuid::now_v7());
         let request = PaymentRequest { key, order_id: OrderId(1), amount, method: None };
         let reference = done(under_test.gateway().prepare(&request).await, "prepare");
-        Self { under_test, request, reference }
+        Self { under_test, request, current: reference.clone(), reference }
     }
 
     /// Prepares a payment and authorizes it.
@@ -67,8 +70,8 @@ impl<'a> Case<'a> {
 
     /// Prepares a payment, authorizes it and captures it.
     pub(super) async fn captured(under_test: &'a dyn GatewayUnderTest) -> Self {
-        let case = Self::authorized(under_test).await;
-        done(case.gateway().capture(&case.reference).await, "capture");
+        let mut case = Self::authorized(under_test).await;
+        case.current = done(case.gateway().capture(&case.reference).await, "capture");
         case
     }
 
@@ -84,12 +87,22 @@ impl<'a> Case<'a> {
         Money::from_minor_units(minor_units, self.request.amount.currency()).expect("a part is an amount")
     }
 
-    /// Looks the payment up by its reference, and asserts that it is found and complete.
+    /// Looks the payment up by its references, and asserts that it is found and complete.
     pub(super) async fn found(&self) -> GatewayPayment {
-        let found = done(self.gateway().lookup(Lookup::Reference(&self.reference)).await, "lookup by reference");
-        let found = found.expect("the payment is found by its reference");
-        assert_eq!((&found.reference, found.amount), (&self.reference, self.request.amount), "of the payment found");
+        let found = self.found_by(&self.current).await;
+        assert_eq!(found.amount, self.request.amount, "of the payment found");
+        if found.state != GatewayState::Captured {
+            assert_eq!(found.reference, self.reference, "only a capture changes the reference");
+        }
+        for reference in [&self.reference, &found.reference] {
+            assert_eq!(self.found_by(reference).await, found, "it is found by each of its references");
+        }
         found
+    }
+
+    async fn found_by(&self, reference: &Reference) -> GatewayPayment {
+        let found = done(self.gateway().lookup(Lookup::Reference(reference)).await, "lookup by reference");
+        found.expect("the payment is found by its reference")
     }
 
     pub(super) async fn assert_state(&self, state: &GatewayState, what: &str) {

@@ -20,9 +20,9 @@ use super::{
 
 /// A gateway that moves no money: it authorizes amounts below a limit and declines the others.
 ///
-/// Its reference says the key and the amount, and its answers follow from these and from what it remembers about the
-/// last payments. With no latency it answers at once, without yielding. Of the calls that fail, every other one is
-/// carried out, and only its answer is lost.
+/// Its reference says the key, the amount and whether it is captured, and its answers follow from these and from what it
+/// remembers about the last payments. With no latency it answers at once, without yielding. Of the calls that fail,
+/// every other one is carried out, and only its answer is lost.
 #[derive(Debug)]
 pub struct SimulatedGateway {
     limit: u64,
@@ -101,36 +101,34 @@ impl PaymentGateway for SimulatedGateway {
     }
 
     async fn prepare(&self, request: &PaymentRequest) -> Outcome<Reference> {
-        let reference = Parts::reference(request.key, request.amount);
+        let parts = Parts::prepared(request.key, request.amount);
         let effect = |ledger: &mut Ledger| {
-            ledger.prepare(&reference, request.amount);
-            Outcome::Done(reference.clone())
+            ledger.prepare(parts);
+            Outcome::Done(parts.reference())
         };
         self.answer(effect).await
     }
 
     async fn authorize(&self, reference: &Reference) -> Outcome<()> {
-        let authorize =
-            |ledger: &mut Ledger, parts: Parts| ledger.authorize(reference, parts.amount, self.refused(parts.amount));
-        self.with_parts(reference, authorize).await
+        self.with_parts(reference, |ledger, parts| ledger.authorize(parts, self.refused(parts.amount))).await
     }
 
-    async fn capture(&self, reference: &Reference) -> Outcome<()> {
-        self.with_parts(reference, |ledger, parts| ledger.capture(reference, parts.amount)).await
+    async fn capture(&self, reference: &Reference) -> Outcome<Reference> {
+        self.with_parts(reference, Ledger::capture).await
     }
 
     async fn void(&self, reference: &Reference) -> Outcome<()> {
-        self.with_parts(reference, |ledger, parts| ledger.void(reference, parts.amount)).await
+        self.with_parts(reference, Ledger::void).await
     }
 
     async fn refund(&self, reference: &Reference, key: RefundKey, amount: Money) -> Outcome<()> {
-        self.with_parts(reference, |ledger, parts| ledger.refund(reference, parts.amount, key, amount)).await
+        self.with_parts(reference, |ledger, parts| ledger.refund(parts, key, amount)).await
     }
 
     async fn lookup(&self, payment: Lookup<'_>) -> Outcome<Option<GatewayPayment>> {
         self.answer(|ledger| {
             Outcome::Done(match payment {
-                Lookup::Reference(reference) => ledger.get(reference),
+                Lookup::Reference(reference) => Parts::of(reference).and_then(|parts| ledger.get(parts)),
                 Lookup::Key(key) => ledger.of_key(key),
             })
         })
@@ -144,7 +142,10 @@ mod tests {
     use shared_events::OrderId;
     use uuid::Uuid;
 
-    use super::*;
+    use super::{
+        super::super::{GatewayRefund, GatewayState},
+        *,
+    };
     use crate::domain::PaymentKey;
 
     const KEY: PaymentKey = PaymentKey(Uuid::from_u128(7));
@@ -187,16 +188,39 @@ mod tests {
     fn the_references_of_earlier_versions_and_of_a_process_that_ended_are_good() {
         let amount = Money::parse("20", "USD".parse().unwrap()).unwrap();
         let old = Reference(format!("sim-{}", KEY.0.simple()));
-        let forgotten = Parts::reference(KEY, amount);
+        let forgotten = Parts::prepared(KEY, amount).reference();
         for reference in [old, forgotten] {
             let [one, two, three] = [gateway(1000), gateway(1000), gateway(1000)];
-            for call in [one.authorize(&reference), two.capture(&reference), three.void(&reference)] {
+            for call in [one.authorize(&reference), three.void(&reference)] {
                 assert_eq!(call.now_or_never(), Some(Outcome::Done(())), "{reference}");
             }
-            let (gateway, key) = (gateway(1000), RefundKey(Uuid::from_u128(1)));
-            let refunded = gateway.refund(&reference, key, amount).now_or_never();
-            assert_eq!(refunded, Some(Outcome::Done(())), "{reference}");
+            let Some(Outcome::Done(captured)) = two.capture(&reference).now_or_never() else { panic!("{reference}") };
+            for reference in [reference, captured] {
+                let (gateway, key) = (gateway(1000), RefundKey(Uuid::from_u128(1)));
+                let refunded = gateway.refund(&reference, key, amount).now_or_never();
+                assert_eq!(refunded, Some(Outcome::Done(())), "{reference}");
+            }
         }
+    }
+
+    /// Each replica of the service has a gateway of its own.
+    #[tokio::test]
+    async fn what_another_replica_has_captured_is_refunded() {
+        let amount = Money::parse("20", "USD".parse().unwrap()).unwrap();
+        let (one, two) = (gateway(1000), gateway(1000));
+        let reference = one.prepare(&PaymentRequest { key: KEY, order_id: OrderId(1), amount, method: None }).await;
+        let Outcome::Done(reference) = reference else { panic!("{reference:?}") };
+        assert_eq!(one.authorize(&reference).await, Outcome::Done(()));
+        let captured = two.capture(&reference).await;
+        // As after a crash before the answer was stored.
+        assert_eq!(two.capture(&reference).await, captured);
+        let Outcome::Done(captured) = captured else { panic!("{captured:?}") };
+        let key = RefundKey(Uuid::from_u128(1));
+        assert_eq!(one.refund(&captured, key, amount).await, Outcome::Done(()));
+        let found = one.lookup(Lookup::Reference(&captured)).await;
+        let Outcome::Done(Some(found)) = found else { panic!("{found:?}") };
+        assert_eq!((found.state, found.reference), (GatewayState::Captured, captured));
+        assert_eq!(found.refunds, [GatewayRefund { key, amount }]);
     }
 
     #[test]

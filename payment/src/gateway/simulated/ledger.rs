@@ -14,35 +14,32 @@ const CAPACITY: usize = 16_384;
 /// What happened to the last payments.
 ///
 /// A payment that is not remembered, because it is old or another replica changed it, is taken to be as far as the
-/// request presupposes: money is not moved, so all that matters is that the service can go on.
+/// request presupposes: money is not moved, so all that matters is that the service can go on. For the same reason a
+/// payment is captured if its reference says so, whatever is remembered: another replica has captured it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    entries: HashMap<Reference, Entry>,
-    /// The references, oldest first.
-    order: VecDeque<Reference>,
+    entries: HashMap<PaymentId, Entry>,
+    /// The payments, oldest first.
+    order: VecDeque<PaymentId>,
 }
+
+/// What a payment has in common with the references of all its states.
+type PaymentId = (PaymentKey, Option<Money>);
 
 #[derive(Debug, Clone)]
 struct Entry {
-    /// `None` for a payment of a version whose references do not say the amount.
-    amount: Option<Money>,
     state: GatewayState,
     refunds: Vec<GatewayRefund>,
 }
 
 impl Ledger {
-    pub(super) fn prepare(&mut self, reference: &Reference, amount: Money) {
-        self.entry(reference, Some(amount), GatewayState::Prepared);
+    pub(super) fn prepare(&mut self, parts: Parts) {
+        self.entry(parts, GatewayState::Prepared);
     }
 
     /// Authorizes, or declines for the reason `refused`.
-    pub(super) fn authorize(
-        &mut self,
-        reference: &Reference,
-        amount: Option<Money>,
-        refused: Option<Decline>,
-    ) -> Outcome<()> {
-        let entry = self.entry(reference, amount, GatewayState::Prepared);
+    pub(super) fn authorize(&mut self, parts: Parts, refused: Option<Decline>) -> Outcome<()> {
+        let entry = self.entry(parts, GatewayState::Prepared);
         if entry.state == GatewayState::Prepared {
             entry.state = refused.map_or(GatewayState::Authorized, GatewayState::Declined);
         }
@@ -54,12 +51,13 @@ impl Ledger {
         }
     }
 
-    pub(super) fn capture(&mut self, reference: &Reference, amount: Option<Money>) -> Outcome<()> {
-        let entry = self.entry(reference, amount, GatewayState::Authorized);
+    /// Captures, and returns the reference that says so.
+    pub(super) fn capture(&mut self, parts: Parts) -> Outcome<Reference> {
+        let entry = self.entry(parts, GatewayState::Authorized);
         match &entry.state {
             GatewayState::Authorized | GatewayState::Captured => {
                 entry.state = GatewayState::Captured;
-                Outcome::Done(())
+                Outcome::Done(Parts { is_captured: true, ..parts }.reference())
             }
             GatewayState::Voided => Outcome::declined(DeclineCode::Voided, "the payment is voided"),
             GatewayState::Expired => Outcome::declined(DeclineCode::Expired, "the authorization has expired"),
@@ -69,8 +67,8 @@ impl Ledger {
         }
     }
 
-    pub(super) fn void(&mut self, reference: &Reference, amount: Option<Money>) -> Outcome<()> {
-        let entry = self.entry(reference, amount, GatewayState::Authorized);
+    pub(super) fn void(&mut self, parts: Parts) -> Outcome<()> {
+        let entry = self.entry(parts, GatewayState::Authorized);
         match &entry.state {
             GatewayState::Captured => Outcome::declined(DeclineCode::AlreadyCaptured, "the amount is captured"),
             GatewayState::Prepared | GatewayState::Authorized => {
@@ -81,14 +79,8 @@ impl Ledger {
         }
     }
 
-    pub(super) fn refund(
-        &mut self,
-        reference: &Reference,
-        captured: Option<Money>,
-        key: RefundKey,
-        amount: Money,
-    ) -> Outcome<()> {
-        let entry = self.entry(reference, captured, GatewayState::Captured);
+    pub(super) fn refund(&mut self, parts: Parts, key: RefundKey, amount: Money) -> Outcome<()> {
+        let entry = self.entry(parts, GatewayState::Captured);
         if let Some(same) = entry.refunds.iter().find(|refund| refund.key == key) {
             return if same.amount == amount {
                 Outcome::Done(())
@@ -97,7 +89,7 @@ impl Ledger {
             };
         }
         let refunded: i64 = entry.refunds.iter().map(|refund| refund.amount.minor_units()).sum();
-        let fits = entry.amount.is_none_or(|captured| {
+        let fits = parts.amount.is_none_or(|captured| {
             captured.currency() == amount.currency()
                 && refunded.saturating_add(amount.minor_units()) <= captured.minor_units()
         });
@@ -108,47 +100,58 @@ impl Ledger {
         Outcome::Done(())
     }
 
-    pub(super) fn get(&self, reference: &Reference) -> Option<GatewayPayment> {
-        let Entry { amount, state, refunds } = self.entries.get(reference)?.clone();
-        Some(GatewayPayment { reference: reference.clone(), amount: amount?, state, refunds })
+    /// Returns the payment, if it is remembered and its reference says the amount.
+    pub(super) fn get(&self, parts: Parts) -> Option<GatewayPayment> {
+        let Entry { state, refunds } = self.entries.get(&(parts.key, parts.amount))?.clone();
+        let state = if parts.is_captured { GatewayState::Captured } else { state };
+        let reference = Parts { is_captured: state == GatewayState::Captured, ..parts }.reference();
+        Some(GatewayPayment { reference, amount: parts.amount?, state, refunds })
     }
 
     /// Returns the payment with this key.
     pub(super) fn of_key(&self, key: PaymentKey) -> Option<GatewayPayment> {
-        let is_of_key = |reference: &&Reference| Parts::of(reference).is_some_and(|parts| parts.key == key);
-        let payments = self.order.iter().filter(is_of_key).filter_map(|reference| self.get(reference));
+        let of_key = self.order.iter().filter(|(of, _)| *of == key);
+        let payments = of_key.filter_map(|(key, amount)| self.get(Parts::prepared(*key, (*amount)?)));
         payments.max_by_key(|payment| payment.state != GatewayState::Prepared)
     }
 
-    /// Returns the payment, which is in `state` if it is not remembered.
-    fn entry(&mut self, reference: &Reference, amount: Option<Money>, state: GatewayState) -> &mut Entry {
-        if !self.entries.contains_key(reference) {
+    /// Returns the payment, which is in `state` if it is not remembered, and captured if its reference says so.
+    fn entry(&mut self, parts: Parts, state: GatewayState) -> &mut Entry {
+        let id = (parts.key, parts.amount);
+        if !self.entries.contains_key(&id) {
             if self.order.len() >= CAPACITY
                 && let Some(oldest) = self.order.pop_front()
             {
                 self.entries.remove(&oldest);
             }
-            self.order.push_back(reference.clone());
+            self.order.push_back(id);
         }
-        self.entries.entry(reference.clone()).or_insert(Entry { amount, state, refunds: Vec::new() })
+        let entry = self.entries.entry(id).or_insert(Entry { state, refunds: Vec::new() });
+        if parts.is_captured {
+            entry.state = GatewayState::Captured;
+        }
+        entry
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn memory_is_bounded_and_what_is_forgotten_goes_on() {
         let mut ledger = Ledger::default();
-        let reference = |number: usize| Reference(format!("sim-{number}"));
+        let amount = Money::parse("1", "USD".parse().unwrap()).unwrap();
+        let parts = |number: usize| Parts::prepared(PaymentKey(Uuid::from_u128(number as u128)), amount);
         for number in 0..CAPACITY + 10 {
-            assert_eq!(ledger.authorize(&reference(number), None, None), Outcome::Done(()));
+            assert_eq!(ledger.authorize(parts(number), None), Outcome::Done(()));
         }
         assert_eq!((ledger.entries.len(), ledger.order.len()), (CAPACITY, CAPACITY));
-        let amount = Money::parse("1", "USD".parse().unwrap()).unwrap();
-        assert_eq!(ledger.get(&reference(0)), None);
-        assert_eq!(ledger.capture(&reference(0), Some(amount)), Outcome::Done(()));
-        assert_eq!(ledger.get(&reference(0)).unwrap().state, GatewayState::Captured);
+        assert_eq!(ledger.get(parts(0)), None);
+        let Outcome::Done(reference) = ledger.capture(parts(0)) else { panic!("it is not captured") };
+        let found = ledger.get(parts(0)).unwrap();
+        assert_eq!((found.state, found.reference), (GatewayState::Captured, reference));
     }
 }

@@ -54,7 +54,7 @@ impl StripeGateway {
 
     /// Changes a PaymentIntent, and returns the outcome according to its state then. If Stripe refuses the request,
     /// another one may have been faster, so the state decides then, too.
-    async fn change(&self, intent: &Intent, operation: &str, outcome: fn(&Intent) -> Outcome<()>) -> Outcome<()> {
+    async fn change<T>(&self, intent: &Intent, operation: &str, outcome: fn(&Intent) -> Outcome<T>) -> Outcome<T> {
         let path = format!("payment_intents/{}/{operation}", intent.id);
         // The key is new for each attempt, because Stripe would repeat an error 500 for an old one. Stripe confirms,
         // captures and cancels a PaymentIntent once, whatever the key.
@@ -149,7 +149,7 @@ impl PaymentGateway for StripeGateway {
         }
     }
 
-    async fn capture(&self, reference: &Reference) -> Outcome<()> {
+    async fn capture(&self, reference: &Reference) -> Outcome<Reference> {
         match self.intent(reference).await {
             Ok(intent) if intent.status == "requires_capture" => self.change(&intent, "capture", captured).await,
             Ok(intent) => captured(&intent),

@@ -47,10 +47,10 @@ pub(super) fn authorized(intent: &Intent) -> Outcome<()> {
     }
 }
 
-/// Returns the outcome of a capture, according to the state.
-pub(super) fn captured(intent: &Intent) -> Outcome<()> {
+/// Returns the outcome of a capture, according to the state. The captured payment has the same reference.
+pub(super) fn captured(intent: &Intent) -> Outcome<Reference> {
     match state(intent) {
-        Ok(GatewayState::Captured) => Outcome::Done(()),
+        Ok(GatewayState::Captured) => Outcome::Done(Reference(intent.id.clone())),
         Ok(GatewayState::Authorized) => Outcome::Unknown(format!("{} is still {}", intent.id, intent.status)),
         Ok(GatewayState::Voided) => Outcome::declined(DeclineCode::Voided, "the payment is cancelled"),
         Ok(GatewayState::Expired) => Outcome::declined(DeclineCode::Expired, "the authorization has expired"),
