@@ -20,8 +20,8 @@ use super::{
 
 /// A gateway that moves no money: it authorizes amounts below a limit and declines the others.
 ///
-/// Its reference says the key, the amount and whether it is captured, and its answers follow from these and from what it
-/// remembers about the last payments. With no latency it answers at once, without yielding. Of the calls that fail,
+/// Its reference says the key, the amount and whether it is captured, and its answers follow from these and from what
+/// it remembers about the last payments. With no latency it answers at once, without yielding. Of the calls that fail,
 /// every other one is carried out, and only its answer is lost.
 #[derive(Debug)]
 pub struct SimulatedGateway {
