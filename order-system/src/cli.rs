@@ -11,7 +11,7 @@ use saga_support::{YEAR, duration};
 use service_host::{settings::LogSettings, signals, telemetry};
 
 use crate::{
-    audit,
+    audit::{self, gateway::GatewayArgs},
     console_program::ConsoleProgram,
     dead_letters::DeadLetters,
     keys::Keys,
@@ -35,10 +35,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check that every order has ended and that stock and payments agree with it
+    /// Check that every order has ended and that stock, payments and the payment gateway agree with it
     ///
-    /// Lists every violation, and exits with 1 if there is one. The system may be running.
-    Verify(Verify),
+    /// Lists every violation, and exits with 1 if there is one. The system may be running. With the payment service's
+    /// settings of the gateway, also looks up each payment there; it changes nothing.
+    Verify(Box<Verify>),
     /// List, redrive or discard the messages that running services could not handle
     ///
     /// Uses the services' admin endpoints and requires their token.
@@ -63,6 +64,8 @@ struct Verify {
     /// How long to wait until all orders have ended and the data agrees
     #[arg(long, default_value = "0s", value_parser = duration(Duration::ZERO, YEAR))]
     wait: Duration,
+    #[command(flatten)]
+    gateway: GatewayArgs,
 }
 
 /// Runs the command.
@@ -75,10 +78,11 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
         Some(Command::Console(console)) => console.execute().await,
         Some(Command::DeadLetters(dead_letters)) => dead_letters.execute().await,
         Some(Command::Keys(keys)) => keys.execute().await,
-        Some(Command::Verify(Verify { data_dir, database, wait })) => {
+        Some(Command::Verify(verify)) => {
+            let Verify { data_dir, database, wait, gateway } = *verify;
             let report = match database {
-                None => audit::of_data_dir(&data_dir, wait).await?,
-                Some(database) => audit::of_databases(&database, wait).await?,
+                None => audit::of_data_dir(&data_dir, wait, &gateway).await?,
+                Some(database) => audit::of_databases(&database, wait, &gateway).await?,
             };
             print!("{report}");
             Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -29,7 +29,7 @@ use crate::{gateway::PaymentGateway, http::AppState, participant::Payments, sett
 pub use crate::{
     http::PaymentView,
     migration::Migrator,
-    settings::{GatewayKind, PaymentSettings, StripeSettings},
+    settings::{GatewayKind, GatewaySettings, PaymentSettings, StripeAccount, StripeSettings},
 };
 
 /// Starts the service with the gateway of its settings. It accepts requests on `listeners` when this returns.
@@ -69,8 +69,8 @@ fn run(
     listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
     let waiters = Arc::new(Waiters::default());
-    let payments = Payments::new(gateway, settings.gateway_timeout, Arc::clone(&waiters));
-    let (report_to, wait) = (payments.reporter(), settings.gateway_timeout);
+    let payments = Payments::new(gateway, settings.gateway.gateway_timeout, Arc::clone(&waiters));
+    let (report_to, wait) = (payments.reporter(), settings.gateway.gateway_timeout);
     let routes = move |context: ServiceContext<Payments>| {
         report_to(context.operations.readiness.clone());
         http::routes(AppState { context, simulated, webhook_secret, waiters, wait })

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, fmt, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use inventory::domain::{ReservationId, State as ReservationState};
@@ -13,7 +13,9 @@ use shared_events::{OrderId, SagaId, Service, Sku};
 use tokio::time::{Instant, interval};
 
 use super::{
-    Report, refunds,
+    Report,
+    gateway::{Compared, Comparison, GatewayArgs, compare},
+    refunds,
     rules::{self, Counts},
 };
 use crate::data_dir::DataDir;
@@ -30,12 +32,12 @@ struct Databases {
     payment: Database,
 }
 
-/// Audits the SQLite files of a data directory. If orders are unfinished, first waits for them, for at most `wait`. The
-/// system may be running.
+/// Audits the SQLite files of a data directory. If orders are unfinished, first waits for them, for at most `wait`.
+/// Then compares the payments with the gateway, if it remembers them. The system may be running.
 ///
 /// # Errors
-/// If there is no data, or it cannot be read.
-pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
+/// If there is no data, it cannot be read, or a setting of the gateway is wrong.
+pub async fn of_data_dir(data_dir: &Path, wait: Duration, gateway: &GatewayArgs) -> Result<Report> {
     let open = async |service| {
         let file = DataDir::database_file(data_dir, service);
         if !file.exists() {
@@ -43,25 +45,30 @@ pub async fn of_data_dir(data_dir: &Path, wait: Duration) -> Result<Report> {
         }
         Ok(Database::open_sqlite_for_reading(&file).await?)
     };
-    audit(open, wait).await
+    audit(open, wait, gateway).await
 }
 
 /// Audits the databases of three services on a server, like [`of_data_dir`].
 ///
 /// # Errors
-/// If they cannot be read.
-pub async fn of_databases(args: &DatabaseArgs, wait: Duration) -> Result<Report> {
-    audit(async |service| Ok(args.for_service(service.name())?.open_for_reading().await?), wait).await
+/// If they cannot be read, or a setting of the gateway is wrong.
+pub async fn of_databases(args: &DatabaseArgs, wait: Duration, gateway: &GatewayArgs) -> Result<Report> {
+    audit(async |service| Ok(args.for_service(service.name())?.open_for_reading().await?), wait, gateway).await
 }
 
-async fn audit(open: impl AsyncFn(Service) -> Result<Database>, wait: Duration) -> Result<Report> {
+async fn audit(
+    open: impl AsyncFn(Service) -> Result<Database>,
+    wait: Duration,
+    gateway: &GatewayArgs,
+) -> Result<Report> {
+    let comparison = gateway.comparison()?;
     let databases = Databases {
         order: open(Service::Order).await?,
         inventory: open(Service::Inventory).await?,
         payment: open(Service::Payment).await?,
     };
     let deadline = Instant::now() + wait;
-    let report = loop {
+    let mut report = loop {
         databases.wait_until_at_rest(deadline).await?;
         let report = databases.audit().await.context("cannot read the data")?;
         // A breach may be temporary: a message that has left its outbox waits in a queue, which the audit does not see.
@@ -70,6 +77,9 @@ async fn audit(open: impl AsyncFn(Service) -> Result<Database>, wait: Duration) 
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     };
+    if let Some(comparison) = comparison {
+        report.gateway = Some(databases.compare(&comparison, report.payments).await?);
+    }
     databases.close().await;
     Ok(report)
 }
@@ -103,6 +113,12 @@ impl Databases {
                 return Ok(());
             }
         }
+    }
+
+    /// Compares the payments with the gateway. Reports the progress on standard error, so that the report stays alone.
+    async fn compare(&self, comparison: &Comparison, payments: u64) -> Result<Compared> {
+        let progress = |text: fmt::Arguments<'_>| eprintln!("order-system: {text}");
+        compare(&self.payment, comparison, payments, &progress).await
     }
 
     async fn audit(&self) -> Result<Report> {

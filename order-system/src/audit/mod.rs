@@ -1,6 +1,7 @@
-//! The audit of `docs/saga.md`: checks the rules that hold across the three databases.
+//! The audit of `docs/saga.md`: checks the rules that hold across the three databases and the payment gateway.
 
 mod data;
+pub mod gateway;
 pub mod refunds;
 mod report;
 pub mod rules;

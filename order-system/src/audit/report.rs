@@ -3,6 +3,8 @@ use std::fmt::{self, Display};
 use saga_database::Rows;
 use shared_events::{Service, SystemId};
 
+use super::gateway::Compared;
+
 /// The result of an audit.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -22,15 +24,42 @@ pub struct Report {
     pub items: u64,
     /// The system that each service's database belongs to. A database that has handled nothing yet may belong to none.
     pub systems: Vec<(Service, Option<SystemId>)>,
-    /// All violations, one line each.
+    /// All violations within the databases, one line each.
     pub breaches: Vec<String>,
+    /// The comparison with the payment gateway; `None` if it remembers nothing.
+    pub gateway: Option<Compared>,
 }
 
 impl Report {
     /// Returns whether there are no violations.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.breaches.is_empty()
+        self.breaches.is_empty() && self.gateway.as_ref().is_none_or(Compared::is_clean)
+    }
+
+    /// Returns all violations. Money that nobody accounts for comes first.
+    fn violations(&self) -> impl Iterator<Item = &String> {
+        let of_gateway = |lines: fn(&Compared) -> &[String]| self.gateway.iter().flat_map(lines);
+        let unaccounted = of_gateway(|compared| &compared.unaccounted);
+        unaccounted.chain(&self.breaches).chain(of_gateway(|compared| &compared.differences))
+    }
+
+    /// Says with what the payments were compared.
+    fn comparison(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Compared { payments, since, stopped, .. }) = &self.gateway else {
+            return writeln!(
+                f,
+                "payment gateway: not compared; the simulated one remembers nothing (see --payment-gateway)"
+            );
+        };
+        write!(f, "payment gateway: {payments} payments compared")?;
+        if let Some(since) = since {
+            write!(f, ", only those of the last {}", humantime::format_duration(*since))?;
+        }
+        match stopped {
+            None => writeln!(f),
+            Some(reason) => writeln!(f, ", NOT ALL: {reason}"),
+        }
     }
 
     /// Returns the rows that can be read, and records a breach for each of the others.
@@ -48,11 +77,10 @@ impl Report {
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for breach in &self.breaches {
-            writeln!(f, "{breach}")?;
+        for violation in self.violations() {
+            writeln!(f, "{violation}")?;
         }
-        let Self { orders, unfinished, refunds, unfinished_refunds, reservations, payments, items, systems, breaches } =
-            self;
+        let Self { orders, unfinished, refunds, unfinished_refunds, reservations, payments, items, systems, .. } = self;
         let of_refunds = match refunds {
             0 => String::new(),
             _ => format!("{refunds} refunds ({unfinished_refunds} under way), "),
@@ -61,11 +89,12 @@ impl Display for Report {
             "{orders} orders ({unfinished} under way), {of_refunds}{reservations} reservations, {payments} payments, \
              {items} stock items"
         );
-        match breaches.len() {
-            0 => writeln!(f, "clean: {looked_at}"),
+        match self.violations().count() {
+            0 if self.is_clean() => writeln!(f, "clean: {looked_at}"),
             1 => writeln!(f, "1 breach in {looked_at}"),
             count => writeln!(f, "{count} breaches in {looked_at}"),
         }?;
+        self.comparison(f)?;
         // An operator needs the system id if a database is lost: docs/operations.md.
         let without: Vec<_> =
             systems.iter().filter(|(_, id)| id.is_none()).map(|(service, _)| service.name()).collect();

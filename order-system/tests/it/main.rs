@@ -20,6 +20,7 @@ mod openapi;
 mod power_cut;
 mod protocol;
 mod readme;
+mod reconciliation;
 mod scenarios;
 mod tls;
 mod tokens;

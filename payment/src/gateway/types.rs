@@ -129,7 +129,7 @@ pub enum DeclineCode {
 pub struct GatewayPayment {
     /// The gateway's id: that of the capture, once it is captured.
     pub reference: Reference,
-    /// The amount.
+    /// The amount; once it is captured, what was taken.
     pub amount: Money,
     /// How far it is.
     pub state: GatewayState,

@@ -10,54 +10,54 @@ use saga_support::read_secret;
 
 use crate::gateway::stripe::{ApiKey, StripeGateway, WebhookSecret};
 
-/// Settings of the gateway `stripe`.
+/// The account of the gateway `stripe`.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Stripe")]
-pub struct StripeSettings {
+pub struct StripeAccount {
     /// File with the secret API key of the Stripe account, or a restricted one
     #[arg(long, env = "STRIPE_API_KEY_FILE")]
     pub stripe_api_key_file: Option<PathBuf>,
-    /// File with the secret of Stripe's webhooks (`whsec_…`); without it, none are received at /webhooks/stripe
-    #[arg(long, env = "STRIPE_WEBHOOK_SECRET_FILE")]
-    pub stripe_webhook_secret_file: Option<PathBuf>,
     /// The address of the API, for tests
     #[arg(long, env = "STRIPE_URL", default_value = "https://api.stripe.com")]
     pub stripe_url: Uri,
-    /// For tests: the payment method of orders that name none, such as `pm_card_visa`; without it, they are declined
-    #[arg(long, env = "STRIPE_DEFAULT_PAYMENT_METHOD")]
-    pub stripe_default_payment_method: Option<String>,
-    /// Move real money: the API key has to be one of live mode, which is refused without this flag
+    /// Real money: the API key has to be one of live mode, which is refused without this flag
     #[arg(long, env = "PAYMENT_LIVE")]
     pub live: bool,
 }
 
-impl StripeSettings {
-    /// Returns Stripe as the gateway. A request may take at most `timeout`.
+/// Settings of the gateway `stripe` besides its account.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Stripe")]
+pub struct StripeSettings {
+    /// File with the secret of Stripe's webhooks (`whsec_…`); without it, none are received at /webhooks/stripe
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRET_FILE")]
+    pub stripe_webhook_secret_file: Option<PathBuf>,
+    /// For tests: the payment method of orders that name none, such as `pm_card_visa`; without it, they are declined
+    #[arg(long, env = "STRIPE_DEFAULT_PAYMENT_METHOD")]
+    pub stripe_default_payment_method: Option<String>,
+}
+
+impl StripeAccount {
+    /// Returns Stripe as the gateway. A request may take at most `timeout`. `method` is for orders that name none.
     ///
     /// # Errors
     /// If a setting is missing, contradicts another one, or the key cannot be read. The error never contains the key.
-    pub(super) fn gateway(&self, timeout: Duration) -> Result<StripeGateway> {
+    pub(super) fn gateway(&self, method: Option<String>, timeout: Duration) -> Result<StripeGateway> {
         let file = self.stripe_api_key_file.as_deref();
         let key = api_key(file.context("--payment-gateway stripe needs --stripe-api-key-file")?)?;
         self.check(&key)?;
-        let method = self.stripe_default_payment_method.clone();
-        let gateway =
-            StripeGateway::new(&self.stripe_url, key, method, timeout).context("no client for Stripe can be built")?;
-        let mode = if self.live { "live: real money is moved" } else { "test: no money is moved" };
-        tracing::info!(mode, api = %self.stripe_url, "the payment gateway is Stripe");
-        Ok(gateway)
+        StripeGateway::new(&self.stripe_url, key, method, timeout).context("no client for Stripe can be built")
     }
 
-    /// Returns what Stripe signs webhooks with, if any are received.
+    /// Checks that live mode is not set, for a gateway that moves no money.
     ///
     /// # Errors
-    /// If the file cannot be read, or is empty.
-    pub(super) fn webhook_secret(&self) -> Result<Option<WebhookSecret>> {
-        let Some(path) = self.stripe_webhook_secret_file.as_deref() else { return Ok(None) };
-        let file = path.display();
-        let secret = read_secret(path).with_context(|| format!("cannot read the webhook secret in {file}"))?;
-        let secret = WebhookSecret::new(secret);
-        secret.map(Some).with_context(|| format!("{file} is empty: see --stripe-webhook-secret-file"))
+    /// If it is set.
+    pub(super) fn check_unused(&self) -> Result<()> {
+        if self.live {
+            bail!("--live is for real money, which the simulated gateway does not move: see --payment-gateway");
+        }
+        Ok(())
     }
 
     /// Checks that test and live mode are not mixed.
@@ -75,11 +75,37 @@ impl StripeSettings {
             (true, true) if self.stripe_url.scheme_str() != Some("https") => {
                 bail!("--stripe-url has to be https with --live")
             }
-            (true, true) if self.stripe_default_payment_method.is_some() => {
-                bail!("--stripe-default-payment-method would charge one customer for all others: not with --live")
-            }
             _ => Ok(()),
         }
+    }
+}
+
+impl StripeSettings {
+    /// Returns Stripe as the gateway. A request may take at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`StripeAccount::gateway`], and if all orders would charge one customer in live mode.
+    pub(super) fn gateway(&self, account: &StripeAccount, timeout: Duration) -> Result<StripeGateway> {
+        let method = self.stripe_default_payment_method.clone();
+        let gateway = account.gateway(method.clone(), timeout)?;
+        if account.live && method.is_some() {
+            bail!("--stripe-default-payment-method would charge one customer for all others: not with --live");
+        }
+        let mode = if account.live { "live: real money is moved" } else { "test: no money is moved" };
+        tracing::info!(mode, api = %account.stripe_url, "the payment gateway is Stripe");
+        Ok(gateway)
+    }
+
+    /// Returns what Stripe signs webhooks with, if any are received.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is empty.
+    pub(super) fn webhook_secret(&self) -> Result<Option<WebhookSecret>> {
+        let Some(path) = self.stripe_webhook_secret_file.as_deref() else { return Ok(None) };
+        let file = path.display();
+        let secret = read_secret(path).with_context(|| format!("cannot read the webhook secret in {file}"))?;
+        let secret = WebhookSecret::new(secret);
+        secret.map(Some).with_context(|| format!("{file} is empty: see --stripe-webhook-secret-file"))
     }
 }
 

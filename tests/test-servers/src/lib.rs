@@ -34,7 +34,7 @@ mod wait;
 
 pub use both::Both;
 pub use chromedriver::ChromeDriver;
-pub use database::{POSTGRES_URL, create_database};
+pub use database::{POSTGRES_URL, create_database, create_databases};
 pub use haproxy::HaProxy;
 pub use ports::free as free_port;
 pub use postgres::Postgres;

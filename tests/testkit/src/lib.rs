@@ -5,7 +5,7 @@
 //! - the services as processes of their own, on servers of their own: [`stack`], [`replica`], [`proxy`], [`load`],
 //!   [`consistency`], [`broker`]; and a load balancer in front of their replicas: [`balancer`];
 //! - dead letters in their databases: `dead_letters`, with the feature `dead-letters`;
-//! - a receiver of their spans: `collector`, with the feature of that name;
+//! - a receiver of their spans: `collector`, and a fake of Stripe: `stripe`, each with the feature of its name;
 //! - one service in the process of its test, the rest played by the test: `service`, with the feature of that name.
 
 pub mod balancer;
@@ -28,4 +28,6 @@ mod sending;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod stack;
+#[cfg(feature = "stripe")]
+pub mod stripe;
 pub mod usage;

@@ -80,10 +80,12 @@ pub(super) fn payment(intent: &Intent, refunds: &[Refund]) -> Result<GatewayPaym
         let amount = money(refund.amount, &refund.currency)?;
         Ok(super::super::GatewayRefund { key: super::gateway::refund_key(refund), amount })
     });
+    let state = state(intent)?;
+    let units = if state == GatewayState::Captured { intent.amount_received } else { None };
     Ok(GatewayPayment {
         reference: Reference(intent.id.clone()),
-        amount: money(intent.amount, &intent.currency)?,
-        state: state(intent)?,
+        amount: money(units.unwrap_or(intent.amount), &intent.currency)?,
+        state,
         refunds: refunds.collect::<Result<_, String>>()?,
     })
 }

@@ -10,6 +10,9 @@ use serde::Deserialize;
 pub(super) struct Intent {
     pub(super) id: String,
     pub(super) amount: i64,
+    /// How much was taken.
+    #[serde(default)]
+    pub(super) amount_received: Option<i64>,
     pub(super) currency: String,
     pub(super) status: String,
     #[serde(default)]

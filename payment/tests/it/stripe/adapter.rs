@@ -10,12 +10,10 @@ use payment::{
     },
 };
 use shared_events::{Money, OrderId, PaymentMethod};
+use testkit::stripe::{FakeStripe, Fault, Totals};
 use uuid::Uuid;
 
-use super::{
-    TIMEOUT, adapter,
-    fake::{FakeStripe, Fault, Totals},
-};
+use super::{TIMEOUT, adapter};
 
 pub(super) fn money(amount: &str, currency: &str) -> Money {
     Money::parse(amount, currency.parse().unwrap()).unwrap()

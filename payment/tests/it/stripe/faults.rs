@@ -6,13 +6,13 @@ use payment::gateway::{
     GatewayState, Lookup, Outcome, PaymentGateway as _, RefundKey,
     stripe::{ApiKey, StripeGateway},
 };
+use testkit::stripe::{FakeStripe, Fault, Totals};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::{
     TIMEOUT, adapter,
     adapter::{capture, done, money, request},
-    fake::{FakeStripe, Fault, Totals},
 };
 
 const FAILED: [Fault; 4] =

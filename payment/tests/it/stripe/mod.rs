@@ -1,7 +1,6 @@
 //! The adapter to Stripe, at a fake of Stripe.
 
 mod adapter;
-mod fake;
 mod faults;
 mod service;
 
@@ -9,7 +8,7 @@ use std::time::Duration;
 
 use payment::gateway::stripe::{ApiKey, StripeGateway};
 
-use fake::{API_KEY, FakeStripe};
+use testkit::stripe::{API_KEY, FakeStripe};
 
 /// Longer than any test takes: a call that no test makes fail never times out.
 const TIMEOUT: Duration = Duration::from_secs(300);

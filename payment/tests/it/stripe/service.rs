@@ -8,13 +8,15 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use shared_events::{EventBody, FailureReason, PaymentMethod};
 use tempfile::TempDir;
-use testkit::service::{
-    Answer,
-    DatabaseKind::{self, Postgres, Sqlite},
-    answer, until,
+use testkit::{
+    service::{
+        Answer,
+        DatabaseKind::{self, Postgres, Sqlite},
+        answer, until,
+    },
+    stripe::{API_KEY, FakeStripe, Fault, Totals},
 };
 
-use super::fake::{API_KEY, FakeStripe, Fault, Totals};
 use crate::{harness::Harness, orders::Order};
 
 const SECRET: &str = "whsec_test";
@@ -141,7 +143,7 @@ async fn after_a_webhook_stripe_is_asked_soon(#[values(Sqlite, Postgres)] databa
     let order = order(1, Some("pm_card_visa"));
     service.fake.fail_next([Fault::None, Fault::NoAnswer]);
     service.harness.publish(&order.reserved()).await;
-    service.fake.until_held(&order.saga_id.0.to_string()).await;
+    until("something is held", async || service.totals(&order).held > 0).await;
     for event in service.fake.events().iter().rev() {
         service.signed_webhook(event).await;
     }

@@ -13,10 +13,13 @@ const LIMIT: i64 = 100_000;
 
 /// What is booked for a payment, in Stripe's units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Totals {
-    pub(crate) held: i64,
-    pub(crate) captured: i64,
-    pub(crate) refunded: i64,
+pub struct Totals {
+    /// Held, and neither taken nor given up.
+    pub held: i64,
+    /// Taken.
+    pub captured: i64,
+    /// Given back of what was taken.
+    pub refunded: i64,
 }
 
 /// The objects of an account, oldest first.
@@ -41,7 +44,7 @@ impl Books {
         let done = match parts.as_slice() {
             ["payment_intents"] => self.create(fields),
             ["payment_intents", id, operation @ ("confirm" | "capture" | "cancel")] => {
-                unknown_fields(&fields).and_then(|()| self.change(id, operation))
+                self.change(id, operation, fields)
             }
             ["refunds"] => self.refund(fields),
             _ => Err(error(404, "invalid_request_error", "url_invalid", "Unrecognized request URL")),
@@ -67,15 +70,27 @@ impl Books {
         let id = format!("pi_{}", self.intents.len() + 1);
         let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let (last_error, cancellation_reason) = (None, None);
-        let intent =
-            Intent { id, amount, currency, status, method, last_error, cancellation_reason, metadata, created };
+        let intent = Intent {
+            id,
+            amount,
+            received: 0,
+            currency,
+            status,
+            method,
+            last_error,
+            cancellation_reason,
+            metadata,
+            created,
+        };
         let body = intent.to_json();
         self.intents.push(intent);
         self.event("payment_intent.created", body.clone());
         Ok(body)
     }
 
-    fn change(&mut self, id: &str, operation: &str) -> Done {
+    fn change(&mut self, id: &str, operation: &str, mut fields: Fields) -> Done {
+        let to_capture = fields.remove("amount_to_capture").and_then(|amount| amount.parse().ok());
+        unknown_fields(&fields)?;
         let expired = self.charges_expired;
         let intent = self.intents.iter_mut().find(|intent| intent.id == id).ok_or_else(no_such_intent)?;
         match (operation, intent.status) {
@@ -83,7 +98,9 @@ impl Books {
             ("capture", "requires_capture") if expired => {
                 return Err(error(400, "invalid_request_error", "charge_expired_for_capture", "it has expired"));
             }
-            ("capture", "requires_capture") => intent.status = "succeeded",
+            ("capture", "requires_capture") => {
+                (intent.status, intent.received) = ("succeeded", to_capture.unwrap_or(intent.amount));
+            }
             ("cancel", status) if status.starts_with("requires_") => intent.status = "canceled",
             (_, status) => {
                 let message = format!("You cannot {operation} this PaymentIntent because it has a status of {status}.");
@@ -108,7 +125,7 @@ impl Books {
         if intent.status != "succeeded" {
             return refused("charge_not_captured", "This PaymentIntent does not have a successful charge to refund.");
         }
-        if amount > intent.amount - self.refunded(&intent.id) {
+        if amount > intent.received - self.refunded(&intent.id) {
             return refused("amount_too_large", "Refund amount is greater than unrefunded amount on charge");
         }
         let (id, currency) = (format!("re_{}", self.refunds.len() + 1), intent.currency.clone());
@@ -131,7 +148,7 @@ impl Books {
         for intent in self.intents.iter().filter(|intent| intent.key() == Some(key)) {
             match intent.status {
                 "requires_capture" => totals.held += intent.amount,
-                "succeeded" => totals.captured += intent.amount,
+                "succeeded" => totals.captured += intent.received,
                 _ => {}
             }
             totals.refunded += self.refunded(&intent.id);

@@ -8,6 +8,8 @@ pub(super) type Fields = BTreeMap<String, String>;
 pub(super) struct Intent {
     pub(super) id: String,
     pub(super) amount: i64,
+    /// What was taken.
+    pub(super) received: i64,
     pub(super) currency: String,
     pub(super) status: &'static str,
     pub(super) method: Option<String>,
@@ -36,7 +38,7 @@ impl Intent {
         json!({
             "id": self.id, "object": "payment_intent", "amount": self.amount, "currency": self.currency,
             "amount_capturable": if self.status == "requires_capture" { self.amount } else { 0 },
-            "amount_received": if self.status == "succeeded" { self.amount } else { 0 },
+            "amount_received": self.received,
             "capture_method": "manual", "status": self.status, "payment_method": self.method,
             "last_payment_error": self.last_error, "cancellation_reason": self.cancellation_reason,
             "metadata": self.metadata, "created": self.created, "livemode": false,

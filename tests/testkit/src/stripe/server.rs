@@ -8,7 +8,6 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use testkit::service::until;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
@@ -17,12 +16,14 @@ use super::{
     objects::Fields,
 };
 
-pub(crate) const API_KEY: &str = "sk_test_fake";
+/// The only API key that it accepts.
+pub const API_KEY: &str = "sk_test_fake";
 
 /// A running fake. It ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct FakeStripe {
-    pub(crate) url: Uri,
+pub struct FakeStripe {
+    /// The address of its API, without `/v1`.
+    pub url: Uri,
     account: Arc<Account>,
     server: JoinHandle<()>,
 }
@@ -34,7 +35,8 @@ struct Account {
 }
 
 impl FakeStripe {
-    pub(crate) async fn start() -> Self {
+    /// Starts it, with an account that has no payments.
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let account = Arc::new(Account::default());
@@ -44,17 +46,25 @@ impl FakeStripe {
     }
 
     /// The next POSTs go wrong so.
-    pub(crate) fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.account.requests().faults.extend(faults);
     }
 
+    /// Somebody changes something in the account without the adapter, as in Stripe's dashboard: a POST to `path`, which
+    /// is behind `/v1/`.
+    pub fn change_by_hand(&self, path: &str, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (status, body) = self.account.books().post(path, fields);
+        assert!(status.is_success(), "{path}: {body}");
+    }
+
     /// More than 24 hours pass: the idempotency keys are forgotten.
-    pub(crate) fn forget_keys(&self) {
+    pub fn forget_keys(&self) {
         self.account.requests().answers.clear();
     }
 
     /// The search finds what was created so far.
-    pub(crate) fn index(&self) {
+    pub fn index(&self) {
         let mut books = self.account.books();
         books.indexed = books.intents.len();
         // So that it is not found as a recent one.
@@ -62,7 +72,7 @@ impl FakeStripe {
     }
 
     /// The authorizations expire. Stripe first refuses to capture, and then cancels the intents.
-    pub(crate) fn expire_authorizations(&self, cancelled: bool) {
+    pub fn expire_authorizations(&self, cancelled: bool) {
         let mut books = self.account.books();
         books.charges_expired = true;
         for intent in books.intents.iter_mut().filter(|intent| cancelled && intent.status == "requires_capture") {
@@ -71,27 +81,22 @@ impl FakeStripe {
     }
 
     /// The last refund fails at the customer's bank.
-    pub(crate) fn fail_last_refund(&self) {
+    pub fn fail_last_refund(&self) {
         self.account.books().refunds.last_mut().unwrap().status = "failed";
     }
 
     /// What is booked for the payments with this key.
-    pub(crate) fn totals(&self, key: &str) -> Totals {
+    pub fn totals(&self, key: &str) -> Totals {
         self.account.books().totals(key)
     }
 
-    /// Waits until something is held for the payment with this key.
-    pub(crate) async fn until_held(&self, key: &str) {
-        until("something is held", async || self.totals(key).held > 0).await;
-    }
-
     /// The bodies of the webhooks so far.
-    pub(crate) fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         self.account.books().events.clone()
     }
 
     /// The number of payment intents.
-    pub(crate) fn intents(&self) -> usize {
+    pub fn intents(&self) -> usize {
         self.account.books().intents.len()
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// How the next POST goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// It does not.
     None,
     /// It is carried out, and the connection breaks within the answer.
@@ -21,7 +21,10 @@ pub(crate) enum Fault {
     /// It is carried out, and no answer ever comes.
     NoAnswer,
     /// An error 500, after it was carried out or before. It is repeated for the idempotency key.
-    Error { done: bool },
+    Error {
+        /// Whether it was carried out.
+        done: bool,
+    },
     /// Too many requests: nothing is done.
     RateLimit,
 }
