@@ -40,12 +40,13 @@ fn the_commands_do_what_the_readme_says() {
             .replace("127.0.0.1:8002", &inventory)
             .replace("127.0.0.1:8003", &payment)
     };
-    let expected: [&[&str]; 7] = [
+    let expected: [&[&str]; 8] = [
         &[r#""item_sku":"SKU-ABC","quantity":10,"reserved":0"#],
         &[r#""order_id":1"#, r#""status":"CONFIRMED","payment_status":"SUCCEEDED","item_sku":"SKU-ABC","quantity":2"#],
         &[r#""order_id":2,"status":"FAILED","payment_status":"FAILED""#, "payment declined"],
         &[r#""quantity":8,"reserved":0"#],
         &[r#""order_id":3,"status":"FAILED","payment_status":"NOT_ATTEMPTED""#, "insufficient stock"],
+        &[r#""order_id":1,"status":"REQUESTED","amount":100,"currency":"USD""#],
         &["OrderCreated", "StockReserved", "PaymentFailed", "StockReleased", "OrderFailed"],
         &[],
     ];
