@@ -154,7 +154,7 @@ fn only_its_owner_or_who_may_see_all_releases_a_reservation() {
     }
     let mut release =
         |id, owner: Option<&str>| reply(&mut batch, |reply_to| Command::Release(release_of(id, owner), reply_to));
-    // The order's, another's, nobody's, and one that does not exist look the same.
+    // That of the order, of another owner, of no owner, and one that does not exist look the same.
     for id in [ReservationId(1), held[1], held[2], ReservationId(99)] {
         assert!(matches!(release(id, Some("a")), ReleaseReply::NotFound), "{id}");
     }

@@ -42,7 +42,7 @@ fn what_is_missing_or_broken_is_said_at_the_start() {
         command.arg("--data-dir").arg(directory.path()).arg("--jwks-file").arg(&keys).args(more).arg("--no-console");
         command.args(["order", "inventory", "payment"].map(|name| format!("--{name}-listen=127.0.0.1:0")));
         let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(expected), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && printed.contains(expected), "{printed}");
     }
 }

@@ -104,12 +104,12 @@ fn a_message_that_changed_nothing_is_crossed_out() {
 fn the_list_says_what_the_drawing_shows() {
     let written = written(&cases::cancelled_in_flight());
     let text: String = written.split('<').filter_map(|part| part.split('>').nth(1)).collect();
-    for said in [
+    for words in [
         "+20.0 ms client sends POST /api/v1/orders/42/cancel",
         "+30.0 ms OrderCancelRequested arrives late at payment",
         "order after 1.0 ms: payment is voided, status is CANCELLED",
         "the client sees CANCELLED",
     ] {
-        assert!(text.contains(said), "{said} in {text}");
+        assert!(text.contains(words), "{words} in {text}");
     }
 }

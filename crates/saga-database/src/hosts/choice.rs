@@ -235,9 +235,9 @@ mod tests {
     #[test]
     fn it_says_why_no_server_can_be_used() {
         let answers = vec![down(), standby(), with(primary(1), |role| role.read_only = true)];
-        let said = refused(answers, None);
-        assert_eq!(said[1..], ["a standby, in recovery", "a primary that is read-only"]);
-        assert!(said[0].contains("refused"), "{said:?}");
+        let reasons = refused(answers, None);
+        assert_eq!(reasons[1..], ["a standby, in recovery", "a primary that is read-only"]);
+        assert!(reasons[0].contains("refused"), "{reasons:?}");
         // Nothing tells which cluster is the right one.
         let other = with(primary(1), |role| role.cluster = 8);
         assert_eq!(refused(vec![primary(1), other], None), ["another cluster"; 2]);

@@ -52,7 +52,7 @@ impl RunningService {
         let tokens = deps.access.jwt().map(JwtTokens::open).transpose()?;
         let is_closed = tokens.is_some() || !stored.keys.are_none();
         if !is_closed {
-            refuse_strangers(service.name, &deps.access, &listeners)?;
+            refuse_anonymous_callers(service.name, &deps.access, &listeners)?;
         }
         let access = AccessControl::new(stored.keys, tokens, deps.admin);
         let ServiceDeps { database, broker, work: settings, listening, console_url, .. } = deps;
@@ -157,8 +157,8 @@ impl Stored {
     }
 }
 
-/// Refuses to serve everybody beyond loopback, unless that is what the operator wants.
-fn refuse_strangers(name: &str, access: &AccessSettings, listeners: &Listeners) -> anyhow::Result<()> {
+/// Fails if callers without a key could reach a listener beyond loopback, unless the operator allows that.
+fn refuse_anonymous_callers(name: &str, access: &AccessSettings, listeners: &Listeners) -> anyhow::Result<()> {
     for listener in std::iter::once(&listeners.public).chain(&listeners.operations) {
         let address = listener.local_addr()?;
         ensure!(

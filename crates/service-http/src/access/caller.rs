@@ -73,7 +73,7 @@ impl Caller {
         self.owner.as_ref().filter(|_| !self.may(Scope::Admin))
     }
 
-    /// Returns the owner of what it creates; empty for nobody.
+    /// Returns the owner of what it creates; empty if the caller has none.
     #[must_use]
     pub fn owner_of_new(&self) -> &str {
         self.owner.as_ref().map_or("", Owner::as_str)

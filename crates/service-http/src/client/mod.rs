@@ -27,11 +27,11 @@ pub use request::{HttpRequest, HttpResponse};
 pub struct HttpClient(Client<Connector, Full<Bytes>>);
 
 impl HttpClient {
-    /// Creates a client. `tls` says whom it trusts at `https` addresses: nobody, if it is `None`. `connect_timeout` is
-    /// the time limit for opening a connection, with its handshake.
+    /// Creates a client. `tls` says which certificates it trusts at `https` addresses: none, if it is `None`.
+    /// `connect_timeout` is the time limit for opening a connection, with its handshake.
     #[must_use]
     pub fn new(tls: Option<ClientTls>, connect_timeout: Duration) -> Self {
-        let connector = Connector::new(&tls.unwrap_or_else(ClientTls::nobody), connect_timeout);
+        let connector = Connector::new(&tls.unwrap_or_else(ClientTls::without_roots), connect_timeout);
         Self(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
     }
 

@@ -92,7 +92,7 @@ async fn requests_are_served_over_tls() {
     let foreign = trusting(&authority(), tls.folder.path());
     let error = tls.get(&foreign).await.unwrap_err();
     assert!(error.is_untrusted(), "{error}");
-    let error = tls.get(&ClientTls::nobody()).await.unwrap_err();
+    let error = tls.get(&ClientTls::without_roots()).await.unwrap_err();
     assert!(error.is_untrusted() && error.to_string().contains("UnknownIssuer"), "{error}");
 }
 
@@ -247,7 +247,7 @@ async fn a_client_in_the_process_trusts_what_is_served_whatever_its_name() {
     let served = ServerTls::load(files).unwrap();
     let other = ServerTls::load(write(another.path(), &authority.issue(&["localhost"]).unwrap())).unwrap();
     let config = ListenerConfig { tls: Some(served.clone()), ..ListenerConfig::default() };
-    let tls = Tls { server: server(config).await, client: ClientTls::nobody(), authority, folder };
+    let tls = Tls { server: server(config).await, client: ClientTls::without_roots(), authority, folder };
     assert_eq!(tls.get(&served.client()).await.unwrap(), 200);
     assert!(tls.get(&other.client()).await.unwrap_err().is_untrusted());
     // The check whether a service is alive asks only this machine, and trusts whoever answers.

@@ -46,8 +46,8 @@ impl ClientTls {
         Ok(Self::with(|builder| builder.with_root_certificates(roots).with_no_client_auth()))
     }
 
-    /// Trusts nobody, for a client that has no addresses with TLS.
-    pub(crate) fn nobody() -> Self {
+    /// Trusts no certificate, for a client that has no addresses with TLS.
+    pub(crate) fn without_roots() -> Self {
         Self::with(|builder| builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
     }
 

@@ -162,7 +162,7 @@ async fn the_caller_is_its_subject_until_the_token_expires() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_token_is_refused() {
-    let (key, stranger) = (ProviderKey::ed25519(), ProviderKey::ed25519());
+    let (key, unknown) = (ProviderKey::ed25519(), ProviderKey::ed25519());
     let other = ProviderKey::p256();
     let provider = provider(&[key.jwk("a"), other.jwk("b")]).unwrap();
     let header = json!({"alg": "EdDSA", "kid": "a"});
@@ -196,7 +196,7 @@ async fn what_is_wrong_with_a_token_is_refused() {
     ] {
         assert_eq!(provider.accepts(&key.sign(&header, &claims())), None, "{header}");
     }
-    assert_eq!(provider.accepts(&stranger.sign(&header, &claims())), None);
+    assert_eq!(provider.accepts(&unknown.sign(&header, &claims())), None);
     let (message, signature) = valid.rsplit_once('.').unwrap();
     let forged = format!(
         "{}.{}.{signature}",
