@@ -1,6 +1,7 @@
 //! The pages of the console about orders, with the real services behind them.
 
 use reqwest::{Client as Http, Method, RequestBuilder, StatusCode, redirect::Policy};
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{
@@ -8,14 +9,14 @@ use testkit::{
     process::Running,
 };
 
-use crate::program;
+use crate::{program, traces::database};
 
 /// A system, and somebody who looks at its console.
 pub(crate) struct Harness {
     pub(crate) system: Running,
     pub(crate) client: Client,
     http: Http,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Harness {
@@ -24,7 +25,14 @@ impl Harness {
         let system = program().start(directory.path(), arguments).unwrap();
         let client = Client::new(system.addresses).unwrap();
         let http = Http::builder().no_proxy().redirect(Policy::none()).build().unwrap();
-        Self { system, client, http, _directory: directory }
+        Self { system, client, http, directory }
+    }
+
+    /// Executes statements in the database of a service.
+    pub(crate) async fn execute(&self, service: &str, sql: &str) {
+        let database = database(self.directory.path(), service).await;
+        database.execute_unprepared(sql).await.unwrap();
+        database.close().await.unwrap();
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -146,7 +154,7 @@ async fn an_order_that_has_ended_is_shown_with_all_its_steps() {
     // Once the stock is sold and the payment captured, too, nothing is left to wait for, and the page asks no more.
     harness.page_with("/orders/1", "stock is sold").await;
     let page = harness.page_with("/orders/1", "payment is captured").await;
-    for said in [
+    for words in [
         "POST /api/v1/orders",
         "OrderCreated",
         "StockReserved",
@@ -154,7 +162,7 @@ async fn an_order_that_has_ended_is_shown_with_all_its_steps() {
         "OrderConfirmed",
         "PaymentCaptured",
     ] {
-        assert!(page.contains(said), "{said} in {page}");
+        assert!(page.contains(words), "{words} in {page}");
     }
     assert!(page.contains("It is CONFIRMED, after ") && page.contains("payment is authorized"), "{page}");
     assert!(
@@ -165,10 +173,10 @@ async fn an_order_that_has_ended_is_shown_with_all_its_steps() {
 
     harness.client.place("SKU-ABC", 3, 5_000, None).await.unwrap();
     let declined = harness.page("/orders/2").await;
-    for said in
+    for words in
         ["It is FAILED, payment declined", "payment is declined", "stock is released", "FAILED: payment declined"]
     {
-        assert!(declined.contains(said), "{said} in {declined}");
+        assert!(declined.contains(words), "{words} in {declined}");
     }
     harness.client.place("SKU-ABC", 999, 10, None).await.unwrap();
     let insufficient = harness.page("/orders/3").await;
@@ -220,9 +228,9 @@ async fn a_running_order_shows_what_is_to_come_and_is_cancelled_in_two_steps() {
     let response = here.send().await.unwrap();
     assert_eq!((response.status(), &response.headers()["location"]), (StatusCode::SEE_OTHER, &path.parse().unwrap()));
     let cancelled = harness.page_with(&path, "It is CANCELLED").await;
-    for said in [format!("POST /api/v1/orders/{id}/cancel"), "OrderCancelRequested".into(), "stock is released".into()]
+    for words in [format!("POST /api/v1/orders/{id}/cancel"), "OrderCancelRequested".into(), "stock is released".into()]
     {
-        assert!(cancelled.contains(&said), "{said} in {cancelled}");
+        assert!(cancelled.contains(&words), "{words} in {cancelled}");
     }
     assert!(harness.system.stop().unwrap().success());
 }

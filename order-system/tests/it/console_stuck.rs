@@ -1,9 +1,10 @@
 //! The console's page about stuck orders, with the real services behind it.
 
 use console::{Addresses, AdminAccess, Console, ConsoleSettings};
-use reqwest::{Client as Http, StatusCode};
+use reqwest::{Client as Http, Method, StatusCode};
 use serde_json::json;
 use service_http::ConnectionLimits;
+use testkit::client::answer;
 
 use crate::console_orders::{Harness, link, listed};
 
@@ -88,5 +89,55 @@ async fn stuck_orders_are_paged_oldest_first() {
     assert_eq!(listed(&newer), [51, 52]);
     assert!(!newer.contains(">Newer</a>"), "{newer}");
     assert_eq!(listed(&harness.page(&link(&newer, "Oldest")).await), listed(&oldest));
+    assert!(harness.system.stop().unwrap().success());
+}
+
+/// The rows are changed in the database, because the simulated gateway captures and refunds everything at once.
+#[tokio::test]
+async fn captures_and_refunds_that_are_overdue_or_failed_are_shown_with_what_to_do() {
+    let harness = Harness::with(&[]);
+    assert!(harness.page("/stuck").await.contains("No capture and no refund is overdue or failed."));
+    harness.client.put_in_stock("SKU-ABC", 100).await.unwrap();
+    for _ in 0..3 {
+        harness.client.place("SKU-ABC", 1, 10, None).await.unwrap();
+    }
+    for (id, amount) in [(3, 1), (3, 2)] {
+        let path = format!("/api/v1/orders/{id}/refunds");
+        let refund = harness.client.order(Method::POST, &path).json(&json!({"amount": amount}));
+        assert_eq!(answer(refund).await.unwrap().0, StatusCode::ACCEPTED);
+    }
+    for id in [1, 2] {
+        harness.page_with(&format!("/orders/{id}"), "CAPTURED").await;
+    }
+    harness.page_with("/orders/3", "<dd>3 USD</dd>").await;
+
+    // The service must not find what is open: it would go on with it.
+    let later = "wake_at = 4000000000000000";
+    harness
+        .execute(
+            "order",
+            &format!(
+                "UPDATE orders SET capture = 'FAILED' WHERE order_id = 1;
+                 UPDATE orders SET capture = NULL, changed_at = 1, {later} WHERE order_id = 2;
+                 UPDATE refunds SET state = 'FAILED', failure = 'DECLINED' WHERE minor_units = 100;
+                 UPDATE refunds SET state = 'REQUESTED', requested_at = 1, {later} WHERE minor_units = 200;"
+            ),
+        )
+        .await;
+    let page = harness.page("/stuck").await;
+    assert_eq!(listed(&page), [1, 2, 3, 3]);
+    for words in [
+        "No order is stuck.",
+        "Charge the customer in another way.",
+        "OrderConfirmed may be a dead letter of payment",
+        "1 USD",
+        "It can be requested again",
+        "2 USD",
+        "Its payment is not captured yet, or the gateway does not answer.",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    // What is open is shown from this age on; what has failed is shown at once.
+    assert_eq!(listed(&harness.page("/stuck?older_than=4000000000").await), [1, 3]);
     assert!(harness.system.stop().unwrap().success());
 }

@@ -99,7 +99,7 @@ fn saga(spans: &[&Span]) -> String {
 }
 
 /// A database of the stopped or running program.
-async fn database(data_dir: &Path, service: &str) -> DatabaseConnection {
+pub(crate) async fn database(data_dir: &Path, service: &str) -> DatabaseConnection {
     // One connection, so that a transaction is one.
     let url = format!("sqlite://{}", data_dir.join(format!("{service}.sqlite")).display());
     Database::connect(ConnectOptions::new(url).max_connections(1).to_owned()).await.unwrap()
@@ -175,8 +175,8 @@ async fn an_event_that_is_redriven_or_delivered_twice_keeps_its_trace() {
     let program = traced(&collector, &[]);
     let system = program.start(directory.path(), &[&format!("--admin-token={TOKEN}")]).unwrap();
     let [service, url] = at(&system, 1);
-    let (output, said) = dead_letters(&program, &["redrive", &message_id.to_string(), &service, &url]);
-    assert!(output.status.success(), "{said}");
+    let (output, printed) = dead_letters(&program, &["redrive", &message_id.to_string(), &service, &url]);
+    assert!(output.status.success(), "{printed}");
     until_captured(&Client::new(system.addresses).unwrap()).await;
     order.execute_unprepared("INSERT INTO outbox SELECT * FROM kept; DROP TABLE kept").await.unwrap();
     order.close().await.unwrap();
@@ -275,6 +275,6 @@ async fn wrong_settings_of_traces_end_the_start_with_a_remedy() {
     command.args(["--order-listen=127.0.0.1:0", "--inventory-listen=127.0.0.1:0", "--payment-listen=127.0.0.1:0"]);
     command.arg("--no-console").arg("--data-dir").arg(directory.path());
     let output = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("only http:// is supported"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && printed.contains("only http:// is supported"), "{printed}");
 }

@@ -35,9 +35,10 @@ fn orders_that_were_confirmed_before_there_were_captures_are_captured() {
     execute(&file("payment"), "UPDATE payments SET state = 'AUTHORIZED' WHERE state = 'CAPTURED'");
     execute(
         &file("order"),
-        "DROP INDEX orders_to_capture; ALTER TABLE orders DROP COLUMN capture;
+        "DROP INDEX orders_to_capture; DROP INDEX orders_capture_failed; DROP INDEX refunds_failed;
+         ALTER TABLE orders DROP COLUMN capture;
          DELETE FROM order_events WHERE event = 'PaymentCaptured';
-         DELETE FROM seaql_migrations WHERE version = 'm0008_captures'",
+         DELETE FROM seaql_migrations WHERE version IN ('m0008_captures', 'm0010_unsettled')",
     );
 
     let system = program.start(directory.path(), &[]).unwrap();

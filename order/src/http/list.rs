@@ -69,7 +69,7 @@ impl TryFrom<String> for KeyText {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-struct Time(Timestamp);
+pub(super) struct Time(pub(super) Timestamp);
 
 impl TryFrom<String> for Time {
     type Error = &'static str;

@@ -9,6 +9,7 @@ mod routes;
 mod state;
 mod stream;
 mod timeline;
+mod unsettled;
 mod wire;
 
 pub(crate) use routes::routes;

@@ -4,7 +4,7 @@ use axum::Router;
 use shared_events::asyncapi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{commands, list, queries, refunds, state::AppState, stream};
+use super::{commands, list, queries, refunds, state::AppState, stream, unsettled};
 
 /// Returns the router of the order service.
 pub(crate) fn routes(app: AppState) -> Router {
@@ -17,6 +17,7 @@ pub(crate) fn routes(app: AppState) -> Router {
         .routes(routes!(commands::cancel))
         .routes(routes!(refunds::request, refunds::list))
         .routes(routes!(refunds::show))
+        .routes(routes!(unsettled::list))
         .merge(service_http::document(
             "/asyncapi.json",
             "Get the AsyncAPI document of the events",

@@ -8,6 +8,7 @@ mod m0006_owners;
 mod m0007_payment_methods;
 mod m0008_captures;
 mod m0009_refunds;
+mod m0010_unsettled;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(AuditLogTable),
             Box::new(m0008_captures::Migration),
             Box::new(m0009_refunds::Migration),
+            Box::new(m0010_unsettled::Migration),
         ]
     }
 }

@@ -6,6 +6,7 @@ mod mapping;
 mod queries;
 pub mod refunds;
 mod tables;
+pub(crate) mod unsettled;
 
 pub use listing::{Cursor, ListPage, Listing, page};
 pub(crate) use mapping::{reason_name, to_row};

@@ -24,3 +24,4 @@ mod saga;
 mod stream;
 mod timeline;
 mod unreadable;
+mod unsettled;

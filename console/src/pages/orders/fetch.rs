@@ -87,22 +87,23 @@ fn page(cursor: Option<Cursor>, orders: Vec<Order>, more: Option<Cursor>) -> Ord
 
 /// A refund of an order.
 #[derive(Debug, Deserialize)]
-pub(super) struct Refund {
-    pub(super) status: String,
-    pub(super) amount: Box<RawValue>,
-    pub(super) currency: String,
+pub(in crate::pages) struct Refund {
+    pub(in crate::pages) order_id: i64,
+    pub(in crate::pages) status: String,
+    pub(in crate::pages) amount: Box<RawValue>,
+    pub(in crate::pages) currency: String,
     pub(super) restock: bool,
     pub(super) restocked: bool,
     /// Why, in the words of the client.
     pub(super) reason: Option<String>,
     /// Why it failed.
-    pub(super) detail: Option<String>,
-    pub(super) created_at: Timestamp,
+    pub(in crate::pages) detail: Option<String>,
+    pub(in crate::pages) created_at: Timestamp,
 }
 
 impl Refund {
     /// Returns whether something is still to come.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::pages) fn is_open(&self) -> bool {
         self.status == "REQUESTED" || (self.status == "SUCCEEDED" && self.restock && !self.restocked)
     }
 }

@@ -1,7 +1,9 @@
-//! The orders that have been open for longer than usual, and what each of them waits for.
+//! The orders that have been open for longer than usual, and what each of them waits for; captures and refunds that
+//! are overdue or have failed.
 
 mod fetch;
 mod show;
+mod unsettled;
 mod waits;
 
 use std::sync::Arc;

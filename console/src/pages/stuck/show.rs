@@ -15,6 +15,7 @@ use shared_events::Timestamp;
 use super::{
     PAGE,
     fetch::{self, Stuck},
+    unsettled,
     waits::Wait,
 };
 use crate::{
@@ -48,7 +49,10 @@ pub(super) async fn show(State(app): State<Arc<AppState>>, Query(asked): Query<A
     // Only this page makes such links.
     let after = asked.after.as_deref().and_then(|id| id.parse().ok());
     let (status, found) = match asked.age() {
-        Some(age) => (StatusCode::OK, stuck(&app, age, after).await),
+        Some(age) => {
+            let (orders, money) = join(stuck(&app, age, after), unsettled::section(&app, age)).await;
+            (StatusCode::OK, html! { (orders) (money) })
+        }
         None => (StatusCode::UNPROCESSABLE_ENTITY, html! {}),
     };
     let content = html! {

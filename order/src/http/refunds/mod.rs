@@ -17,7 +17,8 @@ use service_http::{
 use shared_events::{OrderId, RefundId};
 use uuid::Uuid;
 
-use self::wire::{RefundView, RequestRefund};
+pub(super) use self::wire::RefundView;
+use self::wire::RequestRefund;
 use super::state::AppState;
 use crate::{
     commands::{Command, RefundReply},
