@@ -9,6 +9,7 @@ mod alerts;
 mod certificates;
 mod chart;
 mod credentials;
+mod disk;
 mod not_checked;
 mod policy;
 mod servers;

@@ -2,7 +2,7 @@ use std::{process::ExitCode, time::Instant};
 
 use test_servers::programs;
 
-use crate::{alerts, chart, policy, servers, step::Step, tool};
+use crate::{alerts, chart, disk, policy, servers, step::Step, tool};
 
 /// Check formatting, lints, docs, alert rules, the Helm chart, the dependency policy and the tests, as for every change
 ///
@@ -21,17 +21,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
-    let mut not_checked = Vec::new();
+    let mut notices = disk::warn();
     if !args.skip_lints {
         lints()?;
         alerts::check()?;
-        not_checked.extend(chart::check()?);
-        not_checked.extend(policy::check()?);
+        notices.extend(chart::check()?);
+        notices.extend(policy::check()?);
         println!("\nAll but the tests passed, in {:.0} s.", start.elapsed().as_secs_f64());
     }
     let code = tests(&args.runner_args)?;
     // Printed directly after the runner's summary, because it would be overlooked further up.
-    for notice in not_checked {
+    for notice in notices {
         println!("({notice})");
     }
     Ok(code)
