@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use inventory::{InventorySettings, Migrator, start};
+use mimalloc::MiMalloc;
 use service_host::program::{self, ProgramArgs};
 use shared_events::Service;
 
@@ -16,6 +17,9 @@ struct Cli {
     #[command(flatten)]
     inventory: InventorySettings,
 }
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

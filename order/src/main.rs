@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use order::{Migrator, OrderSettings, start};
 use service_host::program::{self, ProgramArgs};
 use shared_events::Service;
@@ -16,6 +17,9 @@ struct Cli {
     #[command(flatten)]
     order: OrderSettings,
 }
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

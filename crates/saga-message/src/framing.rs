@@ -9,6 +9,7 @@ use serde::{
     de::{Error as _, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use sha1::{Digest as _, Sha1};
 use uuid::{Builder, Uuid};
 
 use crate::MessageId;
@@ -94,9 +95,11 @@ pub fn batch_id(body: &[u8], first: &[u8]) -> MessageId {
         id: Uuid,
     }
     let first = serde_json::from_slice(first).map_or(Uuid::nil(), |WithId { id }| id);
-    let mut bytes = Uuid::new_v5(&Uuid::NAMESPACE_OID, body).into_bytes();
+    // The same as that of a UUIDv5, and faster.
+    let hash = Sha1::new().chain_update(Uuid::NAMESPACE_OID).chain_update(body).finalize();
     // A UUIDv7 begins with 48 bits of time.
-    bytes[..6].copy_from_slice(&first.as_bytes()[..6]);
+    let mut bytes = first.into_bytes();
+    bytes[6..].copy_from_slice(&hash[6..16]);
     MessageId(Builder::from_custom_bytes(bytes).with_version(uuid::Version::SortRand).into_uuid())
 }
 
