@@ -10,6 +10,7 @@ use shared_events::Service;
 use super::{
     checker::Known,
     history::{Cancel, History, Placed},
+    refunds,
     wants::{HOT, MORE, PLENTY, SCARCE, Wants},
 };
 use testkit::{
@@ -61,7 +62,8 @@ pub(crate) async fn check(
     }
     history.lock().check_unknown_orders(&orders);
     keys(&clients, history).await?;
-    stock(&clients[0], &orders, history).await?;
+    let returned = refunds::check(&clients[0], &orders, history).await?;
+    stock(&clients[0], &orders, returned, history).await?;
     dead_letters(&clients[0], token, history).await?;
     if let Err(error) = stack.verified().await {
         history.lock().violation(None, format!("the audit: {error:#}"));
@@ -151,8 +153,9 @@ pub(crate) async fn stock_is_held(client: &Client) -> Result<bool> {
     Ok(false)
 }
 
-/// Checks that exactly the confirmed units are sold, and that nothing is held.
-async fn stock(client: &Client, orders: &HashMap<i64, Value>, history: &History) -> Result<()> {
+/// Checks that exactly the confirmed units are sold, without the units of [`PLENTY`] that came back, and that nothing
+/// is held.
+async fn stock(client: &Client, orders: &HashMap<i64, Value>, returned: i64, history: &History) -> Result<()> {
     let mut sold: BTreeMap<&str, i64> = BTreeMap::new();
     for order in orders.values().filter(|order| order["status"] == "CONFIRMED") {
         for line in order["items"].as_array().into_iter().flatten() {
@@ -160,6 +163,7 @@ async fn stock(client: &Client, orders: &HashMap<i64, Value>, history: &History)
                 line["quantity"].as_i64().unwrap_or_default();
         }
     }
+    *sold.entry(PLENTY).or_default() -= returned;
     for sku in [PLENTY, MORE, HOT, SCARCE] {
         let (item, sold) = (client.stock(sku).await?, sold.get(sku).copied().unwrap_or_default());
         let now = history.now();

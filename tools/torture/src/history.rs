@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     checker::{Known, StockFloor},
+    refunds::Requested,
     unanswered::Unanswered,
     wants::Wants,
 };
@@ -68,6 +69,8 @@ pub(crate) struct Inner {
     pub(crate) known: HashMap<i64, Known>,
     pub(crate) stock: HashMap<String, StockFloor>,
     pub(crate) by_key: HashMap<String, i64>,
+    /// By order number.
+    pub(crate) refunds: BTreeMap<i64, Requested>,
     pub(crate) unanswered: Vec<Unanswered>,
     /// The number of operations of each kind, and how many of them got a response.
     pub(crate) counts: BTreeMap<&'static str, (u64, u64)>,

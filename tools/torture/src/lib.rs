@@ -15,6 +15,7 @@ mod load;
 mod nemesis;
 mod nodes;
 mod random;
+mod refunds;
 mod report;
 mod run;
 mod schedule;

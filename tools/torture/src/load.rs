@@ -1,6 +1,6 @@
-//! The clients: they place, repeat, cancel, read and list orders at all replicas, and record the responses.
+//! The clients: they place, repeat, cancel, refund, read and list orders at all replicas, and record the responses.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use reqwest::{Method, StatusCode};
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     history::{Cancel, History, Operation, Placed},
     random::Random,
+    refunds,
     unanswered::{self, Unanswered},
     wants::{HOT, MORE, PLENTY, SCARCE, SET, Wants},
 };
@@ -40,13 +41,23 @@ pub(crate) struct Client {
     random: Random,
     /// Its latest orders: order number, key and content.
     own: Vec<(i64, Option<String>, Wants)>,
+    /// By order number: the key and the content of the latest refund that it has requested.
+    refunds: HashMap<i64, (String, Value)>,
 }
 
 impl Client {
     pub(crate) fn new(number: usize, seed: u64, addresses: Addresses, history: Arc<History>) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         let random = Random::new(seed.wrapping_add(1 + number as u64));
-        Ok(Self { name: format!("client {number}"), http, addresses, history, random, own: Vec::new() })
+        Ok(Self {
+            name: format!("client {number}"),
+            http,
+            addresses,
+            history,
+            random,
+            own: Vec::new(),
+            refunds: HashMap::new(),
+        })
     }
 
     /// Runs until `stop` is cancelled.
@@ -55,7 +66,7 @@ impl Client {
             if stop.is_cancelled() {
                 return;
             }
-            match self.random.between(0, 19) {
+            match self.random.between(0, 20) {
                 0..=8 => self.place(number).await,
                 9 | 10 => self.repeat().await,
                 11 => self.misuse_key().await,
@@ -64,6 +75,7 @@ impl Client {
                 16 => self.list().await,
                 17 => self.timeline().await,
                 18 => self.stock().await,
+                19 => self.refund(number).await,
                 _ => self.set_stock().await,
             }
             let pause = self.random.between(PAUSE_MS.0, PAUSE_MS.1);
@@ -198,6 +210,41 @@ impl Client {
                 history.order_read(&confirmed, began, ended);
             }
             _ => {}
+        }
+    }
+
+    /// Requests a refund of one of its latest orders, or repeats such a request.
+    async fn refund(&mut self, number: u64) {
+        let known: Vec<_> = self.own.iter().rev().take(10).map(|(order_id, _, wants)| (*order_id, *wants)).collect();
+        if known.is_empty() {
+            return;
+        }
+        let (order_id, wants) = *self.random.one_of(&known);
+        let repeated = self.refunds.get(&order_id).filter(|_| self.random.chance(50)).cloned();
+        let new = || format!("{}-refund-{number}", self.name);
+        let key = repeated.as_ref().map_or_else(new, |(key, _)| key.clone());
+        let body = repeated.map(|(_, body)| body).or_else(|| refunds::body(wants, &key, &mut self.random));
+        let Some(body) = body else { return };
+        self.refunds.insert(order_id, (key.clone(), body.clone()));
+        // Without a response, it may have been requested.
+        self.history.lock().refunds.entry(order_id).or_default().entry(key.clone()).or_default();
+        let url = self.url(Service::Order, &format!("/api/v1/orders/{order_id}/refunds"));
+        let (response, began, ended) = self.send("refund", self.http.post(url).json(&body)).await;
+        self.note(order_id, format!("refund {body}"), &response, began, ended);
+        let Some((status, refund)) = response else { return };
+        let mut history = self.history.lock();
+        match (status.as_u16(), refund["refund_id"].as_str()) {
+            (202, Some(id)) => {
+                history.order_read(&json!({"order_id": order_id, "status": "CONFIRMED"}), began, ended);
+                let named = history.refunds.entry(order_id).or_default().entry(key).or_default();
+                let before = named.replace(id.to_owned()).filter(|before| before != id);
+                if let Some(before) = before {
+                    history.violation(Some(order_id), format!("a key named the refund {before}, and now {refund}"));
+                }
+            }
+            // It is not confirmed, or less is left of it.
+            (409 | 422 | 503, _) => {}
+            _ => history.violation(Some(order_id), format!("refund: {status} {refund}")),
         }
     }
 

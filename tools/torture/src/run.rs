@@ -14,6 +14,7 @@ use super::{
     history::History,
     judge::{judge, longest},
     nemesis::Nemesis,
+    refunds,
     report::Report,
     schedule::Schedule,
     setup::{TOKEN, clients, start},
@@ -295,7 +296,8 @@ async fn settle(stack: &mut Stack, history: &History) -> Result<()> {
             open.extend(orders.as_array().into_iter().flatten().filter_map(|order| order["order_id"].as_i64()));
         }
         // If the last event of an order was destroyed, its stock is held until the inventory asks about it.
-        if open.is_empty() && !end_state::stock_is_held(&client).await? {
+        if open.is_empty() && !end_state::stock_is_held(&client).await? && refunds::have_ended(&client, history).await?
+        {
             return Ok(());
         }
         if Instant::now() > end {
