@@ -54,7 +54,7 @@ pub(crate) fn routes(title: &str, console: Option<Url>) -> OpenApiRouter {
 /// Show where to go from here
 ///
 /// A browser (`Accept: text/html`) gets a page with links.
-#[utoipa::path(get, path = "/", tag = "health", security(()), responses(
+#[utoipa::path(get, operation_id = "index", path = "/", tag = "health", security(()), responses(
     (status = 200, content((Index = "application/json"), (String = "text/html"))),
 ))]
 async fn show(State(index): State<Arc<Index>>, headers: HeaderMap) -> Response {

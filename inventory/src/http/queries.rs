@@ -22,7 +22,8 @@ pub(super) struct List {
 ///
 /// Ordered by SKU, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
-    get, path = "/api/v1/stock", tag = "stock", security(("bearer" = [Scope::StockRead])),
+    get, operation_id = "list_stock", path = "/api/v1/stock",
+    tag = "stock", security(("bearer" = [Scope::StockRead])),
     params(
         ("limit" = Option<Limit>, Query),
         ("after" = Option<String>, Query, description = "only items with a greater SKU"),
@@ -40,7 +41,8 @@ pub(super) async fn list(
 
 /// Show the stock of an item
 #[utoipa::path(
-    get, path = "/api/v1/stock/{item_sku}", tag = "stock", security(("bearer" = [Scope::StockRead])),
+    get, operation_id = "show_stock", path = "/api/v1/stock/{item_sku}",
+    tag = "stock", security(("bearer" = [Scope::StockRead])),
     params(
         ("item_sku" = String, Path),
         ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response"),

@@ -113,7 +113,8 @@ pub(super) struct List {
 /// Ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page. The key of an owner lists what was
 /// reserved over REST with a key of this owner, an admin's everything.
 #[utoipa::path(
-    get, path = "/api/v1/reservations", tag = "reservations", security(("bearer" = [Scope::StockRead])),
+    get, operation_id = "list_reservations", path = "/api/v1/reservations",
+    tag = "reservations", security(("bearer" = [Scope::StockRead])),
     params(
         ("limit" = Option<Limit>, Query),
         ("after" = Option<i64>, Query, description = "only reservations with a greater id"),
@@ -135,7 +136,8 @@ pub(super) async fn list(
 
 /// Show a reservation
 #[utoipa::path(
-    get, path = "/api/v1/reservations/{reservation_id}", tag = "reservations", security(("bearer" = [Scope::StockRead])),
+    get, operation_id = "show_reservation", path = "/api/v1/reservations/{reservation_id}",
+    tag = "reservations", security(("bearer" = [Scope::StockRead])),
     params(("reservation_id" = i64, Path)),
     responses((status = 200, body = ReservationView), (status = 404, description = "reservation not found")),
 )]

@@ -1,8 +1,8 @@
 //! The committed OpenAPI and AsyncAPI documents (`docs/api/`) must be equal to those that the services serve.
 
-use std::{env, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shared_events::Service;
 
 use crate::program;
@@ -25,6 +25,7 @@ async fn compare(url: &str, name: &str) {
     let served = reqwest::get(url).await.unwrap().error_for_status().unwrap();
     assert_eq!(served.headers()["content-type"], "application/json", "{url}");
     let served: Value = served.json().await.unwrap();
+    assert_operations_have_unique_ids(&served);
     let (file, text) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api").join(name), format!("{served:#}\n"));
     if env::var_os(UPDATE).is_some() {
         fs::write(&file, &text).unwrap();
@@ -37,4 +38,14 @@ async fn compare(url: &str, name: &str) {
          describe it in CHANGELOG.md",
         file.display()
     );
+}
+
+/// Generated clients name their methods by the ids.
+fn assert_operations_have_unique_ids(document: &Value) {
+    let mut seen = BTreeSet::new();
+    let paths = document["paths"].as_object().into_iter().flat_map(Map::values);
+    for operation in paths.filter_map(Value::as_object).flat_map(Map::values) {
+        let id = operation["operationId"].as_str();
+        assert!(id.is_none_or(|id| seen.insert(id)), "several operations have the id {id:?}");
+    }
 }

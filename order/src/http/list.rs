@@ -112,7 +112,8 @@ impl List {
 ///
 /// The key of an owner lists the orders of this owner, an admin's those of all.
 #[utoipa::path(
-    get, path = "/api/v1/orders", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
+    get, operation_id = "list_orders", path = "/api/v1/orders",
+    tag = "orders", security(("bearer" = [Scope::OrdersRead])),
     params(
         ("limit" = Option<Limit>, Query),
         ("order" = Option<String>, Query, description = "`asc` (the default) or `desc`: the newest order first"),

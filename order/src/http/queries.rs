@@ -12,7 +12,8 @@ use crate::store;
 
 /// Show an order
 #[utoipa::path(
-    get, path = "/api/v1/orders/{order_id}", tag = "orders", security(("bearer" = [Scope::OrdersRead])),
+    get, operation_id = "show_order", path = "/api/v1/orders/{order_id}",
+    tag = "orders", security(("bearer" = [Scope::OrdersRead])),
     params(
         ("order_id" = i64, Path),
         ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response"),

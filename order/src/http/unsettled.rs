@@ -29,7 +29,8 @@ pub(super) struct Unsettled {
 /// Payments of confirmed orders that were not captured, and refunds that have failed or are still open, of all owners.
 /// What has failed stays in the list. Each of the four kinds has at most `limit` items.
 #[utoipa::path(
-    get, path = "/admin/unsettled", tag = "admin", security(("bearer" = [Scope::Admin])),
+    get, operation_id = "list_unsettled", path = "/admin/unsettled",
+    tag = "admin", security(("bearer" = [Scope::Admin])),
     params(
         ("limit" = Option<Limit>, Query),
         ("open_since" = Option<String>, Query,

@@ -43,7 +43,8 @@ impl From<Conditions> for GatewayConditions {
 
 /// Show how the simulated gateway behaves
 #[utoipa::path(
-    get, path = "/admin/gateway", tag = "admin", security(("bearer" = [Scope::Admin])),
+    get, operation_id = "show_gateway", path = "/admin/gateway",
+    tag = "admin", security(("bearer" = [Scope::Admin])),
     responses(
         (status = 200, body = GatewayConditions),
         (status = 404, description = "the admin endpoints are off"),

@@ -28,7 +28,8 @@ pub(super) struct List {
 ///
 /// All payments, ordered by id, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
-    get, path = "/api/v1/payments", tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
+    get, operation_id = "list_payments", path = "/api/v1/payments",
+    tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
     params(
         ("limit" = Option<Limit>, Query),
         ("order" = Option<String>, Query, description = "`asc` (the default) or `desc`: the newest payment first"),
@@ -55,7 +56,8 @@ pub(super) async fn list(
 
 /// Show a payment
 #[utoipa::path(
-    get, path = "/api/v1/payments/{payment_id}", tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
+    get, operation_id = "show_payment", path = "/api/v1/payments/{payment_id}",
+    tag = "payments", security(("bearer" = [Scope::PaymentsRead])),
     params(
         ("payment_id" = i64, Path),
         ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier response"),

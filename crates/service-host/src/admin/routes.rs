@@ -38,7 +38,8 @@ struct List {
 /// The messages that this service cannot handle, without their bodies, ordered by id, one page at a time.
 /// `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
-    get, path = "/admin/dead-letters", tag = "admin", security(("bearer" = [Scope::Admin])),
+    get, operation_id = "list_dead_letters", path = "/admin/dead-letters",
+    tag = "admin", security(("bearer" = [Scope::Admin])),
     params(
         ("limit" = Option<Limit>, Query),
         ("after" = Option<Uuid>, Query, description = "only messages with a greater id"),
@@ -62,7 +63,8 @@ async fn list(
 ///
 /// With its body, as text or, if it is not UTF-8, in base64.
 #[utoipa::path(
-    get, path = "/admin/dead-letters/{message_id}", tag = "admin", security(("bearer" = [Scope::Admin])),
+    get, operation_id = "show_dead_letter", path = "/admin/dead-letters/{message_id}",
+    tag = "admin", security(("bearer" = [Scope::Admin])),
     params(("message_id" = Uuid, Path)),
     responses(
         (status = 200, body = DeadLetterView),

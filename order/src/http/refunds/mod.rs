@@ -32,7 +32,8 @@ use crate::{
 /// With `restock`, the goods are available again afterwards. The response is sent as soon as the refund is durable; its
 /// end is at `Location`.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{order_id}/refunds", tag = "refunds", security(("bearer" = [Scope::PaymentsWrite])),
+    post, operation_id = "request_refund", path = "/api/v1/orders/{order_id}/refunds",
+    tag = "refunds", security(("bearer" = [Scope::PaymentsWrite])),
     request_body = RequestRefund,
     params(
         ("order_id" = i64, Path),
@@ -92,7 +93,8 @@ pub(super) struct List {
 ///
 /// Ordered by time, one page at a time. `Link: …; rel="next"` leads to the next page.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{order_id}/refunds", tag = "refunds", security(("bearer" = [Scope::OrdersRead])),
+    get, operation_id = "list_refunds", path = "/api/v1/orders/{order_id}/refunds",
+    tag = "refunds", security(("bearer" = [Scope::OrdersRead])),
     params(
         ("order_id" = i64, Path),
         ("limit" = Option<Limit>, Query),
@@ -116,7 +118,8 @@ pub(super) async fn list(
 
 /// Show a refund
 #[utoipa::path(
-    get, path = "/api/v1/orders/{order_id}/refunds/{refund_id}", tag = "refunds",
+    get, operation_id = "show_refund", path = "/api/v1/orders/{order_id}/refunds/{refund_id}",
+    tag = "refunds",
     security(("bearer" = [Scope::OrdersRead])),
     params(("order_id" = i64, Path), ("refund_id" = Uuid, Path)),
     responses((status = 200, body = RefundView), (status = 404, description = "order or refund not found")),
