@@ -1,11 +1,11 @@
-//! The commands of the payment service. Only one of them has a reply: the payment itself.
+//! The commands of the payment service.
 
 use saga_runtime::ReplyTo;
 use shared_events::{Money, OrderId, OwnedKey};
 
 use crate::{
     domain::{Payment, PaymentId, PaymentKey},
-    gateway::{Question, Reference},
+    gateway::{FailedRefund, Question, Reference},
 };
 
 /// The inputs of the engine that are not events.
@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Ask(PaymentId, Question),
     /// A webhook says that a payment has changed at the gateway.
     LookUp(Reference, ReplyTo<()>),
+    /// The gateway says that these refunds of a payment have failed after it had accepted them.
+    RefundsReversed(Reference, Vec<FailedRefund>, ReplyTo<()>),
     /// The service itself checks whether the gateway answers again.
     Probe,
 }

@@ -69,11 +69,11 @@ fn run(
     listeners: Listeners,
 ) -> BoxFuture<'static, Result<RunningService>> {
     let waiters = Arc::new(Waiters::default());
-    let payments = Payments::new(gateway, settings.gateway.gateway_timeout, Arc::clone(&waiters));
+    let payments = Payments::new(Arc::clone(&gateway), settings.gateway.gateway_timeout, Arc::clone(&waiters));
     let (report_to, wait) = (payments.reporter(), settings.gateway.gateway_timeout);
     let routes = move |context: ServiceContext<Payments>| {
         report_to(context.operations.readiness.clone());
-        http::routes(AppState { context, simulated, webhook_secret, waiters, wait })
+        http::routes(AppState { context, gateway, simulated, webhook_secret, waiters, wait })
     };
     // Boxed, so that the service is compiled here and not again in each program that starts it.
     RunningService::start(payments, deps, listeners, routes).boxed()

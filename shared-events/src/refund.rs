@@ -43,6 +43,9 @@ pub enum RefundFailure {
     ExceedsCaptured,
     /// The gateway refuses it.
     Declined,
+    /// The gateway had accepted it, and it has failed since: the amount has not reached the customer. The goods that
+    /// came back with it stay back.
+    Reversed,
 }
 
 impl RefundFailure {
@@ -53,6 +56,7 @@ impl RefundFailure {
             Self::NotCaptured => "the payment was not captured",
             Self::ExceedsCaptured => "more than is left of what was captured",
             Self::Declined => "the payment gateway declined the refund",
+            Self::Reversed => "the refund was accepted and has failed since, so the customer has not got the amount",
         }
     }
 }

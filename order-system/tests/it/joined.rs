@@ -9,7 +9,7 @@ use order_system::audit::{
     refunds::of_refunds,
     rules::{self, Counts},
 };
-use payment::domain::{Answer, Payment, PaymentId, Step, on_answer};
+use payment::domain::{Answer, Payment, PaymentId, Step, on_answer, refund_reversed};
 use shared_events::{Event, OrderId, RefundId, SagaId, Service, Sku, Timestamp};
 
 /// All times are equal, so everything is due at once; the test chooses what happens next.
@@ -104,6 +104,16 @@ impl World {
         let transition = on_answer(&self.payments[&saga], answer, NOW);
         self.payments.extend(transition.payment.map(|payment| (saga, payment)));
         let order = &self.orders[&saga].details;
+        transition.events.into_iter().map(|body| Event { saga_id: saga, order: order.clone(), body }).collect()
+    }
+
+    /// Lets payment handle that the gateway had accepted a refund, and that it has failed since.
+    pub(crate) fn refund_reversed(&mut self, saga: SagaId, id: RefundId) -> Vec<Event> {
+        let payment = &self.payments[&saga];
+        let transition = refund_reversed(payment, id, "the card is gone", NOW);
+        let order = payment.order_of_refund(id);
+        self.payments.extend(transition.payment.map(|payment| (saga, payment)));
+        let order = order.unwrap_or_else(|| panic!("the refund {id:?} knows no lines"));
         transition.events.into_iter().map(|body| Event { saga_id: saga, order: order.clone(), body }).collect()
     }
 

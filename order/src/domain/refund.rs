@@ -42,14 +42,14 @@ pub struct Refund {
     pub repeats: u32,
 }
 
-/// What has become of the money of a refund. It only moves forward, from the first to one of the others.
+/// What has become of the money of a refund. It only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefundState {
     /// It is not known yet.
     Requested,
     /// It has gone back.
     Succeeded,
-    /// It has not and will not.
+    /// It has not and will not; or it has come back since ([`RefundFailure::Reversed`]).
     Failed(RefundFailure),
 }
 
@@ -125,9 +125,9 @@ impl Refund {
         if earlier.clone().count() >= MAX_REFUNDS {
             return Err(RefundRefusal::TooManyRefunds);
         }
-        let counting = earlier.filter(|refund| !matches!(refund.state, RefundState::Failed(_)));
-        let amount = amount(order.details.total, counting.clone(), &new)?;
-        let items = items(&order.details.lines, counting, &new)?;
+        let money = earlier.clone().filter(|refund| !matches!(refund.state, RefundState::Failed(_)));
+        let amount = amount(order.details.total, money, &new)?;
+        let items = items(&order.details.lines, earlier.filter(|refund| refund.takes_goods()), &new)?;
         let NewRefund { refund_id, restock, reason, idempotency_key, .. } = new;
         let restock = items.clone().filter(|_| restock);
         let refund = Self {
@@ -156,6 +156,9 @@ impl Refund {
             (EventBody::PaymentRefundFailed { reason, .. }, RefundState::Requested) => {
                 self.state = RefundState::Failed(*reason);
             }
+            (EventBody::PaymentRefundFailed { reason: RefundFailure::Reversed, .. }, RefundState::Succeeded) => {
+                self.state = RefundState::Failed(RefundFailure::Reversed);
+            }
             (EventBody::StockReturned { .. }, _) => self.restocked = self.details.restock.is_some(),
             _ => {}
         }
@@ -181,8 +184,20 @@ impl Refund {
     pub fn has_ended(&self) -> bool {
         match self.state {
             RefundState::Requested => false,
-            RefundState::Succeeded => self.restocked || self.details.restock.is_none(),
+            // It was accepted, so the goods come back, whatever has become of the money since.
+            RefundState::Succeeded | RefundState::Failed(RefundFailure::Reversed) => {
+                self.restocked || self.details.restock.is_none()
+            }
             RefundState::Failed(_) => true,
+        }
+    }
+
+    /// Returns whether its goods cannot be refunded again. What came back with it stays back if its money does not
+    /// reach the customer.
+    fn takes_goods(&self) -> bool {
+        match self.state {
+            RefundState::Requested | RefundState::Succeeded => true,
+            RefundState::Failed(reason) => reason == RefundFailure::Reversed && self.details.restock.is_some(),
         }
     }
 
@@ -205,8 +220,8 @@ impl Refund {
     }
 }
 
-/// Handles an event about a refund of `order`. Returns the refund if it has changed, and the order if more of it has
-/// gone back now.
+/// Handles an event about a refund of `order`. Returns the refund if it has changed, and the order if more or less of
+/// it has gone back now.
 #[must_use]
 pub fn on_refund_event(
     order: &Order,
@@ -216,9 +231,14 @@ pub fn on_refund_event(
 ) -> (Option<Refund>, Option<Order>) {
     let mut changed = refund.clone();
     changed.learn(body, now);
-    let has_gone_back = changed.state == RefundState::Succeeded && refund.state != RefundState::Succeeded;
-    let refunded = order.refunded.saturating_add(refund.details.amount.minor_units());
-    let order = has_gone_back.then(|| Order { refunded, changed_at: now, ..order.clone() });
+    let amount = refund.details.amount.minor_units();
+    let refunded = match (refund.state, changed.state) {
+        (RefundState::Succeeded, RefundState::Succeeded) => None,
+        (_, RefundState::Succeeded) => Some(order.refunded.saturating_add(amount)),
+        (RefundState::Succeeded, _) => Some(order.refunded.saturating_sub(amount)),
+        _ => None,
+    };
+    let order = refunded.map(|refunded| Order { refunded, changed_at: now, ..order.clone() });
     ((changed != *refund).then_some(changed), order)
 }
 

@@ -239,6 +239,7 @@ mod tests {
                 RefundState::Failed(RefundFailure::NotCaptured),
                 RefundState::Failed(RefundFailure::ExceedsCaptured),
                 RefundState::Failed(RefundFailure::Declined),
+                RefundState::Failed(RefundFailure::Reversed),
             ]),
             has_items in any::<bool>(),
             restocks in any::<bool>(),

@@ -79,6 +79,8 @@ fn failed_refunds() -> Select<refunds::Entity> {
 fn open_refunds(before: Timestamp) -> Select<refunds::Entity> {
     refunds::Entity::find()
         .filter(refunds::Column::WakeAt.is_not_null())
+        // One that has failed is in the other list, also if its goods are still to come back.
+        .filter(refunds::Column::State.ne("FAILED"))
         .filter(refunds::Column::RequestedAt.lt(before.unix_micros()))
         .order_by_asc(refunds::Column::WakeAt)
 }

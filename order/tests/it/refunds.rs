@@ -227,6 +227,37 @@ async fn what_could_not_go_back_can_be_tried_again(#[values(Sqlite, Postgres)] d
 
 #[rstest]
 #[tokio::test]
+async fn a_refund_that_has_succeeded_may_fail_later(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    let (id, _) = harness.confirmed().await;
+    let accepted = harness.refund(id, &json!({"restock": true})).await;
+    let location = accepted.header("location").unwrap().to_owned();
+    let (requested, refund) = harness.requested(id).await;
+    harness.payment.publish(&requested, EventBody::PaymentRefunded { refund: refund.clone() }).await;
+    harness.inventory.publish(&requested, EventBody::StockReturned { refund: refund.clone() }).await;
+    harness.refund_is(&location, "SUCCEEDED", true).await;
+    assert_eq!(harness.order(id).await["refunded_amount"], json!(200));
+    let reversed = EventBody::PaymentRefundFailed { refund: refund.clone(), reason: RefundFailure::Reversed };
+    harness.payment.publish(&requested, reversed.clone()).await;
+    let failed = harness.refund_is(&location, "FAILED", true).await;
+    assert_eq!(failed["failure_reason"], "REVERSED");
+    // Repeated and late events change nothing.
+    harness.payment.publish(&requested, reversed).await;
+    harness.payment.publish(&requested, EventBody::PaymentRefunded { refund }).await;
+    // The amount can be refunded again. The goods are back already.
+    let again = harness.refund(id, &json!({"restock": true})).await;
+    assert_eq!((again.status, &again.body["amount"], &again.body["restock"]), (202, &json!(200), &json!(false)));
+    assert_eq!(harness.get(&location).await.body, failed);
+    let order = harness.order(id).await;
+    assert_eq!((order.get("refunded_amount"), &order["status"]), (None, &json!("CONFIRMED")));
+    let timeline = harness.get(&format!("/api/v1/orders/{id}/events")).await.text;
+    assert!(timeline.contains("refund has failed"), "{timeline}");
+    harness.requested(id).await;
+    harness.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
 async fn an_unanswered_request_is_repeated_by_every_replica(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let mut plan = Plan::default();
     plan.order.cancel_repeat = Duration::from_millis(20);

@@ -1,15 +1,15 @@
 //! Every interleaving of the steps of one saga: two deliveries of `StockReserved`, up to two cancellations or two
 //! deliveries of `OrderConfirmed`, an authorization that expires, refunds that are requested twice each, two replicas
 //! that ask the gateway, answers that are lost, crashes, calls that reach the gateway long after their callers have
-//! given up, and a gateway that forgets its keys.
+//! given up, a gateway that forgets its keys, and a refund that fails after the gateway has accepted it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use shared_events::{CancelReason, EventBody, Money, RefundDetails, RefundFailure, RefundId};
 use uuid::Uuid;
 
 use super::{
-    Answer, Payment, PaymentId, Refund, RefundState, State, Step, Transition, on_answer, on_event,
+    Answer, Payment, PaymentId, Refund, RefundState, State, Step, Transition, on_answer, on_event, refund_reversed,
     tests::{at, event},
 };
 
@@ -74,7 +74,13 @@ struct World {
     refunds_left: BTreeMap<RefundId, u8>,
     /// What the gateway has given back.
     refunded: BTreeMap<RefundId, Money>,
-    /// What was said about each refund: whether the amount has gone back.
+    /// How many refunds may still fail after the gateway has accepted them.
+    reversals_left: u8,
+    /// Those that have.
+    reversed: BTreeSet<RefundId>,
+    /// Those of which the webhook has not come yet.
+    webhooks: BTreeSet<RefundId>,
+    /// What was said last about each refund: whether the amount has gone back.
     refunds_published: BTreeMap<RefundId, bool>,
 }
 
@@ -96,13 +102,16 @@ struct Chances {
     expires: bool,
     /// How often each refund may be requested.
     refunds: u8,
+    /// How many refunds may fail after they were accepted.
+    reversals: u8,
     losses: u8,
 }
 
-const CHANCES: Chances = Chances { cancels: 0, confirmations: 0, accepts: true, expires: false, refunds: 0, losses: 2 };
+const CHANCES: Chances =
+    Chances { cancels: 0, confirmations: 0, accepts: true, expires: false, refunds: 0, reversals: 0, losses: 2 };
 
 impl World {
-    fn new(Chances { cancels, confirmations, accepts, expires, refunds, losses }: Chances) -> Self {
+    fn new(Chances { cancels, confirmations, accepts, expires, refunds, reversals, losses }: Chances) -> Self {
         let refunds_left = (0..).take(REFUNDS.len()).map(|id| (RefundId(Uuid::from_u128(id)), refunds));
         Self {
             row: None,
@@ -125,6 +134,9 @@ impl World {
             capture_published: None,
             refunds_left: refunds_left.filter(|_| refunds > 0).collect(),
             refunded: BTreeMap::new(),
+            reversals_left: reversals,
+            reversed: BTreeSet::new(),
+            webhooks: BTreeSet::new(),
             refunds_published: BTreeMap::new(),
         }
     }
@@ -163,6 +175,21 @@ impl World {
             step(&|world| {
                 world.refunds_left.entry(id).and_modify(|left| *left -= 1);
                 world.event(EventBody::RefundRequested { refund: refund(id) });
+            });
+        }
+        for &id in self.refunded.keys().filter(|_| self.reversals_left > 0) {
+            step(&|world| {
+                world.reversals_left -= 1;
+                world.refunded.remove(&id);
+                world.reversed.insert(id);
+                world.webhooks.insert(id);
+            });
+        }
+        for &id in &self.webhooks {
+            step(&|world| world.webhook(id));
+            step(&|world| {
+                world.webhooks.remove(&id);
+                world.webhook(id);
             });
         }
         if self.may_expire && self.is_charged() {
@@ -231,6 +258,12 @@ impl World {
         self.apply(transition);
     }
 
+    /// A webhook says that this refund has failed after it was accepted.
+    fn webhook(&mut self, id: RefundId) {
+        let transition = refund_reversed(self.row.as_ref().unwrap(), id, "failed", at(0));
+        self.apply(transition);
+    }
+
     /// A call reaches the gateway, which keeps what the port promises.
     fn act(&mut self, (step, reference): &Call) -> Answer {
         let Some(reference) = reference else {
@@ -255,7 +288,9 @@ impl World {
             (Step::Capture, AtGateway::Charged) => *state = AtGateway::Captured,
             (Step::Void, AtGateway::Prepared | AtGateway::Charged) => *state = AtGateway::Voided,
             // A refund is known by its key for ever, because the adapter looks for it in the books.
-            (Step::Refund(id), AtGateway::Captured) => drop(self.refunded.insert(*id, refund(*id).amount)),
+            (Step::Refund(id), AtGateway::Captured) if !self.reversed.contains(id) => {
+                self.refunded.insert(*id, refund(*id).amount);
+            }
             _ => {}
         }
         match (step, state) {
@@ -263,6 +298,10 @@ impl World {
             (Step::Void, _) => Answer::Voided,
             (Step::Capture, AtGateway::Captured) => Answer::Captured { reference: captured(reference) },
             (Step::Capture, _) => Answer::CaptureFailed { reason: "expired".to_owned() },
+            (Step::Refund(id), _) if self.reversed.contains(id) => {
+                let reason = RefundFailure::Declined;
+                Answer::RefundRefused { refund_id: *id, reason, detail: "it has failed".to_owned() }
+            }
             (Step::Refund(id), _) => Answer::Refunded(*id),
             // The books have it as authorized, whatever came later.
             (_, AtGateway::Charged | AtGateway::Captured) => Answer::Authorized,
@@ -292,11 +331,12 @@ impl World {
         }
     }
 
-    /// What is published about a refund is true, and never changes.
+    /// What is published about a refund is true, and never changes, unless it fails after it was accepted.
     fn refund_is(&mut self, id: RefundId, done: bool) {
-        assert_eq!(self.refunded.contains_key(&id), done, "{self:?}");
+        let (is_done, is_reversed) = (self.refunded.contains_key(&id), self.reversed.contains(&id));
+        assert!(is_done == done || is_reversed, "{self:?}");
         let before = self.refunds_published.insert(id, done);
-        assert!(before.is_none_or(|before| before == done), "{self:?}");
+        assert!(before.is_none_or(|before| before == done) || is_reversed, "{self:?}");
     }
 
     /// What is published about the capture is true, and never changes.
@@ -315,7 +355,8 @@ impl World {
             let agree = [self.refunded.contains_key(&id), self.refunds_published[&id]];
             assert_eq!(agree, [done, done], "{self:?}");
             if let RefundState::Failed { reason, .. } = one.state {
-                assert!(reason == RefundFailure::ExceedsCaptured || !self.is_captured(), "{self:?}");
+                let is_refused = reason == RefundFailure::ExceedsCaptured || self.reversed.contains(&id);
+                assert!(is_refused || !self.is_captured(), "{self:?}");
             }
             done
         };
@@ -341,7 +382,8 @@ impl World {
         let can_be_refunded = self.authorized_published && self.refunds_left.values().any(|left| *left > 0);
         let nothing_left = self.deliveries_left == 0
             && !(can_be_cancelled || can_be_confirmed || can_be_refunded)
-            && self.late.is_none();
+            && self.late.is_none()
+            && self.webhooks.is_empty();
         nothing_left && self.askers.iter().all(|asker| *asker == Asker::Idle) && self.call().is_none()
     }
 }
@@ -410,6 +452,23 @@ fn in_every_interleaving_no_more_is_refunded_than_was_captured_and_each_refund_o
         let (first, none) = ((true, vec![true, false]), (false, vec![false, false]));
         assert_eq!(ends, if expires { HashSet::from([first, none]) } else { HashSet::from([first]) });
     }
+}
+
+#[test]
+fn in_every_interleaving_a_refund_that_fails_later_leaves_its_amount_for_another() {
+    let all = reachable(Chances { confirmations: 1, refunds: 2, reversals: 1, losses: 1, ..CHANCES });
+    check(&all);
+    let mut ends = HashSet::new();
+    for world in &all {
+        let sum: i64 = world.refunded.values().map(|amount| amount.minor_units()).sum();
+        assert!(sum <= if world.is_captured() { 20_000 } else { 0 }, "{world:?}");
+        if world.is_quiet() && world.authorized_published {
+            ends.insert((world.reversed.len(), world.settled_refunds()));
+        }
+    }
+    // The second one fails if it is requested before the first has failed.
+    let expected = [(0, vec![true, false]), (1, vec![false, false]), (1, vec![false, true])];
+    assert_eq!(ends, HashSet::from(expected));
 }
 
 /// Checks what holds at any moment.

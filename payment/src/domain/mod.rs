@@ -13,6 +13,6 @@ mod transition;
 
 pub use gateway_step::{Answer, Step, on_answer};
 pub use payment::{NewPayment, Payment, PaymentId, PaymentKey, Purpose, Task};
-pub use refund::{Refund, RefundState};
+pub use refund::{Refund, RefundState, refund_reversed};
 pub use state::State;
 pub use transition::{Impossible, Transition, on_event, requested};

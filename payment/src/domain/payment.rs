@@ -1,6 +1,6 @@
 use std::fmt;
 
-use shared_events::{Lines, Money, OrderDetails, OrderId, OwnedKey, PaymentMethod, SagaId, Timestamp};
+use shared_events::{Lines, Money, OrderDetails, OrderId, OwnedKey, PaymentMethod, RefundId, SagaId, Timestamp};
 use uuid::Uuid;
 
 use super::{Refund, State};
@@ -156,8 +156,17 @@ impl Payment {
     /// Returns the order, if the task knows its lines.
     #[must_use]
     pub fn order(&self) -> Option<OrderDetails> {
-        let lines = self.task.as_ref()?.lines.clone()?;
-        Some(OrderDetails { order_id: self.order_id, lines, total: self.amount, payment_method: None })
+        Some(self.order_with(self.task.as_ref()?.lines.clone()?))
+    }
+
+    /// Returns the order, if the refund with this id knows its lines.
+    #[must_use]
+    pub fn order_of_refund(&self, id: RefundId) -> Option<OrderDetails> {
+        Some(self.order_with(self.refund(id)?.lines.clone()?))
+    }
+
+    fn order_with(&self, lines: Lines) -> OrderDetails {
+        OrderDetails { order_id: self.order_id, lines, total: self.amount, payment_method: None }
     }
 
     /// Returns the payment in another state. `lines` are given if the gateway has to be asked.

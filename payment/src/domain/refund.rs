@@ -13,17 +13,21 @@ pub struct Refund {
     pub details: RefundDetails,
     /// What has become of it.
     pub state: RefundState,
+    /// The lines of the order, which the event about a late failure has to contain. `None` in rows of versions that did
+    /// not store them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Lines>,
 }
 
-/// What has become of a refund. It only moves forward, from the first to one of the others.
+/// What has become of a refund. It only moves forward.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RefundState {
     /// The payment is yet to be captured, or the gateway has yet to give the amount back.
     Requested,
-    /// The gateway has given the amount back.
+    /// The gateway has accepted it: it has given the amount back, or is going to.
     Refunded,
-    /// Nothing has gone back, and nothing will.
+    /// Nothing has gone back, and nothing will; or it has come back from the customer's bank (`Reversed`).
     Failed {
         /// The reason.
         reason: RefundFailure,
@@ -34,9 +38,16 @@ pub enum RefundState {
 }
 
 impl Refund {
+    /// Returns the events that answer its request, if it has ended. That it was accepted is said before that it has
+    /// failed since, because inventory takes the goods back for that, and may have missed it.
+    fn answers(&self) -> Vec<EventBody> {
+        let was_accepted = matches!(self.state, RefundState::Failed { reason: RefundFailure::Reversed, .. });
+        let accepted = was_accepted.then(|| EventBody::PaymentRefunded { refund: self.details.clone() });
+        accepted.into_iter().chain(self.event()).collect()
+    }
+
     /// Returns the event about its end, if it has ended.
-    #[must_use]
-    pub fn event(&self) -> Option<EventBody> {
+    fn event(&self) -> Option<EventBody> {
         let refund = self.details.clone();
         match self.state {
             RefundState::Requested => None,
@@ -95,17 +106,18 @@ fn sum<'a>(refunds: impl Iterator<Item = &'a Refund>) -> i64 {
 pub(super) fn refund_requested(
     known: Option<&Payment>,
     new: NewPayment,
-    details: &RefundDetails,
+    (details, lines): (&RefundDetails, &Lines),
     now: Timestamp,
 ) -> Result<Transition, Impossible> {
     if known.is_some_and(|payment| (payment.order_id, payment.amount) != (new.order_id, new.amount)) {
         return Err(Impossible::AnotherOrder);
     }
     if let Some(same) = known.and_then(|payment| payment.refund(details.refund_id)) {
-        return Ok(Transition { payment: None, events: same.event().into_iter().collect() });
+        return Ok(Transition { payment: None, events: same.answers() });
     }
     let mut payment = known.cloned().unwrap_or_else(|| new.into_payment(State::Cancelled, now));
-    let mut refund = Refund { details: details.clone(), state: RefundState::Requested };
+    let lines = Some(lines.clone());
+    let mut refund = Refund { details: details.clone(), state: RefundState::Requested, lines };
     let exceeds = payment.state.may_be_captured() && !payment.has_left(details.amount);
     let event = if exceeds { refund.fail(RefundFailure::ExceedsCaptured, None) } else { None };
     payment.refunds.push(refund);
@@ -126,6 +138,29 @@ pub(super) fn refund_answered(payment: &Payment, id: RefundId, state: &RefundSta
     }
     payment.changed_at = now;
     Transition { payment: Some(payment), events }
+}
+
+/// Handles that the gateway has accepted a refund and that it has failed since, as it says in `detail`. If the answer
+/// that it was accepted is still under way, the refund has only failed. Idempotent; a repetition publishes the event
+/// again, in case that it was lost.
+#[must_use]
+pub fn refund_reversed(payment: &Payment, id: RefundId, detail: &str, now: Timestamp) -> Transition {
+    let Some(refund) = payment.refund(id) else { return Transition::default() };
+    let failed = |reason| RefundState::Failed { reason, detail: Some(detail.to_owned()) };
+    let transition = match refund.state {
+        RefundState::Requested => refund_answered(payment, id, &failed(RefundFailure::Declined), now),
+        RefundState::Refunded => {
+            let mut payment = Payment { changed_at: now, ..payment.clone() };
+            let reversed = payment.refunds.iter_mut().find(|refund| refund.details.refund_id == id);
+            let event = reversed.and_then(|refund| refund.fail(RefundFailure::Reversed, Some(detail.to_owned())));
+            Transition { payment: Some(payment), events: event.into_iter().collect() }
+        }
+        RefundState::Failed { reason: RefundFailure::Reversed, .. } => {
+            Transition { payment: None, events: refund.event().into_iter().collect() }
+        }
+        RefundState::Failed { .. } => Transition::default(),
+    };
+    settle_refunds(transition, refund.lines.as_ref(), now)
 }
 
 /// Completes a transition: refunds of what will not be captured fail, and if the next one can go back, it becomes the

@@ -69,7 +69,7 @@ pub fn on_event(
         }
         EventBody::OrderCancelRequested { .. } => cancel_requested(known, new, &order.lines, now)?,
         EventBody::OrderConfirmed => order_confirmed(known, order, now)?,
-        EventBody::RefundRequested { refund } => refund_requested(known, new, refund, now)?,
+        EventBody::RefundRequested { refund } => refund_requested(known, new, (refund, &order.lines), now)?,
         EventBody::OrderCreated
         | EventBody::OrderFailed { .. }
         | EventBody::OrderCancelled

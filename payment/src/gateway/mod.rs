@@ -14,6 +14,6 @@ pub(crate) use calls::{Asked, Calls, Question};
 pub use port::PaymentGateway;
 pub use simulated::{Conditions, FailureRate, InvalidFailureRate, SimulatedGateway};
 pub use types::{
-    Decline, DeclineCode, GatewayPayment, GatewayRefund, GatewayState, Lookup, Outcome, PaymentRequest, Reference,
-    RefundKey,
+    Decline, DeclineCode, FailedRefund, GatewayPayment, GatewayRefund, GatewayState, Lookup, Outcome, PaymentRequest,
+    Reference, RefundKey,
 };

@@ -133,8 +133,10 @@ pub struct GatewayPayment {
     pub amount: Money,
     /// How far it is.
     pub state: GatewayState,
-    /// Its refunds, oldest first.
+    /// Its refunds that count, oldest first: they have moved money, or are going to.
     pub refunds: Vec<GatewayRefund>,
+    /// Its refunds that were accepted and have failed since, oldest first.
+    pub failed_refunds: Vec<FailedRefund>,
 }
 
 /// How far a payment is at the gateway.
@@ -152,6 +154,15 @@ pub enum GatewayState {
     Voided,
     /// The authorization has expired: nothing is held.
     Expired,
+}
+
+/// A refund that the gateway had accepted, and that has failed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRefund {
+    /// The key that it was requested with.
+    pub key: RefundKey,
+    /// Why it has failed, in the gateway's words.
+    pub reason: String,
 }
 
 /// A refund as the gateway has it.

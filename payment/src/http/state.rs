@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use service_host::service::ServiceContext;
 
 use crate::{
-    gateway::{SimulatedGateway, stripe::WebhookSecret},
+    gateway::{PaymentGateway, SimulatedGateway, stripe::WebhookSecret},
     participant::Payments,
     waiters::Waiters,
 };
@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct AppState {
     pub(crate) context: ServiceContext<Payments>,
+    /// The payment gateway.
+    pub(crate) gateway: Arc<dyn PaymentGateway>,
     /// The gateway, if it is the simulated one.
     pub(crate) simulated: Option<Arc<SimulatedGateway>>,
     /// What Stripe signs its webhooks with, if any are received.

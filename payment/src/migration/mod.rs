@@ -6,6 +6,7 @@ mod m0004_tasks;
 mod m0005_by_reference;
 mod m0006_owned_keys;
 mod m0007_refunds;
+mod m0008_refunded_by_reference;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_by_reference::Migration),
             Box::new(m0006_owned_keys::Migration),
             Box::new(m0007_refunds::Migration),
+            Box::new(m0008_refunded_by_reference::Migration),
         ]
     }
 }

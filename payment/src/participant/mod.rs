@@ -132,9 +132,13 @@ impl Participant for Payments {
                 Ok(Asked::Later { pause: Duration::ZERO, not_done: true })
             }
             Payload::Event(_)
-            | Payload::Command(Command::Authorize(..) | Command::TakeDue | Command::Tick | Command::LookUp(..)) => {
-                Err(CallError("this input needs no call".to_owned()))
-            }
+            | Payload::Command(
+                Command::Authorize(..)
+                | Command::TakeDue
+                | Command::Tick
+                | Command::LookUp(..)
+                | Command::RefundsReversed(..),
+            ) => Err(CallError("this input needs no call".to_owned())),
         }
     }
 
@@ -145,6 +149,7 @@ impl Participant for Payments {
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (mut requests, mut take_at, mut is_tick) = (0, None, false);
+        let (mut reversed, mut refunded) = (Vec::new(), Vec::new());
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
@@ -158,6 +163,7 @@ impl Participant for Payments {
                 Payload::Command(Command::LookUp(reference, _)) => {
                     store::ask_soon(transaction, reference, input.at.after(LOOK_UP_DELAY)).await?;
                 }
+                Payload::Command(Command::RefundsReversed(reference, ..)) => reversed.push(reference),
                 Payload::Command(Command::Probe) => {}
             }
         }
@@ -165,6 +171,11 @@ impl Participant for Payments {
         let mut loaded = store::by_ids(transaction, ids.into_iter().collect()).await?;
         loaded.append(&mut store::by_sagas(transaction, sagas.iter().copied().collect()).await?);
         loaded.append(&mut store::by_idempotency_keys(transaction, keys).await?);
+        for reference in reversed {
+            let payments = store::refunded_by_reference(transaction, reference).await?;
+            refunded.extend(payments.iter().map(|payment| payment.payment_id));
+            loaded.extend(payments);
+        }
         let known = loaded.iter().filter_map(crate::domain::Payment::saga_id).filter(|saga| sagas.contains(saga));
         let known = known.collect::<BTreeSet<_>>().len();
         let mut due = Vec::new();
@@ -178,6 +189,7 @@ impl Participant for Payments {
         let new_ids = new_ids.into_iter().map(PaymentId).collect();
         let mut state = State::new(loaded, due, new_ids, budget);
         state.is_tick = is_tick;
+        state.refunded = refunded;
         Ok(state)
     }
 
@@ -200,6 +212,9 @@ impl Participant for Payments {
                 Ok(decision)
             }
             Payload::Command(Command::LookUp(_, reply_to)) => Ok(Decision::reply(reply_to.with(()))),
+            Payload::Command(Command::RefundsReversed(reference, refunds, reply_to)) => {
+                Ok(state.refunds_reversed(&self.calls, reference, refunds, now).replying(reply_to.with(())))
+            }
             Payload::Command(Command::Probe) => {
                 Ok(Decision { follow_ups: vec![Command::TakeDue], ..Decision::silent() })
             }

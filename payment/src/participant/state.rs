@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use saga_database::WorkingSet;
 use saga_runtime::{Decision, Unacceptable};
-use shared_events::{Envelope, Event, EventBody, OrderDetails, OwnedKey, SagaId, Timestamp};
+use shared_events::{Envelope, Event, EventBody, OrderDetails, OwnedKey, RefundId, SagaId, Timestamp};
 
 use super::{Budget, Payments};
 use crate::{
     commands::{AuthorizeReply, AuthorizeRequest, Command},
     domain::{
         NewPayment, Payment, PaymentId, Purpose, State as PaymentState, Step, Task, Transition, on_answer, on_event,
-        requested,
+        refund_reversed, requested,
     },
-    gateway::{Allowed, Asked, Calls, Question},
+    gateway::{Allowed, Asked, Calls, FailedRefund, Question, Reference},
     metrics::Captures,
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct State {
     due: Vec<PaymentId>,
     new_ids: std::vec::IntoIter<PaymentId>,
     budget: Budget,
+    /// The payments that a webhook names because of their refunds.
+    pub(super) refunded: Vec<PaymentId>,
     /// Whether the batch has a tick.
     pub(super) is_tick: bool,
     /// What became of captures in the batch.
@@ -41,6 +43,7 @@ impl State {
             due,
             new_ids: new_ids.into_iter(),
             budget,
+            refunded: Vec::new(),
             is_tick: false,
             captures: Captures::default(),
         };
@@ -120,6 +123,37 @@ impl State {
         self.apply(id, step, asked, &mut events, now);
         let goes_on = matches!(asked, Asked::Answer(_));
         let follow_ups = if goes_on { self.ask(calls, id, &mut events, now) } else { Vec::new() };
+        Decision { follow_ups, ..Decision::publish(events) }
+    }
+
+    /// Handles that the gateway has accepted these refunds of a payment, and that they have failed since.
+    pub(super) fn refunds_reversed(
+        &mut self,
+        calls: &Calls,
+        reference: &Reference,
+        refunds: &[FailedRefund],
+        now: Timestamp,
+    ) -> Decision<Payments> {
+        let (mut events, mut follow_ups) = (Vec::new(), Vec::new());
+        let has =
+            |payment: &Payment, id| payment.reference.as_ref() == Some(&reference.0) && payment.refund(id).is_some();
+        for FailedRefund { key, reason } in refunds {
+            let id = RefundId(key.0);
+            let mut refunded = self.refunded.iter().filter_map(|id| self.payments.get(id));
+            let Some(payment) = refunded.find(|payment| has(payment, id)) else { continue };
+            let (payment_id, order) = (payment.payment_id, payment.order_of_refund(id));
+            let Transition { payment: changed, events: bodies } = refund_reversed(payment, id, reason, now);
+            if changed.is_some() {
+                tracing::warn!(
+                    order.id = payment.order_id.0, refund.id = %id, reason, "a refund has failed at the gateway"
+                );
+            }
+            events.extend(bodies.into_iter().filter_map(|body| event_of(payment, body, order.as_ref())));
+            if let Some(changed) = changed {
+                self.put(changed);
+                follow_ups.append(&mut self.ask(calls, payment_id, &mut events, now));
+            }
+        }
         Decision { follow_ups, ..Decision::publish(events) }
     }
 

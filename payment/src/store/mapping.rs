@@ -128,7 +128,8 @@ mod tests {
     }
 
     fn refund() -> impl Strategy<Value = Refund> {
-        let reason = prop::sample::select(vec![RefundFailure::NotCaptured, RefundFailure::Declined]);
+        let reason =
+            prop::sample::select(vec![RefundFailure::NotCaptured, RefundFailure::Declined, RefundFailure::Reversed]);
         let failed = (reason, prop::option::of(".{0,20}"));
         let state = prop_oneof![
             Just(RefundState::Requested),
@@ -136,10 +137,13 @@ mod tests {
             failed.prop_map(|(reason, detail)| RefundState::Failed { reason, detail }),
         ];
         let line = Line { sku: Sku::parse("SKU \"x\"").unwrap(), quantity: Quantity::new(2).unwrap() };
-        let restock = prop_oneof![Just(None), Just(Some(Lines::new([line]).unwrap()))];
-        (any::<u128>(), 1..=Money::MAX_MINOR_UNITS, restock, state).prop_map(|(id, minor_units, restock, state)| {
+        let lines = prop_oneof![Just(None), Just(Some(Lines::new([line]).unwrap()))];
+        let both = (lines.clone(), lines);
+        (any::<u128>(), 1..=Money::MAX_MINOR_UNITS, both, state).prop_map(|(id, minor_units, both, state)| {
+            let (restock, lines) = both;
             let amount = Money::from_minor_units(minor_units, "KWD".parse().unwrap()).unwrap();
-            Refund { details: RefundDetails { refund_id: RefundId(Uuid::from_u128(id)), amount, restock }, state }
+            let details = RefundDetails { refund_id: RefundId(Uuid::from_u128(id)), amount, restock };
+            Refund { details, state, lines }
         })
     }
 

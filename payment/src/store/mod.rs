@@ -8,6 +8,6 @@ mod tasks;
 
 pub(crate) use mapping::to_row;
 pub use queries::{Listing, all, by_id, of_sagas, page};
-pub(crate) use queries::{by_idempotency_keys, by_ids, by_sagas};
+pub(crate) use queries::{by_idempotency_keys, by_ids, by_sagas, refunded_by_reference};
 pub use tables::payments;
 pub(crate) use tasks::{adopt_voids, ask_soon, due, take_over};

@@ -3,12 +3,15 @@ use std::collections::BTreeSet;
 use saga_database::{Rows, find_each_by, find_locked, read_rows, readable};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, sea_query::Expr,
 };
 use shared_events::{OrderId, OwnedKey, SagaId};
 
 use super::{mapping::from_row, tables::payments};
-use crate::domain::{Payment, PaymentId, State};
+use crate::{
+    domain::{Payment, PaymentId, State},
+    gateway::Reference,
+};
 
 /// Returns the payment with this id; `None` if the row is a tombstone.
 ///
@@ -91,6 +94,23 @@ pub(crate) async fn by_ids(transaction: &DatabaseTransaction, ids: Vec<PaymentId
     let keys = ids.into_iter().map(|id| id.0.into()).collect();
     let rows = find_locked::<payments::Entity, _>(transaction, payments::Column::PaymentId, keys).await?;
     rows.into_iter().map(from_row).collect()
+}
+
+/// Returns the payments with this reference that have refunds, and locks them.
+///
+/// # Errors
+/// If the database fails or is unavailable, or a row cannot be read.
+pub(crate) async fn refunded_by_reference(
+    transaction: &DatabaseTransaction,
+    reference: &Reference,
+) -> Result<Vec<Payment>, DbErr> {
+    let query = payments::Entity::find()
+        .filter(payments::Column::Reference.eq(reference.0.as_str()))
+        // As in the index.
+        .filter(Expr::cust("refunds IS NOT NULL"))
+        .order_by_asc(payments::Column::PaymentId)
+        .lock_exclusive();
+    query.all(transaction).await?.into_iter().map(from_row).collect()
 }
 
 /// Returns the payments that clients requested with these keys, and locks them.

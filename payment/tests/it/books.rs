@@ -47,6 +47,7 @@ impl Books {
             amount: request.amount,
             state: GatewayState::Prepared,
             refunds: Vec::new(),
+            failed_refunds: Vec::new(),
         };
         self.by_reference.insert(reference.clone(), self.payments.len());
         self.payments.push(Entry { key: request.key, method: request.method.clone(), payment, charges: 0 });

@@ -99,7 +99,7 @@ fn data(event: EventType) -> Value {
         PaymentFailed => vec!["PAYMENT_DECLINED"],
         OrderFailed => vec!["INSUFFICIENT_STOCK", "UNKNOWN_ITEM", "PAYMENT_DECLINED", "DEADLINE_EXCEEDED"],
         OrderCancelRequested => vec!["CUSTOMER", "DEADLINE"],
-        PaymentRefundFailed => vec!["NOT_CAPTURED", "EXCEEDS_CAPTURED", "DECLINED"],
+        PaymentRefundFailed => vec!["NOT_CAPTURED", "EXCEEDS_CAPTURED", "DECLINED", "REVERSED"],
         RefundRequested | PaymentRefunded | StockReturned => {
             let own = json!({ "required": ["refund"], "properties": { "refund": schema("Refund") } });
             return json!({ "allOf": [schema("Order"), own] });

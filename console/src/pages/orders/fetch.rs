@@ -96,7 +96,8 @@ pub(in crate::pages) struct Refund {
     pub(super) restocked: bool,
     /// Why, in the words of the client.
     pub(super) reason: Option<String>,
-    /// Why it failed.
+    /// Why it failed, as a code and as text.
+    failure_reason: Option<String>,
     pub(in crate::pages) detail: Option<String>,
     pub(in crate::pages) created_at: Timestamp,
 }
@@ -104,7 +105,8 @@ pub(in crate::pages) struct Refund {
 impl Refund {
     /// Returns whether something is still to come.
     pub(in crate::pages) fn is_open(&self) -> bool {
-        self.status == "REQUESTED" || (self.status == "SUCCEEDED" && self.restock && !self.restocked)
+        let goods_come_back = self.status == "SUCCEEDED" || self.failure_reason.as_deref() == Some("REVERSED");
+        self.status == "REQUESTED" || (goods_come_back && self.restock && !self.restocked)
     }
 }
 

@@ -129,7 +129,7 @@ fn refund_row(refund: &Refund) -> Markup {
 
 fn refund_advice(status: &str) -> &'static str {
     match status {
-        "FAILED" => "Nothing has gone back. It can be requested again, at the page of the order.",
+        "FAILED" => "The customer has not got the amount. It can be requested again, at the page of the order.",
         "REQUESTED" => {
             "Its payment is not captured yet, or the gateway does not answer. The request is repeated: wait, and look \
              at the payment."

@@ -122,11 +122,12 @@ fn of_refunds(payment: &Payment, found: &GatewayPayment) -> Vec<Difference> {
     }
     let missing = payment.refunds.iter().filter(|one| one.state == RefundState::Refunded).filter_map(|refund| {
         let (id, amount) = (refund.details.refund_id, refund.details.amount);
+        let failed = found.failed_refunds.iter().find(|failed| RefundId(failed.key.0) == id);
+        let has =
+            failed.map_or("no such refund".to_owned(), |failed| format!("that it has failed ({})", failed.reason));
         (!at_gateway.contains_key(&id)).then(|| {
-            Difference::other(format!(
-                "the row has the refund {id} of {amount} as done, and the gateway has none that counts: the customer \
-                 has not got it"
-            ))
+            let row = format!("the row has the refund {id} of {amount} as done");
+            Difference::other(format!("{row}, and the gateway has {has}: the customer has not got it"))
         })
     });
     let missing: Vec<_> = missing.collect();

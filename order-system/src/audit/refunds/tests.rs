@@ -66,7 +66,7 @@ fn data() -> Data {
         returns,
     };
     let payment = NewPayment::of_order(PaymentId(1), order.saga_id, &order.details);
-    let refunds = vec![PaymentRefund { details, state: PaidBack::Refunded }];
+    let refunds = vec![PaymentRefund { details, state: PaidBack::Refunded, lines: None }];
     let payment = Payment { refunds, ..payment.into_payment(PaymentState::Captured, NOW) };
     Data { order, refund, reservation, payment }
 }

@@ -14,7 +14,8 @@ use self::{
     state::{Action, Chances, Next, State, saga},
 };
 
-const NONE: Chances = Chances { losses: 0, cancels: 0, clocks: true, crashes: 0, expires: false, refunds: 0 };
+const NONE: Chances =
+    Chances { losses: 0, cancels: 0, clocks: true, crashes: 0, expires: false, refunds: 0, reversals: 0 };
 const LOSSES: Chances = Chances { losses: 2, cancels: 1, ..NONE };
 
 fn statuses(ends: &BTreeMap<String, usize>) -> Vec<&str> {
@@ -65,6 +66,22 @@ fn every_way_of_two_refunds_of_a_captured_payment_ends_well() {
     state.copies = 1;
     let ends = search(state, true);
     assert_eq!(statuses(&ends), ["CONFIRMED", "CONFIRMED (150 USD back)", "CONFIRMED (200 USD back)"]);
+}
+
+/// Its goods come back all the same, once, and another refund can take its amount; or that of the rest was requested
+/// before.
+#[test]
+fn every_way_of_a_refund_that_fails_after_it_was_accepted_ends_well() {
+    for (losses, refunds, expected) in [
+        (1, 1, &["CONFIRMED", "CONFIRMED (150 USD back)"][..]),
+        (0, 2, &["CONFIRMED", "CONFIRMED (150 USD back)", "CONFIRMED (200 USD back)", "CONFIRMED (50 USD back)"]),
+    ] {
+        let mut state = without_clocks(State::start(1, Some(2), NONE, 2), true);
+        state.chances = Chances { losses, refunds, reversals: 1, ..NONE };
+        state.copies = 1;
+        let ends = search(state, true);
+        assert_eq!(statuses(&ends), expected);
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Chances {
     pub(super) expires: bool,
     /// How many refunds a customer may request.
     pub(super) refunds: u8,
+    /// How many refunds may fail after the gateway has accepted them.
+    pub(super) reversals: u8,
     /// How often the payment service may crash after a call to the gateway, so that the answer is lost.
     pub(super) crashes: u8,
 }
@@ -45,8 +47,10 @@ pub(super) struct State {
     /// What the gateway has answered and the payment service has not handled yet.
     answers: BTreeMap<(SagaId, Step), Answer>,
     booked: BTreeMap<SagaId, Booked>,
-    /// What the gateway has given back.
+    /// What the gateway has given back, without what has failed since.
     refunded: BTreeSet<RefundId>,
+    /// What has failed after the gateway had accepted it.
+    reversed: BTreeSet<RefundId>,
     pub(super) chances: Chances,
     /// Maximum number of copies of the same message in flight.
     pub(super) copies: u8,
@@ -63,6 +67,8 @@ pub(super) enum Action {
     OrderClock(SagaId),
     InventoryClock(SagaId),
     RefundClock(RefundId),
+    /// Somebody lets the gateway send it again, because the order has not heard of it.
+    Webhook(RefundId),
 }
 
 /// A following state. `action` is `None` if an optional event leads to it.
@@ -87,6 +93,7 @@ impl State {
             answers: BTreeMap::new(),
             booked: BTreeMap::new(),
             refunded: BTreeSet::new(),
+            reversed: BTreeSet::new(),
             chances,
             copies,
         };
@@ -183,6 +190,18 @@ impl State {
         self.publish(events);
     }
 
+    /// The gateway says that a refund has failed after it had accepted it.
+    fn webhook(&mut self, id: RefundId) {
+        let events = self.world.refund_reversed(self.world.refunds[&id].saga_id, id);
+        self.publish(events);
+    }
+
+    /// Returns the refunds that have failed at the gateway, and of which the order does not know it.
+    fn untold_reversals(&self) -> impl Iterator<Item = RefundId> {
+        let untold = |id: &&RefundId| !matches!(self.world.refunds[*id].state, order::domain::RefundState::Failed(_));
+        self.reversed.iter().filter(untold).copied()
+    }
+
     /// Returns every possible step, including those that change nothing.
     pub(super) fn all_next(&self, accepts: bool) -> Vec<Next> {
         let mut all = Vec::new();
@@ -252,6 +271,17 @@ impl State {
                 state.request_refund(saga);
             });
         }
+        for &id in self.refunded.iter().filter(|_| self.chances.reversals > 0) {
+            step_of(None, &|state| {
+                state.chances.reversals -= 1;
+                state.refunded.remove(&id);
+                state.reversed.insert(id);
+                state.webhook(id);
+            });
+        }
+        for id in self.untold_reversals() {
+            step_of(Some(Action::Webhook(id)), &|state| state.webhook(id));
+        }
         for &saga in self.world.orders.keys().filter(|_| self.chances.cancels > 0) {
             step_of(None, &|state| {
                 state.chances.cancels -= 1;
@@ -264,7 +294,10 @@ impl State {
 
     /// Returns whether nothing is in flight and no clock has anything to do.
     pub(super) fn is_quiet_end(&self) -> bool {
-        self.in_flight.is_empty() && self.answers.is_empty() && self.world.is_at_rest()
+        self.in_flight.is_empty()
+            && self.answers.is_empty()
+            && self.world.is_at_rest()
+            && self.untold_reversals().next().is_none()
     }
 
     /// Returns what must not exist at a quiet end: breaches of the audit, and charges at the gateway without a payment.

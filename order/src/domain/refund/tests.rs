@@ -147,6 +147,39 @@ fn it_ends_once_the_money_and_the_goods_are_back() {
 }
 
 #[test]
+fn it_may_fail_after_it_has_succeeded_and_its_goods_come_back_all_the_same() {
+    let refund = request(&[], new(Some("30"), Some(&[("A", 1)]), true)).unwrap();
+    let details = || refund.details.clone();
+    let (refunded, returned) =
+        (EventBody::PaymentRefunded { refund: details() }, EventBody::StockReturned { refund: details() });
+    let reversed = EventBody::PaymentRefundFailed { refund: details(), reason: RefundFailure::Reversed };
+    // Whatever is lost, twice, or late.
+    for events in [
+        &[&refunded, &reversed, &returned][..],
+        &[&refunded, &returned, &reversed],
+        &[&reversed, &returned],
+        &[&returned, &reversed, &refunded, &reversed],
+    ] {
+        let (mut refund, mut order) = (refund.clone(), order());
+        for event in events {
+            let (changed, changed_order) = on_refund_event(&order, &refund, event, at(4));
+            (refund, order) = (changed.unwrap_or(refund), changed_order.unwrap_or(order));
+            let is_back = refund.state == RefundState::Succeeded;
+            assert_eq!(order.refunded, if is_back { 3_000 } else { 0 }, "{events:?}");
+            let has_both = refund.restocked && refund.state != RefundState::Requested;
+            assert_eq!((refund.has_ended(), refund.wake_at.is_none()), (has_both, has_both), "{events:?}");
+        }
+        assert_eq!((refund.state, refund.restocked), (RefundState::Failed(RefundFailure::Reversed), true));
+        // Its amount can be refunded again, and its goods cannot.
+        let again = request(&[refund], new(None, None, true)).unwrap();
+        assert_eq!(
+            (again.details.amount, again.details.restock),
+            (order.details.total, Some(lines(&[("A", 1), ("B", 1)])))
+        );
+    }
+}
+
+#[test]
 fn its_request_is_repeated_until_it_is_answered() {
     let mut refund = request(&[], new(None, None, false)).unwrap();
     assert_eq!(refund.wake(at(6), &POLICY), None);

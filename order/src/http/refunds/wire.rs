@@ -59,7 +59,7 @@ pub(in crate::http) struct RefundView {
     refund_id: Uuid,
     #[schema(example = 1)]
     order_id: i64,
-    /// `REQUESTED`, or a final status: `SUCCEEDED` or `FAILED`.
+    /// `REQUESTED`, `SUCCEEDED` or `FAILED`. What has succeeded may still fail, if the customer's bank refuses it.
     #[schema(example = "SUCCEEDED")]
     status: &'static str,
     /// In major units, exact.
@@ -78,7 +78,7 @@ pub(in crate::http) struct RefundView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "one was broken")]
     reason: Option<String>,
-    /// Why it failed: `NOT_CAPTURED`, `EXCEEDS_CAPTURED` or `DECLINED`.
+    /// Why it failed: `NOT_CAPTURED`, `EXCEEDS_CAPTURED`, `DECLINED`, or `REVERSED`: after it had succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     failure_reason: Option<RefundFailure>,

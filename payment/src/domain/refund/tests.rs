@@ -92,6 +92,41 @@ fn what_the_gateway_refuses_leaves_the_amount_for_another_refund() {
 }
 
 #[test]
+fn a_refund_that_fails_after_it_was_accepted_leaves_its_amount_for_another() {
+    let (first, second) = (details(1, 20_000), details(2, 20_000));
+    let (asked, _) = after(request(Some(&payment(State::Captured, true)), &first));
+    let (accepted, _) = after(on_answer(&asked, &Answer::Refunded(first.refund_id), at(3)));
+    let reverse = |payment: &Payment| refund_reversed(payment, first.refund_id, "the card is gone", at(4));
+    let (reversed, events) = after(reverse(&accepted));
+    assert_eq!((events, reversed.refunded()), (vec![failed(&first, RefundFailure::Reversed)], None));
+    let detail = Some("the card is gone".to_owned());
+    assert_eq!(reversed.refunds[0].state, RefundState::Failed { reason: RefundFailure::Reversed, detail });
+    assert_eq!(reversed.order_of_refund(first.refund_id), Some(event(refunded(&first)).order));
+    // Again, and after a late answer, it is the same; order may have missed it.
+    let again = vec![failed(&first, RefundFailure::Reversed)];
+    assert_eq!(reverse(&reversed), Transition { payment: None, events: again });
+    assert_eq!(on_answer(&reversed, &Answer::Refunded(first.refund_id), at(5)), Transition::default());
+    // Inventory may have missed that it was accepted.
+    let both = vec![refunded(&first), failed(&first, RefundFailure::Reversed)];
+    assert_eq!(request(Some(&reversed), &first), Transition { payment: None, events: both });
+    assert_eq!(after(request(Some(&reversed), &second)).0.step(), Some(Step::Refund(second.refund_id)));
+}
+
+#[test]
+fn a_refund_that_fails_before_its_answer_is_handled_was_never_accepted() {
+    let (first, second) = (details(1, 15_000), details(2, 5_000));
+    let (asked, _) = after(request(Some(&payment(State::Captured, true)), &first));
+    let (asked, _) = after(request(Some(&asked), &second));
+    let (refused, events) = after(refund_reversed(&asked, first.refund_id, "the card is gone", at(4)));
+    assert_eq!(events, [failed(&first, RefundFailure::Declined)]);
+    // The next one goes on.
+    assert_eq!((refused.step(), refused.task.is_some()), (Some(Step::Refund(second.refund_id)), true));
+    assert_eq!(on_answer(&refused, &Answer::Refunded(first.refund_id), at(5)), Transition::default());
+    let unknown = RefundId(Uuid::from_u128(3));
+    assert_eq!(refund_reversed(&refused, unknown, "", at(4)), Transition::default());
+}
+
+#[test]
 fn a_refund_waits_for_the_capture() {
     let refund = details(1, 20_000);
     for state in [State::Authorized, State::Capturing] {

@@ -105,7 +105,7 @@ impl Ledger {
         let Entry { state, refunds } = self.entries.get(&(parts.key, parts.amount))?.clone();
         let state = if parts.is_captured { GatewayState::Captured } else { state };
         let reference = Parts { is_captured: state == GatewayState::Captured, ..parts }.reference();
-        Some(GatewayPayment { reference, amount: parts.amount?, state, refunds })
+        Some(GatewayPayment { reference, amount: parts.amount?, state, refunds, failed_refunds: Vec::new() })
     }
 
     /// Returns the payment with this key.

@@ -233,8 +233,7 @@ fn refunded(refund: &Refund, units: i64) -> Outcome<()> {
     } else if refund.counts() {
         Outcome::Done(())
     } else {
-        let reason = refund.failure_reason.as_deref().unwrap_or("no reason is given");
-        Outcome::declined(DeclineCode::Refused, format!("the refund has failed: {reason}"))
+        Outcome::declined(DeclineCode::Refused, format!("the refund has failed: {}", refund.failure()))
     }
 }
 

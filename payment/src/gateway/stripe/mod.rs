@@ -21,4 +21,4 @@ pub use api_key::{ApiKey, InvalidApiKey};
 pub use currency::{AmountError, from_stripe, to_stripe};
 pub use gateway::StripeGateway;
 pub use signature::{SignatureError, WebhookSecret};
-pub use wire::payment_of_webhook;
+pub use wire::{WebhookSubject, subject_of_webhook};

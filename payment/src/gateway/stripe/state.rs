@@ -3,8 +3,9 @@
 use shared_events::Money;
 
 use super::{
-    super::{Decline, DeclineCode, GatewayPayment, GatewayState, Outcome, Reference},
+    super::{Decline, DeclineCode, FailedRefund, GatewayPayment, GatewayRefund, GatewayState, Outcome, Reference},
     currency::from_stripe,
+    gateway::refund_key,
     wire::{Intent, Refund},
 };
 
@@ -76,10 +77,13 @@ pub(super) fn payment(intent: &Intent, refunds: &[Refund]) -> Result<GatewayPaym
     let money = |units, currency: &str| -> Result<Money, String> {
         from_stripe(units, currency).ok_or_else(|| format!("{} has the amount {units} {currency}", intent.id))
     };
-    let refunds = refunds.iter().rev().filter(|refund| refund.counts()).map(|refund| {
+    let (made, failed): (Vec<&Refund>, Vec<_>) = refunds.iter().rev().partition(|refund| refund.counts());
+    let refunds = made.into_iter().map(|refund| {
         let amount = money(refund.amount, &refund.currency)?;
-        Ok(super::super::GatewayRefund { key: super::gateway::refund_key(refund), amount })
+        Ok(GatewayRefund { key: refund_key(refund), amount })
     });
+    let failed = failed.into_iter();
+    let failed = failed.map(|refund| FailedRefund { key: refund_key(refund), reason: refund.failure().to_owned() });
     let state = state(intent)?;
     let units = if state == GatewayState::Captured { intent.amount_received } else { None };
     Ok(GatewayPayment {
@@ -87,6 +91,7 @@ pub(super) fn payment(intent: &Intent, refunds: &[Refund]) -> Result<GatewayPaym
         amount: money(units.unwrap_or(intent.amount), &intent.currency)?,
         state,
         refunds: refunds.collect::<Result<_, String>>()?,
+        failed_refunds: failed.collect(),
     })
 }
 

@@ -44,6 +44,12 @@ impl Refund {
     pub(super) fn counts(&self) -> bool {
         !matches!(self.status.as_deref(), Some("failed" | "canceled"))
     }
+
+    /// Returns why it has failed, if it has.
+    pub(super) fn failure(&self) -> &str {
+        let status = self.status.as_deref().unwrap_or_default();
+        self.failure_reason.as_deref().unwrap_or(if status == "canceled" { status } else { "no reason is given" })
+    }
 }
 
 /// An object with an id, by which the next page of a list begins.
@@ -119,16 +125,30 @@ struct WebhookObject {
     id: Option<String>,
     #[serde(default)]
     payment_intent: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
 }
 
-/// Returns the id of the PaymentIntent that a webhook is about: of itself, or of a charge or a refund of it. `None` if
-/// it is about something else.
+/// What a webhook is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSubject {
+    /// The id of the PaymentIntent: of itself, or of a charge or a refund of it.
+    pub payment: String,
+    /// Whether it is a refund that has failed or was cancelled, which is final.
+    pub is_failed_refund: bool,
+}
+
+/// Returns what a webhook is about; `None` if that is no payment.
 ///
 /// # Errors
 /// If the body is not an event.
-pub fn payment_of_webhook(body: &[u8]) -> Result<Option<String>, serde_json::Error> {
-    let WebhookObject { object, id, payment_intent } = serde_json::from_slice::<WebhookEvent>(body)?.data.object;
-    Ok(if object.as_deref() == Some("payment_intent") { id } else { payment_intent })
+pub fn subject_of_webhook(body: &[u8]) -> Result<Option<WebhookSubject>, serde_json::Error> {
+    let WebhookObject { object, id, payment_intent, status } =
+        serde_json::from_slice::<WebhookEvent>(body)?.data.object;
+    let object = object.as_deref();
+    let payment = if object == Some("payment_intent") { id } else { payment_intent };
+    let is_failed_refund = object == Some("refund") && matches!(status.as_deref(), Some("failed" | "canceled"));
+    Ok(payment.map(|payment| WebhookSubject { payment, is_failed_refund }))
 }
 
 #[cfg(test)]
@@ -139,14 +159,19 @@ mod tests {
     fn a_webhook_names_a_payment() {
         let of = |object: &str| {
             let event = format!(r#"{{"id": "evt_1", "type": "x", "data": {{"object": {object}}}}}"#);
-            payment_of_webhook(event.as_bytes()).unwrap()
+            subject_of_webhook(event.as_bytes()).unwrap().map(|subject| (subject.payment, subject.is_failed_refund))
         };
-        assert_eq!(of(r#"{"object": "payment_intent", "id": "pi_1"}"#).as_deref(), Some("pi_1"));
-        assert_eq!(of(r#"{"object": "charge", "id": "ch_1", "payment_intent": "pi_1"}"#).as_deref(), Some("pi_1"));
+        let is = |id: &str, is_failed_refund| Some((id.to_owned(), is_failed_refund));
+        assert_eq!(of(r#"{"object": "payment_intent", "id": "pi_1", "status": "canceled"}"#), is("pi_1", false));
+        assert_eq!(of(r#"{"object": "charge", "id": "ch_1", "payment_intent": "pi_1"}"#), is("pi_1", false));
+        for (status, is_failed) in [("pending", false), ("succeeded", false), ("failed", true), ("canceled", true)] {
+            let refund = format!(r#"{{"object": "refund", "payment_intent": "pi_1", "status": "{status}"}}"#);
+            assert_eq!(of(&refund), is("pi_1", is_failed), "{status}");
+        }
         assert_eq!(of(r#"{"object": "refund", "id": "re_1", "payment_intent": null}"#), None);
         assert_eq!(of(r#"{"object": "customer", "id": "cus_1"}"#), None);
         for body in ["", "{}", r#"{"data": 1}"#, r#"{"data": {"object": 1}}"#, "\u{0}"] {
-            assert!(payment_of_webhook(body.as_bytes()).is_err(), "{body}");
+            assert!(subject_of_webhook(body.as_bytes()).is_err(), "{body}");
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use payment::gateway::stripe::WebhookSecret;
+use payment::{domain::RefundState, gateway::stripe::WebhookSecret};
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
-use shared_events::{EventBody, FailureReason, PaymentMethod};
+use shared_events::{EventBody, FailureReason, Money, PaymentMethod, RefundDetails, RefundFailure, RefundId};
 use tempfile::TempDir;
 use testkit::{
     service::{
@@ -16,6 +16,7 @@ use testkit::{
     },
     stripe::{API_KEY, FakeStripe, Fault, Totals},
 };
+use uuid::Uuid;
 
 use crate::{harness::Harness, orders::Order};
 
@@ -168,6 +169,89 @@ async fn after_a_webhook_stripe_is_asked_soon_about_a_capture(#[values(Sqlite, P
     }
     assert_eq!(service.harness.receive().await.body, EventBody::PaymentCaptured);
     assert_eq!(service.totals(&order), Totals { captured: 2_000, ..Totals::default() });
+    service.harness.finish().await;
+}
+
+fn refund(id: u128, amount: &str) -> RefundDetails {
+    let amount = Money::parse(amount, "USD".parse().unwrap()).unwrap();
+    RefundDetails { refund_id: RefundId(Uuid::from_u128(id)), amount, restock: None }
+}
+
+impl Service {
+    /// Authorizes and captures the payment of an order.
+    async fn captured(&mut self) -> Order {
+        let order = order(1, Some("pm_card_visa"));
+        self.harness.publish(&order.reserved()).await;
+        assert_eq!(self.harness.receive().await.body, EventBody::PaymentAuthorized);
+        self.harness.publish(&order.confirmed()).await;
+        assert_eq!(self.harness.receive().await.body, EventBody::PaymentCaptured);
+        order
+    }
+
+    async fn request(&mut self, order: &Order, refund: &RefundDetails) {
+        self.harness.publish(&order.message(EventBody::RefundRequested { refund: refund.clone() })).await;
+    }
+
+    /// The webhook about the refund that has failed last.
+    fn failed_webhook(&self) -> Value {
+        let events = self.fake.events();
+        events.into_iter().rfind(|event| event["type"] == "refund.failed").unwrap()
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_refund_that_fails_after_it_was_accepted_is_told(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut service = Service::start(database, &[]).await;
+    let order = service.captured().await;
+    let (first, second) = (refund(1, "15"), refund(2, "20"));
+    let refunded = |refund: &RefundDetails| EventBody::PaymentRefunded { refund: refund.clone() };
+    let reversed = EventBody::PaymentRefundFailed { refund: first.clone(), reason: RefundFailure::Reversed };
+    service.request(&order, &first).await;
+    assert_eq!(service.harness.receive().await.body, refunded(&first));
+    service.fake.fail_last_refund();
+    let event = service.failed_webhook();
+    // While Stripe does not answer, it is to send the webhook again.
+    service.fake.set_unavailable(true);
+    let body = event.to_string();
+    assert_eq!(service.webhook(&sign(now(), &body), body).await.status, 503);
+    service.fake.set_unavailable(false);
+    // A repetition says so again, because order may have missed it.
+    for _ in 0..2 {
+        service.signed_webhook(&event).await;
+        let received = without_method_of(service.harness.receive().await);
+        assert_eq!(received, without_method(&order).event(reversed.clone()));
+    }
+    let row = service.harness.row(order.saga_id).await.unwrap();
+    let detail = Some("expired_or_canceled_card".to_owned());
+    assert_eq!(row.refunds[0].state, RefundState::Failed { reason: RefundFailure::Reversed, detail });
+    // Inventory may have missed that it was accepted, so a repeated request is answered with both.
+    service.request(&order, &first).await;
+    for expected in [refunded(&first), reversed] {
+        assert_eq!(service.harness.receive().await.body, expected);
+    }
+    // Its amount can be refunded again.
+    service.request(&order, &second).await;
+    assert_eq!(service.harness.receive().await.body, refunded(&second));
+    assert_eq!(service.totals(&order), Totals { captured: 2_000, refunded: 2_000, held: 0 });
+    service.harness.finish().await;
+}
+
+/// The answer that the refund is accepted never comes.
+#[rstest]
+#[tokio::test]
+async fn a_refund_that_fails_before_its_answer_is_told(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut service = Service::start(database, &["--gateway-timeout=2h", "--drain-timeout=1s"]).await;
+    let order = service.captured().await;
+    let refund = refund(1, "20");
+    service.fake.fail_next([Fault::NoAnswer]);
+    service.request(&order, &refund).await;
+    until("it is refunded", async || service.totals(&order).refunded == 2_000).await;
+    service.fake.fail_last_refund();
+    let event = service.failed_webhook();
+    service.signed_webhook(&event).await;
+    let failed = EventBody::PaymentRefundFailed { refund, reason: RefundFailure::Declined };
+    assert_eq!(service.harness.receive().await.body, failed);
     service.harness.finish().await;
 }
 

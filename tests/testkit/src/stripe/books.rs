@@ -137,6 +137,13 @@ impl Books {
         Ok(body)
     }
 
+    pub(super) fn fail_last_refund(&mut self) {
+        let refund = self.refunds.last_mut().unwrap();
+        refund.status = "failed";
+        let body = refund.to_json();
+        self.event("refund.failed", body);
+    }
+
     fn refunded(&self, intent: &str) -> i64 {
         let counts = |refund: &&Refund| refund.intent == intent && refund.status != "failed";
         self.refunds.iter().filter(counts).map(|refund| refund.amount).sum()

@@ -39,6 +39,8 @@ pub(super) struct Requests {
     pub(super) faults: VecDeque<Fault>,
     /// The answers by idempotency key, with the request that they were for.
     pub(super) answers: HashMap<String, (String, Answer)>,
+    /// Whether reads fail.
+    pub(super) unavailable: bool,
     /// The idempotency keys and the objects of requests that run.
     pub(super) running: HashSet<String>,
 }

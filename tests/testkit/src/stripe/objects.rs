@@ -51,6 +51,7 @@ impl Refund {
         json!({
             "id": self.id, "object": "refund", "payment_intent": self.intent, "amount": self.amount,
             "currency": self.currency, "status": self.status, "metadata": self.metadata,
+            "failure_reason": (self.status == "failed").then_some("expired_or_canceled_card"),
         })
     }
 }

@@ -82,7 +82,12 @@ impl FakeStripe {
 
     /// The last refund fails at the customer's bank.
     pub fn fail_last_refund(&self) {
-        self.account.books().refunds.last_mut().unwrap().status = "failed";
+        self.account.books().fail_last_refund();
+    }
+
+    /// From now on, reads get an error 503, or do not.
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.account.requests().unavailable = unavailable;
     }
 
     /// What is booked for the payments with this key.
@@ -171,6 +176,9 @@ async fn read(
 ) -> Response {
     if let Some(response) = refusal(&headers) {
         return response;
+    }
+    if account.requests().unavailable {
+        return error(503, "api_error", "", "not now").into_response();
     }
     let books = account.books();
     let newest_first = books.intents.iter().rev();

@@ -1,6 +1,6 @@
 use payment::{
     domain::{NewPayment, PaymentId, Purpose, Refund},
-    gateway::{Decline, DeclineCode, GatewayRefund, Reference, RefundKey},
+    gateway::{Decline, DeclineCode, FailedRefund, GatewayRefund, Reference, RefundKey},
 };
 use shared_events::{OrderId, RefundDetails, RefundFailure, SagaId, Timestamp};
 use uuid::Uuid;
@@ -22,7 +22,13 @@ fn of_client(state: State) -> Payment {
 }
 
 fn found(state: GatewayState) -> GatewayPayment {
-    GatewayPayment { reference: Reference("pi_1".to_owned()), amount: dollars("20"), state, refunds: Vec::new() }
+    GatewayPayment {
+        reference: Reference("pi_1".to_owned()),
+        amount: dollars("20"),
+        state,
+        refunds: Vec::new(),
+        failed_refunds: Vec::new(),
+    }
 }
 
 /// Whether the gateway differs, and whether by money that the row does not account for.
@@ -104,9 +110,15 @@ fn each_refund_is_compared() {
         (RefundState::Refunded, vec![at_gateway(9, "5"), at_gateway(9, "5")], Differs::Money),
         (RefundState::Refunded, vec![at_gateway(9, "5"), at_gateway(10, "5")], Differs::Money),
     ] {
-        let refund = Refund { details: details.clone(), state };
+        let refund = Refund { details: details.clone(), state, lines: None };
         let payment = Payment { refunds: vec![refund.clone()], ..payment(State::Captured) };
         let found = GatewayPayment { refunds: refunds.clone(), ..found(GatewayState::Captured) };
         assert_eq!(differs(&of_payment(&payment, Some(&found))), expected, "{refund:?}, at the gateway {refunds:?}");
     }
+    let refund = Refund { details: details.clone(), state: RefundState::Refunded, lines: None };
+    let payment = Payment { refunds: vec![refund], ..payment(State::Captured) };
+    let failed = FailedRefund { key: RefundKey(details.refund_id.0), reason: "the card is gone".to_owned() };
+    let found = GatewayPayment { failed_refunds: vec![failed], ..found(GatewayState::Captured) };
+    let [difference] = &of_payment(&payment, Some(&found))[..] else { panic!("one difference") };
+    assert!(difference.text.contains("it has failed (the card is gone)"), "{difference:?}");
 }
