@@ -1,4 +1,5 @@
-//! Metrics of the order service: how orders end, how long that takes, and for how long the oldest open one has waited.
+//! Metrics of the order service: how orders and refunds end, how long an order takes, and for how long the oldest open
+//! one has waited.
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
@@ -12,7 +13,7 @@ use shared_events::FailureReason;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    domain::{Order, Status},
+    domain::{Order, RefundState, Status},
     store,
 };
 
@@ -24,6 +25,7 @@ const OLDEST_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) struct OrderMetrics {
     ended: Family<End, Counter>,
     duration: Histogram,
+    refunds: Family<RefundResult, Counter>,
     /// Without a value if it is not known. At most one member.
     oldest_open: Family<[(&'static str, &'static str); 0], Gauge<f64, AtomicU64>>,
 }
@@ -32,6 +34,11 @@ pub(crate) struct OrderMetrics {
 struct End {
     end: &'static str,
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefundResult {
+    result: &'static str,
 }
 
 /// The usual ends, which are reported as 0 from the start.
@@ -53,7 +60,11 @@ impl Default for OrderMetrics {
         for (end, reason) in ENDS {
             drop(ended.get_or_create(&End { end, reason }));
         }
-        Self { ended, duration, oldest_open: Family::default() }
+        let refunds = Family::default();
+        for result in ["succeeded", "failed"] {
+            drop(refunds.get_or_create(&RefundResult { result }));
+        }
+        Self { ended, duration, refunds, oldest_open: Family::default() }
     }
 }
 
@@ -62,6 +73,8 @@ impl OrderMetrics {
         registry.register("orders_ended", "Orders that have ended", self.ended.clone());
         let help = "Time from the placement of an order to its end";
         registry.register_with_unit("saga_duration", help, Unit::Seconds, self.duration.clone());
+        let help = "Refunds whose money has gone back, or will not";
+        registry.register("refunds_ended", help, self.refunds.clone());
         let help = "How long ago the oldest order was placed that has not ended; 0 if there is none";
         registry.register_with_unit("oldest_open_order_age", help, Unit::Seconds, self.oldest_open.clone());
     }
@@ -102,5 +115,15 @@ impl OrderMetrics {
         };
         self.ended.get_or_create(&End { end, reason }).inc();
         self.duration.observe(order.changed_at.since(order.placed_at).as_secs_f64());
+    }
+
+    /// Counts a refund that has just got this state. Called after the commit.
+    pub(crate) fn refund_ended(&self, state: RefundState) {
+        let result = match state {
+            RefundState::Requested => return,
+            RefundState::Succeeded => "succeeded",
+            RefundState::Failed(_) => "failed",
+        };
+        self.refunds.get_or_create(&RefundResult { result }).inc();
     }
 }

@@ -17,8 +17,8 @@ use shared_events::{Envelope, Event, OrderId, SagaId, Service, Timestamp};
 use crate::{
     commands::{CancelReply, Command, PlaceReply},
     domain::{
-        AlreadyConfirmed, CancelPolicy, IdempotencyKey, NewOrder, NewRefund, Order, Transition, on_cancel, on_event,
-        on_tick,
+        AlreadyConfirmed, CancelPolicy, IdempotencyKey, NewOrder, NewRefund, Order, RefundState, Transition, on_cancel,
+        on_event, on_tick,
     },
     metrics::OrderMetrics,
     participant::refunds::Refunds,
@@ -55,6 +55,8 @@ pub(crate) struct State {
     timeline: Vec<order_events::Model>,
     /// The orders that ended in this batch.
     ended: Vec<OrderId>,
+    /// The states that refunds got in this batch.
+    ended_refunds: Vec<RefundState>,
     /// Every change of an order, oldest first, for the watchers. `None` if there were none when the batch began.
     changes: Option<Vec<Order>>,
 }
@@ -235,6 +237,7 @@ impl Participant for Orders {
             new_ids: new_ids.into_iter(),
             timeline: Vec::new(),
             ended: Vec::new(),
+            ended_refunds: Vec::new(),
             changes: self.watchers.has_watchers().then(Vec::new),
         };
         for order in &loaded {
@@ -270,6 +273,7 @@ impl Participant for Orders {
 
     fn on_committed(&self, state: State) {
         state.ended.iter().filter_map(|id| state.orders.get(id)).for_each(|order| self.metrics.ended(order));
+        state.ended_refunds.iter().for_each(|refund| self.metrics.refund_ended(*refund));
         let ended: BTreeSet<OrderId> = state.ended.into_iter().collect();
         let orders = state.orders.into_changed().inspect(|order| {
             if ended.contains(&order.details.order_id) {

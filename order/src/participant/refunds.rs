@@ -100,6 +100,7 @@ impl State {
         let Some(after) = changed else { return String::new() };
         let mut changes = Vec::new();
         if before.state != after.state {
+            self.ended_refunds.push(after.state);
             changes.push(match after.state {
                 RefundState::Requested => "refund is requested",
                 RefundState::Succeeded => "refund has succeeded",

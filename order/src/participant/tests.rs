@@ -27,6 +27,7 @@ fn state() -> State {
         new_ids: (1..=100).map(OrderId).collect::<Vec<_>>().into_iter(),
         timeline: Vec::new(),
         ended: Vec::new(),
+        ended_refunds: Vec::new(),
         changes: None,
     }
 }

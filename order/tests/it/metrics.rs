@@ -1,7 +1,8 @@
 //! The metrics about the end of orders.
 
 use rstest::rstest;
-use shared_events::{EventBody, FailureReason, Sku};
+use serde_json::json;
+use shared_events::{EventBody, EventType, FailureReason, RefundFailure, Sku};
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
     until,
@@ -62,6 +63,31 @@ async fn each_order_is_counted_once_at_its_end(#[values(Sqlite, Postgres)] datab
     assert!(metric(&harness, "order_system_saga_duration_seconds_sum{service=\"order\"}").await > 0.0);
     assert!(metric(&harness, "order_system_inputs_total{service=\"order\",kind=\"command\"}").await >= 5.0);
     assert!(metric(&harness, "order_system_inputs_total{service=\"order\",kind=\"own\"}").await >= 1.0);
+    harness.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn each_refund_is_counted_once_at_its_end(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let mut harness = Harness::start(database).await;
+    let (id, _) = harness.confirmed().await;
+    for amount in [1, 2] {
+        assert_eq!(harness.refund(id, &json!({"amount": amount})).await.status, 202);
+        let requested = harness.payment.receive_about(id, EventType::RefundRequested).await;
+        let EventBody::RefundRequested { refund } = requested.event.body.clone() else { panic!("{requested:?}") };
+        let answer = match amount {
+            1 => EventBody::PaymentRefunded { refund },
+            _ => EventBody::PaymentRefundFailed { refund, reason: RefundFailure::Declined },
+        };
+        for _ in 0..2 {
+            harness.payment.publish(&requested, answer.clone()).await;
+        }
+    }
+    for result in ["succeeded", "failed"] {
+        let name = format!("order_system_refunds_ended_total{{service=\"order\",result=\"{result}\"}}");
+        until(result, async || metric(&harness, &name).await >= 1.0).await;
+        assert_eq!(metric(&harness, &name).await, 1.0, "{result}");
+    }
     harness.finish().await;
 }
 
