@@ -245,8 +245,10 @@ async fn a_refund_that_has_succeeded_may_fail_later(#[values(Sqlite, Postgres)] 
     harness.payment.publish(&requested, reversed).await;
     harness.payment.publish(&requested, EventBody::PaymentRefunded { refund }).await;
     // The amount can be refunded again. The goods are back already.
-    let again = harness.refund(id, &json!({"restock": true})).await;
+    let all = json!({"restock": true, "idempotency_key": "again"});
+    let again = harness.refund(id, &all).await;
     assert_eq!((again.status, &again.body["amount"], &again.body["restock"]), (202, &json!(200), &json!(false)));
+    assert_eq!(harness.refund(id, &all).await.body, again.body);
     assert_eq!(harness.get(&location).await.body, failed);
     let order = harness.order(id).await;
     assert_eq!((order.get("refunded_amount"), &order["status"]), (None, &json!("CONFIRMED")));
