@@ -228,7 +228,10 @@ impl WorkSettings {
             max_events: self.max_events_per_message,
             max_waiting: self.max_waiting,
             tick: self.tick.max(Duration::from_millis(1)),
+            // The other half of the prefetch is for what is urgent.
+            max_held_back: self.prefetch / 2,
             inbox_retention: self.inbox_retention,
+            ..EngineSettings::default()
         }
     }
 }

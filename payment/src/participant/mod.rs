@@ -22,7 +22,7 @@ use saga_database::{Writes, next_ids};
 use saga_message::ServiceSpec;
 use saga_runtime::{CallError, Decision, Input, Participant, Payload, Readiness, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
-use shared_events::{Envelope, Service, Timestamp};
+use shared_events::{Envelope, EventType, Service, Timestamp};
 
 use self::state::State;
 use crate::{
@@ -142,6 +142,10 @@ impl Participant for Payments {
         }
     }
 
+    fn can_wait(&self, envelope: &Envelope) -> bool {
+        envelope.event.body.event_type() == EventType::OrderConfirmed
+    }
+
     fn on_tick(&self) -> Option<Command> {
         Some(Command::Tick)
     }
@@ -149,7 +153,7 @@ impl Participant for Payments {
     async fn load(&self, transaction: &DatabaseTransaction, inputs: &[&Input<Self>]) -> Result<State, DbErr> {
         let (mut sagas, mut ids, mut keys) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let (mut requests, mut take_at, mut is_tick) = (0, None, false);
-        let (mut reversed, mut refunded) = (Vec::new(), Vec::new());
+        let mut reversed = BTreeSet::new();
         for input in inputs {
             match &input.payload {
                 Payload::Event(envelope) => drop(sagas.insert(envelope.event.saga_id)),
@@ -163,7 +167,7 @@ impl Participant for Payments {
                 Payload::Command(Command::LookUp(reference, _)) => {
                     store::ask_soon(transaction, reference, input.at.after(LOOK_UP_DELAY)).await?;
                 }
-                Payload::Command(Command::RefundsReversed(reference, ..)) => reversed.push(reference),
+                Payload::Command(Command::RefundsReversed(reference, ..)) => drop(reversed.insert(reference)),
                 Payload::Command(Command::Probe) => {}
             }
         }
@@ -171,11 +175,9 @@ impl Participant for Payments {
         let mut loaded = store::by_ids(transaction, ids.into_iter().collect()).await?;
         loaded.append(&mut store::by_sagas(transaction, sagas.iter().copied().collect()).await?);
         loaded.append(&mut store::by_idempotency_keys(transaction, keys).await?);
-        for reference in reversed {
-            let payments = store::refunded_by_reference(transaction, reference).await?;
-            refunded.extend(payments.iter().map(|payment| payment.payment_id));
-            loaded.extend(payments);
-        }
+        let mut of_reversed = store::refunded_by_reference(transaction, reversed).await?;
+        let refunded = of_reversed.iter().map(|payment| payment.payment_id).collect();
+        loaded.append(&mut of_reversed);
         let known = loaded.iter().filter_map(crate::domain::Payment::saga_id).filter(|saga| sagas.contains(saga));
         let known = known.collect::<BTreeSet<_>>().len();
         let mut due = Vec::new();

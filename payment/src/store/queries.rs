@@ -96,16 +96,19 @@ pub(crate) async fn by_ids(transaction: &DatabaseTransaction, ids: Vec<PaymentId
     rows.into_iter().map(from_row).collect()
 }
 
-/// Returns the payments with this reference that have refunds, and locks them.
+/// Returns the payments with these references that have refunds, and locks them.
 ///
 /// # Errors
 /// If the database fails or is unavailable, or a row cannot be read.
 pub(crate) async fn refunded_by_reference(
     transaction: &DatabaseTransaction,
-    reference: &Reference,
+    references: BTreeSet<&Reference>,
 ) -> Result<Vec<Payment>, DbErr> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
     let query = payments::Entity::find()
-        .filter(payments::Column::Reference.eq(reference.0.as_str()))
+        .filter(payments::Column::Reference.is_in(references.into_iter().map(|reference| reference.0.as_str())))
         // As in the index.
         .filter(Expr::cust("refunds IS NOT NULL"))
         .order_by_asc(payments::Column::PaymentId)

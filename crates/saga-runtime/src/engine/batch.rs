@@ -33,6 +33,16 @@ impl<P: Participant> Item<P> {
         }
     }
 
+    /// Returns whether it is a message.
+    pub(super) fn is_message(&self) -> bool {
+        matches!(self, Self::Input(pending) if pending.received_at().is_some())
+    }
+
+    /// Returns whether it is a message that nobody waits for.
+    pub(super) fn can_wait(&self, participant: &P) -> bool {
+        matches!(self, Self::Input(pending) if pending.can_wait(participant))
+    }
+
     /// Refuses a caller's item with the reason `why`; returns any other item.
     pub(super) fn refuse_caller(self, why: &str) -> Option<Self> {
         match self {

@@ -6,6 +6,7 @@ mod batch;
 mod dead_letter;
 mod external_calls;
 mod handle;
+mod held_back;
 mod mailbox;
 mod messages;
 mod participant;

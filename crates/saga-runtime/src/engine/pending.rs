@@ -108,6 +108,12 @@ impl<P: Participant> Pending<P> {
         self.inputs.len() + self.dead_lettered.len()
     }
 
+    /// Returns whether it is a message from the queue that nobody waits for.
+    pub(super) fn can_wait(&self, participant: &P) -> bool {
+        let can_wait = |input: &Input<P>| input.payload.message().is_some_and(|message| participant.can_wait(message));
+        matches!(self.origin, Origin::Queue { .. }) && !self.inputs.is_empty() && self.inputs.iter().all(can_wait)
+    }
+
     /// Divides a message from the queue into its events, each of which then has its own key in the inbox.
     pub(super) fn one_by_one(self) -> Vec<Self> {
         let Origin::Queue { raw, receipt, .. } = &self.origin else { return vec![self] };

@@ -13,6 +13,7 @@ use super::{
     aside::Aside,
     batch::{Batch, Item},
     external_calls::ExternalCalls,
+    held_back::HeldBack,
 };
 use crate::{
     identity::SystemIdentity, metrics::EngineMetrics, readiness::Readiness, relay::Outbox, shutdown::ShutdownStages,
@@ -30,6 +31,10 @@ pub struct EngineSettings {
     pub max_waiting: usize,
     /// The time between two ticks of the clock.
     pub tick: Duration,
+    /// How long messages that nobody waits for ([`Participant::can_wait`]) are held back.
+    pub patience: Duration,
+    /// Maximum number of messages that are held back; less than the prefetch, to which they count.
+    pub max_held_back: usize,
     /// How long a handled message stays in the inbox. A duplicate that arrives later is handled again, so the
     /// participant itself should recognize it.
     pub inbox_retention: Duration,
@@ -42,6 +47,8 @@ impl Default for EngineSettings {
             max_events: framing::MAX_EVENTS,
             max_waiting: 4_096,
             tick: Duration::from_secs(1),
+            patience: Duration::from_millis(20),
+            max_held_back: 64,
             inbox_retention: Duration::from_secs(24 * 60 * 60),
         }
     }
@@ -63,8 +70,9 @@ pub struct Engine<P: Participant> {
     pub(super) aside: Aside<P>,
     /// How many inputs were put aside or refused because of a lock since the start.
     pub(super) locked_out: u64,
-    /// How many inputs the last batch had.
+    /// How many inputs the last batch had, without those that could wait.
     last_batch: usize,
+    held_back: HeldBack<P>,
     pub(super) stop: ShutdownStages,
     external_calls: ExternalCalls<P>,
     pub(super) metrics: EngineMetrics,
@@ -100,6 +108,7 @@ impl<P: Participant> Engine<P> {
         let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity), clock);
         let participant = Arc::new(participant);
         let external_calls = ExternalCalls::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
+        let held_back = HeldBack::new(&settings);
         let engine = Self {
             participant,
             database,
@@ -113,6 +122,7 @@ impl<P: Participant> Engine<P> {
             aside: Aside::new(),
             locked_out: 0,
             last_batch: 0,
+            held_back,
             stop,
             external_calls,
             metrics: EngineMetrics::default(),
@@ -149,7 +159,7 @@ impl<P: Participant> Engine<P> {
                 () = work.cancelled() => break,
             }
         }
-        while !(self.postponed.is_empty() && self.items.is_empty()) {
+        while !(self.postponed.is_empty() && self.items.is_empty() && self.held_back.until().is_none()) {
             self.receive(&mut items).await;
             self.step(&mut items).await;
         }
@@ -159,12 +169,9 @@ impl<P: Participant> Engine<P> {
         self.external_calls.end().await;
     }
 
-    /// Receives what is available, at most one batch of it; waits if there is nothing.
+    /// Receives what is available, at most one batch of it; waits if there is nothing, or nothing that cannot wait.
     async fn receive(&mut self, items: &mut Vec<Item<P>>) {
-        if self.postponed.is_empty() {
-            items.extend(self.items.recv().await);
-            self.receive_more(items);
-        } else {
+        if !self.postponed.is_empty() {
             let mut inputs = 0;
             let fits = |item: &&Item<P>| {
                 let is_first = inputs == 0;
@@ -174,11 +181,20 @@ impl<P: Participant> Engine<P> {
             let count = self.postponed.iter().take_while(fits).count();
             items.extend(self.postponed.drain(..count));
         }
+        while items.is_empty() {
+            let held_until = self.held_back.until();
+            tokio::select! {
+                item = self.items.recv() => items.extend(item),
+                () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {}
+            }
+            self.receive_more(items);
+            self.held_back.exchange(items, &self.participant);
+        }
     }
 
-    /// Receives what is available now, up to one batch.
+    /// Receives what is available now, up to one batch with what is held back.
     fn receive_more(&mut self, items: &mut Vec<Item<P>>) {
-        let mut inputs = count_inputs(items);
+        let mut inputs = count_inputs(items) + self.held_back.inputs();
         while inputs < self.settings.max_batch
             && let Ok(item) = self.items.try_recv()
         {
@@ -190,7 +206,8 @@ impl<P: Participant> Engine<P> {
     /// Handles these items, and returns when they are committed and answered.
     async fn step(&mut self, items: &mut Vec<Item<P>>) {
         self.linger(items).await;
-        self.last_batch = count_inputs(items);
+        let urgent = items.iter().filter(|item| !item.can_wait(&self.participant));
+        self.last_batch = urgent.map(Item::inputs).sum();
         let mut batch = Batch::of(items.drain(..));
         if self.spans.is_on() {
             let inputs = batch.inputs.iter_mut().flat_map(|pending| &mut pending.inputs);

@@ -1,10 +1,10 @@
 //! Batches: one transaction each, duplicates dropped, and what happens to a command that fails.
 
-use std::sync::atomic::Ordering;
+use std::{ops::RangeInclusive, sync::atomic::Ordering, time::Duration};
 
 use futures::future::join_all;
 use rstest::rstest;
-use saga_runtime::{Cause, EngineSettings, Refusal};
+use saga_runtime::{Cause, EngineSettings, Refusal, broker::Outgoing};
 use shared_events::EventBody;
 use testkit::service::{
     DatabaseKind::{self, Postgres, Sqlite},
@@ -13,7 +13,7 @@ use testkit::service::{
 
 use crate::{
     counting_participant::{Command, PANICS_WHEN_DECIDED, PANICS_WHEN_SAVED, UNACCEPTABLE},
-    engine_harness::{EngineHarness, Plan, World, created, event},
+    engine_harness::{EngineHarness, Plan, World, created, event, outgoing},
     wait::within_timeout,
 };
 
@@ -34,6 +34,38 @@ async fn what_waits_is_one_transaction_up_to_the_limit(#[values(Sqlite, Postgres
     assert_eq!(sums.into_iter().map(Result::unwrap).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
     assert_eq!(engine.batches()[held..], [8, 8, 4]);
     assert_eq!(engine.handled(1).await, 20);
+    engine.finish().await;
+}
+
+/// `OrderConfirmed` of these orders, each in a message of its own. Nobody waits for it.
+fn confirmed(orders: RangeInclusive<i64>) -> Vec<Outgoing> {
+    orders.map(|order| outgoing(event(order, 1, EventBody::OrderConfirmed))).collect()
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_nobody_waits_for_is_committed_with_the_next_event(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let settings = EngineSettings { patience: Duration::from_secs(3_600), max_batch: 16, ..EngineSettings::default() };
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan { settings, ..Plan::default() }).await;
+    world.publish_and_wait(&confirmed(1..=8)).await;
+    assert_eq!(engine.batches(), [8], "half a batch is enough");
+    world.order.publish(&confirmed(9..=11)).await;
+    assert_eq!(engine.ask(Command::Count(12)).await, Ok(1));
+    assert_eq!(engine.batches(), [8, 1], "a command does not take them along");
+    world.order.publish(&[created(13, 1)]).await;
+    world.order.confirmed(4).await;
+    assert_eq!(engine.batches(), [8, 1, 4], "an event that somebody waits for does");
+    engine.finish().await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_nobody_waits_for_does_not_wait_for_ever(#[values(Sqlite, Postgres)] database: DatabaseKind) {
+    let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
+    let engine = EngineHarness::start(&storage, world.participant_broker(), Plan::default()).await;
+    world.publish_and_wait(&confirmed(1..=1)).await;
+    assert_eq!(engine.handled(1).await, 1);
     engine.finish().await;
 }
 
