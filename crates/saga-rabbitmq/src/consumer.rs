@@ -68,7 +68,7 @@ pub(crate) async fn start(
         let ended = tokio::select! {
             ended = session.run() => ended,
             failure = keep_bound(&connection, &topology) => Err(failure),
-            never = watched => match never {},
+            failure = watched => Err(failure),
         };
         if let Err(failure) = ended {
             tracing::warn!(error = %failure.at(&address), "the connection to the broker for consuming is lost");

@@ -1,7 +1,6 @@
 //! Reads a queue's statistics at an interval, over the connection that consumes it.
 
 use std::{
-    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -9,6 +8,7 @@ use std::{
 use lapin::{Channel, Connection, Queue, options::QueueDeclareOptions, types::FieldTable};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::failure::BrokerFailure;
 use saga_runtime::broker::QueueStats;
 
 /// How often the statistics are read.
@@ -27,20 +27,27 @@ impl QueueWatch {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 
-    /// Reads the statistics of `queue` until the future is dropped. It uses a separate channel, because a declaration
-    /// that fails closes its channel and everything else on it.
-    pub(crate) async fn run(self, connection: &Connection, queue: &str) -> Infallible {
+    /// Reads the statistics of `queue`, until it has had no consumer for a whole period: the broker has forgotten the one
+    /// on this connection, and has not told it. (RabbitMQ does that if a queue is deleted and declared again at the same
+    /// time.) It uses a separate channel, because a declaration that fails closes its channel and everything else on it.
+    pub(crate) async fn run(self, connection: &Connection, queue: &str) -> BrokerFailure {
         let _clear = ClearOnDrop(&self);
-        let mut channel = None;
+        let (mut channel, mut was_consumed) = (None, true);
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             match read_stats(connection, &mut channel, queue).await {
-                Ok(queue) => self.set(Some(QueueStats {
-                    ready: queue.message_count().into(),
-                    consumers: queue.consumer_count().into(),
-                })),
+                Ok(queue) => {
+                    let (ready, consumers) = (queue.message_count().into(), queue.consumer_count().into());
+                    self.set(Some(QueueStats { ready, consumers }));
+                    if consumers == 0 && !was_consumed {
+                        return BrokerFailure::Failed(
+                            "it has forgotten that this service consumes its queue".to_owned(),
+                        );
+                    }
+                    was_consumed = consumers > 0;
+                }
                 Err(error) => {
                     tracing::debug!(%error, queue, "the broker did not report the queue's statistics");
                     channel = None;

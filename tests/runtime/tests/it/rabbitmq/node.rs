@@ -137,3 +137,23 @@ async fn a_server_without_memory_makes_publishers_wait_and_consumers_go_on() {
     let delivered: Vec<_> = take(&mut subscription, 100).await.iter().map(id).collect();
     assert_eq!(delivered, ids(&sent));
 }
+
+/// The queue is made to forget its consumers without telling them. RabbitMQ does that by itself, but rarely, if the queue
+/// is deleted and declared again at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_the_server_has_forgotten_ends() {
+    let node = node(Options::default()).await;
+    let inventory = broker(Service::Inventory, node.amqp_url());
+    let mut subscription = inventory.subscribe(10).await.unwrap();
+    let forget = r#"{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"inventory">>)),
+        [ra:process_command(amqqueue:get_pid(Q),
+                            rabbit_fifo:make_checkout({element(2, C), element(1, C)}, cancel, #{}))
+         || C <- rabbit_amqqueue:consumers(Q)]."#;
+    node.rabbitmqctl(&["eval", forget]).unwrap();
+    assert!(timeout(TIMEOUT, subscription.recv()).await.expect("the subscription ends").is_none());
+    let mut subscription = inventory.subscribe(10).await.unwrap();
+    let order = broker(Service::Order, node.amqp_url());
+    let (mut publisher, mut outcomes) = order.publisher().await.unwrap();
+    publish(&mut *publisher, &mut outcomes, &messages(1)).await;
+    next(&mut subscription).await.receipt.acknowledge();
+}
