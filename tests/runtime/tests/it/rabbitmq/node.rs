@@ -138,8 +138,8 @@ async fn a_server_without_memory_makes_publishers_wait_and_consumers_go_on() {
     assert_eq!(delivered, ids(&sent));
 }
 
-/// The queue is made to forget its consumers without telling them. RabbitMQ does that by itself, but rarely, if the queue
-/// is deleted and declared again at the same time.
+/// The queue is made to forget its consumers without telling them. RabbitMQ does that by itself, but rarely, if the
+/// queue is deleted and declared again at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_the_server_has_forgotten_ends() {
     let node = node(Options::default()).await;
