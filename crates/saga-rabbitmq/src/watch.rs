@@ -27,9 +27,10 @@ impl QueueWatch {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 
-    /// Reads the statistics of `queue`, until it has had no consumer for a whole period: the broker has forgotten the one
-    /// on this connection, and has not told it. (RabbitMQ does that if a queue is deleted and declared again at the same
-    /// time.) It uses a separate channel, because a declaration that fails closes its channel and everything else on it.
+    /// Reads the statistics of `queue`, until it has had no consumer for a whole period: the broker has forgotten the
+    /// one on this connection, and has not told it. (RabbitMQ does that if a queue is deleted and declared again at the
+    /// same time.) It uses a separate channel, because a declaration that fails closes its channel and everything else
+    /// on it.
     pub(crate) async fn run(self, connection: &Connection, queue: &str) -> BrokerFailure {
         let _clear = ClearOnDrop(&self);
         let (mut channel, mut was_consumed) = (None, true);
