@@ -9,6 +9,7 @@ mod m0007_payment_methods;
 mod m0008_captures;
 mod m0009_refunds;
 mod m0010_unsettled;
+mod m0011_room_on_pages;
 
 use saga_database::tables::{ApiKeysTable, AuditLogTable, DeadLetterSubject, MessageTables, SystemIdentityTable};
 use sea_orm_migration::prelude::*;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_captures::Migration),
             Box::new(m0009_refunds::Migration),
             Box::new(m0010_unsettled::Migration),
+            Box::new(m0011_room_on_pages::Migration),
         ]
     }
 }
