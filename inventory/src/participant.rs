@@ -13,7 +13,7 @@ use saga_message::ServiceSpec;
 use saga_runtime::{Decision, Input, Participant, Payload, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_http::access::Owner as KeyOwner;
-use shared_events::{Envelope, Event, EventBody, EventType, Lines, SagaId, Service, Timestamp};
+use shared_events::{Envelope, Event, EventBody, Lines, SagaId, Service, Timestamp};
 
 use self::state::State;
 use crate::{
@@ -83,10 +83,6 @@ impl Participant for Inventory {
 
     fn service(&self) -> ServiceSpec {
         Service::Inventory.spec()
-    }
-
-    fn can_wait(&self, envelope: &Envelope) -> bool {
-        envelope.event.body.event_type() == EventType::OrderConfirmed
     }
 
     fn on_tick(&self) -> Option<Command> {

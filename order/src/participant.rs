@@ -12,7 +12,7 @@ use saga_runtime::{Decision, Input, Participant, Payload, ReplyTo, Unacceptable}
 use saga_support::millis;
 use sea_orm::{DatabaseTransaction, DbErr};
 use service_http::access::Owner;
-use shared_events::{Envelope, Event, EventType, OrderId, SagaId, Service, Timestamp};
+use shared_events::{Envelope, Event, OrderId, SagaId, Service, Timestamp};
 
 use crate::{
     commands::{CancelReply, Command, PlaceReply},
@@ -177,11 +177,6 @@ impl Participant for Orders {
 
     fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
-    }
-
-    fn can_wait(&self, envelope: &Envelope) -> bool {
-        // The client waits for `PaymentAuthorized`, which comes between the two.
-        matches!(envelope.event.body.event_type(), EventType::StockReserved | EventType::PaymentCaptured)
     }
 
     fn on_tick(&self) -> Option<Command> {

@@ -86,12 +86,15 @@ const fn route(
     routing_key: &'static str,
     message_type: &'static str,
     consumers: &'static [&'static str],
+    can_wait_at: &'static [&'static str],
 ) -> Route {
-    Route { publisher: publisher.name(), routing_key, message_type, consumers }
+    Route { publisher: publisher.name(), routing_key, message_type, consumers, can_wait_at }
 }
 
 macro_rules! flows {
-    ($($event:ident, $key:literal, $publisher:ident => [$($consumer:ident),*];)*) => {
+    ($(
+        $event:ident, $key:literal, $publisher:ident => [$($consumer:ident),*] $(, can wait at [$($later:ident),*])?;
+    )*) => {
         /// The flow table: the only definition of which service publishes and consumes which event. Tests check that
         /// the subscriptions, the definitions of the broker and the table in `docs/saga.md` agree with it.
         pub const FLOWS: &[Flow] = &[$(Flow {
@@ -99,28 +102,35 @@ macro_rules! flows {
             routing_key: $key,
             publisher: Service::$publisher,
             consumers: &[$(Service::$consumer),*],
-            route: &route(Service::$publisher, $key, concat!("order-system.", $key, ".v1"), &[$(Service::$consumer.name()),*]),
+            route: &route(
+                Service::$publisher,
+                $key,
+                concat!("order-system.", $key, ".v1"),
+                &[$(Service::$consumer.name()),*],
+                &[$($(Service::$later.name()),*)?],
+            ),
         },)*];
 
         /// The routes of [`FLOWS`].
-        pub const ROUTES: &[Route] = &[$(route(Service::$publisher, $key, concat!("order-system.", $key, ".v1"), &[$(Service::$consumer.name()),*])),*];
+        pub const ROUTES: &[Route] = &[$(*FLOWS[EventType::$event as usize].route),*];
     };
 }
 
 flows! {
     OrderCreated, "order.created", Order => [Inventory];
-    StockReserved, "stock.reserved", Inventory => [Payment, Order];
+    // The client waits for `PaymentAuthorized`, which comes after it.
+    StockReserved, "stock.reserved", Inventory => [Payment, Order], can wait at [Order];
     StockReservationFailed, "stock.reservation-failed", Inventory => [Order];
     PaymentAuthorized, "payment.authorized", Payment => [Order];
     PaymentFailed, "payment.failed", Payment => [Inventory, Order];
     StockReleased, "stock.released", Inventory => [Order];
-    OrderConfirmed, "order.confirmed", Order => [Inventory, Payment];
+    OrderConfirmed, "order.confirmed", Order => [Inventory, Payment], can wait at [Inventory, Payment];
     OrderFailed, "order.failed", Order => [];
     OrderCancelled, "order.cancelled", Order => [];
     OrderCancelRequested, "order.cancel-requested", Order => [Inventory, Payment];
     PaymentVoided, "payment.voided", Payment => [Order];
     StockHoldOverdue, "stock.hold-overdue", Inventory => [Order];
-    PaymentCaptured, "payment.captured", Payment => [Order];
+    PaymentCaptured, "payment.captured", Payment => [Order], can wait at [Order];
     PaymentCaptureFailed, "payment.capture-failed", Payment => [Order];
     RefundRequested, "order.refund-requested", Order => [Payment];
     PaymentRefunded, "payment.refunded", Payment => [Inventory, Order];
@@ -139,6 +149,8 @@ mod tests {
         for flow in FLOWS {
             assert_eq!(flow.event.flow(), flow);
             assert!(!flow.consumers.contains(&flow.publisher), "{flow:?}: a service does not consume its own events");
+            let Route { consumers, can_wait_at, .. } = flow.route;
+            assert!(can_wait_at.iter().all(|service| consumers.contains(service)), "{flow:?}");
         }
     }
 }

@@ -122,6 +122,7 @@ mod tests {
             routing_key: "sold",
             message_type: "com.example.sold.v1",
             consumers: &["stock"],
+            can_wait_at: &[],
         };
         let made_at = Uuid::now_v7();
         let saga = Uuid::now_v7();

@@ -219,9 +219,15 @@ mod tests {
     use super::*;
 
     const ROUTES: &[Route] = &[
-        Route { publisher: "shop", routing_key: "sold", message_type: "sold", consumers: &["stock", "mail"] },
-        Route { publisher: "shop", routing_key: "closed", message_type: "closed", consumers: &[] },
-        Route { publisher: "stock", routing_key: "gone", message_type: "gone", consumers: &["shop"] },
+        Route {
+            publisher: "shop",
+            routing_key: "sold",
+            message_type: "sold",
+            consumers: &["stock", "mail"],
+            can_wait_at: &[],
+        },
+        Route { publisher: "shop", routing_key: "closed", message_type: "closed", consumers: &[], can_wait_at: &[] },
+        Route { publisher: "stock", routing_key: "gone", message_type: "gone", consumers: &["shop"], can_wait_at: &[] },
     ];
     const NAMES: [&str; 3] = ["shop", "stock", "mail"];
 

@@ -35,6 +35,7 @@ static ROUTES: [Route; 1] = [Route {
     routing_key: "parcel.shipped",
     message_type: "com.example.parcel-shipped.v1",
     consumers: &["billing"],
+    can_wait_at: &[],
 }];
 
 /// A parcel was shipped.

@@ -22,7 +22,7 @@ use saga_database::{Writes, next_ids};
 use saga_message::ServiceSpec;
 use saga_runtime::{CallError, Decision, Input, Participant, Payload, Readiness, Unacceptable};
 use sea_orm::{DatabaseTransaction, DbErr};
-use shared_events::{Envelope, EventType, Service, Timestamp};
+use shared_events::{Envelope, Service, Timestamp};
 
 use self::state::State;
 use crate::{
@@ -142,10 +142,6 @@ impl Participant for Payments {
         }
     }
 
-    fn can_wait(&self, envelope: &Envelope) -> bool {
-        envelope.event.body.event_type() == EventType::OrderConfirmed
-    }
-
     fn on_tick(&self) -> Option<Command> {
         Some(Command::Tick)
     }
@@ -175,9 +171,7 @@ impl Participant for Payments {
         let mut loaded = store::by_ids(transaction, ids.into_iter().collect()).await?;
         loaded.append(&mut store::by_sagas(transaction, sagas.iter().copied().collect()).await?);
         loaded.append(&mut store::by_idempotency_keys(transaction, keys).await?);
-        let mut of_reversed = store::refunded_by_reference(transaction, reversed).await?;
-        let refunded = of_reversed.iter().map(|payment| payment.payment_id).collect();
-        loaded.append(&mut of_reversed);
+        loaded.append(&mut store::refunded_by_reference(transaction, reversed).await?);
         let known = loaded.iter().filter_map(crate::domain::Payment::saga_id).filter(|saga| sagas.contains(saga));
         let known = known.collect::<BTreeSet<_>>().len();
         let mut due = Vec::new();
@@ -191,7 +185,6 @@ impl Participant for Payments {
         let new_ids = new_ids.into_iter().map(PaymentId).collect();
         let mut state = State::new(loaded, due, new_ids, budget);
         state.is_tick = is_tick;
-        state.refunded = refunded;
         Ok(state)
     }
 

@@ -23,11 +23,10 @@ pub(crate) struct State {
     pub(super) payments: WorkingSet<PaymentId, Payment>,
     by_saga: HashMap<SagaId, PaymentId>,
     by_key: HashMap<OwnedKey, PaymentId>,
+    by_refund: HashMap<RefundId, PaymentId>,
     due: Vec<PaymentId>,
     new_ids: std::vec::IntoIter<PaymentId>,
     budget: Budget,
-    /// The payments that a webhook names because of their refunds.
-    pub(super) refunded: Vec<PaymentId>,
     /// Whether the batch has a tick.
     pub(super) is_tick: bool,
     /// What became of captures in the batch.
@@ -40,10 +39,10 @@ impl State {
             payments: WorkingSet::loaded([]),
             by_saga: HashMap::new(),
             by_key: HashMap::new(),
+            by_refund: HashMap::new(),
             due,
             new_ids: new_ids.into_iter(),
             budget,
-            refunded: Vec::new(),
             is_tick: false,
             captures: Captures::default(),
         };
@@ -135,12 +134,11 @@ impl State {
         now: Timestamp,
     ) -> Decision<Payments> {
         let (mut events, mut follow_ups) = (Vec::new(), Vec::new());
-        let has =
-            |payment: &Payment, id| payment.reference.as_ref() == Some(&reference.0) && payment.refund(id).is_some();
         for FailedRefund { key, reason } in refunds {
             let id = RefundId(key.0);
-            let mut refunded = self.refunded.iter().filter_map(|id| self.payments.get(id));
-            let Some(payment) = refunded.find(|payment| has(payment, id)) else { continue };
+            let payment = self.by_refund.get(&id).and_then(|payment_id| self.payments.get(payment_id));
+            let is_it = |payment: &&Payment| payment.reference.as_ref() == Some(&reference.0);
+            let Some(payment) = payment.filter(is_it) else { continue };
             let (payment_id, order) = (payment.payment_id, payment.order_of_refund(id));
             let Transition { payment: changed, events: bodies } = refund_reversed(payment, id, reason, now);
             if changed.is_some() {
@@ -254,6 +252,8 @@ impl State {
         if let Some(key) = payment.idempotency_key() {
             self.by_key.insert(key.clone(), payment.payment_id);
         }
+        let refunds = payment.refunds.iter().map(|refund| (refund.details.refund_id, payment.payment_id));
+        self.by_refund.extend(refunds);
     }
 
     fn next_id(&mut self) -> Result<PaymentId, Unacceptable> {

@@ -35,7 +35,7 @@ const fn route(
     message_type: &'static str,
     consumers: &'static [&'static str],
 ) -> Route {
-    Route { publisher, routing_key, message_type, consumers }
+    Route { publisher, routing_key, message_type, consumers, can_wait_at: &[] }
 }
 
 const fn service(name: &'static str) -> ServiceSpec {

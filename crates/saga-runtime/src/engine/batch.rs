@@ -38,9 +38,9 @@ impl<P: Participant> Item<P> {
         matches!(self, Self::Input(pending) if pending.received_at().is_some())
     }
 
-    /// Returns whether it is a message that nobody waits for.
-    pub(super) fn can_wait(&self, participant: &P) -> bool {
-        matches!(self, Self::Input(pending) if pending.can_wait(participant))
+    /// Returns whether it is a message that can wait at this service.
+    pub(super) fn can_wait_at(&self, service: &str) -> bool {
+        matches!(self, Self::Input(pending) if pending.can_wait_at(service))
     }
 
     /// Refuses a caller's item with the reason `why`; returns any other item.

@@ -33,13 +33,6 @@ pub trait Participant: Send + Sync + Sized + fmt::Debug + 'static {
         false
     }
 
-    /// Returns whether nobody waits for this message to be handled. The engine holds it back until there is one that
-    /// somebody waits for, so that they share a transaction; at most for
-    /// [`EngineSettings::patience`](super::EngineSettings::patience).
-    fn can_wait(&self, _message: &Self::Message) -> bool {
-        false
-    }
-
     /// Makes the external call, before any transaction. It may be repeated, so it must be idempotent.
     ///
     /// # Errors

@@ -108,10 +108,12 @@ impl<P: Participant> Pending<P> {
         self.inputs.len() + self.dead_lettered.len()
     }
 
-    /// Returns whether it is a message from the queue that nobody waits for.
-    pub(super) fn can_wait(&self, participant: &P) -> bool {
-        let can_wait = |input: &Input<P>| input.payload.message().is_some_and(|message| participant.can_wait(message));
-        matches!(self.origin, Origin::Queue { .. }) && !self.inputs.is_empty() && self.inputs.iter().all(can_wait)
+    /// Returns whether it is a message from the queue that can wait at this service. The events of one message have one
+    /// route.
+    pub(super) fn can_wait_at(&self, service: &str) -> bool {
+        let message = self.inputs.first().and_then(|input| input.payload.message());
+        matches!(self.origin, Origin::Queue { .. })
+            && message.is_some_and(|message| message.route().can_wait_at.contains(&service))
     }
 
     /// Divides a message from the queue into its events, each of which then has its own key in the inbox.

@@ -31,8 +31,8 @@ pub struct EngineSettings {
     pub max_waiting: usize,
     /// The time between two ticks of the clock.
     pub tick: Duration,
-    /// How long messages that nobody waits for ([`Participant::can_wait`]) are held back.
-    pub patience: Duration,
+    /// How long messages that can wait ([`Route::can_wait_at`](saga_message::Route::can_wait_at)) are held back.
+    pub hold_back_for: Duration,
     /// Maximum number of messages that are held back; less than the prefetch, to which they count.
     pub max_held_back: usize,
     /// How long a handled message stays in the inbox. A duplicate that arrives later is handled again, so the
@@ -47,7 +47,7 @@ impl Default for EngineSettings {
             max_events: framing::MAX_EVENTS,
             max_waiting: 4_096,
             tick: Duration::from_secs(1),
-            patience: Duration::from_millis(20),
+            hold_back_for: Duration::from_millis(20),
             max_held_back: 64,
             inbox_retention: Duration::from_secs(24 * 60 * 60),
         }
@@ -108,7 +108,7 @@ impl<P: Participant> Engine<P> {
         let (mailbox, items) = Mailbox::new(settings.max_waiting, Arc::clone(&identity), clock);
         let participant = Arc::new(participant);
         let external_calls = ExternalCalls::new(Arc::clone(&participant), mailbox.clone(), stop.work.clone());
-        let held_back = HeldBack::new(&settings);
+        let held_back = HeldBack::new(participant.service().name, &settings);
         let engine = Self {
             participant,
             database,
@@ -188,7 +188,7 @@ impl<P: Participant> Engine<P> {
                 () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {}
             }
             self.receive_more(items);
-            self.held_back.exchange(items, &self.participant);
+            self.held_back.exchange(items);
         }
     }
 
@@ -206,8 +206,7 @@ impl<P: Participant> Engine<P> {
     /// Handles these items, and returns when they are committed and answered.
     async fn step(&mut self, items: &mut Vec<Item<P>>) {
         self.linger(items).await;
-        let urgent = items.iter().filter(|item| !item.can_wait(&self.participant));
-        self.last_batch = urgent.map(Item::inputs).sum();
+        self.last_batch = items.iter().filter(|item| !self.held_back.can_be(item)).map(Item::inputs).sum();
         let mut batch = Batch::of(items.drain(..));
         if self.spans.is_on() {
             let inputs = batch.inputs.iter_mut().flat_map(|pending| &mut pending.inputs);

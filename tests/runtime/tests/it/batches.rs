@@ -46,7 +46,8 @@ fn confirmed(orders: RangeInclusive<i64>) -> Vec<Outgoing> {
 #[tokio::test]
 async fn what_nobody_waits_for_is_committed_with_the_next_event(#[values(Sqlite, Postgres)] database: DatabaseKind) {
     let (storage, mut world) = (TestDatabase::create(database), World::begin().await);
-    let settings = EngineSettings { patience: Duration::from_secs(3_600), max_batch: 16, ..EngineSettings::default() };
+    let settings =
+        EngineSettings { hold_back_for: Duration::from_secs(3_600), max_batch: 16, ..EngineSettings::default() };
     let engine = EngineHarness::start(&storage, world.participant_broker(), Plan { settings, ..Plan::default() }).await;
     world.publish_and_wait(&confirmed(1..=8)).await;
     assert_eq!(engine.batches(), [8], "half a batch is enough");

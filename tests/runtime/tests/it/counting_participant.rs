@@ -185,11 +185,6 @@ impl Participant for CountingParticipant {
         }
     }
 
-    /// `OrderConfirmed`.
-    fn can_wait(&self, envelope: &Envelope) -> bool {
-        envelope.event.body == EventBody::OrderConfirmed
-    }
-
     async fn call(&self, _: &Payload<CountingParticipant>) -> Result<(), CallError> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
         self.0.world.pass().await;

@@ -21,6 +21,7 @@ pub(crate) fn message(routing_key: &'static str, consumers: &'static [Service]) 
         routing_key,
         message_type: flow.map_or("order-system.unknown.v1", |flow| flow.route.message_type),
         consumers: Box::leak(consumers.into_boxed_slice()),
+        can_wait_at: &[],
     };
     let message_id = MessageId(Uuid::now_v7());
     Outgoing {
