@@ -85,6 +85,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{- /* For the payment service and the audit. */}}
+{{- define "order-system.stripeEnv" -}}
+- { name: PAYMENT_GATEWAY, value: stripe }
+- { name: PAYMENT_LIVE, value: "{{ .Values.payment.stripe.live }}" }
+- { name: STRIPE_API_KEY_FILE, value: /run/secrets/stripe/api-key }
+{{- end }}
+
 {{- /* The stages of a graceful shutdown: answers, publishing, and closing the broker may each take the drain timeout;
        the last answers 1 s and the last spans 3 s; 2 s are spare. */}}
 {{- define "order-system.gracePeriod" -}}

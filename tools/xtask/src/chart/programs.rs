@@ -27,6 +27,10 @@ pub(super) const SET_BY_CHART: &[&str] = &[
     "ORDER_URL",
     "INVENTORY_URL",
     "PAYMENT_URL",
+    "PAYMENT_GATEWAY",
+    "PAYMENT_LIVE",
+    "STRIPE_API_KEY_FILE",
+    "STRIPE_WEBHOOK_SECRET_FILE",
 ];
 
 /// The program of each container, as cargo runs it.
