@@ -2,8 +2,8 @@ use tokio::time::Instant;
 
 use super::{EngineSettings, Participant, batch::Item};
 
-/// The messages that can wait ([`Route::can_wait_at`](saga_message::Route::can_wait_at)). They are held back until there
-/// is a message that cannot, to share its transaction. A caller's command is not delayed by them.
+/// The messages that can wait ([`Route::can_wait_at`](saga_message::Route::can_wait_at)). They are held back until
+/// there is a message that cannot, to share its transaction. A caller's command is not delayed by them.
 pub(super) struct HeldBack<P: Participant> {
     /// The service that handles them.
     service: &'static str,
