@@ -65,7 +65,8 @@ impl fmt::Display for Service {
     }
 }
 
-/// One row of the flow table: an event, its publisher, its routing key and its consumers.
+/// One row of the flow table: an event, its publisher, its routing key and its consumers. The route also says at which
+/// of them it can wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow {
     /// The event.
@@ -95,8 +96,9 @@ macro_rules! flows {
     ($(
         $event:ident, $key:literal, $publisher:ident => [$($consumer:ident),*] $(, can wait at [$($later:ident),*])?;
     )*) => {
-        /// The flow table: the only definition of which service publishes and consumes which event. Tests check that
-        /// the subscriptions, the definitions of the broker and the table in `docs/saga.md` agree with it.
+        /// The flow table: the only definition of which service publishes and consumes which event, and where it can
+        /// wait. Tests check that the subscriptions, the definitions of the broker and the table in `docs/saga.md`
+        /// agree with it.
         pub const FLOWS: &[Flow] = &[$(Flow {
             event: EventType::$event,
             routing_key: $key,
@@ -116,9 +118,9 @@ macro_rules! flows {
     };
 }
 
+// No client waits for what follows an event that can wait: it has its answer with `PaymentAuthorized`.
 flows! {
     OrderCreated, "order.created", Order => [Inventory];
-    // The client waits for `PaymentAuthorized`, which comes after it.
     StockReserved, "stock.reserved", Inventory => [Payment, Order], can wait at [Order];
     StockReservationFailed, "stock.reservation-failed", Inventory => [Order];
     PaymentAuthorized, "payment.authorized", Payment => [Order];

@@ -3,7 +3,8 @@ use tokio::time::Instant;
 use super::{EngineSettings, Participant, batch::Item};
 
 /// The messages that can wait ([`Route::can_wait_at`](saga_message::Route::can_wait_at)). They are held back until
-/// there is a message that cannot, to share its transaction. A caller's command is not delayed by them.
+/// there is a message that cannot, to share its transaction, or until a limit of the [`EngineSettings`] is reached.
+/// Commands do not end that, because a longer transaction would delay the sagas that they begin.
 pub(super) struct HeldBack<P: Participant> {
     /// The service that handles them.
     service: &'static str,
@@ -18,8 +19,8 @@ impl<P: Participant> HeldBack<P> {
         Self { service, settings: settings.clone(), items: Vec::new(), until: None }
     }
 
-    /// Returns whether this item can be held back.
-    pub(super) fn can_be(&self, item: &Item<P>) -> bool {
+    /// Returns whether this item may be held back.
+    pub(super) fn can_hold_back(&self, item: &Item<P>) -> bool {
         item.can_wait_at(self.service)
     }
 

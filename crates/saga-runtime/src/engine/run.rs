@@ -206,7 +206,7 @@ impl<P: Participant> Engine<P> {
     /// Handles these items, and returns when they are committed and answered.
     async fn step(&mut self, items: &mut Vec<Item<P>>) {
         self.linger(items).await;
-        self.last_batch = items.iter().filter(|item| !self.held_back.can_be(item)).map(Item::inputs).sum();
+        self.last_batch = items.iter().filter(|item| !self.held_back.can_hold_back(item)).map(Item::inputs).sum();
         let mut batch = Batch::of(items.drain(..));
         if self.spans.is_on() {
             let inputs = batch.inputs.iter_mut().flat_map(|pending| &mut pending.inputs);
@@ -232,7 +232,11 @@ impl<P: Participant> Engine<P> {
             return;
         }
         tokio::time::sleep(LINGER).await;
+        let before = items.len();
         self.receive_more(items);
+        let mut more = items.split_off(before);
+        self.held_back.exchange(&mut more);
+        items.append(&mut more);
     }
 
     async fn tick(&self) {
