@@ -73,8 +73,8 @@ pub struct Route {
     pub message_type: &'static str,
     /// The services that must receive each of these messages. Empty if they are only for outside listeners.
     pub consumers: &'static [&'static str],
-    /// Those of the consumers that may handle it some milliseconds later, together with others, because nobody waits
-    /// for what they do with it.
+    /// Those of the consumers that may handle it some milliseconds later, together with others, because no client waits
+    /// for the result.
     pub can_wait_at: &'static [&'static str],
 }
 

@@ -12,8 +12,8 @@ impl MigrationName for Migration {
 
 /// On PostgreSQL, the pages that orders are added to stay half empty. An order is updated soon after, and a version of
 /// it that fits on the same page, with the same values in the indexes, needs no entry in any of them
-/// (<https://www.postgresql.org/docs/current/storage-hot.html>); and the room of versions that nobody needs any more is
-/// used again. Existing pages stay as they are.
+/// (<https://www.postgresql.org/docs/current/storage-hot.html>); and the room of versions that no transaction can see
+/// any more is used again. Existing pages stay as they are.
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
